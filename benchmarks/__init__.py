@@ -1,0 +1,1 @@
+"""Measurements that decide how Stageline is built, each run as `python -m benchmarks.<name>`."""

@@ -1,0 +1,32 @@
+"""The door of the plain chain: POST /upload with a multipart field `image`."""
+
+import json
+import uuid
+from pathlib import Path
+
+from flask import Flask, jsonify, request
+from flask.typing import ResponseReturnValue
+
+from benchmarks.plain_chain.common import Bucket, connect_redis
+
+
+def create_app() -> Flask:
+    """The Flask app; makes the bucket where there is none."""
+    app = Flask(__name__)
+    redis, bucket = connect_redis(), Bucket()
+    if not bucket.client.bucket_exists(bucket.name):
+        bucket.client.make_bucket(bucket.name)
+
+    @app.post("/upload")
+    def upload() -> ResponseReturnValue:
+        file = request.files.get("image")
+        if file is None:
+            return jsonify(error="Send the picture as the multipart field `image`."), 400
+        image_id = uuid.uuid4().hex
+        filename = file.filename or "image.jpg"
+        path = f"original/{image_id}{Path(filename).suffix.lower()}"
+        bucket.put(path, file.read(), file.mimetype or "application/octet-stream")
+        redis.rpush("resize_queue", json.dumps({"image_id": image_id, "filename": filename, "original_path": path}))
+        return jsonify(image_id=image_id), 202
+
+    return app

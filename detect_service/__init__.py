@@ -1,0 +1,1 @@
+"""Finds objects and faces."""

@@ -1,0 +1,5 @@
+"""Run the detect stage: ``python -m detect_service``."""
+
+from stageline.service import main
+
+main("detect")

@@ -1,0 +1,1 @@
+"""The door: takes uploads, answers for their status, and keeps house."""

@@ -1,0 +1,160 @@
+"""The HTTP door."""
+
+from http import HTTPStatus
+from typing import Any, cast
+
+from flask import Blueprint, Flask, Response, current_app, json, request, url_for
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from werkzeug.exceptions import HTTPException
+
+from grab_service.door import GrabDoor, LineFull, NotKnown
+from grab_service.uploads import safe_filename, traceparent
+from stageline import __version__, health, logs, metrics
+from stageline.errors import BadImage, Unavailable
+from stageline.settings import Settings
+
+RETRY_SECONDS = 5
+FIELDS = ("image", "file")
+FORM_OVERHEAD = 64 * 1024  # what a multipart body may have around its picture
+HOW_TO_SEND = "send a picture as the multipart field `image` or `file` (curl -F image=@street.jpg), or as the raw body"
+routes = Blueprint("door", __name__)
+
+
+def create_app(settings: Settings, door: GrabDoor) -> Flask:
+    """Make the application."""
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + FORM_OVERHEAD
+    app.config["DOOR"] = door
+    app.config["MAX_UPLOAD_BYTES"] = settings.max_upload_bytes
+    app.register_blueprint(routes)
+    app.register_error_handler(HTTPException, _http_problem)
+    app.register_error_handler(BadImage, lambda error: problem(error.status, str(error)))
+    app.register_error_handler(NotKnown, lambda error: problem(404, str(error)))
+    app.register_error_handler(LineFull, lambda error: problem(429, str(error)))
+    app.register_error_handler(Unavailable, lambda error: problem(503, f"{error}; nothing was accepted, try again"))
+    app.register_error_handler(Exception, _unforeseen)
+    return app
+
+
+def problem(status: int, detail: str) -> Response:
+    """An error as application/problem+json (RFC 9457)."""
+    title = HTTPStatus(status).phrase
+    body = json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail})
+    answer = Response(body + "\n", status, mimetype="application/problem+json")
+    if status in (429, 503):
+        answer.headers["Retry-After"] = str(RETRY_SECONDS)
+    return answer
+
+
+@routes.after_request
+def _count(answer: Response) -> Response:
+    if request.endpoint == "door.upload":
+        metrics.UPLOADS.labels(str(answer.status_code)).inc()
+    return answer
+
+
+@routes.post("/upload")
+def upload() -> Response:
+    """Take a picture."""
+    door = _door()
+    door.refuse_when_full()
+    data, filename = _body()
+    message = door.accept(data, safe_filename(filename), traceparent(request.headers.get("traceparent")))
+    where = url_for("door.status", image_id=message.image_id)
+    answer = _json(
+        {
+            "image_id": message.image_id,
+            "job_id": message.image_id,
+            "filename": message.fields["filename"],
+            "file_size": len(data),
+            "status": "submitted",
+            "message": f"accepted; follow it at {where}",
+        },
+        202,
+    )
+    answer.headers["Location"] = where
+    return answer
+
+
+@routes.get("/status/<image_id>")
+def status(image_id: str) -> Response:
+    """Tell where a picture is, and what was found in it."""
+    return _json(_door().status(image_id))
+
+
+@routes.get("/image/<image_id>")
+def image(image_id: str) -> Response:
+    """Show a picture as a stage left it."""
+    data, content_type = _door().image(image_id, request.args.get("stage", "original"))
+    answer = Response(data, mimetype=content_type)
+    answer.headers["X-Content-Type-Options"] = "nosniff"  # a picture with a page behind it stays a picture
+    answer.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    answer.add_etag()
+    return answer.make_conditional(request)
+
+
+@routes.get("/queue-status")
+def queue_status() -> Response:
+    """Count the messages of every stage."""
+    return _json(_door().queues())
+
+
+@routes.get("/health")
+@routes.get("/readyz")
+def readyz() -> Response:
+    """Say whether Redis and the object store are there."""
+    door = _door()
+    report, code = health.readiness({"redis": door.check_queue, "object_store": door.check_store})
+    return _json({**report, "version": __version__}, code)
+
+
+@routes.get("/healthz")
+def healthz() -> Response:
+    """Say that the process answers."""
+    return _json({"status": "alive"})
+
+
+@routes.get("/metrics")
+def metrics_page() -> Response:
+    """The metrics, for Prometheus."""
+    for stage, counts in _door().queues()["stages"].items():
+        for state, count in counts.items():
+            metrics.QUEUE_MESSAGES.labels(stage, state).set(count)
+    return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+
+def _door() -> GrabDoor:
+    return cast("GrabDoor", current_app.config["DOOR"])
+
+
+def _json(content: dict[str, Any], status: int = 200) -> Response:
+    return Response(json.dumps(content, indent=2, sort_keys=False) + "\n", status, mimetype="application/json")
+
+
+def _body() -> tuple[bytes, str | None]:
+    """Return the picture's bytes and the name it was sent under, from a form's field or the raw body."""
+    if request.mimetype == "multipart/form-data":
+        sent = [request.files[field] for field in FIELDS if field in request.files]
+        if not sent:
+            raise BadImage(f"the form has no field `image` or `file`; {HOW_TO_SEND}", 400)
+        data, name = sent[0].read(), sent[0].filename
+    else:
+        data, name = request.get_data(cache=False), request.args.get("filename")
+        if not data:
+            raise BadImage(f"the body is empty; {HOW_TO_SEND}", 400)
+    most = current_app.config["MAX_UPLOAD_BYTES"]
+    if len(data) > most:
+        raise BadImage(f"the upload has {len(data):,} bytes; at most {most:,} are taken (MAX_UPLOAD_BYTES)", 413)
+    return data, name
+
+
+def _http_problem(error: HTTPException) -> Response:
+    if error.code == 413:
+        most = current_app.config["MAX_UPLOAD_BYTES"]
+        return problem(413, f"the upload is too large; at most {most:,} bytes are taken (MAX_UPLOAD_BYTES)")
+    return problem(error.code or 500, error.description or "")
+
+
+def _unforeseen(error: Exception) -> Response:
+    logs.get().error("failed", path=request.path, exc_info=error)
+    return problem(500, "something failed that should not have; the log of grab_service says what")

@@ -1,0 +1,56 @@
+"""Pure functions of an upload: its name, its id, its first message."""
+
+import re
+import secrets
+import unicodedata
+
+from ulid import ULID
+
+from stageline import images
+from stageline.message import Message
+from stageline.stage import StoredObject
+
+MOST_NAME_BYTES = 255
+TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def safe_filename(given: str | None) -> str:
+    """Return a name to show: no folders, no control characters, at most 255 bytes; it never becomes a key."""
+    name = re.split(r"[/\\]", given or "")[-1]
+    name = "".join(c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c)[0] != "C").strip()
+    stem, dot, ending = name.rpartition(".")
+    if len(name.encode()) > MOST_NAME_BYTES and dot and len(ending) <= 8:  # keep the ending that people look for
+        room = MOST_NAME_BYTES - len(ending.encode()) - 1
+        return stem.encode()[:room].decode(errors="ignore") + "." + ending
+    return name.encode()[:MOST_NAME_BYTES].decode(errors="ignore") or "unnamed"
+
+
+def traceparent(given: str | None) -> str:
+    """Return the caller's W3C trace context where it is well-formed, else a new one."""
+    if given and TRACEPARENT.fullmatch(given):
+        return given
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
+def take_in(data: bytes, filename: str, trace: str, max_pixels: int) -> tuple[Message, StoredObject]:
+    """Check and name an upload; return the message that sends it down the line, and the original to store.
+
+    Raises:
+        BadImage: it is not a picture that the line takes.
+    """
+    info = images.check(data, max_pixels)
+    image_id = str(ULID())
+    key = f"original/{image_id}.{info.extension}"
+    message = Message.of(
+        {
+            "image_id": image_id,
+            "filename": filename,
+            "file_size": len(data),
+            "original_path": key,
+            "origin_w": info.width,
+            "origin_h": info.height,
+            "attempt": 1,
+            "traceparent": trace,
+        }
+    )
+    return message, StoredObject(key, data, info.content_type)

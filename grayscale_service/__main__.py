@@ -1,0 +1,5 @@
+"""Run the grayscale stage: ``python -m grayscale_service``."""
+
+from stageline.service import main
+
+main("grayscale")

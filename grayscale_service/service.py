@@ -1,0 +1,32 @@
+"""The wiring of the grayscale stage."""
+
+from collections.abc import Mapping
+
+from grayscale_service.grayscale import to_gray
+from stageline import images
+from stageline.message import Message
+from stageline.settings import Settings
+from stageline.stage import OneByOne, Outcome, StoredObject, Task
+
+
+class Grayscale(OneByOne):
+    """resized/ → grayscale/."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def inputs(self, message: Message) -> Mapping[str, str]:
+        """Ask for what the stage before wrote."""
+        return {"picture": message.path}
+
+    def run_one(self, task: Task) -> Outcome:
+        """Decode, grey, encode."""
+        pixels, _ = images.decode(task.inputs["picture"], self._settings.max_image_pixels)
+        key = f"grayscale/{task.message.image_id}.jpg"
+        encoded = images.encode_jpeg(to_gray(pixels), self._settings.jpeg_quality)
+        return Outcome([StoredObject(key, encoded, "image/jpeg")], {"path": key})
+
+
+def create(settings: Settings) -> Grayscale:
+    """Make the stage's work."""
+    return Grayscale(settings)

@@ -1,0 +1,1 @@
+"""What models Stageline serves and how they are made: conversion, export, publishing."""

@@ -1,0 +1,1 @@
+"""Makes a picture small enough for the detector."""

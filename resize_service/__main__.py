@@ -1,0 +1,5 @@
+"""Run the resize stage: ``python -m resize_service``."""
+
+from stageline.service import main
+
+main("resize")

@@ -1,0 +1,36 @@
+"""The wiring of the resize stage."""
+
+from collections.abc import Mapping
+
+from resize_service.resize import target_size
+from stageline import images
+from stageline.message import Message
+from stageline.settings import Settings
+from stageline.stage import OneByOne, Outcome, StoredObject, Task
+
+
+class Resize(OneByOne):
+    """original/ → resized/."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def inputs(self, message: Message) -> Mapping[str, str]:
+        """Ask for the original."""
+        return {"original": message.original_path}
+
+    def run_one(self, task: Task) -> Outcome:
+        """Decode upright, shrink, encode."""
+        settings, data = self._settings, task.inputs["original"]
+        info = images.probe(data, settings.max_image_pixels)
+        width, height = target_size(info.width, info.height, settings.resize_scale, settings.resize_min_side)
+        pixels, _ = images.decode(data, settings.max_image_pixels, at_least=max(width, height))
+        small = images.shrink(pixels, width, height)
+        key = f"resized/{task.message.image_id}.jpg"
+        stored = StoredObject(key, images.encode_jpeg(small, settings.jpeg_quality), "image/jpeg")
+        return Outcome([stored], {"path": key, "origin_w": info.width, "origin_h": info.height})
+
+
+def create(settings: Settings) -> Resize:
+    """Make the stage's work."""
+    return Resize(settings)

@@ -1,0 +1,75 @@
+"""What the commands share: the exit codes, errors as one sentence, tables, and finding the line that runs here."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from stageline import settings
+from stageline.errors import SettingsError, StagelineError, Unavailable
+from stageline.settings import Settings
+from stageline.up import running_redis_url
+
+EXIT_FAILED = 1  # something asked for did not work: a picture was refused or failed, an id is not known
+EXIT_UNAVAILABLE = 3  # no line, no Redis or no object store answers
+EXIT_SETTINGS = 78  # EX_CONFIG: a setting is malformed
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Url = Annotated[str, typer.Option(envvar="STAGELINE_URL", help="Where the door of the line is.")]
+DEFAULT_URL = "http://localhost:30005"
+stdout = Console(highlight=False)
+stderr = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def explain_errors() -> Iterator[None]:
+    """End the program with a sentence and an exit code instead of a traceback."""
+    try:
+        yield
+    except SettingsError as error:
+        _end(error, EXIT_SETTINGS)
+    except Unavailable as error:
+        _end(error, EXIT_UNAVAILABLE)
+    except StagelineError as error:
+        _end(error, EXIT_FAILED)
+
+
+def _end(error: Exception, code: int) -> None:
+    stderr.print(f"stageline: {error}", markup=False, soft_wrap=True)
+    sys.exit(code)
+
+
+def attached_settings() -> Settings:
+    """Read the settings; where REDIS_URL is not set, of the line that runs on the data folder here."""
+    found = settings.load()
+    url = None if "REDIS_URL" in os.environ else running_redis_url(found.stageline_data)
+    return found.model_copy(update={"redis_url": url}) if url else found
+
+
+def print_json(content: Any) -> None:
+    """Print JSON to stdout."""
+    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table to stdout."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    stdout.print(table)
+
+
+def found_in(results: Mapping[str, Any]) -> str:
+    """Say in a few words what was found: ``2 person, 1 car, 1 face``."""
+    labels = [item.get("label", "?") for item in results.get("detections") or []]
+    labels += ["face"] * len(results.get("faces") or [])
+    counts = {label: labels.count(label) for label in dict.fromkeys(labels)}
+    return ", ".join(f"{count} {label}" for label, count in counts.items()) or "nothing"

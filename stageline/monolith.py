@@ -1,0 +1,44 @@
+"""The whole chain in one process, with no servers: the very functions that the services run."""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+
+from stageline import line, results
+from stageline.item import Item
+from stageline.message import Message
+from stageline.settings import Settings
+from stageline.stage import StoredObject, Task, Work
+
+WORKER = "monolith"
+
+
+class Monolith:
+    """Every stage's work, loaded once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._works: Mapping[line.Stage, Work] = {stage: stage.load(settings) for stage in line.LINE}
+        self._take_in: Callable[[bytes, str, str, int], tuple[Message, StoredObject]] = import_module(
+            f"{line.DOOR_PACKAGE}.uploads"
+        ).take_in
+
+    def missing_models(self) -> list[str]:
+        """Name the models that were never installed."""
+        return [name for work in self._works.values() for name in work.missing_models()]
+
+    def run(self, data: bytes, filename: str) -> tuple[Message, Mapping[str, StoredObject]]:
+        """Send one picture through; return its last message, and everything that was made, by key.
+
+        Raises:
+            BadImage: it is not a picture that the line takes.
+        """
+        message, original = self._take_in(data, filename, "", self._settings.max_image_pixels)
+        made = {original.key: original}
+        for stage, work in self._works.items():
+            item = Item(message)
+            inputs = {name: made[key].data for name, key in work.inputs(message).items()}
+            (item.outcome,) = work.run([Task(message, inputs)])
+            made |= {stored.key: stored for stored in item.outcome.objects}
+            message = message.successor(stage.name, item.entry("done", WORKER), item.outcome.fields)
+        document = results.completed(message)
+        return message, {**made, document.key: document}

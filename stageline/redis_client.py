@@ -1,0 +1,100 @@
+"""The connection to Redis or Valkey, and the atomic steps (one Lua file each, in ``lua/``) that run on it."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
+
+from stageline.errors import Unavailable
+
+CONNECT_SECONDS = 3
+ANSWER_SECONDS = 10  # longer than any blocking pop of ours
+# Answers that mean "not now" although the connection stands: loading, read-only replica, out of memory, no fsync.
+NOT_NOW = ("LOADING", "READONLY", "OOM", "MISCONF", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOAUTH", "WRONGPASS")
+
+
+def connect(url: str, retries: int = 1) -> "redis.Redis[bytes]":
+    """Return a client that connects when first used; safe to share between threads."""
+    return redis.Redis.from_url(
+        url,
+        socket_connect_timeout=CONNECT_SECONDS,
+        socket_timeout=ANSWER_SECONDS,
+        health_check_interval=30,
+        retry=Retry(ConstantBackoff(0.05), retries),
+    )
+
+
+@contextmanager
+def reaching_redis() -> Iterator[None]:
+    """Turn what redis-py raises when the server is away into Unavailable (its ConnectionError is not the builtin)."""
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+        raise Unavailable(f"Redis cannot be reached (REDIS_URL): {error}") from error
+    except redis.ResponseError as error:
+        if str(error).startswith(NOT_NOW):
+            raise Unavailable(f"Redis does not take this now (REDIS_URL): {error}") from error
+        raise
+
+
+class Call(NamedTuple):
+    """One atomic step to run: the Lua file's name, its keys, its arguments."""
+
+    script: str
+    keys: Sequence[str]
+    args: Sequence[str | bytes | float | int]
+
+
+class Scripts:
+    """The Lua files, run by their hash and loaded again whenever the server has forgotten them."""
+
+    def __init__(self, client: "redis.Redis[bytes]") -> None:
+        self._client = client
+        self._source = {
+            file.name.removesuffix(".lua"): file.read_text()
+            for file in files("stageline").joinpath("lua").iterdir()
+            if file.name.endswith(".lua")
+        }
+        self._sha = {
+            name: hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+            for name, source in self._source.items()
+        }
+
+    def run(self, call: Call) -> Any:
+        """Run one step and return its answer.
+
+        Raises:
+            Unavailable: Redis is away.
+        """
+        (answer,) = self.run_all([call])
+        return answer
+
+    def run_all(self, calls: Sequence[Call]) -> list[Any]:
+        """Run steps in one round trip, each atomic by itself; the first that fails is raised after all have run.
+
+        Raises:
+            Unavailable: Redis is away; some steps may have run, and each may be repeated.
+        """
+        with reaching_redis():
+            answers = self._send(calls)
+            forgotten = [i for i, answer in enumerate(answers) if isinstance(answer, redis.exceptions.NoScriptError)]
+            if forgotten:
+                for source in self._source.values():
+                    self._client.script_load(source)
+                for position, answer in zip(forgotten, self._send([calls[i] for i in forgotten]), strict=True):
+                    answers[position] = answer
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
+            return answers
+
+    def _send(self, calls: Sequence[Call]) -> list[Any]:
+        pipe = self._client.pipeline(transaction=False)
+        for call in calls:
+            pipe.evalsha(self._sha[call.script], len(call.keys), *call.keys, *call.args)
+        return list(pipe.execute(raise_on_error=False))

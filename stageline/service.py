@@ -1,0 +1,76 @@
+"""What a stage's own script calls: settings, logs, health, then the worker until SIGTERM."""
+
+import os
+import signal
+import sys
+import threading
+
+from stageline import health, line, logs, metrics, settings
+from stageline.errors import SettingsError, Unavailable
+from stageline.patience import patiently
+from stageline.settings import Settings
+from stageline.store import open_store
+from stageline.supervisor import Supervisor
+from stageline.worker import Worker
+
+EXIT_SETTINGS = 78  # EX_CONFIG
+EXIT_CRASH = 70  # EX_SOFTWARE
+WORKER_INDEX = "STAGELINE_WORKER_INDEX"
+
+
+def main(name: str) -> None:
+    """Run the stage of that name: this process, or NUM_WORKERS children that it watches."""
+    try:
+        found = settings.load()
+        logs.configure(found, name)
+        if found.num_workers > 1 and WORKER_INDEX not in os.environ:
+            _run_children(name, found)
+        else:
+            _run_worker(name, found)
+    except SettingsError as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        sys.exit(EXIT_SETTINGS)
+
+
+def _run_children(name: str, found: Settings) -> None:
+    supervisor = Supervisor()
+    for index in range(found.num_workers):
+        environment = {WORKER_INDEX: str(index), "WORKER_ID": f"{found.worker_id}-{index}"}
+        if found.health_port:
+            environment["HEALTH_PORT"] = str(found.health_port + index)
+        supervisor.add(f"{name}-{index}", [sys.executable, "-m", line.stage(name).package], environment)
+    supervisor.run_until_signal(found.shutdown_seconds + 5)
+
+
+def _run_worker(name: str, found: Settings) -> None:
+    threading.excepthook = _crash
+    stage = line.stage(name)
+    store = open_store(found)
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    signal.signal(signal.SIGINT, lambda *_: stopping.set())
+    work = stage.load(found)
+    worker = Worker(stage, work, store, found)
+
+    def ready() -> tuple[dict[str, object], int]:
+        missing = work.missing_models()
+        metrics.MISSING_MODELS.labels(name).set(len(missing))
+        return health.readiness({"redis": worker.consumer.beat, "object_store": store.check}, missing)
+
+    if found.health_port:
+        health.serve(found.health_port, ready)
+    for signalled in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signalled, lambda *_: (stopping.set(), worker.stop()))
+    if stopping.is_set():
+        worker.stop()
+    try:
+        patiently(store.check, stopping.is_set)
+    except Unavailable:
+        return
+    worker.run()
+
+
+def _crash(args: threading.ExceptHookArgs) -> None:
+    """End the process when one of its threads does: what it held goes back when its lease has run out."""
+    logs.get().error("crashed", thread=getattr(args.thread, "name", None), exc_info=args.exc_value)
+    os._exit(EXIT_CRASH)

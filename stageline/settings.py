@@ -1,0 +1,106 @@
+"""All settings, read from the environment in one place and validated at start."""
+
+import os
+import socket
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from stageline.errors import SettingsError
+
+MEBIBYTE = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """The settings of every service; each field is the environment variable of the same name in capitals."""
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
+
+    # Servers. What is unset here is embedded: see stageline.up.
+    redis_url: str = Field("redis://127.0.0.1:6379/0", pattern=r"^(rediss?|unix)://")
+    minio_endpoint: str | None = None
+    minio_access_key: str | None = None
+    minio_secret_key: str | None = None
+    s3_bucket: str = Field("images", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    s3_region: str | None = None
+    stageline_data: Path = Path("stageline-data")
+
+    # The door.
+    port: int = Field(30005, ge=1, le=65535)
+    host: str = "0.0.0.0"  # noqa: S104 - a container's door listens on all its addresses
+    door_threads: int = Field(8, ge=1, le=256)
+    max_upload_bytes: int = Field(25 * MEBIBYTE, ge=1)
+    max_image_pixels: int = Field(50_000_000, ge=1)
+    max_queue_size: int = Field(1000, ge=1)
+    status_ttl: int = Field(3600, ge=1)
+
+    # The stages.
+    resize_scale: float = Field(0.25, gt=0, le=1)
+    resize_min_side: int = Field(416, ge=0)
+    detect_on: Literal["grayscale", "resized", "original"] = "grayscale"
+    detect_min_score: float = Field(0.3, ge=0, le=1)
+    face_max_side: int = Field(1280, ge=12)
+    face_min_size: int = Field(40, ge=12)
+    blur_classes: Annotated[frozenset[str], NoDecode] = frozenset({"face", "car"})
+    jpeg_quality: int = Field(95, ge=1, le=100)
+
+    # Models.
+    models_dir: Path | None = None
+    stageline_model_mirror: str | None = None
+
+    # Workers.
+    worker_id: str = Field(default_factory=socket.gethostname)
+    num_workers: int = Field(1, ge=1, le=256)
+    inference_threads: int = Field(1, ge=1)
+    prefetch: int = Field(16, ge=1, le=256)
+    max_attempts: int = Field(3, ge=1)
+    retry_base_seconds: float = Field(1.0, gt=0)
+    retry_cap_seconds: float = Field(60.0, gt=0)
+    lease_seconds: float = Field(15.0, ge=1)
+    work_timeout: float = Field(120.0, gt=0)
+    large_pixels: int = Field(8_000_000, ge=1)
+    shutdown_seconds: float = Field(20.0, gt=0)
+    health_port: int = Field(8080, ge=0, le=65535)
+
+    # Logs.
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "text"] = "json"
+
+    @field_validator("blur_classes", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Take a comma-separated list: ``BLUR_CLASSES=face,car``."""
+        if isinstance(value, str):
+            return frozenset(word.strip() for word in value.split(",") if word.strip())
+        return value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @property
+    def models_folder(self) -> Path:
+        """The folder that holds installed models as ``<name>/<version>/``."""
+        return self.models_dir or self.stageline_data / "models"
+
+
+@lru_cache(maxsize=1)
+def load() -> Settings:
+    """Read the environment once per process.
+
+    Raises:
+        SettingsError: a variable is malformed; the text names it, what it was and what it takes.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            name = str(problem["loc"][0]).upper() if problem["loc"] else "settings"
+            shown = "…" if "SECRET" in name else repr(os.environ.get(name, ""))
+            lines.append(f"{name}={shown}: {problem['msg']}")
+        raise SettingsError("; ".join(lines)) from None

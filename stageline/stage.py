@@ -1,0 +1,65 @@
+"""What a stage is made of: the work it does on one picture, and what comes of it. No queue, no bucket."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from stageline.message import Message
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object to write: its key in the bucket, its bytes, its media type."""
+
+    key: str
+    data: bytes
+    content_type: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """One picture's turn at a stage: the message, and the objects that the stage asked for, by its own names."""
+
+    message: Message
+    inputs: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a stage made of a picture: objects to store, and message fields to add."""
+
+    objects: Sequence[StoredObject] = ()
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Work(Protocol):
+    """The wiring of one stage; the pure functions it calls live beside it."""
+
+    batch_size: int
+
+    def inputs(self, message: Message) -> Mapping[str, str]:
+        """Name the objects that this stage needs: a name of its own → the object's key."""
+
+    def run(self, tasks: Sequence[Task]) -> Sequence[Outcome]:
+        """Do the work on 1..batch_size pictures; one outcome per task, in order."""
+
+    def missing_models(self) -> Sequence[str]:
+        """Name the models that were never installed; the stage runs without them, degraded."""
+
+
+class OneByOne:
+    """A base for works that take one picture at a time: subclasses define ``inputs`` and ``run_one``."""
+
+    batch_size = 1
+
+    def run(self, tasks: Sequence[Task]) -> Sequence[Outcome]:
+        """Do the tasks one after the other."""
+        return [self.run_one(task) for task in tasks]
+
+    def run_one(self, task: Task) -> Outcome:
+        """Do one task."""
+        raise NotImplementedError
+
+    def missing_models(self) -> Sequence[str]:
+        """Name no model: most stages have none."""
+        return ()

@@ -1,0 +1,32 @@
+"""What every object store does; the contract suite in tests/test_store.py holds each to it."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from stageline.stage import StoredObject
+
+
+class ObjectStore(Protocol):
+    """Objects by key. Every method raises Unavailable when the store cannot be reached."""
+
+    def get(self, key: str) -> bytes:
+        """Read an object.
+
+        Raises:
+            NotFound: there is none of that key.
+        """
+
+    def put(self, item: StoredObject) -> None:
+        """Write an object whole or not at all, over what was there."""
+
+    def put_all(self, items: Sequence[StoredObject]) -> None:
+        """Write several, cheaper than one by one where the store can; on an error any of them may be written."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object; it is no error when there is none."""
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """List the keys that begin with the prefix, in order."""
+
+    def check(self) -> None:
+        """Reach the store and make sure that its bucket is there."""

@@ -1,0 +1,143 @@
+"""MinIO, and any other S3."""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import urllib3
+from minio import Minio
+from minio.commonconfig import SnowballObject
+from minio.credentials import (
+    AWSConfigProvider,
+    ChainedProvider,
+    EnvAWSProvider,
+    IamAwsProvider,
+    Provider,
+    StaticProvider,
+)
+from minio.error import MinioException, S3Error
+
+from stageline.errors import NotFound, SettingsError, Unavailable
+from stageline.settings import Settings
+from stageline.stage import StoredObject
+
+CONNECT_SECONDS = 3
+ANSWER_SECONDS = 20
+CONNECTIONS = 16
+ABSENT = ("NoSuchKey", "NoSuchObject")
+
+
+class S3Store:
+    """Objects in a bucket."""
+
+    def __init__(self, client: Minio, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._unpacks: bool | None = None  # whether it unpacks archives; known after the first
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "S3Store":
+        """Connect, when first used, to MINIO_ENDPOINT (``host:port``, or a URL whose scheme chooses TLS)."""
+        given = settings.minio_endpoint or ""
+        url = urlsplit(given if "://" in given else f"http://{given}")
+        if not url.hostname or url.path not in ("", "/") or url.scheme not in ("http", "https"):
+            raise SettingsError(f"MINIO_ENDPOINT={given!r}: give host:port, or http(s)://host:port")
+        pool = urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS),
+            maxsize=CONNECTIONS,
+            retries=urllib3.Retry(total=2, connect=1, backoff_factor=0.1, status_forcelist=(500, 502, 503, 504)),
+        )
+        client = Minio(
+            endpoint=url.netloc,
+            secure=url.scheme == "https",
+            region=settings.s3_region,
+            credentials=_credentials(settings),
+            http_client=pool,
+        )
+        return cls(client, settings.s3_bucket)
+
+    def get(self, key: str) -> bytes:
+        """Read an object; see ObjectStore."""
+        with self._reaching(key):
+            answer = self._client.get_object(self._bucket, key)
+            try:
+                return bytes(answer.read())
+            finally:
+                answer.close()
+                answer.release_conn()
+
+    def put(self, item: StoredObject) -> None:
+        """Write an object; see ObjectStore."""
+        with self._reaching(item.key):
+            self._client.put_object(
+                self._bucket, item.key, io.BytesIO(item.data), len(item.data), content_type=item.content_type
+            )
+
+    def put_all(self, items: Sequence[StoredObject]) -> None:
+        """Write several: in one request where the store unpacks archives, as MinIO does, else one by one."""
+        if len(items) > 1 and self._unpacks is not False:
+            with self._reaching(items[0].key):
+                archive = self._client.upload_snowball_objects(
+                    self._bucket, [SnowballObject(i.key, io.BytesIO(i.data), len(i.data)) for i in items]
+                ).object_name
+                if self._unpacks is None:
+                    self._unpacks = not self._kept(archive)
+            if self._unpacks:
+                return
+        for item in items:
+            self.put(item)
+
+    def _kept(self, archive: str) -> bool:
+        """Whether the store kept an archive as it came, instead of unpacking it; then it goes."""
+        try:
+            self._client.stat_object(self._bucket, archive)
+        except S3Error as error:
+            if error.code in ABSENT:
+                return False
+            raise
+        self._client.remove_object(self._bucket, archive)
+        return True
+
+    def delete(self, key: str) -> None:
+        """Remove an object; see ObjectStore."""
+        with self._reaching(key):
+            self._client.remove_object(self._bucket, key)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """List keys; see ObjectStore."""
+        with self._reaching(prefix):
+            for found in self._client.list_objects(self._bucket, prefix, recursive=True):
+                yield str(found.object_name)
+
+    def check(self) -> None:
+        """Make sure that the bucket is there, making it if need be; see ObjectStore."""
+        with self._reaching(self._bucket):
+            if not self._client.bucket_exists(self._bucket):
+                self._make_bucket()
+
+    def _make_bucket(self) -> None:
+        try:
+            self._client.make_bucket(self._bucket)
+        except S3Error as error:
+            if error.code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+                raise
+
+    @contextmanager
+    def _reaching(self, key: str) -> Iterator[None]:
+        """Turn what minio-py raises into NotFound or Unavailable."""
+        try:
+            yield
+        except S3Error as error:
+            if error.code in ABSENT:
+                raise NotFound(f"{key} is not in the bucket {self._bucket}") from None
+            raise Unavailable(f"the object store refused {key} (MINIO_*): {error.code}: {error.message}") from error
+        except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise Unavailable(f"the object store cannot be reached (MINIO_ENDPOINT): {error}") from error
+
+
+def _credentials(settings: Settings) -> Provider:
+    """The MINIO_* keys, else the standard AWS chain: environment, configuration file, the pod's or machine's role."""
+    if settings.minio_access_key and settings.minio_secret_key:
+        return StaticProvider(settings.minio_access_key, settings.minio_secret_key)
+    return ChainedProvider([EnvAWSProvider(), AWSConfigProvider(), IamAwsProvider()])

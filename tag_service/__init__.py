@@ -1,0 +1,1 @@
+"""Draws what was found, and hides what is private."""

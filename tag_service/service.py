@@ -1,0 +1,59 @@
+"""The wiring of the tag stage, the end of the line."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from stageline import images
+from stageline.message import Message
+from stageline.settings import Settings
+from stageline.stage import OneByOne, Outcome, StoredObject, Task
+from tag_service.blur import blur_regions, regions_to_hide
+from tag_service.draw import draw_findings
+
+FACE = "face"
+
+
+class Tag(OneByOne):
+    """original/ → tagged/ and blurred/."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def inputs(self, message: Message) -> Mapping[str, str]:
+        """Ask for the original."""
+        return {"original": message.original_path}
+
+    def run_one(self, task: Task) -> Outcome:
+        """Hide, then draw; no privacy copy is written while a model that should find what to hide is missing."""
+        settings, message = self._settings, task.message
+        pixels, _ = images.decode(task.inputs["original"], settings.max_image_pixels)
+        detections = message.fields.get("detections") or []
+        faces = message.fields.get("faces") or []
+        objects: list[StoredObject] = []
+        fields: dict[str, Any] = {"tagged_path": f"tagged/{message.image_id}.jpg", "blurred_path": None}
+        if not self._blind(message):
+            fields["blurred_path"] = f"blurred/{message.image_id}.jpg"
+            regions = regions_to_hide(detections, faces, settings.blur_classes)
+            fields["blurred_regions"] = [[round(edge, 1) for edge in region] for region in regions]
+            hidden = blur_regions(pixels.copy(), regions) if regions else pixels
+            objects.append(self._jpeg(fields["blurred_path"], hidden))
+            del hidden
+        tagged = draw_findings(pixels, detections, faces) if detections or faces else pixels
+        objects.insert(0, self._jpeg(fields["tagged_path"], tagged))
+        return Outcome(objects, {**fields, "path": fields["tagged_path"]})
+
+    def _blind(self, message: Message) -> bool:
+        """Whether something that must be hidden was not looked for."""
+        missing = set(message.fields.get("missing_models") or ())
+        hides_objects = bool(self._settings.blur_classes - {FACE})
+        return ("mtcnn" in missing and FACE in self._settings.blur_classes) or (
+            "yolox-nano" in missing and hides_objects
+        )
+
+    def _jpeg(self, key: str, pixels: images.Pixels) -> StoredObject:
+        return StoredObject(key, images.encode_jpeg(pixels, self._settings.jpeg_quality), "image/jpeg")
+
+
+def create(settings: Settings) -> Tag:
+    """Make the stage's work."""
+    return Tag(settings)
