@@ -62,13 +62,14 @@ def _apart(some: Iterable[float], others: Iterable[float]) -> float:
 
 def load_ours(folder: Path) -> Detect:
     """Give our detector, on one core, with the three networks in `folder`."""
-    return FaceDetector(*(Network(folder / f"{name}.onnx") for name in ("pnet", "rnet", "onet"))).detect
+    pnet, rnet, onet = (Network(folder / f"{name}.onnx") for name in ("pnet", "rnet", "onet"))
+    return FaceDetector(pnet, rnet, onet).detect
 
 
 def load_theirs() -> Detect:
     """Give facenet-pytorch's detector, on one core. Raises ImportError where it is not installed."""
-    import torch
-    from facenet_pytorch import MTCNN
+    import torch  # noqa: PLC0415 - only this side needs it
+    from facenet_pytorch import MTCNN  # noqa: PLC0415
 
     torch.set_num_threads(1)
     mtcnn = MTCNN(keep_all=True, min_face_size=40, device="cpu")

@@ -9,7 +9,6 @@ Both classes keep their port and folder, so a test may `kill()` a server (SIGKIL
 import contextlib
 import http.client
 import os
-import random
 import shutil
 import socket
 import subprocess
@@ -17,30 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-HOST = "127.0.0.1"
-# Below the range that Linux gives to outgoing connections: a client that keeps dialling a dead server
-# could otherwise be given the server's own port, and the restart would find it taken.
-PORTS = range(20000, 32000)
-
-
-def _is_free(port: int) -> bool:
-    """Whether a server could listen on this port of 127.0.0.1."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-        return True
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    for port in random.sample(PORTS, 200):
-        if _is_free(port):
-            return port
-    raise OSError(f"No free port on {HOST} among 200 tried.")
-
+from stageline.ports import HOST, free_port, is_free
 
 def go_bin() -> str | None:
     """The folder where `go install` puts programs, or None without Go."""
@@ -113,7 +89,7 @@ class _Server:
         """Start the server, again where it was stopped or killed, and wait until it answers."""
         if self.running:
             return
-        if not _is_free(self.port):
+        if not is_free(self.port):
             raise RuntimeError(f"{self.name} cannot start: another program listens on {HOST}:{self.port}.")
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
@@ -152,15 +128,18 @@ class RedisServer(_Server):
 
     name = "redis"
 
-    def __init__(self, folder: Path, extra_args: Sequence[str] = (), port: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, extra_args: Sequence[str] = (), port: int | None = None, program: str | None = None
+    ) -> None:
         super().__init__(folder, port)
         self.extra_args = tuple(extra_args)
+        self.program = program
         self.url = f"redis://{HOST}:{self.port}/0"
 
     def command(self) -> list[str]:
         durable = ["--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction", "--save", ""]
         place = ["--bind", HOST, "--port", str(self.port), "--dir", str(self.folder.absolute())]
-        return [find_redis(), *place, *durable, *self.extra_args]
+        return [self.program or find_redis(), *place, *durable, *self.extra_args]
 
     def answers(self) -> bool:
         with socket.create_connection((HOST, self.port), timeout=1) as connection:

@@ -58,8 +58,8 @@ class Areas:
         result = np.empty((len(boxes), 3, height, width), np.float32)
         for channel in range(3):
             result[:, channel] = sums[..., channel]
-        share = (1 / (bottom - top)).astype(np.float32)[:, :, None] * (1 / (right - left)).astype(np.float32)[:, None, :]
-        result *= share[:, None]
+        result *= (1 / (bottom - top)).astype(np.float32)[:, None, :, None]
+        result *= (1 / (right - left)).astype(np.float32)[:, None, None, :]
         return result
 
 
@@ -86,7 +86,7 @@ def suppress(boxes: FloatArray, scores: FloatArray, limit: float, plus: int = 0)
     With `plus` 0 it is torchvision's nms; with 1, as the last step has it, sides are counted in pixels
     (x2 - x1 + 1) and the overlap is measured against the smaller box.
     """
-    if len(scores) < 2:
+    if len(scores) <= 1:
         return np.arange(len(scores))
     order = np.argsort(-scores, kind="stable")
     kept: list[IntArray] = []
@@ -114,11 +114,12 @@ def _square(boxes: FloatArray) -> FloatArray:
 def _moved(boxes: FloatArray, offsets: FloatArray, plus: int) -> FloatArray:
     """Move each edge of boxes [n, 4] by its offset [n, 4], a share of the box's width or height."""
     size = boxes[:, 2:] - boxes[:, :2] + np.float32(plus)
-    return boxes + offsets * np.concatenate([size, size], axis=1)
+    moved: FloatArray = boxes + offsets * np.concatenate([size, size], axis=1)
+    return moved
 
 
 def _sigmoid(logits: FloatArray) -> FloatArray:
-    return 1 / (1 + np.exp(-logits))
+    return np.float32(1) / (np.float32(1) + np.exp(-logits))
 
 
 class FaceDetector:
@@ -132,11 +133,12 @@ class FaceDetector:
         min_face: int = 40,
         thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7),
         factor: float = 0.709,
-        batch: int = 64,
+        batch: int = 32,
     ) -> None:
         """Find faces of `min_face` pixels and more, on levels each `factor` times the size of the one before.
 
-        `thresholds` are the least scores after P-, R- and O-Net; at most `batch` crops are in memory at a time.
+        `thresholds` are the least scores after P-, R- and O-Net. At most `batch` crops are in memory at a time;
+        32 keep R-Net's layers in a core's own cache.
         """
         if min_face < 1 or not 0 < factor < 1 or not all(0 < t < 1 for t in thresholds) or batch < 1:
             raise ValueError("min_face and batch must be at least 1, factor and thresholds between 0 and 1")
@@ -150,7 +152,7 @@ class FaceDetector:
 
         Raises ValueError for another dtype or shape, ModelError when a network does not fit.
         """
-        if bgr.dtype != np.uint8 or bgr.ndim != 3 or bgr.shape[2] != 3:
+        if bgr.dtype != np.uint8 or bgr.shape[2:] != (3,):
             raise ValueError(f"a picture is uint8 [h, w, 3], not {bgr.dtype} {list(bgr.shape)}")
         scales = self._scales(*bgr.shape[:2])
         if not scales:

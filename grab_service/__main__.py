@@ -15,7 +15,7 @@ from stageline.settings import Settings
 from stageline.store import open_store
 
 
-class DoorServer(BaseApplication):  # type: ignore[misc] - gunicorn has no types
+class DoorServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     """gunicorn with our settings; one process, threads inside it, since the work is waiting and decoding."""
 
     def __init__(self, found: Settings) -> None:

@@ -90,7 +90,8 @@ def image(image_id: str) -> Response:
     answer.headers["X-Content-Type-Options"] = "nosniff"  # a picture with a page behind it stays a picture
     answer.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
     answer.add_etag()
-    return answer.make_conditional(request)
+    answer.make_conditional(request)
+    return answer
 
 
 @routes.get("/queue-status")
@@ -149,7 +150,7 @@ def _body() -> tuple[bytes, str | None]:
 
 
 def _http_problem(error: HTTPException) -> Response:
-    if error.code == 413:
+    if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         most = current_app.config["MAX_UPLOAD_BYTES"]
         return problem(413, f"the upload is too large; at most {most:,} bytes are taken (MAX_UPLOAD_BYTES)")
     return problem(error.code or 500, error.description or "")

@@ -11,6 +11,7 @@ from stageline.message import Message
 from stageline.stage import StoredObject
 
 MOST_NAME_BYTES = 255
+MOST_ENDING = 8
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -19,7 +20,9 @@ def safe_filename(given: str | None) -> str:
     name = re.split(r"[/\\]", given or "")[-1]
     name = "".join(c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c)[0] != "C").strip()
     stem, dot, ending = name.rpartition(".")
-    if len(name.encode()) > MOST_NAME_BYTES and dot and len(ending) <= 8:  # keep the ending that people look for
+    if (
+        len(name.encode()) > MOST_NAME_BYTES and dot and len(ending) <= MOST_ENDING
+    ):  # keep the ending that people look for
         room = MOST_NAME_BYTES - len(ending.encode()) - 1
         return stem.encode()[:room].decode(errors="ignore") + "." + ending
     return name.encode()[:MOST_NAME_BYTES].decode(errors="ignore") or "unnamed"

@@ -12,26 +12,19 @@ where its PRelu is a detour that made P-Net 1.8 times slower.
 """
 
 import math
-import pickle
 import zipfile
-from collections import OrderedDict
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-Array = npt.NDArray[np.float32]
-Weights = dict[str, Array]
+from models.torch_weights import MAX_FILE, Array, Weights, read_state
 
 WHEEL_SHA256: Final = "b8002c3ee7a3af471c433cbda1fdcab9ae2d46a4aac43435ba08259c45ffc884"
-MAX_FILE: Final = 8 << 20  # bytes; the largest real file has 1.6 MB
-MAGIC: Final = 0x1950A86A20F9469CFC6C
-PROTOCOL: Final = 1001
 LAYERS: Final[dict[str, dict[str, tuple[int, ...]]]] = {
     "pnet": {
         "conv1": (10, 3, 3, 3), "prelu1": (10,), "conv2": (16, 10, 3, 3), "prelu2": (16,),
@@ -48,87 +41,6 @@ LAYERS: Final[dict[str, dict[str, tuple[int, ...]]]] = {
         "dense5": (256, 1152), "prelu5": (256,), "dense6_1": (2, 256), "dense6_2": (4, 256), "dense6_3": (10, 256),
     },
 }  # fmt: skip
-
-
-class _Tensor(NamedTuple):
-    """A tensor as the pickle describes it; nothing in it is believed before `read_state` compared it."""
-
-    storage: object
-    offset: object
-    shape: object
-    stride: object
-
-
-def _rebuild(storage: object, offset: object, shape: object, stride: object, *_: object) -> _Tensor:
-    return _Tensor(storage, offset, shape, stride)
-
-
-class _Unpickler(pickle.Unpickler):
-    """Knows the three names a state dict of float32 tensors needs, and refuses every other."""
-
-    KNOWN: Final[dict[tuple[str, str], Any]] = {
-        ("collections", "OrderedDict"): OrderedDict,
-        ("torch._utils", "_rebuild_tensor_v2"): _rebuild,
-        ("torch", "FloatStorage"): "FloatStorage",
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.KNOWN:
-            raise pickle.UnpicklingError(f"refused: the file asks for {module}.{name}")
-        return self.KNOWN[module, name]
-
-    def persistent_load(self, pid: Any) -> str:
-        kind, storage, key, _device, _count, view = pid
-        if (kind, storage, view) != ("storage", "FloatStorage", None) or not isinstance(key, str):
-            raise pickle.UnpicklingError("refused: a storage that is not plain float32")
-        return key
-
-
-def read_state(data: bytes, shapes: dict[str, tuple[int, ...]]) -> Weights:
-    """Read a state dict in torch's format from before 1.6 (five pickles, then the raw storages).
-
-    `shapes` names every tensor that must be there and its shape; the result maps the same names to
-    float32 arrays. Raises pickle.UnpicklingError when a global is foreign, the data end early, or names,
-    shapes or sizes differ. Layout: torch/serialization.py, `_legacy_load`.
-    """
-    if len(data) > MAX_FILE:
-        raise pickle.UnpicklingError(f"refused: {len(data)} bytes of weights, at most {MAX_FILE} expected")
-    file = BytesIO(data)
-    try:
-        magic, protocol, system, state, keys = (_Unpickler(file).load() for _ in range(5))
-        if (magic, protocol, system["little_endian"]) != (MAGIC, PROTOCOL, True):
-            raise pickle.UnpicklingError("not a little-endian file of torch.save from before 1.6")
-        storages = {key: _storage(file) for key in keys}
-        if set(state) != set(shapes):
-            raise pickle.UnpicklingError(f"wrong names: {sorted(set(state) ^ set(shapes))[:4]}")
-        return {name: _array(state[name], storages, shape) for name, shape in shapes.items()}
-    except pickle.UnpicklingError:
-        raise
-    except Exception as error:  # a hostile pickle fails in any way it likes
-        raise pickle.UnpicklingError(f"broken weights: {type(error).__name__}: {error}") from error
-
-
-def _storage(file: BytesIO) -> Array:
-    """Read one storage: its length as int64, then that many float32."""
-    length = int.from_bytes(file.read(8), "little", signed=True)
-    raw = file.read(4 * length) if 0 < length <= MAX_FILE // 4 else b""
-    if not raw or len(raw) != 4 * length:
-        raise pickle.UnpicklingError(f"truncated: a storage of {length} numbers has {len(raw)} bytes")
-    return np.frombuffer(raw, "<f4").astype(np.float32)
-
-
-def _array(tensor: object, storages: dict[str, Array], shape: tuple[int, ...]) -> Array:
-    """Give the tensor's numbers in C order; its strides, which may be in any order, must fill its storage."""
-    if not isinstance(tensor, _Tensor) or (tensor.offset, tensor.shape) != (0, shape):
-        raise pickle.UnpicklingError(f"wrong tensor: {str(tensor)[:80]}, expected the shape {shape}")
-    storage, strides = storages[str(tensor.storage)], tensor.stride
-    if not isinstance(strides, tuple) or not all(type(s) is int and 0 < s <= storage.size for s in strides):
-        raise pickle.UnpicklingError("wrong strides")
-    last = sum((count - 1) * stride for count, stride in zip(shape, strides, strict=True))
-    if not storage.size == math.prod(shape) == last + 1 or not np.isfinite(storage).all():
-        raise pickle.UnpicklingError(f"{storage.size} numbers for the shape {shape}, or some that are not finite")
-    view = np.lib.stride_tricks.as_strided(storage, shape, [4 * stride for stride in strides])
-    return np.ascontiguousarray(view)
 
 
 def expected_shapes(network: str) -> dict[str, tuple[int, ...]]:
@@ -228,7 +140,9 @@ def pnet(weights: Weights) -> onnx.ModelProto:
     return graph.model("pnet", x, [1, 3, "height", "width"], [1, 5, "rows", "columns"])
 
 
-def _refiner(weights: Weights, name: str, side: int, pools: tuple[int, ...], dense: str, *heads: str) -> onnx.ModelProto:
+def _refiner(
+    weights: Weights, name: str, side: int, pools: tuple[int, ...], dense: str, *heads: str
+) -> onnx.ModelProto:
     """Build R-Net or O-Net: convolutions with `pools` behind the first of them, a dense layer, the heads."""
     graph, x = _Graph(), "pixels"
     layers = [layer for layer in LAYERS[name] if layer.startswith("conv")]

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import redis
 
@@ -30,14 +30,14 @@ def letter(
 class DeadLetters:
     """The list of dead letters: read, replayed, dropped."""
 
-    def __init__(self, client: "redis.Redis[bytes]") -> None:
+    def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._scripts = Scripts(client)
 
     def list(self) -> list[tuple[bytes, Mapping[str, Any]]]:
         """Return every dead letter, oldest first, as its bytes and its content."""
         with reaching_redis():
-            return [(raw, json.loads(raw)) for raw in self._client.lrange(DEAD_LETTERS, 0, -1)]
+            return [(raw, json.loads(raw)) for raw in cast("list[bytes]", self._client.lrange(DEAD_LETTERS, 0, -1))]
 
     def count(self) -> int:
         """Count them."""
@@ -56,7 +56,7 @@ class DeadLetters:
         again = Message.of({**message.fields, "attempt": 1})
         stage = line.stage(content["stage"])
         keys = [DEAD_LETTERS, stage.queue, UNFINISHED, status_key(message.image_id)]
-        args = [raw, again.raw, message.image_id, "status", "processing", "updated_at", now()]
+        args: list[str | bytes] = [raw, again.raw, message.image_id, "status", "processing", "updated_at", now()]
         return bool(self._scripts.run(Call("replay", keys, args)))
 
     def drop(self, raw: bytes) -> bool:

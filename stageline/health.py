@@ -14,7 +14,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from stageline.errors import SettingsError, Unavailable
 
 
-def readiness(checks: dict[str, Callable[[], object]], missing_models: Sequence[str] = ()) -> tuple[dict[str, Any], int]:
+def readiness(
+    checks: dict[str, Callable[[], object]], missing_models: Sequence[str] = ()
+) -> tuple[dict[str, Any], int]:
     """Try every server; return the report and its HTTP status.
 
     ``ready``, or ``degraded`` when models are missing (200: the service works, and says what it lacks), or

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from typing import cast
 
 from stageline import dead, line, logs, metrics, results
 from stageline.errors import BadMessage, NewerMessage, Unavailable
@@ -38,7 +39,7 @@ class Housekeeper(threading.Thread):
                 self.sweep()
             except Unavailable:
                 self._quiet_until = time.monotonic() + GRACE_SECONDS
-            except Exception:
+            except Exception:  # noqa: BLE001 - the house is kept whatever one sweep ran into
                 logs.get().exception("the housekeeper failed; it tries again")
 
     def end(self) -> None:
@@ -65,7 +66,7 @@ class Housekeeper(threading.Thread):
 
     def _return_what_was_held(self, identity: str) -> None:
         with reaching_redis():
-            held = self._client.lrange(in_flight_key(identity), 0, -1)
+            held = cast("list[bytes]", self._client.lrange(in_flight_key(identity), 0, -1))
         stage = next((stage for stage in line.LINE if stage.queue == queue_of(identity)), None)
         if stage is None:
             return

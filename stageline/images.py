@@ -28,6 +28,7 @@ FORMATS = {
     "BMP": ("bmp", "image/bmp"),
 }
 ACCEPTED = "JPEG, PNG, WebP, GIF or BMP"
+LONGEST_SIDE = 65_500  # the most that JPEG can write, less its margins
 _LARGE = 8_000_000
 _one_large_at_a_time = Lock()
 # EXIF orientation → how the stored rows are turned to be seen upright (EXIF 2.32, tag 274).
@@ -134,12 +135,12 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
         raise BadImage("the upload is empty (0 bytes)", 400)
     try:
         image = Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name != "MPO"])
-    except Exception as error:  # noqa: BLE001 - hostile bytes: whatever a parser raises, it is no picture
+    except Exception as error:  # hostile bytes: whatever a parser raises, it is no picture
         raise BadImage(f"not a picture that can be read; send {ACCEPTED}", 415) from error
     width, height = image.size
-    if width * height > max_pixels or min(width, height) < 1 or max(width, height) > 65_500:
+    if width * height > max_pixels or min(width, height) < 1 or max(width, height) > LONGEST_SIDE:
         image.close()
-        limit = f"at most {max_pixels:,} pixels, and 65,500 on a side, are taken"
+        limit = f"at most {max_pixels:,} pixels, and {LONGEST_SIDE:,} on a side, are taken"
         raise BadImage(f"the picture claims {width} × {height} = {width * height:,} pixels; {limit}", 413)
     return image
 
@@ -160,7 +161,7 @@ def _read_through(image: Image.Image) -> None:
     try:
         image.draft("L", (max(1, image.width // 8), max(1, image.height // 8)))
         image.load()
-    except Exception as error:  # noqa: BLE001 - see _open
+    except Exception as error:  # see _open
         raise BadImage(f"the {image.format} is cut off or damaged: {error}") from error
 
 
@@ -195,7 +196,7 @@ def _decode_by_pillow(image: Image.Image) -> Pixels:
             del layer
             image = ground
         rgb = np.asarray(image.convert("RGB"))
-    except Exception as error:  # noqa: BLE001 - see _open
+    except Exception as error:  # see _open
         raise BadImage(f"the {image.format} cannot be decoded: {error}") from error
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), dtype=np.uint8)
 

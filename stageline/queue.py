@@ -9,7 +9,7 @@ import random
 import re
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import redis
 
@@ -54,13 +54,13 @@ class Consumer:
     def take(self, timeout: float) -> bytes | None:
         """Wait up to ``timeout`` seconds for a message; it is in flight from the moment it leaves the queue."""
         with reaching_redis():
-            raw: bytes | None = self._blocking.blmove(self.stage.queue, self._list, timeout, "LEFT", "RIGHT")
-            return raw
+            raw = self._blocking.execute_command("BLMOVE", self.stage.queue, self._list, "LEFT", "RIGHT", timeout)
+            return cast("bytes | None", raw)
 
     def held(self) -> list[bytes]:
         """List what is in this worker's in-flight list; after a broken connection more than it knows of."""
         with reaching_redis():
-            return list(self._client.lrange(self._list, 0, -1))
+            return cast("list[bytes]", self._client.lrange(self._list, 0, -1))
 
     def begin(self, message: Message, fields: StatusFields) -> None:
         """Note that work on the message has begun."""
@@ -126,9 +126,9 @@ class Door:
             return int(self.client.scard(UNFINISHED))
 
 
-def depths(client: "redis.Redis[bytes]") -> dict[str, dict[str, int]]:
+def depths(client: redis.Redis) -> dict[str, dict[str, int]]:
     """Count each stage's waiting, in-flight and delayed messages."""
-    identities = [member.decode() for member in client.zrange(WORKERS, 0, -1)]
+    identities = [member.decode() for member in cast("list[bytes]", client.zrange(WORKERS, 0, -1))]
     pipe = client.pipeline(transaction=False)
     for stage in line.LINE:
         pipe.llen(stage.queue)

@@ -18,7 +18,7 @@ ANSWER_SECONDS = 10  # longer than any blocking pop of ours
 NOT_NOW = ("LOADING", "READONLY", "OOM", "MISCONF", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOAUTH", "WRONGPASS")
 
 
-def connect(url: str, retries: int = 1) -> "redis.Redis[bytes]":
+def connect(url: str, retries: int = 1) -> redis.Redis:
     """Return a client that connects when first used; safe to share between threads."""
     return redis.Redis.from_url(
         url,
@@ -53,7 +53,7 @@ class Call(NamedTuple):
 class Scripts:
     """The Lua files, run by their hash and loaded again whenever the server has forgotten them."""
 
-    def __init__(self, client: "redis.Redis[bytes]") -> None:
+    def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._source = {
             file.name.removesuffix(".lua"): file.read_text()

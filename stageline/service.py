@@ -59,8 +59,13 @@ def _run_worker(name: str, found: Settings) -> None:
 
     if found.health_port:
         health.serve(found.health_port, ready)
+
+    def stop(*_: object) -> None:
+        stopping.set()
+        worker.stop()
+
     for signalled in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signalled, lambda *_: (stopping.set(), worker.stop()))
+        signal.signal(signalled, stop)
     if stopping.is_set():
         worker.stop()
     try:

@@ -24,7 +24,7 @@ def stage_fields(stage: str, entry: Mapping[str, Any], status: str = "processing
     return {"status": status, "updated_at": now(), STAGE + stage: json.dumps(entry)}
 
 
-def read(client: "redis.Redis[bytes]", image_id: str) -> dict[str, Any] | None:
+def read(client: redis.Redis, image_id: str) -> dict[str, Any] | None:
     """Return a picture's status with its stages decoded, or None when Redis knows nothing of it."""
     with reaching_redis():
         found = client.hgetall(status_key(image_id))

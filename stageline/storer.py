@@ -80,7 +80,9 @@ class Storer(threading.Thread):
         status = "processing" if line.after(self._stage) else "completed"
         calls = [
             self._consumer.hand_off(
-                item.message, successor, stage_fields(self._stage.name, successor.fields["stages"][self._stage.name], status)
+                item.message,
+                successor,
+                stage_fields(self._stage.name, successor.fields["stages"][self._stage.name], status),
             )
             for item, successor in good
         ]
@@ -113,9 +115,7 @@ class Storer(threading.Thread):
         pause = back_off(message.attempt, self._settings.retry_base_seconds, self._settings.retry_cap_seconds)
         entry = {**item.entry("retrying", self._consumer.identity), "reason": _reason(error)}
         fields = stage_fields(self._stage.name, entry)
-        patiently(
-            lambda: self._consumer.delay(message.raw, message.retried().raw, pause, message.image_id, fields)
-        )
+        patiently(lambda: self._consumer.delay(message.raw, message.retried().raw, pause, message.image_id, fields))
         self._log_failure("retrying", item, error, retry_in=round(pause, 1))
 
     def _bury(self, item: Item, error: Exception) -> None:

@@ -108,9 +108,7 @@ class Taker(threading.Thread):
         """Fetch what the stage needs, however long the store is away; on a stop the item goes on without."""
         try:
             entry = item.entry("working", self._consumer.identity)
-            self._patiently(
-                lambda: self._consumer.begin(item.message, stage_fields(self._consumer.stage.name, entry))
-            )
+            self._patiently(lambda: self._consumer.begin(item.message, stage_fields(self._consumer.stage.name, entry)))
             started = time.monotonic()
             keys = self._work.inputs(item.message)
             item.inputs = self._patiently(lambda: {name: self._store.get(key) for name, key in keys.items()})

@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import socket
 import sys
 import threading
 import time
@@ -15,6 +14,7 @@ import urllib3
 
 from stageline import embedded, line
 from stageline.errors import SettingsError, StagelineError
+from stageline.ports import free_port, is_free
 from stageline.settings import Settings
 from stageline.supervisor import Supervisor
 
@@ -46,7 +46,8 @@ class Line:
         Raises:
             SettingsError: a port is taken, another line runs on the same data, or there is no Redis to start.
         """
-        _refuse_taken_port(self._settings.host, self._settings.port)
+        if not is_free(self._settings.port, self._settings.host):
+            raise SettingsError(f"PORT={self._settings.port} is taken: stop what listens there, or set PORT to another")
         self._data.mkdir(parents=True, exist_ok=True)
         self._lock_data()
         environment = {"PYTHONUNBUFFERED": "1", "STAGELINE_DATA": str(self._data.absolute())}
@@ -125,22 +126,6 @@ def running_redis_url(data: Path) -> str | None:
         return str(json.loads((data / STATE).read_text())["redis_url"])
     except (OSError, ValueError, KeyError):
         return None
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _refuse_taken_port(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise SettingsError(f"PORT={port}: {error.strerror}; stop what listens there, or set PORT") from None
 
 
 def _is_ready(http: urllib3.PoolManager, port: int) -> bool:

@@ -56,7 +56,13 @@ def status(image_id: str, url: Url = DEFAULT_URL, as_json: AsJson = False) -> No
         return
     stdout.print(f"{image_id}  {found['filename']}  {found['status']}", markup=False)
     rows = [
-        [name, entry["state"], entry.get("attempt", ""), entry.get("ms", ""), entry.get("reason") or entry.get("key", "")]
+        [
+            name,
+            entry["state"],
+            entry.get("attempt", ""),
+            entry.get("ms", ""),
+            entry.get("reason") or entry.get("key", ""),
+        ]
         for name, entry in found["stages"].items()
     ]
     print_table(["stage", "state", "attempt", "ms", "key"], rows)

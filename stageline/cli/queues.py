@@ -1,6 +1,5 @@
 """``stageline queues``, ``stageline reconcile`` and ``stageline dead``: the line's own lists, read from Redis."""
 
-
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -16,7 +15,9 @@ from stageline.redis_client import connect
 from stageline.store import open_store
 
 dead = typer.Typer(no_args_is_help=True, help="Messages that failed for good: list, show, replay or drop them.")
-Which = Annotated[str, typer.Argument(metavar="ID", help="An image id or its beginning, a number of `dead list`, or all.")]
+Which = Annotated[
+    str, typer.Argument(metavar="ID", help="An image id or its beginning, a number of `dead list`, or all.")
+]
 
 
 def queues(as_json: AsJson = False) -> None:
@@ -45,7 +46,9 @@ def reconcile(
     for message in lost if queue else ():
         opened = status.now()
         fields = {name: str(message.fields[name]) for name in ("filename", "original_path")}
-        door.accept(message, {**fields, "status": "submitted", "created_at": opened, "updated_at": opened}, limited=False)
+        door.accept(
+            message, {**fields, "status": "submitted", "created_at": opened, "updated_at": opened}, limited=False
+        )
     if as_json:
         print_json([message.image_id for message in lost])
         return
@@ -103,5 +106,3 @@ def _chosen(letters: DeadLetters, which: str) -> list[tuple[bytes, Mapping[str, 
     if not chosen:
         raise StagelineError(f"no dead letter is called {which!r}; `stageline dead list` shows them")
     return chosen
-
-

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import urllib3
 from minio import Minio
 from minio.commonconfig import SnowballObject
-from minio.credentials import (
+from minio.credentials.providers import (
     AWSConfigProvider,
     ChainedProvider,
     EnvAWSProvider,
@@ -79,7 +79,7 @@ class S3Store:
         if len(items) > 1 and self._unpacks is not False:
             with self._reaching(items[0].key):
                 archive = self._client.upload_snowball_objects(
-                    self._bucket, [SnowballObject(i.key, io.BytesIO(i.data), len(i.data)) for i in items]
+                    self._bucket, [SnowballObject(i.key, data=io.BytesIO(i.data), length=len(i.data)) for i in items]
                 ).object_name
                 if self._unpacks is None:
                     self._unpacks = not self._kept(archive)

@@ -1,0 +1,5 @@
+"""``python -m stageline`` is ``stageline``."""
+
+from stageline.cli import main
+
+main()

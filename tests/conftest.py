@@ -1,0 +1,148 @@
+"""What the tests share: real servers, installed models, settings, and the rule for what is missing.
+
+A server or a data set that is missing skips a test on a laptop, with the reason, and fails it under CI=true.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from benchmarks.running_line import RunningLine
+from benchmarks.servers import MinioServer, RedisServer
+from stageline import embedded, modelstore
+from stageline.errors import ModelError
+from stageline.queue import Door
+from stageline.settings import Settings
+from stageline.store import FolderStore, ObjectStore, S3Store
+
+REPOSITORY = Path(__file__).parent.parent
+SHARED = REPOSITORY.parent / "shared"
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip on a laptop; fail in CI."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"under CI=true everything must be there: {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the machine's reaches a test."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """The machine's own Redis."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    try:
+        server.start()
+    except FileNotFoundError as error:
+        missing(str(error))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def minio_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
+    """A real MinIO."""
+    server = MinioServer(tmp_path_factory.mktemp("minio"))
+    try:
+        server.start()
+    except FileNotFoundError as error:
+        missing(str(error))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def models_dir() -> Path:
+    """The models of the repository's data folder, installed when they are missing."""
+    mirror = os.environ.get("STAGELINE_TEST_MIRROR") or (str(SHARED / "models") if SHARED.exists() else None)
+    found = Settings(stageline_data=REPOSITORY / "stageline-data", stageline_model_mirror=mirror)
+    try:
+        for name in modelstore.manifest():
+            modelstore.install(name, found)
+    except ModelError as error:
+        missing(str(error))
+    return found.models_folder.absolute()
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder with coco128/ and faces/: STAGELINE_TEST_DATA, or ../shared/data."""
+    folder = Path(os.environ.get("STAGELINE_TEST_DATA", SHARED / "data"))
+    if not (folder / "coco128").is_dir():
+        missing(f"no pictures to test on at {folder}: set STAGELINE_TEST_DATA to a folder with coco128/ and faces/")
+    return folder
+
+
+@pytest.fixture
+def settings(redis_server: RedisServer, tmp_path: Path, models_dir: Path) -> Settings:
+    """Settings for the real Redis, emptied, and a folder as the bucket."""
+    found = Settings(redis_url=redis_server.url, stageline_data=tmp_path / "data", models_dir=models_dir)
+    Door(found.redis_url, 1).client.flushall()
+    return found
+
+
+@pytest.fixture(params=["folder", "minio"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    """Each kind of object store, empty."""
+    if request.param == "folder":
+        found: ObjectStore = FolderStore(tmp_path / "bucket")
+    else:
+        server: MinioServer = request.getfixturevalue("minio_server")
+        found = S3Store.from_settings(s3_settings(server, tmp_path.name[-20:].lower().replace("_", "-") + "-bucket"))
+    found.check()
+    for key in list(found.keys("")):
+        found.delete(key)
+    return found
+
+
+def s3_settings(server: MinioServer, bucket: str, **more: Any) -> Settings:
+    """Settings for a real MinIO."""
+    return Settings(
+        minio_endpoint=server.endpoint,
+        minio_access_key=server.access_key,
+        minio_secret_key=server.secret_key,
+        s3_bucket=bucket.strip("-."),
+        **more,
+    )
+
+
+@pytest.fixture
+def start_line(tmp_path: Path, models_dir: Path) -> Iterator[Callable[..., RunningLine]]:
+    """Start lines of processes with a given environment; whatever still runs is killed at the end."""
+    started: list[RunningLine] = []
+
+    def start(workers: dict[str, int] | None = None, **environment: str) -> RunningLine:
+        line = RunningLine(tmp_path / f"line-{len(started)}", {"MODELS_DIR": str(models_dir), **environment}, workers)
+        started.append(line)
+        line.start()
+        return line
+
+    yield start
+    for line in started:
+        line.kill()
+
+
+@pytest.fixture(params=["server on the PATH", "server in the wheel"])
+def any_redis(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of each kind of server that a line may meet."""
+    if request.param == "server on the PATH":
+        server: RedisServer = request.getfixturevalue("redis_server")
+        Door(server.url, 1).client.flushall()
+        yield server.url
+        return
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", "/nonexistent")
+        program = embedded.binary()
+    carried = RedisServer(tmp_path / "carried", program=program)
+    carried.start()
+    yield carried.url
+    carried.stop()

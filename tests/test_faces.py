@@ -1,0 +1,230 @@
+"""Face detection: the conversion trusts nothing, and the faces are facenet-pytorch's."""
+
+import os
+import pickle
+import struct
+import zipfile
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import pytest
+
+from detect_service.faces import Areas, FaceDetector, suppress
+from models import mtcnn, torch_weights
+from stageline.errors import ModelError
+from stageline.inference import FloatArray, Network
+
+DATA = Path(os.environ.get("STAGELINE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+SHAPES = {"w": (2, 3)}
+
+
+def absent(reason: str) -> NoReturn:
+    """Skip where a person runs the tests, fail where nobody would notice the skip."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def mtcnn_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with pnet.onnx, rnet.onnx and onet.onnx."""
+    wheel = os.environ.get("STAGELINE_FACENET_WHEEL")
+    if not wheel:
+        absent("STAGELINE_FACENET_WHEEL does not name facenet-pytorch's wheel")
+    folder = tmp_path_factory.mktemp("mtcnn")
+    mtcnn.convert(Path(wheel), folder)
+    return folder
+
+
+@pytest.fixture
+def networks(mtcnn_folder: Path) -> tuple[Network, Network, Network]:
+    """Give P-, R- and O-Net, each of which writes down the shapes it was given."""
+    return (
+        Watched(mtcnn_folder / "pnet.onnx"),
+        Watched(mtcnn_folder / "rnet.onnx"),
+        Watched(mtcnn_folder / "onet.onnx"),
+    )
+
+
+class Watched(Network):
+    """A network that writes down the shapes it was given."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.shapes: list[tuple[int, ...]] = []
+
+    def run(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
+        """Write the shape down, then compute as ever."""
+        self.shapes.append(inputs[0].shape)
+        return super().run(*inputs)
+
+
+def weights_file(
+    *, state: bytes | None = None, strides: tuple[int, int] = (3, 1), offset: int = 0, length: int = 6
+) -> bytes:
+    """Build a file of torch.save's old format by hand: one tensor "w" of 2x3 float32 numbers, 0 to 5."""
+    tensor = (
+        b"ctorch._utils\n_rebuild_tensor_v2\n((S'storage'\nctorch\nFloatStorage\nS'0'\nS'cpu'\nI6\nNtQ"
+        b"I%d\n(I2\nI3\nt(I%d\nI%d\ntI00\nNtR" % (offset, *strides)
+    )
+    parts = [pickle.dumps(part, 2) for part in (torch_weights.MAGIC, 1001, {"little_endian": True})]
+    parts += [state or b"\x80\x02}S'w'\n" + tensor + b"s.", pickle.dumps(["0"], 2)]
+    return b"".join(parts) + struct.pack("<q6f", length, *range(6))
+
+
+def test_weights_are_read_in_any_stride_order() -> None:
+    """A tensor comes out in its own shape, whichever of its axes torch stored first."""
+    rows = torch_weights.read_state(weights_file(), SHAPES)["w"]
+    columns = torch_weights.read_state(weights_file(strides=(1, 2)), SHAPES)["w"]
+    np.testing.assert_array_equal(rows, [[0, 1, 2], [3, 4, 5]])
+    np.testing.assert_array_equal(columns, [[0, 2, 4], [1, 3, 5]])
+
+
+def test_foreign_global_is_refused_and_not_called(tmp_path: Path) -> None:
+    """A pickle that would run a command raises UnpicklingError, the command does not run, nothing is written."""
+    marker, wheel = tmp_path / "ran", tmp_path / "evil.whl"
+    evil = weights_file(state=b"\x80\x02cos\nsystem\n(S'touch %s'\ntR." % str(marker).encode())
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("facenet_pytorch/data/pnet.pt", evil)
+    with pytest.raises(pickle.UnpicklingError, match=r"os\.system"):
+        mtcnn.convert(wheel, tmp_path / "out")
+    assert not marker.exists()
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_truncated_weights_are_refused() -> None:
+    """A file cut at any byte raises UnpicklingError."""
+    whole = weights_file()
+    for end in range(len(whole)):
+        with pytest.raises(pickle.UnpicklingError):
+            torch_weights.read_state(whole[:end], SHAPES)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        weights_file(strides=(3, 2)),
+        weights_file(strides=(-3, 1)),
+        weights_file(strides=(10**9, 1)),
+        weights_file(offset=1),
+        weights_file(length=1 << 60),
+        weights_file(length=-1),
+        weights_file(length=5),
+        weights_file(state=b"\x80\x02}r\xff\xff\xff\x7f."),
+        weights_file(state=b"\x80\x02K\x07."),
+        bytes(torch_weights.MAX_FILE + 1),
+    ],
+    ids=["overlap", "negative", "beyond", "offset", "huge", "below", "short", "memo", "number", "large"],
+)
+def test_lying_weights_are_refused(data: bytes) -> None:
+    """Sizes, strides and offsets that do not fit raise UnpicklingError before any memory is taken for them."""
+    with pytest.raises(pickle.UnpicklingError):
+        torch_weights.read_state(data, SHAPES)
+
+
+def test_other_shapes_and_names_are_refused() -> None:
+    """Weights of another network raise UnpicklingError."""
+    for shapes in ({"w": (3, 2)}, {"w": (6,)}, {"v": (2, 3)}, {"w": (2, 3), "v": (1,)}):
+        with pytest.raises(pickle.UnpicklingError):
+            torch_weights.read_state(weights_file(), shapes)
+
+
+def test_broken_model_is_a_model_error(tmp_path: Path) -> None:
+    """A missing file, and one that is no model, raise ModelError with the file's name."""
+    (tmp_path / "noise.onnx").write_bytes(b"\x00noise" * 100)
+    for name in ("noise.onnx", "missing.onnx"):
+        with pytest.raises(ModelError, match=name):
+            Network(tmp_path / name)
+
+
+def test_wrong_inputs_are_a_model_error(mtcnn_folder: Path) -> None:
+    """Inputs that do not fit the network raise ModelError."""
+    network = Network(mtcnn_folder / "rnet.onnx")
+    for inputs in ((), (np.zeros((1, 3, 9, 9), np.float32),), (np.zeros((1, 3), np.float32),)):
+        with pytest.raises(ModelError, match=r"rnet\.onnx"):
+            network.run(*inputs)
+
+
+@pytest.mark.parametrize(("height", "width"), [(5, 7), (13, 4), (40, 40), (1, 1)])
+def test_areas_are_adaptive_means(height: int, width: int) -> None:
+    """Resizing gives the mean over whole pixels from floor to ceil, up and down, in RGB."""
+    picture = np.random.default_rng(0).integers(0, 256, (17, 23, 3), dtype=np.uint8)
+    got = Areas(picture).means(np.array([[3, 2, 20, 16]]), height, width)[0]
+    part = picture[2:16, 3:20, ::-1].astype(np.float64)
+    for y in range(height):
+        for x in range(width):
+            rows = slice(y * 14 // height, -(-(y + 1) * 14 // height))
+            cells = part[rows, x * 17 // width : -(-(x + 1) * 17 // width)]
+            np.testing.assert_allclose(got[:, y, x], cells.mean(axis=(0, 1)), rtol=1e-5)
+
+
+def test_sums_may_wrap_around() -> None:
+    """A white picture of more than 2^31 in all stays white."""
+    areas = Areas(np.full((2000, 4300, 3), 255, np.uint8))
+    np.testing.assert_allclose(areas.means(np.array([[0, 0, 4300, 2000]]), 13, 28), 255, rtol=1e-5)
+
+
+def test_suppression_in_blocks_is_plain_suppression() -> None:
+    """More boxes than one block holds are suppressed as one by one."""
+    rng = np.random.default_rng(1)
+    corners = rng.uniform(0, 300, (1000, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(10, 90, (1000, 2))], axis=1).astype(np.float32)
+    scores = rng.uniform(0, 1, 1000).astype(np.float32).round(2)
+    kept: list[int] = []
+    for index in np.argsort(-scores, kind="stable").tolist():
+        low = np.maximum(boxes[kept, :2], boxes[index, :2])
+        inner = np.maximum(np.minimum(boxes[kept, 2:], boxes[index, 2:]) - low, 0).prod(axis=1)
+        area = (boxes[[*kept, index], 2:] - boxes[[*kept, index], :2]).prod(axis=1)
+        if not (inner / (area[:-1] + area[-1] - inner) > 0.5).any():
+            kept.append(index)
+    assert suppress(boxes, scores, 0.5).tolist() == kept
+
+
+@pytest.mark.parametrize(
+    "shape", [(0, 0), (0, 9), (1, 1), (11, 11), (12, 500), (39, 39), (39, 4000), (41, 3000), (3000, 41), (480, 640)]
+)
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_degenerate_pictures_have_no_faces(
+    networks: tuple[Network, Network, Network], shape: tuple[int, int], value: int
+) -> None:
+    """Empty, tiny, thin and plain pictures give no faces and no error."""
+    assert FaceDetector(*networks).detect(np.full((*shape, 3), value, np.uint8)) == []
+
+
+def test_wrong_arrays_and_settings_are_refused(networks: tuple[Network, Network, Network]) -> None:
+    """What is not an 8-bit colour picture, and settings without meaning, raise ValueError."""
+    detector = FaceDetector(*networks)
+    for picture in (np.zeros((50, 50, 3)), np.zeros((50, 50), np.uint8), np.zeros((50, 50, 4), np.uint8)):
+        with pytest.raises(ValueError, match="uint8"):
+            detector.detect(picture)
+    with pytest.raises(ValueError, match="min_face"):
+        FaceDetector(*networks, min_face=0)
+
+
+def test_batches_are_bounded(networks: tuple[Watched, Watched, Watched]) -> None:
+    """Thousands of candidates, some of them outside the picture, go through in batches of the given size."""
+    picture = np.random.default_rng(2).integers(0, 256, (600, 800, 3), dtype=np.uint8)
+    detector = FaceDetector(*networks, thresholds=(0.001, 0.0001, 0.0001), batch=20)
+    detector.detect(picture)
+    for network in networks[1:]:
+        assert max(shape[0] for shape in network.shapes) == 20
+    assert sum(shape[0] for shape in networks[1].shapes) > 1000
+
+
+def test_faces_are_those_of_facenet_pytorch(mtcnn_folder: Path) -> None:
+    """On every test picture: the same faces, boxes within 2 pixels, scores within 0.02."""
+    from benchmarks import mtcnn as comparison
+
+    folders = [DATA / "coco128" / "images", DATA / "faces"]
+    missing = [folder.name for folder in folders if not folder.is_dir()]
+    if missing:
+        absent(f"no pictures: STAGELINE_TEST_DATA lacks {missing}")
+    try:
+        theirs = comparison.load_theirs()
+    except ImportError as error:
+        absent(f"{error}: parity needs torch, torchvision and facenet-pytorch")
+    pictures = comparison.read_pictures(folders)
+    parity, *_ = comparison.measure(comparison.load_ours(mtcnn_folder), theirs, pictures)
+    assert parity.mismatches == []
+    assert parity.theirs > 0
