@@ -92,11 +92,11 @@ def suppress(boxes: FloatArray, scores: FloatArray, limit: float, plus: int = 0)
     kept: list[IntArray] = []
     while order.size:
         head, order = order[:BLOCK], order[BLOCK:]
-        rivals = _overlaps(boxes[head], boxes[head], plus) > limit
+        worse = np.triu(_overlaps(boxes[head], boxes[head], plus) > limit, 1)
         alive = np.ones(len(head), np.bool_)
-        for index in range(len(head)):
+        for index in np.flatnonzero(worse.any(axis=1)).tolist():
             if alive[index]:
-                alive[index + 1 :] &= ~rivals[index, index + 1 :]
+                alive &= ~worse[index]
         kept.append(head[alive])
         if order.size:
             order = order[~(_overlaps(boxes[kept[-1]], boxes[order], plus) > limit).any(axis=0)]

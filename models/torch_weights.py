@@ -7,6 +7,7 @@ storages' keys), then each storage: its length as int64 and its numbers. Source:
 import math
 import pickle
 from collections import OrderedDict
+from collections.abc import Mapping
 from io import BytesIO
 from typing import Any, Final, NamedTuple
 
@@ -58,7 +59,7 @@ class _Unpickler(pickle._Unpickler):  # noqa: SLF001 - its name in the standard 
         return key
 
 
-def read_state(data: bytes, shapes: dict[str, tuple[int, ...]]) -> Weights:
+def read_state(data: bytes, shapes: Mapping[str, tuple[int, ...]]) -> Weights:
     """Read a state dict of float32 tensors from the bytes of a whole file.
 
     `shapes` names every tensor that must be there and its shape; the result maps the same names to
@@ -75,7 +76,7 @@ def read_state(data: bytes, shapes: dict[str, tuple[int, ...]]) -> Weights:
         raise pickle.UnpicklingError(f"broken weights: {type(error).__name__}: {error}") from error
 
 
-def _read(file: BytesIO, shapes: dict[str, tuple[int, ...]]) -> Weights:
+def _read(file: BytesIO, shapes: Mapping[str, tuple[int, ...]]) -> Weights:
     magic, protocol, system, state, keys = (_Unpickler(file).load() for _ in range(5))
     if (magic, protocol, system["little_endian"]) != (MAGIC, PROTOCOL, True):
         raise pickle.UnpicklingError("not a little-endian file of torch.save from before 1.6")

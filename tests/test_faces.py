@@ -5,7 +5,7 @@ import pickle
 import struct
 import zipfile
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from stageline.errors import ModelError
 from stageline.inference import FloatArray, Network
 
 DATA = Path(os.environ.get("STAGELINE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
-SHAPES = {"w": (2, 3)}
+SHAPES: dict[str, tuple[int, ...]] = {"w": (2, 3)}
 
 
 def absent(reason: str) -> NoReturn:
@@ -195,7 +195,8 @@ def test_degenerate_pictures_have_no_faces(
 def test_wrong_arrays_and_settings_are_refused(networks: tuple[Network, Network, Network]) -> None:
     """What is not an 8-bit colour picture, and settings without meaning, raise ValueError."""
     detector = FaceDetector(*networks)
-    for picture in (np.zeros((50, 50, 3)), np.zeros((50, 50), np.uint8), np.zeros((50, 50, 4), np.uint8)):
+    pictures: tuple[Any, ...] = (np.zeros((50, 50, 3)), np.zeros((50, 50), np.uint8), np.zeros((50, 50, 4), np.uint8))
+    for picture in pictures:
         with pytest.raises(ValueError, match="uint8"):
             detector.detect(picture)
     with pytest.raises(ValueError, match="min_face"):

@@ -1,0 +1,68 @@
+# make run     sets everything up, starts the line on port 30005, sends the samples through, and keeps serving
+# make test    installs what the tests need, and runs them all
+# Also: make demo (run, ending after the samples), models, samples, lint, bench, accuracy, lock, clean.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+TOOLS  := .setup/bin
+DATA   ?= ../shared/data
+ROUNDS ?= 3
+export PATH := $(CURDIR)/$(TOOLS):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: run demo test lint bench accuracy models samples lock clean setup setup-test setup-train servers
+
+run: models samples
+	$(BIN)/stageline up --log stageline-data/line.log --samples samples
+
+demo: models samples
+	$(BIN)/stageline up --log stageline-data/line.log --samples samples --then-stop
+
+# In CI, and with TRAIN=1, also what the comparisons with torch need (several gigabytes).
+test: setup-test servers models samples $(if $(filter true,$(CI))$(TRAIN),setup-train)
+	$(BIN)/python -m pytest $(PYTEST)
+
+lint: setup-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup-train servers models
+	$(BIN)/python -m benchmarks.line $(DATA)/coco128/images --rounds $(ROUNDS)
+
+accuracy: models
+	$(BIN)/python -m benchmarks.accuracy $(DATA)/coco128
+
+models: setup
+	$(BIN)/stageline models fetch || echo "the line runs without; see above" >&2
+
+samples: setup
+	$(BIN)/python scripts/samples.py requirements/samples.txt samples
+
+lock: setup-test
+	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/lock.sh
+
+servers: setup
+	scripts/debian-packages.sh redis-server=redis-server curl=curl git=git
+	scripts/install-minio.sh $(TOOLS) $(BIN)/pip
+
+clean:
+	rm -rf $(VENV) samples stageline-data .setup
+
+setup: $(BIN)/.line
+setup-test: $(BIN)/.test
+setup-train: $(BIN)/.train
+
+# Each file marks that its requirements were installed as they stand.
+$(BIN)/.line: requirements/line.txt pyproject.toml
+	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  scripts/debian-packages.sh need-venv=python3-venv
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r requirements/line.txt
+	$(BIN)/pip install --quiet --no-deps --editable .
+	touch $@
+
+$(BIN)/.test $(BIN)/.train: $(BIN)/.%: requirements/%.txt $(BIN)/.line
+	$(BIN)/pip install --quiet --require-hashes -r requirements/$*.txt
+	touch $@

@@ -1,0 +1,172 @@
+"""How well the line finds objects: AP50 over labelled pictures, sent through the very functions of the stages.
+
+    python -m benchmarks.accuracy COCO128_FOLDER [--on grayscale resized original] [--models DIR] [--json FILE]
+
+The folder holds images/, labels/ (YOLO text: class cx cy w h, relative) and names.yaml. AP50 is the mean, over the
+classes that are labelled, of the area under the interpolated precision-recall curve at an IoU of 0.5, as COCO
+defines it: 101 points, the best-scoring first, a label found once, at most 100 detections per picture.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stageline import modelstore
+from stageline.errors import ModelError
+from stageline.monolith import Monolith
+from stageline.settings import Settings
+
+Input = Literal["grayscale", "resized", "original"]
+Boxes = NDArray[np.float64]  # [n, 4] of x1, y1, x2, y2 in pixels of the original
+INPUTS: tuple[Input, ...] = get_args(Input)
+LEAST_SCORE, LEAST_IOU, MOST_DETECTIONS = 0.01, 0.5, 100
+RECALLS = np.linspace(0, 1, 101)
+NO_FACES = 1_000_000  # pixels: a least size that no face has; looking for them would only cost time
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was found in one picture and what is in it: labels and boxes; the findings best first, with scores."""
+
+    found: Sequence[tuple[str, float, Sequence[float]]]
+    labelled: Sequence[tuple[str, Sequence[float]]]
+
+
+def read_names(path: Path) -> dict[int, str]:
+    """The classes by number, of a names.yaml."""
+    return {int(number): name for number, name in re.findall(r"^\s+(\d+):\s*(.+?)\s*$", path.read_text(), re.MULTILINE)}
+
+
+def read_labels(path: Path, names: Mapping[int, str], width: int, height: int) -> list[tuple[str, list[float]]]:
+    """A picture's labels, their boxes in its pixels; none where there is no file."""
+    labels = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        number, *box = line.split()
+        x, y, w, h = (float(part) for part in box)
+        edges = [(x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height]
+        labels.append((names[int(number)], edges))
+    return labels
+
+
+def look(folder: Path, settings: Settings) -> list[Seen]:
+    """Send every picture of `folder` through the line's functions.
+
+    Raises ModelError where the detector is not installed.
+    """
+    names, chain = read_names(folder / "names.yaml"), Monolith(settings)
+    if "yolox-nano" in chain.missing_models():
+        raise ModelError(f"yolox-nano is not installed in {settings.models_folder}: run `make models`")
+    seen = []
+    for path in sorted((folder / "images").iterdir()):
+        fields = chain.run(path.read_bytes(), path.name)[0].fields
+        best = sorted(fields["detections"], key=lambda item: -item["score"])[:MOST_DETECTIONS]
+        labelled = read_labels(folder / "labels" / f"{path.stem}.txt", names, fields["origin_w"], fields["origin_h"])
+        seen.append(Seen([(item["label"], item["score"], item["box"]) for item in best], labelled))
+    return seen
+
+
+def overlaps(some: Boxes, others: Boxes) -> NDArray[np.float64]:
+    """Intersection over union of each of [n, 4] with each of [m, 4]: [n, m]."""
+    low = np.maximum(some[:, None, :2], others[None, :, :2])
+    high = np.minimum(some[:, None, 2:], others[None, :, 2:])
+    inner = np.clip(high - low, 0, None).prod(axis=2)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (some, others)]
+    return np.asarray(inner / np.maximum(areas[0][:, None] + areas[1] - inner, 1e-9))
+
+
+def matches(found: Boxes, labelled: Boxes) -> list[bool]:
+    """Whether each finding of one class, best first, hits a label that no better one has taken."""
+    shared = overlaps(found, labelled)
+    hits = []
+    for row in shared:
+        at = int(row.argmax()) if row.size else -1
+        hits.append(bool(at >= 0 and row[at] >= LEAST_IOU))
+        if hits[-1]:
+            shared[:, at] = -1
+    return hits
+
+
+def average_precision(scores: Iterable[float], hits: Iterable[bool], labels: int) -> float:
+    """The area under the interpolated precision-recall curve of one class, at COCO's 101 points."""
+    order = np.argsort(-np.fromiter(scores, np.float64), kind="stable")
+    right = np.fromiter(hits, np.bool_)[order].cumsum()
+    recall, precision = right / labels, right / np.arange(1, len(right) + 1)
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(np.append(envelope, 0.0)[np.searchsorted(recall, RECALLS)].mean())
+
+
+def ap50(seen: Sequence[Seen]) -> dict[str, float]:
+    """AP50 by class, of the classes that are labelled."""
+    by_class = {}
+    for name in sorted({label for picture in seen for label, _ in picture.labelled}):
+        scores: list[float] = []
+        hits: list[bool] = []
+        labels = 0
+        for picture in seen:
+            found = [(score, box) for label, score, box in picture.found if label == name]
+            boxes = [box for label, box in picture.labelled if label == name]
+            labels += len(boxes)
+            scores += [score for score, _ in found]
+            hits += matches(_boxes([box for _, box in found]), _boxes(boxes))
+        by_class[name] = average_precision(scores, hits, labels)
+    return by_class
+
+
+def _boxes(rows: Sequence[Sequence[float]]) -> Boxes:
+    return np.asarray(rows, np.float64).reshape(-1, 4)
+
+
+def measure(folder: Path, on: Input, models: Path | None = None, **more: Any) -> dict[str, Any]:
+    """AP50 of the line with DETECT_ON=`on`, other settings as `more` says.
+
+    Raises ModelError where the detector is not installed.
+    """
+    chosen: dict[str, Any] = {"detect_min_score": LEAST_SCORE, "face_min_size": NO_FACES, "blur_classes": "", **more}
+    seen = look(folder, Settings(detect_on=on, models_dir=models, **chosen))
+    by_class = ap50(seen)
+    labels, findings = (sum(len(part) for part in parts) for parts in zip(*_parts(seen), strict=True))
+    mean = sum(by_class.values()) / max(1, len(by_class))
+    return {
+        "on": on, "ap50": round(mean, 4), "pictures": len(seen), "labels": labels, "findings": findings,
+        "by_class": {name: round(value, 4) for name, value in by_class.items()},
+    }  # fmt: skip
+
+
+def _parts(seen: Sequence[Seen]) -> list[tuple[Sequence[Any], Sequence[Any]]]:
+    return [(picture.labelled, picture.found) for picture in seen]
+
+
+def main() -> int:
+    """Measure each input; 0, or 2 where models or pictures are missing."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", type=Path, metavar="COCO128_FOLDER")
+    parser.add_argument("--on", nargs="+", choices=INPUTS, default=INPUTS, help="what objects are looked for in")
+    parser.add_argument("--models", type=Path, default=Path("stageline-data/models"), help="where models are installed")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures, class by class, there too")
+    options = parser.parse_args()
+    try:
+        modelstore.install("yolox-nano", Settings(models_dir=options.models))
+        print(f"{'objects in':<12}{'AP50':>8}{'pictures':>10}{'labels':>8}{'findings':>10}")
+        rows = []
+        for on in options.on:
+            row = measure(options.folder, on, options.models)
+            print(f"{on:<12}{row['ap50']:>8.4f}{row['pictures']:>10}{row['labels']:>8}{row['findings']:>10}", flush=True)
+            rows.append(row)
+    except (ModelError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
