@@ -29,6 +29,7 @@ Boxes = NDArray[np.float64]  # [n, 4] of x1, y1, x2, y2 in pixels of the origina
 INPUTS: tuple[Input, ...] = get_args(Input)
 LEAST_SCORE, LEAST_IOU, MOST_DETECTIONS = 0.01, 0.5, 100
 RECALLS = np.linspace(0, 1, 101)
+TABLE = "{:<12}{:>8}{:>10}{:>8}{:>10}"
 NO_FACES = 1_000_000  # pixels: a least size that no face has; looking for them would only cost time
 
 
@@ -132,21 +133,20 @@ def measure(folder: Path, on: Input, models: Path | None = None, **more: Any) ->
     chosen: dict[str, Any] = {"detect_min_score": LEAST_SCORE, "face_min_size": NO_FACES, "blur_classes": "", **more}
     seen = look(folder, Settings(detect_on=on, models_dir=models, **chosen))
     by_class = ap50(seen)
-    labels, findings = (sum(len(part) for part in parts) for parts in zip(*_parts(seen), strict=True))
-    mean = sum(by_class.values()) / max(1, len(by_class))
     return {
-        "on": on, "ap50": round(mean, 4), "pictures": len(seen), "labels": labels, "findings": findings,
+        "on": on,
+        "ap50": round(sum(by_class.values()) / max(1, len(by_class)), 4),
+        "pictures": len(seen),
+        "labels": sum(len(picture.labelled) for picture in seen),
+        "findings": sum(len(picture.found) for picture in seen),
         "by_class": {name: round(value, 4) for name, value in by_class.items()},
-    }  # fmt: skip
-
-
-def _parts(seen: Sequence[Seen]) -> list[tuple[Sequence[Any], Sequence[Any]]]:
-    return [(picture.labelled, picture.found) for picture in seen]
+    }
 
 
 def main() -> int:
     """Measure each input; 0, or 2 where models or pictures are missing."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=(__doc__ or "").partition("\n")[0])
+    about = (__doc__ or "").partition("\n")[0]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=about)
     parser.add_argument("folder", type=Path, metavar="COCO128_FOLDER")
     parser.add_argument("--on", nargs="+", choices=INPUTS, default=INPUTS, help="what objects are looked for in")
     parser.add_argument("--models", type=Path, default=Path("stageline-data/models"), help="where models are installed")
@@ -154,11 +154,12 @@ def main() -> int:
     options = parser.parse_args()
     try:
         modelstore.install("yolox-nano", Settings(models_dir=options.models))
-        print(f"{'objects in':<12}{'AP50':>8}{'pictures':>10}{'labels':>8}{'findings':>10}")
+        print(TABLE.format("objects in", "AP50", "pictures", "labels", "findings"))
         rows = []
         for on in options.on:
             row = measure(options.folder, on, options.models)
-            print(f"{on:<12}{row['ap50']:>8.4f}{row['pictures']:>10}{row['labels']:>8}{row['findings']:>10}", flush=True)
+            shown = f"{row['ap50']:.4f}"
+            print(TABLE.format(on, shown, row["pictures"], row["labels"], row["findings"]), flush=True)
             rows.append(row)
     except (ModelError, FileNotFoundError) as error:
         print(error, file=sys.stderr)

@@ -58,8 +58,8 @@ class Areas:
         result = np.empty((len(boxes), 3, height, width), np.float32)
         for channel in range(3):
             result[:, channel] = sums[..., channel]
-        result *= (1 / (bottom - top)).astype(np.float32)[:, None, :, None]
-        result *= (1 / (right - left)).astype(np.float32)[:, None, None, :]
+        rows, columns = (1 / (bottom - top)).astype(np.float32), (1 / (right - left)).astype(np.float32)
+        result *= (rows[:, :, None] * columns[:, None, :])[:, None]
         return result
 
 

@@ -1,23 +1,24 @@
 """Pictures: every byte string is hostile until it is decoded within limits. The one place that decodes and encodes."""
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Lock
+from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from stageline import image_headers, to_bgr
+from stageline.budget import Budget
 from stageline.errors import BadImage
-
-Pixels = NDArray[np.uint8]
+from stageline.to_bgr import Pixels
 
 Image.MAX_IMAGE_PIXELS = None  # our own limit is stricter and says what is allowed
 cv2.setNumThreads(1)  # a stage is scaled by its workers, not by threads that fight over the cores
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # we say ourselves what is wrong with a picture
 
 ORIENTATION_TAG = 0x0112
-WHITE = (255, 255, 255, 255)
 # Pillow's name → the extension and the media type we store it under. MPO is a JPEG with more behind it.
 FORMATS = {
     "JPEG": ("jpg", "image/jpeg"),
@@ -29,10 +30,10 @@ FORMATS = {
 }
 ACCEPTED = "JPEG, PNG, WebP, GIF or BMP"
 LONGEST_SIDE = 65_500  # the most that JPEG can write, less its margins
-_LARGE = 8_000_000
-_one_large_at_a_time = Lock()
+CHECK_BYTES = 400_000_000  # what all checks in a process may need together; one that needs more runs alone
+_budget = Budget(CHECK_BYTES)
 # EXIF orientation → how the stored rows are turned to be seen upright (EXIF 2.32, tag 274).
-_TURNS = {
+_TURNS: dict[int, Callable[[Pixels], Any]] = {
     2: lambda a: cv2.flip(a, 1),
     3: lambda a: cv2.rotate(a, cv2.ROTATE_180),
     4: lambda a: cv2.flip(a, 0),
@@ -71,7 +72,7 @@ def probe(data: bytes, max_pixels: int) -> ImageInfo:
         BadImage: not a picture of an accepted format, or one of more than ``max_pixels``.
     """
     with _open(data, max_pixels) as image:
-        return _info(image)
+        return _info(image, data)
 
 
 def check(data: bytes, max_pixels: int) -> ImageInfo:
@@ -81,11 +82,12 @@ def check(data: bytes, max_pixels: int) -> ImageInfo:
         BadImage: as ``probe``, and for one that is cut off or damaged.
     """
     with _open(data, max_pixels) as image:
-        info = _info(image)
-        if info.width * info.height <= _LARGE:
-            _read_through(image)
-        else:
-            with _one_large_at_a_time:
+        info = _info(image, data)
+        bytes_per_pixel = 8 if info.format == "WEBP" else 4
+        with _budget.spend(info.width * info.height * bytes_per_pixel):
+            if info.format == "WEBP":
+                _decode_by_opencv(data, info, cv2.IMREAD_UNCHANGED)
+            else:
                 _read_through(image)
         return info
 
@@ -99,12 +101,7 @@ def decode(data: bytes, max_pixels: int, at_least: int | None = None) -> tuple[P
     Raises:
         BadImage: not a picture, too large, or damaged beyond decoding.
     """
-    with _open(data, max_pixels) as image:
-        info = _info(image)
-        if not info.plain_jpeg:
-            pixels = _decode_by_pillow(image)
-    if info.plain_jpeg:
-        pixels = _decode_jpeg(data, info, at_least)
+    pixels, info = _decode_as_stored(data, max_pixels, at_least)
     turn = _TURNS.get(info.orientation)
     return (pixels if turn is None else np.asarray(turn(pixels), dtype=np.uint8)), info
 
@@ -133,28 +130,44 @@ def shrink(pixels: Pixels, width: int, height: int) -> Pixels:
 def _open(data: bytes, max_pixels: int) -> Image.Image:
     if not data:
         raise BadImage("the upload is empty (0 bytes)", 400)
+    image_headers.refuse_hostile(data)
+    claimed = image_headers.webp_size(data)
+    if claimed is not None:
+        _refuse_size(*claimed, max_pixels)
     try:
         image = Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name != "MPO"])
     except Exception as error:  # hostile bytes: whatever a parser raises, it is no picture
         raise BadImage(f"not a picture that can be read; send {ACCEPTED}", 415) from error
-    width, height = image.size
-    if width * height > max_pixels or min(width, height) < 1 or max(width, height) > LONGEST_SIDE:
+    try:
+        _refuse_size(*image.size, max_pixels)
+    except BadImage:
         image.close()
-        limit = f"at most {max_pixels:,} pixels, and {LONGEST_SIDE:,} on a side, are taken"
-        raise BadImage(f"the picture claims {width} × {height} = {width * height:,} pixels; {limit}", 413)
+        raise
     return image
 
 
-def _info(image: Image.Image) -> ImageInfo:
-    try:
-        orientation = int(image.getexif().get(ORIENTATION_TAG, 1))
-    except Exception:  # noqa: BLE001 - a damaged EXIF block turns nothing, and harms nothing
-        orientation = 1
+def _refuse_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels or min(width, height) < 1 or max(width, height) > LONGEST_SIDE:
+        limit = f"at most {max_pixels:,} pixels, and {LONGEST_SIDE:,} on a side, are taken"
+        raise BadImage(f"the picture claims {width} × {height} = {width * height:,} pixels; {limit}", 413)
+
+
+def _info(image: Image.Image, data: bytes) -> ImageInfo:
+    orientation = _orientation(image, data)
     width, height = image.size
     if orientation in (5, 6, 7, 8):
         width, height = height, width
     name = str(image.format)
     return ImageInfo(name, width, height, orientation, name in ("JPEG", "MPO") and image.mode in ("RGB", "L"))
+
+
+def _orientation(image: Image.Image, data: bytes) -> int:
+    try:
+        if image.format == "PNG" and "exif" not in image.info:
+            image.info["exif"] = image_headers.png_exif(data)  # Pillow would decode all pixels to look for it
+        return int(Image.Image.getexif(image).get(ORIENTATION_TAG, 1))
+    except Exception:  # noqa: BLE001 - a damaged EXIF block turns nothing, and harms nothing
+        return 1
 
 
 def _read_through(image: Image.Image) -> None:
@@ -165,8 +178,18 @@ def _read_through(image: Image.Image) -> None:
         raise BadImage(f"the {image.format} is cut off or damaged: {error}") from error
 
 
-def _decode_jpeg(data: bytes, info: ImageInfo, at_least: int | None) -> Pixels:
-    flag = cv2.IMREAD_COLOR
+def _decode_as_stored(data: bytes, max_pixels: int, at_least: int | None) -> tuple[Pixels, ImageInfo]:
+    """Decode to BGR as the rows are stored; what the decoder itself held is freed on return."""
+    with _open(data, max_pixels) as image:
+        info = _info(image, data)
+        if not info.plain_jpeg and info.format != "WEBP":
+            return _decode_by_pillow(image), info
+    if info.plain_jpeg:
+        return _decode_by_opencv(data, info, _reduction(info, at_least)), info
+    return to_bgr.on_white(_decode_by_opencv(data, info, cv2.IMREAD_UNCHANGED)), info
+
+
+def _reduction(info: ImageInfo, at_least: int | None) -> int:
     longest = max(info.width, info.height)
     for divisor, reduced in (
         (8, cv2.IMREAD_REDUCED_COLOR_8),
@@ -174,34 +197,22 @@ def _decode_jpeg(data: bytes, info: ImageInfo, at_least: int | None) -> Pixels:
         (2, cv2.IMREAD_REDUCED_COLOR_2),
     ):
         if at_least is not None and longest // divisor >= at_least:
-            flag = reduced
-            break
+            return reduced
+    return cv2.IMREAD_COLOR
+
+
+def _decode_by_opencv(data: bytes, info: ImageInfo, flag: int) -> Pixels:
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
-        raise BadImage(f"the JPEG cannot be decoded: {error.err}") from error
+        raise BadImage(f"the {info.format} cannot be decoded: {error.err}") from error
     if pixels is None:
-        raise BadImage("the JPEG cannot be decoded")
+        raise BadImage(f"the {info.format} is cut off or damaged: it cannot be decoded")
     return np.asarray(pixels, dtype=np.uint8)
 
 
 def _decode_by_pillow(image: Image.Image) -> Pixels:
     try:
-        if image.mode.startswith(("I", "F")):
-            return _from_deep_grey(image)
-        if image.has_transparency_data:
-            layer = image.convert("RGBA")
-            ground = Image.new("RGBA", layer.size, WHITE)
-            ground.alpha_composite(layer)
-            del layer
-            image = ground
-        rgb = np.asarray(image.convert("RGB"))
+        return to_bgr.from_pillow(image)
     except Exception as error:  # see _open
         raise BadImage(f"the {image.format} cannot be decoded: {error}") from error
-    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), dtype=np.uint8)
-
-
-def _from_deep_grey(image: Image.Image) -> Pixels:
-    """Take 16 bits of grey to 8 as the top byte; Pillow's own convert clips instead."""
-    grey = (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
-    return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), dtype=np.uint8)

@@ -56,11 +56,10 @@ class FolderStore:
 
     def keys(self, prefix: str) -> Iterator[str]:
         """List keys; see ObjectStore."""
-        folder = self._file(prefix) if prefix.endswith("/") else self._file(prefix).parent
-        for path in sorted(folder.rglob("*")):
-            key = path.relative_to(self._root).as_posix()
-            if key.startswith(prefix) and path.is_file() and not path.name.startswith(TEMPORARY):
-                yield key
+        top = self._root / prefix.rpartition("/")[0]
+        found = (path for path in top.rglob("*") if path.is_file() and not path.name.startswith(TEMPORARY))
+        keys = (path.relative_to(self._root).as_posix() for path in found)
+        yield from sorted(key for key in keys if key.startswith(prefix))
 
     def check(self) -> None:
         """Make sure that the folder is there and takes files; see ObjectStore."""

@@ -1,0 +1,45 @@
+"""The bound: what the bare functions of every stage cost a picture in one process, with no queue and no store."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from stageline import line
+from stageline.message import Message
+from stageline.settings import Settings
+from stageline.stage import StoredObject, Task
+
+TakeIn = Callable[[bytes, str, str, int], tuple[Message, StoredObject]]
+
+
+class BareLine:
+    """What stageline.monolith does, and the CPU time of each step."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._most_pixels = settings.max_image_pixels
+        self._works = {stage.name: stage.load(settings) for stage in line.LINE}
+        self._take_in: TakeIn = import_module(f"{line.DOOR_PACKAGE}.uploads").take_in
+
+    def lap(self, pictures: Sequence[Path]) -> dict[str, float]:
+        """Send pictures through, one after the other; return the CPU seconds that each stage took in all."""
+        cpu: Counter[str] = Counter()
+        for path in pictures:
+            cpu.update(self._one(path))
+        return dict(cpu)
+
+    def _one(self, path: Path) -> Mapping[str, float]:
+        data = path.read_bytes()
+        cpu, before = {}, time.process_time()
+        message, original = self._take_in(data, path.name, "", self._most_pixels)
+        cpu["grab"] = time.process_time() - before
+        made = {original.key: original.data}
+        for name, work in self._works.items():
+            task = Task(message, {what: made[key] for what, key in work.inputs(message).items()})
+            before = time.process_time()
+            (outcome,) = work.run([task])
+            cpu[name] = time.process_time() - before
+            made |= {stored.key: stored.data for stored in outcome.objects}
+            message = message.successor(name, {}, outcome.fields)
+        return cpu

