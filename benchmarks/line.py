@@ -41,9 +41,7 @@ def median_of(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
 def figures(laps: Sequence[Lap], memory: Mapping[str, float]) -> Figures:
     """What a contender's laps come to."""
     per_picture = median_of([{name: 1000 * cpu / lap.pictures for name, cpu in lap.cpu.items()} for lap in laps])
-    latencies = [
-        {f"p{share}": float(np.percentile(lap.latencies, share)) for share in (50, 95, 99)} for lap in laps
-    ]
+    latencies = [{f"p{share}": float(np.percentile(lap.latencies, share)) for share in (50, 95, 99)} for lap in laps]
     return {
         "pictures_per_second": statistics.median(lap.pictures / lap.seconds for lap in laps),
         "pictures_per_second_by_lap": [lap.pictures / lap.seconds for lap in laps],

@@ -68,8 +68,8 @@ def load_ours(folder: Path) -> Detect:
 
 def load_theirs() -> Detect:
     """Give facenet-pytorch's detector, on one core. Raises ImportError where it is not installed."""
-    import torch  # noqa: PLC0415 - only this side needs it
-    from facenet_pytorch import MTCNN  # noqa: PLC0415
+    import torch
+    from facenet_pytorch import MTCNN
 
     torch.set_num_threads(1)
     mtcnn = MTCNN(keep_all=True, min_face_size=40, device="cpu")

@@ -9,7 +9,7 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/<pid>/stat from the third on: state, parent, …"""
+    """The fields of /proc/<pid>/stat from the third on, which are state, parent and so on."""
     text = (_PROC / str(pid) / "stat").read_text()
     return text[text.rindex(")") + 2 :].split()  # the second field, the name, may hold spaces and brackets
 

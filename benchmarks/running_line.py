@@ -69,7 +69,7 @@ class RunningLine:
 
     def kill(self) -> None:
         """SIGKILL the supervisor and every process below it, at once."""
-        from benchmarks.processes import descendants  # noqa: PLC0415
+        from benchmarks.processes import descendants
 
         if self.process is None or self.process.poll() is not None:
             return

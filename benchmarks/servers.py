@@ -18,6 +18,7 @@ from pathlib import Path
 
 from stageline.ports import HOST, free_port, is_free
 
+
 def go_bin() -> str | None:
     """The folder where `go install` puts programs, or None without Go."""
     go = shutil.which("go")
@@ -137,11 +138,13 @@ class RedisServer(_Server):
         self.url = f"redis://{HOST}:{self.port}/0"
 
     def command(self) -> list[str]:
+        """See _Server."""
         durable = ["--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction", "--save", ""]
         place = ["--bind", HOST, "--port", str(self.port), "--dir", str(self.folder.absolute())]
         return [self.program or find_redis(), *place, *durable, *self.extra_args]
 
     def answers(self) -> bool:
+        """See _Server."""
         with socket.create_connection((HOST, self.port), timeout=1) as connection:
             connection.sendall(b"PING\r\n")
             return connection.recv(64).startswith((b"+PONG", b"-NOAUTH"))  # while it loads: -LOADING
@@ -159,16 +162,19 @@ class MinioServer(_Server):
         self.secret_key = "stageline-secret"
 
     def command(self) -> list[str]:
+        """See _Server."""
         certificates = ["--certs-dir", str(self.folder.absolute() / "certs")]
         data = str(self.folder.absolute() / "data")
         return [find_minio(), "server", data, "--address", self.endpoint, "--quiet", *certificates]
 
     def environment(self) -> dict[str, str]:
+        """See _Server."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MINIO_")}
         keys = {"MINIO_ROOT_USER": self.access_key, "MINIO_ROOT_PASSWORD": self.secret_key}
         return inherited | keys | {"MINIO_BROWSER": "off", "MINIO_UPDATE": "off"}
 
     def answers(self) -> bool:
+        """See _Server."""
         connection = http.client.HTTPConnection(HOST, self.port, timeout=5)
         try:
             connection.request("GET", "/minio/health/cluster")

@@ -1,5 +1,6 @@
 """The detectors as they are installed: loaded when they are there, looked for again now and then when not."""
 
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from stageline.settings import Settings
 OBJECTS = "yolox-nano"
 FACES = "mtcnn"
 LOOK_AGAIN_SECONDS = 10.0
+FIRST_FETCH_SECONDS = 20.0  # then the stage starts without, and takes the models up when they have come
 
 
 @dataclass(frozen=True)
@@ -38,21 +40,24 @@ class Detectors:
         self._settings = settings
         self._objects: _Objects | None = None
         self._faces: _Faces | None = None
-        for name in (OBJECTS, FACES):
-            modelstore.find_or_install(name, settings)
+        self._looking = threading.Lock()  # the worker looks, and so do the probes
+        fetching = threading.Thread(target=self._fetch, name="models", daemon=True)
+        fetching.start()
+        fetching.join(FIRST_FETCH_SECONDS)
         self._looked = float("-inf")
         self.look()
 
     def look(self) -> None:
         """Load what is installed and not loaded, at most every ten seconds."""
-        if not self.missing() or time.monotonic() - self._looked < LOOK_AGAIN_SECONDS:
-            return
-        self._looked = time.monotonic()
-        try:
-            self._objects = self._objects or self._load_objects()
-            self._faces = self._faces or self._load_faces()
-        except ModelError as error:
-            logs.get().error("model refused", reason=str(error))
+        with self._looking:
+            if not self.missing() or time.monotonic() - self._looked < LOOK_AGAIN_SECONDS:
+                return
+            self._looked = time.monotonic()
+            try:
+                self._objects = self._objects or self._load_objects()
+                self._faces = self._faces or self._load_faces()
+            except ModelError as error:
+                logs.get().error("model refused", reason=str(error))
 
     def missing(self) -> list[str]:
         """Name the models that are not loaded."""
@@ -82,6 +87,10 @@ class Detectors:
             }
             for face in self._faces.detector.detect(bgr)
         ]
+
+    def _fetch(self) -> None:
+        for name in (OBJECTS, FACES):
+            modelstore.find_or_install(name, self._settings)
 
     def _load_objects(self) -> _Objects | None:
         model = modelstore.find(OBJECTS, self._settings)

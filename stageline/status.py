@@ -1,9 +1,9 @@
-"""A picture's status while it moves: one Redis hash, with a field for each stage; it expires some time after the end."""
+"""A picture's status while it moves: one Redis hash, with a field for each stage; it expires after the end."""
 
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import redis
 
@@ -27,7 +27,7 @@ def stage_fields(stage: str, entry: Mapping[str, Any], status: str = "processing
 def read(client: redis.Redis, image_id: str) -> dict[str, Any] | None:
     """Return a picture's status with its stages decoded, or None when Redis knows nothing of it."""
     with reaching_redis():
-        found = client.hgetall(status_key(image_id))
+        found = cast("dict[bytes, bytes]", client.hgetall(status_key(image_id)))
     if not found:
         return None
     fields = {name.decode(): value.decode() for name, value in found.items()}

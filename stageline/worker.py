@@ -99,14 +99,15 @@ class Worker:
         deadline = time.monotonic() + self._settings.shutdown_seconds
         self._storer.done.put(None)
         self._taker.join(self._settings.shutdown_seconds)
-        returned = 0
+        unbegun = []
+        while not self._taker.ready.empty():
+            unbegun.append(self._taker.ready.get_nowait())
         try:
-            while not self._taker.ready.empty():
-                self.consumer.put_back(self._taker.ready.get_nowait().message.raw)
-                returned += 1
+            for item in sorted(unbegun, key=lambda item: item.taken, reverse=True):  # the first ends up first again
+                self.consumer.put_back(item.message.raw)
             self._storer.join(max(0.0, deadline - time.monotonic()))
             self._lease.end()
             self.consumer.leave()
         except Unavailable as error:
             logs.get().warning("left", reason=f"{error}; what was held goes back when the lease has run out")
-        logs.get().info("stopped", stage=self._stage.name, returned=returned)
+        logs.get().info("stopped", stage=self._stage.name, returned=len(unbegun))

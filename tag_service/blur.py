@@ -59,7 +59,7 @@ def blur_regions(bgr: Pixels, boxes: Sequence[Sequence[float]]) -> Pixels:
     return bgr
 
 
-def _blur(region: Pixels, direct: bool) -> None:
+def _blur(region: Pixels, *, direct: bool) -> None:
     """Replace a region, uint8 [h, w, ...] with h, w ≥ 1, by at most CELLS averages over its longer side.
 
     ``direct`` says that OpenCV can write to it: no second array of its size is needed then.

@@ -21,6 +21,7 @@ SMALL = 480  # pixels: a picture whose long side is shorter is drawn on an enlar
 MAX_ENLARGEMENT = 16
 MAX_LABEL = 48  # characters of a name
 MAX_LABELS = 200  # the surest findings' labels: with more, one would see labels and no picture
+CROWD = 12  # findings: with more, labels get smaller
 LEAST_TEXT = 8  # pixels: smaller text cannot be read, so none is drawn
 WEIGHT = 600  # of the font: semibold
 DARK: Colour = (24, 20, 16)
@@ -82,7 +83,7 @@ def draw_findings(bgr: Pixels, detections: Sequence[Mapping[str, Any]], faces: S
     height, width = canvas.shape[:2]
     scale = (math.sqrt(height * width) / 554.0) ** 0.85  # 1 at 640 × 480
     _draw_boxes(canvas, marks, max(1, round(2.6 * scale)), factor)
-    text_size = min(max(12, round((12.0 if len(marks) > 12 else 15.0) * scale)), width // 6, height // 2)
+    text_size = min(max(12, round((12.0 if len(marks) > CROWD else 15.0) * scale)), width // 6, height // 2)
     if text_size >= LEAST_TEXT:
         _draw_labels(canvas, marks, text_size)
     return canvas
@@ -189,9 +190,9 @@ def _draw_labels(canvas: Pixels, marks: Sequence[_Mark], text_size: int) -> None
 
 def _ink(colour: Colour) -> Colour:
     """Return the text colour with the larger contrast on a background (WCAG 2.1, relative luminance)."""
-    blue, green, red = ((c / 255 / 12.92) if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour)
+    blue, green, red = ((c / 255 / 12.92) if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour)  # noqa: PLR2004
     luminance = 0.0722 * blue + 0.7152 * green + 0.2126 * red
-    return DARK if luminance > 0.28 else LIGHT
+    return DARK if luminance > 0.28 else LIGHT  # noqa: PLR2004 - where both contrasts are equal
 
 
 @lru_cache(maxsize=512)

@@ -49,7 +49,7 @@ def test_a_store_that_keeps_archives_is_noticed(minio_server, tmp_path) -> None:
     """Where an archive is stored as it is, as by a plain S3, each object is put by itself and the archive goes."""
     store = S3Store.from_settings(s3_settings(minio_server, "keeps-archives"))
     store.check()
-    store._client.upload_snowball_objects = lambda bucket, objects: store._client.put_object(
+    store._client.upload_snowball_objects = lambda bucket, _objects: store._client.put_object(
         bucket, "snowball.1.tar", __import__("io").BytesIO(b"tar"), 3
     )
     items = [item(f"tagged/{n}.jpg", b"x" * n) for n in range(3)]

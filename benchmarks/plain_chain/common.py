@@ -74,7 +74,7 @@ def run(name: str, source: str, target: str, step: Callable[[Message, Bucket], M
             continue
         try:
             message = step(json.loads(taken[1]), bucket)
-        except Exception:
+        except Exception:  # noqa: BLE001 - as a user would, who wants the loop to go on
             traceback.print_exc()  # this picture is lost
             continue
         redis.rpush(target, message["image_id"] if target == "done_queue" else json.dumps(message))

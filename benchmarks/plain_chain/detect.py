@@ -6,7 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from facenet_pytorch import MTCNN  # type: ignore[import-untyped]
+from facenet_pytorch import MTCNN
 
 from benchmarks.plain_chain.common import Bucket, Image, Message
 
@@ -16,7 +16,7 @@ MAX_OVERLAP = 0.45
 MIN_FACE = 40
 MAX_FACE_SIDE = 1280
 
-LABELS = (
+LABELS = (  # noqa: SIM905
     "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,parking meter,"
     "bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,tie,suitcase,frisbee,"
     "skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,surfboard,tennis racket,bottle,wine glass,"
@@ -83,7 +83,7 @@ class Detector:
             for i in chosen
         ]
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def faces(self, image: Image) -> list[dict[str, Any]]:
         """What MTCNN sees, on the picture shrunk to at most 1280 pixels."""
         scale = min(1.0, MAX_FACE_SIDE / max(image.shape[:2]))

@@ -23,8 +23,9 @@ EXIT_SETTINGS = 78  # EX_CONFIG: a setting is malformed
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Url = Annotated[str, typer.Option(envvar="STAGELINE_URL", help="Where the door of the line is.")]
 DEFAULT_URL = "http://localhost:30005"
-stdout = Console(highlight=False)
-stderr = Console(stderr=True, highlight=False)
+WIDE = 200  # columns, where the output is no terminal and nobody's lines need breaking
+stdout = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
+stderr = Console(highlight=False, soft_wrap=True, stderr=True)
 
 
 @contextmanager
@@ -41,7 +42,7 @@ def explain_errors() -> Iterator[None]:
 
 
 def _end(error: Exception, code: int) -> None:
-    stderr.print(f"stageline: {error}", markup=False, soft_wrap=True)
+    stderr.print(f"stageline: {error}", markup=False)
     sys.exit(code)
 
 
@@ -61,7 +62,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
     """Print a table to stdout."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == "image_id")
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     stdout.print(table)

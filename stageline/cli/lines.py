@@ -80,7 +80,7 @@ def run(
         documents.append(document)
         if not as_json:
             where = "result.jpg" if out is None else out / message.fields["tagged_path"]
-            stdout.print(f"{path}: {found_in(document)} → {where}", markup=False, soft_wrap=True)
+            stdout.print(f"{path}: {found_in(document)} → {where}", markup=False)
     if as_json:
         print_json(documents)
     if refused:

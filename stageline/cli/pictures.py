@@ -121,7 +121,7 @@ def _send_all(client: Client, paths: Sequence[Path]) -> tuple[dict[str, Path], l
                 sent[answer.result()] = path
             except Refused as error:
                 refused.append(path)
-                stderr.print(f"{path}: {error}", markup=False, soft_wrap=True)
+                stderr.print(f"{path}: {error}", markup=False)
             progress.advance(task)
     return sent, refused
 

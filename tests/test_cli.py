@@ -1,0 +1,153 @@
+"""The command line as a user meets it: its output, its exit codes, its sentences."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.running_line import KEPT
+from stageline.ports import free_port
+
+
+@pytest.fixture
+def stageline(tmp_path, models_dir):
+    """Run `stageline` in an empty folder."""
+
+    def run(*words: object, **environment: str) -> subprocess.CompletedProcess:
+        kept = {name: value for name, value in os.environ.items() if name in KEPT}
+        return subprocess.run(
+            [sys.executable, "-m", "stageline", *map(str, words)],
+            env={**kept, "MODELS_DIR": str(models_dir), **environment},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def giraffe(data_dir) -> Path:
+    return (data_dir / "coco128" / "images" / "000000000025.jpg").absolute()
+
+
+def test_run_writes_result_jpg(stageline, giraffe, tmp_path) -> None:
+    """One picture through the whole chain, no servers: result.jpg is the tagged picture, and is not the original."""
+    done = stageline("run", giraffe)
+    assert done.returncode == 0, done.stderr
+    assert "1 giraffe" in done.stdout
+    assert (tmp_path / "result.jpg").read_bytes()[:2] == b"\xff\xd8"
+    assert (tmp_path / "result.jpg").read_bytes() != giraffe.read_bytes()
+
+
+def test_run_writes_every_stage_into_a_folder(stageline, giraffe, data_dir, tmp_path) -> None:
+    """--out gets the bucket's layout; --json prints the results, and only that, on stdout."""
+    done = stageline("run", giraffe, data_dir / "faces" / "multiface.jpg", "--out", "made", "--json")
+    documents = json.loads(done.stdout)
+    assert [len(document["faces"]) > 0 for document in documents] == [False, True]
+    folders = {path.name for path in (tmp_path / "made").iterdir()}
+    assert folders == {"original", "resized", "grayscale", "detections", "tagged", "blurred", "results"}
+    assert all(len(list((tmp_path / "made" / folder).iterdir())) == 2 for folder in folders)
+
+
+def test_run_says_which_picture_is_none(stageline, giraffe, tmp_path) -> None:
+    """A file that is no picture is named with the reason, the others are done, and the exit code is 1."""
+    (tmp_path / "notes.jpg").write_text("not a picture")
+    done = stageline("run", giraffe, tmp_path / "notes.jpg", "--out", "made")
+    assert done.returncode == 1
+    assert "notes.jpg: not a picture" in done.stderr
+    assert "giraffe" in done.stdout
+
+
+def test_run_without_models_says_so(stageline, giraffe, tmp_path) -> None:
+    """With no models and nowhere to get them the picture is passed through, and the missing ones are named; no
+    privacy copy pretends to hide what was not looked for."""
+    nowhere = {"MODELS_DIR": str(tmp_path / "none"), "https_proxy": "http://127.0.0.1:9", "PIP_NO_INDEX": "1"}
+    done = stageline("run", giraffe, "--out", "made", "--json", **nowhere)
+    assert done.returncode == 0, done.stderr
+    (document,) = json.loads(done.stdout)
+    assert document["missing_models"] == ["yolox-nano", "mtcnn"]
+    assert document["blurred_path"] is None
+    assert "make models" in done.stderr
+    assert not (tmp_path / "made" / "blurred").exists()
+
+
+def test_a_line_is_started_used_and_asked(start_line, stageline, giraffe, data_dir, tmp_path) -> None:
+    """upload --follow, status, queues and dead work against a running line."""
+    running = start_line()
+    env = {
+        "STAGELINE_URL": f"http://127.0.0.1:{running.port}",
+        "STAGELINE_DATA": str(running.folder / "data"),
+    }
+    (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing")
+    done = stageline("upload", giraffe, data_dir / "faces", tmp_path / "bad.png", "--follow", "--json", **env)
+    assert done.returncode == 1, "one was refused"
+    assert "bad.png" in done.stderr
+    outcomes = json.loads(done.stdout)
+    assert [outcome["status"] for outcome in outcomes] == ["completed"] * 4
+    shown = stageline("status", outcomes[0]["image_id"], **env)
+    assert shown.returncode == 0
+    assert "completed" in shown.stdout
+    assert "detect" in shown.stdout
+    counted = json.loads(stageline("queues", "--json", **env).stdout)
+    assert counted["unfinished"] == 0
+    assert json.loads(stageline("dead", "list", "--json", **env).stdout) == []
+    assert stageline("dead", "show", "nothing", **env).returncode == 1
+    assert stageline("status", "unknown-id", **env).returncode == 1
+
+
+def test_lost_pictures_are_found_and_queued(start_line, stageline, giraffe) -> None:
+    """After Redis lost everything, reconcile lists what was stored and has no result, and --queue sends it on."""
+    running = start_line()
+    image_id = running.client.upload(giraffe)
+    list(running.client.wait([image_id]))
+    bucket = running.folder / "data" / "images"
+    (bucket / "original" / "lost-1.jpg").write_bytes(giraffe.read_bytes())
+    env = {"STAGELINE_DATA": str(running.folder / "data")}
+    assert json.loads(stageline("reconcile", "--json", **env).stdout) == ["lost-1"]
+    stageline("reconcile", "--queue", **env)
+    (outcome,) = running.client.wait(["lost-1"])
+    assert outcome["status"] == "completed"
+    assert json.loads(stageline("reconcile", "--json", **env).stdout) == []
+
+
+def test_exit_codes_mean_something(stageline, giraffe, tmp_path) -> None:
+    """2 for wrong words, 3 for a line that is not there, 78 for a malformed setting, each with one sentence."""
+    assert stageline("upload", tmp_path / "nowhere.jpg").returncode == 2
+    away = stageline("upload", giraffe, STAGELINE_URL=f"http://127.0.0.1:{free_port()}")
+    assert away.returncode == 3
+    assert "stageline up" in away.stderr
+    assert "Traceback" not in away.stderr
+    wrong = stageline("run", giraffe, RESIZE_SCALE="many")
+    assert wrong.returncode == 78
+    assert "RESIZE_SCALE='many'" in wrong.stderr
+    assert stageline("queues", REDIS_URL="redis://127.0.0.1:9/0").returncode == 3
+
+
+def test_a_second_line_on_the_same_data_is_refused(start_line, stageline) -> None:
+    """Two lines must not share a folder, nor a port; the sentence names the setting."""
+    running = start_line()
+    same_data = stageline("up", STAGELINE_DATA=str(running.folder / "data"), PORT=str(free_port()))
+    assert same_data.returncode == 78
+    assert "STAGELINE_DATA" in same_data.stderr
+    same_port = stageline("up", STAGELINE_DATA="other", PORT=str(running.port), HOST="127.0.0.1")
+    assert same_port.returncode == 78
+    assert "PORT" in same_port.stderr
+
+
+def test_a_malformed_setting_stops_each_service(models_dir) -> None:
+    """A service with a wrong setting ends at once with a sentence that names it, and shows no secret."""
+    for package in ("grab_service", "resize_service", "tag_service"):
+        kept = {name: value for name, value in os.environ.items() if name in KEPT}
+        environment = {**kept, "MAX_ATTEMPTS": "none", "MINIO_SECRET_KEY": "hidden"}
+        done = subprocess.run(
+            [sys.executable, "-m", package], env=environment, capture_output=True, text=True, timeout=30, check=False
+        )
+        assert done.returncode == 78
+        assert "MAX_ATTEMPTS='none'" in done.stderr
+        assert "hidden" not in done.stderr

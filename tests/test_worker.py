@@ -1,0 +1,170 @@
+"""The worker loop, on a real Redis: batches, neighbours, strays, and what is worked alone."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from stageline import keys, line, status
+from stageline.errors import Rejected
+from stageline.message import Message
+from stageline.queue import Door
+from stageline.redis_client import connect
+from stageline.settings import Settings
+from stageline.stage import Outcome, StoredObject, Task
+from stageline.store import FolderStore
+from stageline.worker import Worker
+
+RESIZE = line.stage("resize")
+
+
+class Recorder:
+    """A work that notes every batch, and fails where a picture's name says so."""
+
+    def __init__(self, batch_size: int = 1, pause: float = 0.0) -> None:
+        self.batch_size = batch_size
+        self.batches: list[list[str]] = []
+        self._pause = pause
+
+    def inputs(self, message: Message) -> dict[str, str]:
+        return {"original": message.original_path}
+
+    def run(self, tasks: Sequence[Task]) -> list[Outcome]:
+        names = [task.message.image_id for task in tasks]
+        self.batches.append(names)
+        time.sleep(self._pause)
+        if any(name.startswith("bad") for name in names):
+            raise ValueError("a bad one")
+        if any(name.startswith("hopeless") for name in names):
+            raise Rejected("not to be mended")
+        made = [StoredObject(f"resized/{name}.jpg", b"small", "image/jpeg") for name in names]
+        return [Outcome([each], {"path": each.key}) for each in made]
+
+    def missing_models(self) -> list[str]:
+        return []
+
+
+@pytest.fixture
+def running() -> list[tuple[Worker, threading.Thread]]:
+    return []
+
+
+@pytest.fixture
+def stop_all(running) -> Callable[[], None]:
+    """Stop every worker, and see it end."""
+
+    def stop() -> None:
+        for worker, thread in running:
+            worker.stop()
+            thread.join(20)
+            assert not thread.is_alive()
+
+    return stop
+
+
+@pytest.fixture
+def work_through(settings: Settings, running, stop_all) -> Iterator[Callable[..., Door]]:
+    """Queue pictures, and let a worker run over them until a condition holds; return the door."""
+
+    def run(work: Recorder, messages: Sequence[dict], until: Callable[[Door], bool], **changed) -> Door:
+        found = settings.model_copy(update=changed)
+        store = FolderStore(found.stageline_data / "images")
+        door = Door(found.redis_url, 1000)
+        for fields in messages:
+            path = f"original/{fields['image_id']}.jpg"
+            store.put(StoredObject(path, b"picture", "image/jpeg"))
+            full = {"original_path": path, "origin_w": 10, "origin_h": 10, **fields}
+            assert door.accept(Message.of(full), {"status": "submitted"})
+        worker = Worker(RESIZE, work, store, found)
+        thread = threading.Thread(target=worker.run, daemon=True)
+        running.append((worker, thread))
+        thread.start()
+        deadline = time.monotonic() + 20
+        while not until(door):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        return door
+
+    yield run
+    stop_all()
+
+
+def handed_on(door: Door) -> list[str]:
+    return [Message.decode(raw).image_id for raw in door.client.lrange("grayscale_queue", 0, -1)]
+
+
+def named(*names: str, **more) -> list[dict]:
+    return [{"image_id": name, **more} for name in names]
+
+
+def test_one_bad_item_fails_no_neighbour(work_through) -> None:
+    """When a batch fails, each of it is tried alone: the good go on, the bad is retried by itself."""
+    work = Recorder(batch_size=4, pause=0.05)
+    names = ["a", "b", "bad", "c", "d", "e"]
+    door = work_through(work, named(*names), lambda door: door.depths()["resize"]["delayed"] == 1)
+    assert sorted(handed_on(door)) == ["a", "b", "c", "d", "e"]
+    assert any(len(batch) > 1 for batch in work.batches), "batches were taken"
+    assert ["bad"] in work.batches
+    assert status.read(door.client, "bad")["stages"]["resize"]["state"] == "retrying"
+    assert door.depths()["resize"] == {"waiting": 0, "in_flight": 0, "delayed": 1}
+
+
+def test_what_no_retry_can_mend_is_buried_at_once(work_through, settings) -> None:
+    """A rejected picture costs one attempt, and its results say failed, where and why."""
+    door = work_through(Recorder(), named("hopeless"), lambda door: door.client.llen("dead_letters") == 1)
+    found = status.read(door.client, "hopeless")
+    assert (found["status"], found["reason"]) == ("failed", "not to be mended")
+    store = FolderStore(settings.stageline_data / "images")
+    assert b'"failed_stage": "resize"' in store.get("results/hopeless.json")
+    assert door.unfinished() == 0
+
+
+def test_second_attempts_and_large_pictures_are_worked_alone(work_through) -> None:
+    """While one of them is held, nothing else is: neither in a batch with it nor fetched behind it."""
+    work = Recorder(batch_size=4, pause=0.02)
+    messages = [
+        *named("a", "b"),
+        *named("again", attempt=2),
+        *named("c", "d"),
+        *named("large", origin_w=5000, origin_h=5000),
+        *named("unknown", origin_w=None, origin_h=None),
+        *named("e"),
+    ]
+    door = work_through(work, messages, lambda door: len(handed_on(door)) == 8)
+    for alone in ("again", "large", "unknown"):
+        assert [alone] in work.batches
+    order = handed_on(door)
+    assert [order.index(name) for name in ("again", "large", "unknown", "e")] == [2, 5, 6, 7]
+
+
+def test_a_pop_whose_answer_was_lost_is_found_again(work_through, settings) -> None:
+    """A message that is in the worker's own list without its knowing (a broken connection) is worked all the same."""
+    work = Recorder()
+    door = work_through(work, named("a"), lambda door: handed_on(door) == ["a"])
+    (identity,) = [member.decode() for member in door.client.zrange(keys.WORKERS, 0, -1)]
+    stray = Message.of({"image_id": "a", "original_path": "original/a.jpg", "note": "stray"})
+    door.client.rpush(keys.in_flight_key(identity), stray.raw)
+    killer = connect(settings.redis_url)
+    for client in killer.client_list():
+        if client["id"] != str(killer.client_id()) and client["cmd"] == "blmove":
+            killer.client_kill_filter(_id=client["id"])
+    deadline = time.monotonic() + 10
+    while len(handed_on(door)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_worker_that_stops_gives_back_what_it_has_not_begun(work_through, stop_all) -> None:
+    """Nothing is in flight after a stop; every picture is handed on or waits, first attempt still, in its order."""
+    names = [f"p{n}" for n in range(10)]
+    door = work_through(Recorder(pause=0.2), named(*names), lambda door: len(handed_on(door)) >= 2)
+    assert door.depths()["resize"]["in_flight"] > 1
+    stop_all()
+    waiting = [Message.decode(raw) for raw in door.client.lrange(RESIZE.queue, 0, -1)]
+    assert door.depths()["resize"]["in_flight"] == 0
+    ids = [message.image_id for message in waiting]
+    assert sorted(handed_on(door) + ids) == names
+    assert ids == sorted(ids)
+    assert {message.attempt for message in waiting} == {1}
+    assert door.client.zcard(keys.WORKERS) == 0
