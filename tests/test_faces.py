@@ -1,11 +1,10 @@
 """Face detection: the conversion trusts nothing, and the faces are facenet-pytorch's."""
 
-import os
 import pickle
 import struct
 import zipfile
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,27 +13,15 @@ from detect_service.faces import Areas, FaceDetector, suppress
 from models import mtcnn, torch_weights
 from stageline.errors import ModelError
 from stageline.inference import FloatArray, Network
+from tests.conftest import missing
 
-DATA = Path(os.environ.get("STAGELINE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SHAPES: dict[str, tuple[int, ...]] = {"w": (2, 3)}
 
 
-def absent(reason: str) -> NoReturn:
-    """Skip where a person runs the tests, fail where nobody would notice the skip."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="session")
-def mtcnn_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder with pnet.onnx, rnet.onnx and onet.onnx."""
-    wheel = os.environ.get("STAGELINE_FACENET_WHEEL")
-    if not wheel:
-        absent("STAGELINE_FACENET_WHEEL does not name facenet-pytorch's wheel")
-    folder = tmp_path_factory.mktemp("mtcnn")
-    mtcnn.convert(Path(wheel), folder)
-    return folder
+@pytest.fixture
+def mtcnn_folder(models_dir: Path) -> Path:
+    """Give the folder with pnet.onnx, rnet.onnx and onet.onnx."""
+    return models_dir / "mtcnn" / "1"
 
 
 @pytest.fixture
@@ -213,19 +200,15 @@ def test_batches_are_bounded(networks: tuple[Watched, Watched, Watched]) -> None
     assert sum(shape[0] for shape in networks[1].shapes) > 1000
 
 
-def test_faces_are_those_of_facenet_pytorch(mtcnn_folder: Path) -> None:
+def test_faces_are_those_of_facenet_pytorch(mtcnn_folder: Path, data_dir: Path) -> None:
     """On every test picture: the same faces, boxes within 2 pixels, scores within 0.02."""
     from benchmarks import mtcnn as comparison
 
-    folders = [DATA / "coco128" / "images", DATA / "faces"]
-    missing = [folder.name for folder in folders if not folder.is_dir()]
-    if missing:
-        absent(f"no pictures: STAGELINE_TEST_DATA lacks {missing}")
     try:
         theirs = comparison.load_theirs()
     except ImportError as error:
-        absent(f"{error}: parity needs torch, torchvision and facenet-pytorch")
-    pictures = comparison.read_pictures(folders)
+        missing(f"{error}: parity needs torch, torchvision and facenet-pytorch (`make test TRAIN=1`)")
+    pictures = comparison.read_pictures([data_dir / "coco128" / "images", data_dir / "faces"])
     parity, *_ = comparison.measure(comparison.load_ours(mtcnn_folder), theirs, pictures)
     assert parity.mismatches == []
     assert parity.theirs > 0

@@ -1,11 +1,23 @@
 """stageline.images on good pictures: each kind is decoded to what a person would see."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+
 import numpy as np
 import pytest
-from PIL import Image
 from picture_makers import (
-    MOST, all_kinds, animation, bgr, encoded, noise, png, png_chunk, scene, with_orientation,
+    MOST,
+    all_kinds,
+    animation,
+    bgr,
+    encoded,
+    noise,
+    png,
+    png_chunk,
+    scene,
+    with_orientation,
 )  # fmt: skip
+from PIL import Image
 
 from stageline import images
 from stageline.budget import Budget
@@ -64,10 +76,9 @@ def test_exif_behind_the_pixels_of_a_png_counts() -> None:
     pixels, info = images.decode(moved, MOST)
     assert (info.orientation, info.width, info.height) == (6, 48, 64)
     assert pixels.shape == (64, 48, 3)
-    without_pixels = moved.replace(b"IDAT", b"iDAT")
-    assert images.probe(data, MOST).orientation == 6
     assert difference(pixels, images.decode(data, MOST)[0]) == 0
-    assert len(without_pixels) == len(moved)
+    at = moved.index(b"IDAT") + 4
+    assert images.probe(moved[:at] + bytes(100) + moved[at + 100 :], MOST) == info
 
 
 def test_cmyk_keeps_its_colours() -> None:
@@ -117,12 +128,12 @@ def test_a_transparent_palette_entry_is_white(form: str) -> None:
     assert pixels[5, 15].tolist() == [255, 0, 0]
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
 def test_every_png_mode_is_decoded(mode: str) -> None:
     """Whatever way a PNG stores black and white, they are black and white."""
     image = Image.new("L", (16, 8), 0)
     image.paste(255, (8, 0, 16, 8))
-    pixels, _ = images.decode(encoded(image.convert("P" if mode == "PA" else mode).convert(mode), "PNG"), MOST)
+    pixels, _ = images.decode(encoded(image.convert(mode), "PNG"), MOST)
     assert difference(pixels, bgr(image)) == 0
 
 
@@ -167,7 +178,7 @@ def test_a_reduced_decode_keeps_the_long_side(size: tuple[int, int], at_least: i
 
 @pytest.mark.parametrize("name", KINDS)
 def test_check_probe_and_decode_agree(name: str) -> None:
-    """The three say the same of each kind of picture, and its name and type are of those we store."""
+    """The three say the same of each kind of picture, and it can be written as JPEG."""
     pixels, info = images.decode(KINDS[name], MOST)
     assert images.check(KINDS[name], MOST) == info == images.probe(KINDS[name], MOST)
     assert pixels.shape == (info.height, info.width, 3)
@@ -195,9 +206,6 @@ def test_fit_and_shrink() -> None:
 
 def test_the_budget_is_never_overdrawn() -> None:
     """Threads that check pictures hold no more than the budget together; one that needs more than all runs alone."""
-    from concurrent.futures import ThreadPoolExecutor
-    from threading import Lock
-
     budget, lock, held, most = Budget(100), Lock(), 0, 0
 
     def hold(cost: int) -> None:
