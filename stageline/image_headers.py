@@ -11,6 +11,7 @@ MOST_SCANS = 100
 FEW_SEGMENTS = 1000
 _JPEG_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])", re.DOTALL)  # neither a stuffed zero nor a restart
 _SOI, _EOI, _SOS, _TEM = 0xD8, 0xD9, 0xDA, 0x01
+_VP8_START, _VP8L_SIGNATURE = b"\x9d\x01\x2a", 0x2F
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -33,11 +34,13 @@ def webp_size(data: bytes) -> tuple[int, int] | None:
     kind = data[12:16]
     if kind == b"VP8X":
         return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
-    if kind == b"VP8L":
+    if kind == b"VP8L" and data[20] == _VP8L_SIGNATURE:
         bits = int.from_bytes(data[21:25], "little")
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    width, height = struct.unpack_from("<HH", data, 26)
-    return width & 0x3FFF, height & 0x3FFF
+    if kind == b"VP8 " and data[23:26] == _VP8_START:
+        width, height = struct.unpack_from("<HH", data, 26)
+        return width & 0x3FFF, height & 0x3FFF
+    return None
 
 
 def png_exif(data: bytes) -> bytes | None:

