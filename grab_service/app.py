@@ -1,11 +1,13 @@
 """The HTTP door."""
 
 import contextlib
+import io
 import time
 from http import HTTPStatus
-from typing import Any, cast
+from typing import IO, Any, cast
 
-from flask import Blueprint, Flask, Response, current_app, json, request, url_for
+from flask import Blueprint, Flask, Request, Response, current_app, json, request, url_for
+from gunicorn.http.errors import ParseException
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 from werkzeug.routing import RequestRedirect
@@ -25,9 +27,17 @@ HOW_TO_SEND = "send a picture as the multipart field `image` or `file` (curl -F 
 routes = Blueprint("door", __name__)
 
 
+class InMemory(Request):
+    """A request whose files are held in memory, within MAX_CONTENT_LENGTH: the door needs no disk."""
+
+    def _get_file_stream(self, *_: object, **__: object) -> IO[bytes]:
+        return io.BytesIO()
+
+
 def create_app(settings: Settings, door: GrabDoor) -> Flask:
     """Make the application."""
     app = Flask(__name__, static_folder=None)
+    app.request_class = InMemory
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + FORM_OVERHEAD
     app.config["DOOR"] = door
     app.config["MAX_UPLOAD_BYTES"] = settings.max_upload_bytes
@@ -158,20 +168,26 @@ def _json(content: dict[str, Any], status: int = 200) -> Response:
 
 def _body() -> tuple[bytes, str | None]:
     """Return the picture's bytes and the name it was sent under, from a form's field or the raw body."""
-    if request.mimetype == FORM:
-        sent = [request.files[field] for field in FIELDS if field in request.files]
-        if not sent:
-            as_text = any(field in request.form for field in FIELDS)
-            wrong = "the field came as text, not as a file" if as_text else "the form has no field `image` or `file`"
-            raise BadImage(f"{wrong}; {HOW_TO_SEND}", 400)
-        data, name = sent[0].read(), sent[0].filename
-    else:
-        data, name = request.get_data(cache=False), request.args.get("filename")
-        if not data:
-            raise BadImage(f"the body is empty; {HOW_TO_SEND}", 400)
+    try:
+        data, name = (
+            _form() if request.mimetype == FORM else (request.get_data(cache=False), request.args.get("filename"))
+        )
+    except (OSError, ParseException) as error:  # our side of it is memory alone: what fails is the client, or its line
+        raise BadImage(f"the body cannot be read to its end: {error}; {HOW_TO_SEND}", 400) from error
+    if not data:
+        raise BadImage(f"the upload is empty (0 bytes); {HOW_TO_SEND}", 400)
     if len(data) > current_app.config["MAX_UPLOAD_BYTES"]:
         raise RequestEntityTooLarge
     return data, name
+
+
+def _form() -> tuple[bytes, str | None]:
+    sent = [request.files[field] for field in FIELDS if field in request.files]
+    if not sent:
+        as_text = any(field in request.form for field in FIELDS)
+        wrong = "the field came as text, not as a file" if as_text else "the form has no field `image` or `file`"
+        raise BadImage(f"{wrong}; {HOW_TO_SEND}", 400)
+    return cast("io.BytesIO", sent[0].stream).getvalue(), sent[0].filename  # getvalue, unlike read, copies nothing
 
 
 def _http_problem(error: HTTPException) -> Response:

@@ -13,6 +13,9 @@ from stageline.errors import ModelError
 
 FloatArray = npt.NDArray[np.float32]
 
+onnxruntime.disable_telemetry_events()  # nobody is told what runs here
+onnxruntime.set_default_logger_severity(3)  # errors arrive as exceptions; warnings would stand between our log lines
+
 
 class Network:
     """A loaded model. Calls are independent; one object may be used by several threads at a time."""
@@ -25,7 +28,7 @@ class Network:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # errors arrive as exceptions; warnings about them are noise
+        options.log_severity_level = 3  # as above
         # A worker shares its cores with others: waiting threads must not burn them.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # Every picture has a shape of its own: a memory plan per shape would be kept for ever.

@@ -1,6 +1,7 @@
 """All settings, read from the environment in one place and validated at start."""
 
 import os
+import re
 import socket
 from functools import lru_cache
 from pathlib import Path
@@ -20,10 +21,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
 
     # Servers. What is unset here is embedded: see stageline.up.
-    redis_url: str = Field("redis://127.0.0.1:6379/0", pattern=r"^(rediss?|unix)://")
+    redis_url: str = Field("redis://127.0.0.1:6379/0", pattern=r"^(rediss?|unix)://", repr=False)
     minio_endpoint: str | None = None
     minio_access_key: str | None = None
-    minio_secret_key: str | None = None
+    minio_secret_key: str | None = Field(None, repr=False)
     s3_bucket: str = Field("images", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     s3_region: str | None = None
     stageline_data: Path = Path("stageline-data")
@@ -101,6 +102,10 @@ def load() -> Settings:
         lines = []
         for problem in error.errors():
             name = str(problem["loc"][0]).upper() if problem["loc"] else "settings"
-            shown = "…" if "SECRET" in name else repr(os.environ.get(name, ""))
-            lines.append(f"{name}={shown}: {problem['msg']}")
+            lines.append(f"{name}={_shown(name)}: {problem['msg']}")
         raise SettingsError("; ".join(lines)) from None
+
+
+def _shown(name: str) -> str:
+    """What a variable was set to, without what is secret in it."""
+    return "…" if "SECRET" in name else repr(re.sub(r"//[^/]*@", "//…@", os.environ.get(name, "")))

@@ -108,8 +108,6 @@ def test_stages_stay_under_the_limit(
 
 
 @pytest.mark.parametrize("make", [progressive_cmyk, webp])
-def test_the_costliest_formats_stay_under_the_limit(
-    make: Callable[[Path], None], largest: Callable[..., Path]
-) -> None:
+def test_the_costliest_formats_stay_under_the_limit(make: Callable[[Path], None], largest: Callable[..., Path]) -> None:
     """The formats whose decoders need the most, through the stage that keeps the most: the last."""
     assert peak_mb("tag", largest(make)) < LIMIT_MB

@@ -9,8 +9,8 @@ from picture_makers import encoded, scene
 
 from stageline.errors import BadMessage, NewerMessage
 from stageline.message import MAX_BYTES, VERSION, Message
-from stageline.stage import Task
 from stageline.settings import Settings
+from stageline.stage import Task
 from tag_service.service import create as create_tag
 
 CAR: dict[str, Any] = {"label": "car", "score": 0.91, "box": [12.0, 40.5, 310.2, 222.8], "model": "yolox-nano@0.1.1"}
@@ -144,7 +144,7 @@ def test_depth_is_limited_before_python_does() -> None:
         if depth < 30:
             assert Message.decode(raw).retried().attempt == 2
         else:
-            with pytest.raises(BadMessage, match="levels|not JSON"):
+            with pytest.raises(BadMessage, match=r"levels|not JSON"):
                 Message.decode(raw)
 
 
