@@ -32,6 +32,7 @@ class DoorServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "timeout": 120,
             "graceful_timeout": int(self._found.shutdown_seconds),
             "keepalive": 15,
+            "limit_request_line": 8190,  # the most it takes: room for a 4 KB filename
             "loglevel": "warning",
             "proc_name": "stageline-grab",
             "control_socket_disable": True,  # it would be one per user, below HOME

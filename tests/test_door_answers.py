@@ -30,7 +30,7 @@ def client(settings: Settings, folder: ObjectStore) -> Iterator[FlaskClient]:
         yield found
 
 
-ODD_IDS = [UNKNOWN, "..%2f..%2fetc%2fpasswd", "%00", "a%00", "a%0a", "%ff%fe", "a" * 65, "a" * 5000, "ä", "*", "%25", 
+ODD_IDS = [UNKNOWN, "..%2f..%2fetc%2fpasswd", "%00", "a%00", "a%0a", "%ff%fe", "a" * 65, "a" * 5000, "ä", "*", "%25",
            "a:b", "..", "%2e%2e"]  # fmt: skip
 
 
