@@ -83,7 +83,7 @@ def measure(pictures: Sequence[Path], options: argparse.Namespace, names: Sequen
             running["ours"] = OurLine(Path(scratch) / "ours", _workers(options.workers), environment)
             stack.callback(running["ours"].stop)
         if "plain" in names:
-            running["plain"] = PlainChain(Path(scratch) / "plain", options.models / "yolox-nano/0.1.1/model.onnx")
+            running["plain"] = PlainChain(Path(scratch) / "plain", _yolox(options.models))
             stack.callback(running["plain"].stop)
         bare = BareLine(Settings(models_dir=options.models)) if "bound" in names else None
         for contender in running.values():
@@ -104,6 +104,10 @@ def measure(pictures: Sequence[Path], options: argparse.Namespace, names: Sequen
         return {**found, "bound": bound_figures(bare_laps, len(pictures))} if bare else found
 
 
+def _yolox(models: Path) -> Path:
+    return modelstore.install("yolox-nano", Settings(models_dir=models)).file("model.onnx")
+
+
 def report(found: Mapping[str, Figures]) -> Iterator[str]:
     """The figures, line by line, for people."""
     titles = {"ours": "Stageline", "plain": "plain chain", "bound": "bare functions"}
@@ -114,6 +118,8 @@ def report(found: Mapping[str, Figures]) -> Iterator[str]:
         yield _row(f"{share} accepted to tagged, s", ["" if each is None else f"{each:.2f}" for each in shown])
     for what, title in (("cpu_ms_per_picture", "CPU ms per picture"), ("peak_memory_mb", "peak memory, MiB")):
         rows = list(dict.fromkeys(name for each in found.values() for name in each.get(what, {})))
+        if not rows:
+            continue
         yield ""
         for name in rows:
             shown = [each.get(what, {}).get(name) for each in found.values()]
