@@ -43,7 +43,7 @@ class DoorServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     def load(self) -> Any:
         """Make the application in gunicorn's worker, and start the housekeeper there."""
         store = open_store(self._found)
-        Housekeeper(store, self._found).start()
+        Housekeeper(self._found).start()
         return create_app(self._found, GrabDoor(store, self._found))
 
 

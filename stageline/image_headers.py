@@ -9,7 +9,7 @@ from stageline.errors import BadImage
 # keep a core for hours. Progressive JPEGs have 10 or so. Segments and chunks cost an object in Python each.
 MOST_SCANS = 100
 FEW_SEGMENTS = 1000
-_JPEG_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])", re.DOTALL)  # neither a stuffed zero nor a restart
+_JPEG_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])", re.DOTALL)  # neither a stuffed zero nor a restart
 _SOI, _EOI, _SOS, _TEM = 0xD8, 0xD9, 0xDA, 0x01
 _VP8_START, _VP8L_SIGNATURE = b"\x9d\x01\x2a", 0x2F
 _PNG = b"\x89PNG\r\n\x1a\n"

@@ -53,6 +53,7 @@ class ImageInfo:
     height: int
     orientation: int
     plain_jpeg: bool
+    grey: bool = False
 
     @property
     def extension(self) -> str:
@@ -121,10 +122,15 @@ def fit(width: int, height: int, longest: int) -> tuple[int, int]:
 
 
 def shrink(pixels: Pixels, width: int, height: int) -> Pixels:
-    """Resize to width × height by area averaging, which does not alias; the same array when nothing changes."""
+    """Resize to width × height without aliasing; the same array when nothing changes.
+
+    By area averaging where each pixel covers two or more; above that linear interpolation, which then leaves no
+    pixel out, does as well in a quarter of the time.
+    """
     if (pixels.shape[1], pixels.shape[0]) == (width, height):
         return pixels
-    return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    how = cv2.INTER_LINEAR if 2 * width > pixels.shape[1] else cv2.INTER_AREA
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=how), dtype=np.uint8)
 
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:
@@ -158,7 +164,8 @@ def _info(image: Image.Image, data: bytes) -> ImageInfo:
     if orientation in (5, 6, 7, 8):
         width, height = height, width
     name = str(image.format)
-    return ImageInfo(name, width, height, orientation, name in ("JPEG", "MPO") and image.mode in ("RGB", "L"))
+    plain_jpeg = name in ("JPEG", "MPO") and image.mode in ("RGB", "L")
+    return ImageInfo(name, width, height, orientation, plain_jpeg, image.mode == "L")
 
 
 def _orientation(image: Image.Image, data: bytes) -> int:
@@ -184,6 +191,9 @@ def _decode_as_stored(data: bytes, max_pixels: int, at_least: int | None) -> tup
         info = _info(image, data)
         if not info.plain_jpeg and info.format != "WEBP":
             return _decode_by_pillow(image), info
+    if info.plain_jpeg and info.grey and at_least is None:
+        grey = _decode_by_opencv(data, info, cv2.IMREAD_GRAYSCALE)  # half the time of having OpenCV do both
+        return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), dtype=np.uint8), info
     if info.plain_jpeg:
         return _decode_by_opencv(data, info, _reduction(info, at_least)), info
     return to_bgr.on_white(_decode_by_opencv(data, info, cv2.IMREAD_UNCHANGED)), info

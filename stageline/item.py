@@ -18,6 +18,7 @@ class Item:
     """A message on its way through a worker, and what came of it so far."""
 
     message: Message
+    asked: float = float("-inf")  # when the pop that brought it was sent; unknown for a stray
     started: str = field(default_factory=now)
     taken: float = field(default_factory=time.monotonic)
     inputs: Mapping[str, bytes] = field(default_factory=dict)
@@ -63,6 +64,11 @@ class Hands:
         """Return what is held now."""
         with self._changed:
             return self._held.copy()
+
+    def room(self) -> int:
+        """Count how many more may be taken."""
+        with self._changed:
+            return max(0, self._most - self._held.total())
 
     def wait_for_room(self, timeout: float) -> bool:
         """Wait until one more may be taken."""

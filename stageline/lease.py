@@ -10,6 +10,7 @@ from stageline.queue import Consumer
 
 EXIT_HUNG = 70  # EX_SOFTWARE
 AWAY_SECONDS = 1.0
+SAFE_SHARE = 0.8  # of a lease, by our own clock; the rest is for the way to the server
 
 
 class Lease(threading.Thread):
@@ -22,6 +23,7 @@ class Lease(threading.Thread):
         self._work_timeout = work_timeout
         self._ended = threading.Event()
         self._renewed = float("-inf")
+        self._unbroken_since = float("inf")
         self.busy_since: float | None = None
 
     def renew(self) -> None:
@@ -31,12 +33,18 @@ class Lease(threading.Thread):
             Unavailable: Redis is away.
         """
         before = time.monotonic()
-        self._consumer.beat()
+        unbroken = self._consumer.beat(self._seconds)
+        if not unbroken or before - self._renewed > SAFE_SHARE * self._seconds:
+            self._unbroken_since = time.monotonic()
         self._renewed = before
 
     def is_fresh(self) -> bool:
-        """Whether nobody can have given this worker's messages away yet."""
-        return time.monotonic() - self._renewed < 0.8 * self._seconds
+        """Whether the lease cannot have run out yet."""
+        return time.monotonic() - self._renewed < SAFE_SHARE * self._seconds
+
+    def covers(self, since: float) -> bool:
+        """Whether nobody can have given away what was asked for at ``since``: no gap between two beats since then."""
+        return self._unbroken_since <= since and self.is_fresh()
 
     def run(self) -> None:
         """Beat until ended."""

@@ -27,8 +27,28 @@ class Message:
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> "Message":
-        """Make a message of these fields."""
-        return cls(fields, json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode())
+        """Make a message of these fields.
+
+        Raises:
+            BadMessage: no worker would take it: it is too large, or holds what JSON cannot.
+        """
+        try:
+            raw = json.dumps(fields, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise BadMessage(f"this cannot be written as a message: {error}") from error
+        if len(raw) > MAX_BYTES:
+            raise BadMessage(f"the message would have {len(raw)} bytes; at most {MAX_BYTES} are taken")
+        return cls(fields, raw)
+
+    @classmethod
+    def salvage(cls, raw: bytes) -> "Message | None":
+        """Return a message of nothing but the picture's id, where at least that can be read of a bad one."""
+        try:
+            image_id = json.loads(raw)["image_id"]
+        except (ValueError, RecursionError, LookupError, TypeError):
+            return None
+        known = isinstance(image_id, str) and ID.fullmatch(image_id)
+        return cls({"image_id": image_id}, raw) if known else None
 
     @classmethod
     def decode(cls, raw: bytes) -> "Message":

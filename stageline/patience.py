@@ -10,18 +10,21 @@ from stageline.errors import Unavailable
 Answer = TypeVar("Answer")
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
+SAY_AGAIN_SECONDS = 60.0
 
 
 class Patience:
-    """Counts failures in a row; says so in the log at the first, and sleeps longer at each."""
+    """Counts failures in a row; says so in the log at the first and then each minute, and sleeps longer at each."""
 
     def __init__(self) -> None:
         self._failures = 0
+        self._say_again = float("-inf")
 
     def wait(self, error: Unavailable) -> None:
         """Sleep before the next try."""
-        if self._failures == 0:
+        if time.monotonic() >= self._say_again:
             logs.get().warning("waiting", reason=str(error))
+            self._say_again = time.monotonic() + SAY_AGAIN_SECONDS
         time.sleep(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._failures, 10)))
         self._failures += 1
 
@@ -30,6 +33,7 @@ class Patience:
         if self._failures:
             logs.get().info("going on", after_failures=self._failures)
         self._failures = 0
+        self._say_again = float("-inf")
 
 
 def patiently(step: Callable[[], Answer], given_up: Callable[[], bool] = lambda: False) -> Answer:

@@ -8,7 +8,7 @@ out goes back to the queue (see stageline.housekeeper).
 import random
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import redis
@@ -43,9 +43,14 @@ class Consumer:
         self._blocking = connect(url, retries=0)  # a repeated BLMOVE would take a second message
         self.scripts = Scripts(self._client)
 
-    def beat(self) -> None:
-        """Renew the lease."""
-        self.scripts.run(Call("beat", [WORKERS], [self.identity]))
+    def beat(self, lease_seconds: float) -> bool:
+        """Renew the lease; False when it had run out, so that what was held may have been given away."""
+        return bool(self.scripts.run(Call("beat", [WORKERS], [self.identity, lease_seconds])))
+
+    def ping(self) -> None:
+        """Reach Redis."""
+        with reaching_redis():
+            self._client.ping()
 
     def leave(self) -> None:
         """Give up the lease, after the last message was handed on."""
@@ -59,14 +64,22 @@ class Consumer:
             )
             return cast("bytes | None", raw)
 
+    def take_more(self, most: int) -> list[bytes]:
+        """Take up to ``most`` more messages, and no more than half of what waits; never wait."""
+        return list(self.scripts.run(Call("take_more", [self.stage.queue, self._list], [most]))) if most > 0 else []
+
     def held(self) -> list[bytes]:
         """List what is in this worker's in-flight list; after a broken connection more than it knows of."""
         with reaching_redis():
             return cast("list[bytes]", self._client.lrange(self._list, 0, -1))
 
-    def begin(self, message: Message, fields: StatusFields) -> None:
-        """Note that work on the message has begun."""
-        self.scripts.run(Call("begin", [self._list, status_key(message.image_id)], [message.raw, *_flat(fields)]))
+    def begin(self, messages: Sequence[tuple[Message, StatusFields]]) -> None:
+        """Note that work on the messages has begun."""
+        calls = [
+            Call("begin", [self._list, status_key(message.image_id)], [message.raw, *_flat(fields)])
+            for message, fields in messages
+        ]
+        self.scripts.run_all(calls)
 
     def hand_off(self, message: Message, successor: Message, fields: StatusFields) -> Call:
         """The step that moves the message to the next queue, or ends its way after the last stage."""

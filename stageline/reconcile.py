@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from stageline import status
-from stageline.message import Message
+from stageline import logs, status
+from stageline.message import KEY, Message
 from stageline.queue import Door
 from stageline.store import ObjectStore
 
@@ -17,6 +17,9 @@ def lost_pictures(store: ObjectStore, door: Door) -> Iterator[Message]:
     finished = {key.removeprefix("results/").removesuffix(".json") for key in store.keys("results/")}
     for key in store.keys("original/"):
         name = key.removeprefix("original/")
+        if not KEY.fullmatch(key):
+            logs.get().warning("skipped", key=key, reason="this name is no picture's key: rename it to <id>.<ending>")
+            continue
         image_id = name.rsplit(".", 1)[0]
         if image_id not in finished and status.read(door.client, image_id) is None:
             yield Message.of({"image_id": image_id, "filename": name, "original_path": key, "attempt": 1})

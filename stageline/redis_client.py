@@ -14,8 +14,15 @@ from stageline.errors import Unavailable
 
 CONNECT_SECONDS = 3
 ANSWER_SECONDS = 10  # longer than any blocking pop of ours
-# Answers that mean "not now" although the connection stands: loading, read-only replica, out of memory, no fsync.
-NOT_NOW = ("LOADING", "READONLY", "OOM", "MISCONF", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOAUTH", "WRONGPASS")
+# Answers that mean "not now" although the connection stands: out of memory, a replica, no disk to write to.
+NOT_NOW = (
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.MasterDownError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.TryAgainError,
+)
+NO_DISK = "MISCONF"
 
 
 def connect(url: str, retries: int = 1) -> redis.Redis:
@@ -37,7 +44,7 @@ def reaching_redis() -> Iterator[None]:
     except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
         raise Unavailable(f"Redis cannot be reached (REDIS_URL): {error}") from error
     except redis.ResponseError as error:
-        if str(error).startswith(NOT_NOW):
+        if isinstance(error, NOT_NOW) or str(error).startswith(NO_DISK):
             raise Unavailable(f"Redis does not take this now (REDIS_URL): {error}") from error
         raise
 

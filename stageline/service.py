@@ -27,6 +27,7 @@ def main(name: str) -> None:
             _run_children(name, found)
         else:
             _run_worker(name, found)
+            os._exit(0)  # no waiting for a fetch that hangs on a store that is away: all was given back
     except SettingsError as error:
         sys.stderr.write(f"{name}: {error}\n")
         sys.exit(EXIT_SETTINGS)
@@ -55,7 +56,7 @@ def _run_worker(name: str, found: Settings) -> None:
     def ready() -> tuple[dict[str, object], int]:
         missing = work.missing_models()
         metrics.MISSING_MODELS.labels(name).set(len(missing))
-        return health.readiness({"redis": worker.consumer.beat, "object_store": store.check}, missing)
+        return health.readiness({"redis": worker.consumer.ping, "object_store": store.check}, missing)
 
     if found.health_port:
         health.serve(found.health_port, ready)

@@ -36,8 +36,9 @@ class Worker:
         self._stage = stage
         self.consumer = Consumer(settings.redis_url, stage, settings.worker_id, settings.status_ttl)
         self._hands = Hands(settings.prefetch)
+        metrics.HELD.labels(stage.name).set_function(lambda: self._hands.snapshot().total())
         self._lease = Lease(self.consumer, settings.lease_seconds, settings.work_timeout)
-        self._taker = Taker(self.consumer, store, work, self._hands, settings)
+        self._taker = Taker(self.consumer, store, work, self._hands, self._lease, settings)
         self._storer = Storer(self.consumer, store, self._hands, self._lease, settings)
 
     def stop(self) -> None:
@@ -76,7 +77,6 @@ class Worker:
             self._attempt(sound)
         for item in batch:
             self._storer.done.put(item)
-        metrics.HELD.labels(self._stage.name).set(self._hands.snapshot().total())
 
     def _attempt(self, items: Sequence[Item]) -> None:
         started = self._lease.busy_since = time.monotonic()
@@ -99,13 +99,12 @@ class Worker:
         deadline = time.monotonic() + self._settings.shutdown_seconds
         self._storer.done.put(None)
         self._taker.join(self._settings.shutdown_seconds)
-        unbegun = []
-        while not self._taker.ready.empty():
-            unbegun.append(self._taker.ready.get_nowait())
+        self._storer.join(max(0.0, deadline - time.monotonic()))
+        unbegun: list[bytes] = []
         try:
-            for item in sorted(unbegun, key=lambda item: item.taken, reverse=True):  # the first ends up first again
-                self.consumer.put_back(item.message.raw)
-            self._storer.join(max(0.0, deadline - time.monotonic()))
+            unbegun = self.consumer.held()  # and what could not be stored in time: none of it costs an attempt
+            for raw in reversed(unbegun):  # the first ends up first again
+                self.consumer.put_back(raw)
             self._lease.end()
             self.consumer.leave()
         except Unavailable as error:

@@ -18,6 +18,16 @@ from stageline.redis_client import connect
 
 PICTURES = 24
 LEASE = {"LEASE_SECONDS": "2"}
+SLOW_TAG = """
+import sys, time
+if sys.orig_argv[-1] == "tag_service":
+    from stageline import images
+    real = images.decode
+    def decode(*words, **more):
+        time.sleep(1.5)
+        return real(*words, **more)
+    images.decode = decode
+"""
 
 
 @pytest.fixture
@@ -164,18 +174,24 @@ def test_a_poison_picture_takes_no_neighbour_with_it(start_line, pictures, tmp_p
     assert running.client.get("/queue-status")["stages"]["grayscale"]["dead"] == 1
 
 
-def test_a_sleeping_worker_that_wakes_up_late_writes_nothing(start_line, pictures) -> None:
-    """A worker stopped for longer than its lease, whose work was done by another, makes no second result."""
-    running = start_line(workers={"tag": 2}, **LEASE)
+def test_a_sleeping_worker_that_wakes_up_late_writes_nothing(start_line, pictures, tmp_path) -> None:
+    """A worker stopped in the middle of work for longer than its lease, whose work another did, writes nothing."""
+    (tmp_path / "sitecustomize.py").write_text(SLOW_TAG)
+    running = start_line(workers={"tag": 2}, PYTHONPATH=str(tmp_path), **LEASE)
     client = connect(str(running.state["redis_url"]))
-    sleeper = pid_of(running, "tag_service")
+    ids = [running.client.upload(pictures[0])]
+    in_flight = "stageline:inflight:tag_queue:*"
+    wait_for(lambda: any(client.llen(key) for key in client.keys(in_flight)))
+    (holder,) = [key.decode() for key in client.keys(in_flight) if client.llen(key)]
+    sleeper = int(running.state["pids"][holder.split(":")[3]])
     os.kill(sleeper, signal.SIGSTOP)
-    ids = send(running, pictures)
     assert_each_has_one_result(running, ids)
-    before = {i: running.client.get(f"/status/{i}") for i in ids}
+    folders = running.folder / "data" / "images"
+    before = {path: path.stat().st_mtime_ns for path in folders.rglob("*.*")}
     os.kill(sleeper, signal.SIGCONT)
-    time.sleep(3)
-    assert {i: running.client.get(f"/status/{i}") for i in ids} == before
+    time.sleep(4)
+    assert {path: path.stat().st_mtime_ns for path in folders.rglob("*.*")} == before
+    assert running.client.get(f"/status/{ids[0]}")["status"] == "completed"
     assert client.llen("dead_letters") == 0
 
 

@@ -59,7 +59,7 @@ def test_the_line_takes_no_more_than_it_may(door: Door) -> None:
 def test_what_is_taken_is_in_flight(door: Door, consumer: Consumer) -> None:
     """Between the queue and the hand-off a message is in exactly one list, never in none."""
     accept(door, "a")
-    consumer.beat()
+    consumer.beat(60)
     got = taken(consumer)
     assert door.depths()["resize"] == {"waiting": 0, "in_flight": 1, "delayed": 0}
     successor = got.successor("resize", {"state": "done"}, {"path": "resized/a.jpg"})
@@ -80,7 +80,7 @@ def test_a_worker_whose_work_was_given_away_writes_nothing(door: Door, consumer:
     consumer.put_back(got.raw)
     consumer.delay(got.raw, got.retried().raw, 0.0, "a", {"status": "x"})
     consumer.bury(got.raw, b"{}", "a", {"status": "x"})
-    consumer.begin(got, {"status": "x"})
+    consumer.begin([(got, {"status": "x"})])
     assert {key: door.client.dump(key) for key in door.client.keys("*")} == before
 
 

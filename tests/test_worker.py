@@ -170,3 +170,78 @@ def test_a_worker_that_stops_gives_back_what_it_has_not_begun(work_through, stop
     assert ids == sorted(ids)
     assert {message.attempt for message in waiting} == {1}
     assert door.client.zcard(keys.WORKERS) == 0
+
+
+def test_a_bad_message_fails_its_picture_where_the_id_can_be_read(work_through, settings) -> None:
+    """It does not stay unfinished for ever: its status and its results say failed, its raw bytes are kept."""
+    door = work_through(Recorder(), named("a"), lambda door: handed_on(door) == ["a"])
+    door.accept(Message.of({"image_id": "half", "original_path": "original/half.jpg"}), {"status": "submitted"})
+    raw = b'{"image_id": "half", "original_path": "original/half.jpg", "detections": "none"}'
+    door.client.lrem(RESIZE.queue, 1, Message.of({"image_id": "half", "original_path": "original/half.jpg"}).raw)
+    door.client.rpush(RESIZE.queue, raw)
+    deadline = time.monotonic() + 20
+    while (status.read(door.client, "half") or {}).get("status") != "failed":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert b"detections must be a list" in FolderStore(settings.stageline_data / "images").get("results/half.json")
+    assert door.unfinished() == 1, "only a, which waits for the next stage"
+
+
+class Overflowing(Recorder):
+    """A work whose findings fit into no message."""
+
+    def run(self, tasks: Sequence[Task]) -> list[Outcome]:
+        return [Outcome((), {"note": "x" * 2_000_000 if t.message.image_id == "big" else 1}) for t in tasks]
+
+
+def test_a_message_that_would_be_too_large_fails_its_picture_alone(work_through) -> None:
+    """What no next worker would take is not handed on; the neighbours are."""
+    door = work_through(Overflowing(), named("a", "big", "b"), lambda door: door.client.llen("dead_letters") == 1)
+    assert sorted(handed_on(door)) == ["a", "b"]
+    assert status.read(door.client, "big")["status"] == "failed"
+
+
+def test_what_died_too_often_is_buried_unworked(work_through) -> None:
+    """A message that comes back with more attempts than allowed is not tried again."""
+    work = Recorder()
+    door = work_through(work, named("poison", attempt=4), lambda door: door.client.llen("dead_letters") == 1)
+    assert work.batches == []
+    assert "died" in status.read(door.client, "poison")["reason"]
+
+
+def test_a_full_redis_is_waited_for(work_through, settings) -> None:
+    """Out of memory, or a replica for a while: no crash, no attempt, and the worker goes on by itself."""
+    door = work_through(Recorder(), named("a"), lambda door: handed_on(door) == ["a"])
+    try:
+        door.client.config_set("maxmemory", 1)
+        time.sleep(3)
+        door.client.config_set("maxmemory", 0)
+        door.client.replicaof("127.0.0.1", "9")
+        time.sleep(3)
+    finally:
+        door.client.config_set("maxmemory", 0)
+        door.client.replicaof("NO", "ONE")
+    raw = Message.of({"image_id": "b", "original_path": "original/a.jpg", "origin_w": 9, "origin_h": 9}).raw
+    door.client.rpush(RESIZE.queue, raw)
+    deadline = time.monotonic() + 20
+    while "b" not in handed_on(door):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert {Message.decode(raw).attempt for raw in door.client.lrange("grayscale_queue", 0, -1)} == {1}
+
+
+def test_stopping_while_the_store_is_away_costs_no_attempt(work_through, stop_all, settings) -> None:
+    """What was worked on and cannot be stored is given back, and waits as a first attempt."""
+    bucket = settings.stageline_data / "images"
+
+    class Breaking(Recorder):
+        def run(self, tasks: Sequence[Task]) -> list[Outcome]:
+            bucket.rename(bucket.with_name("away"))
+            bucket.write_text("a file where the folder was: nothing can be stored")
+            return super().run(tasks)
+
+    work = Breaking()
+    door = work_through(work, named("a"), lambda door: len(work.batches) == 1, shutdown_seconds=2.0)
+    stop_all()
+    (message,) = [Message.decode(raw) for raw in door.client.lrange(RESIZE.queue, 0, -1)]
+    assert (message.image_id, message.attempt) == ("a", 1)

@@ -1,0 +1,130 @@
+"""The housekeeper: what dead workers held goes back, in time, whoever else runs or does not."""
+
+import time
+
+import pytest
+
+from stageline import keys, line
+from stageline.housekeeper import GRACE_SECONDS, Housekeeper
+from stageline.lease import Lease
+from stageline.message import Message
+from stageline.queue import Consumer, Door
+
+RESIZE = line.stage("resize")
+LEASE_SECONDS = 1.0
+
+
+@pytest.fixture
+def door(settings) -> Door:
+    return Door(settings.redis_url, 100)
+
+
+@pytest.fixture
+def consumer(settings) -> Consumer:
+    return Consumer(settings.redis_url, RESIZE, "one", 60)
+
+
+@pytest.fixture
+def housekeeper(settings) -> Housekeeper:
+    """One that has been up for longer than its grace."""
+    found = Housekeeper(settings.model_copy(update={"lease_seconds": LEASE_SECONDS}))
+    found._quiet_until = 0.0
+    return found
+
+
+def queue_up(door: Door, *names: str) -> None:
+    for name in names:
+        message = Message.of({"image_id": name, "original_path": f"original/{name}.jpg", "attempt": 1})
+        door.accept(message, {"status": "submitted"})
+
+
+def waiting(door: Door) -> list[tuple[str, int]]:
+    found = [Message.decode(raw) for raw in door.client.lrange(RESIZE.queue, 0, -1)]
+    return [(message.image_id, message.attempt) for message in found]
+
+
+def test_what_a_dead_worker_held_goes_back_first_and_counted(door, consumer, housekeeper) -> None:
+    """In its old order, at the head of the queue, one attempt more; only once its lease has run out."""
+    queue_up(door, "a", "b", "c")
+    consumer.beat(LEASE_SECONDS)
+    consumer.take(0.1)
+    consumer.take(0.1)
+    housekeeper.sweep()
+    assert waiting(door) == [("c", 1)], "a living worker keeps what it holds"
+    time.sleep(LEASE_SECONDS + 0.1)
+    housekeeper.sweep()
+    assert waiting(door) == [("a", 2), ("b", 2), ("c", 1)]
+    housekeeper.sweep()
+    assert len(waiting(door)) == 3
+
+
+def test_it_happens_with_no_worker_of_that_stage(start_line, data_dir) -> None:
+    """Only the door runs: what a dead worker held is back at latest lease + 10 s after its last beat."""
+    running = start_line(LEASE_SECONDS="2")
+    url = str(running.state["redis_url"])
+    consumer = Consumer(url, line.stage("classify"), "gone", 60)
+    for name, pid in running.state["pids"].items():
+        if name not in ("grab", "redis"):
+            __import__("os").kill(pid, 19)  # SIGSTOP: no worker of any stage runs
+    consumer.beat(2)
+    client = Door(url, 1).client
+    time.sleep(1.5)  # until the stopped workers' pops have timed out in the server
+    raw = Message.of({"image_id": "a", "original_path": "original/a.jpg"}).raw
+    client.rpush("classify_queue", raw)
+    assert consumer.take(1) == raw
+    consumer.beat(2)
+    deadline = time.monotonic() + 2 + 10
+    while client.llen("classify_queue") == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert Message.decode(client.lindex("classify_queue", 0)).attempt == 2
+
+
+def test_nobody_is_called_dead_just_after_an_outage(door, consumer, settings) -> None:
+    """A housekeeper that has just come up, or back, leaves the living time to beat."""
+    queue_up(door, "a")
+    consumer.beat(LEASE_SECONDS)
+    consumer.take(0.1)
+    time.sleep(LEASE_SECONDS + 0.1)
+    fresh = Housekeeper(settings.model_copy(update={"lease_seconds": LEASE_SECONDS}))
+    fresh.sweep()
+    assert waiting(door) == []
+    fresh._quiet_until -= GRACE_SECONDS
+    fresh.sweep()
+    assert waiting(door) == [("a", 2)]
+
+
+def test_two_housekeepers_return_a_message_once(door, consumer, housekeeper) -> None:
+    """Each step is atomic: a second sweep of the same list finds nothing."""
+    queue_up(door, "a")
+    consumer.beat(LEASE_SECONDS)
+    raw = consumer.take(0.1)
+    time.sleep(LEASE_SECONDS + 0.1)
+    housekeeper._return(consumer.identity, raw)
+    housekeeper._return(consumer.identity, raw)
+    assert waiting(door) == [("a", 2)]
+
+
+def test_a_worker_is_forgotten_only_when_long_silent_and_empty(door, consumer, housekeeper) -> None:
+    """A pop that is still pending in the server may yet fill the list of one that looks dead."""
+    consumer.beat(LEASE_SECONDS)
+    time.sleep(LEASE_SECONDS + 0.1)
+    housekeeper.sweep()
+    assert door.client.zcard(keys.WORKERS) == 1
+    door.client.zincrby(keys.WORKERS, -100, consumer.identity)
+    housekeeper.sweep()
+    assert door.client.zcard(keys.WORKERS) == 0
+
+
+def test_a_lease_that_ran_out_does_not_cover_what_was_asked_for_before(consumer) -> None:
+    """After a gap, by the server's clock or by ours, only what is asked for from then on is surely ours."""
+    lease = Lease(consumer, LEASE_SECONDS, 60)
+    lease.renew()
+    before = time.monotonic()
+    assert lease.covers(before)
+    time.sleep(LEASE_SECONDS + 0.1)
+    assert not lease.covers(before)
+    lease.renew()
+    assert lease.is_fresh()
+    assert not lease.covers(before)
+    assert lease.covers(time.monotonic())
