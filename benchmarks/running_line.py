@@ -19,11 +19,14 @@ class RunningLine:
     """`stageline up` on a free port, its data and its log below `folder`."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str], workers: Mapping[str, int] | None = None) -> None:
-        """Take what to set in the environment; what this process has set of Stageline's is left out."""
+        """Take what to set in the environment; what this process has set of Stageline's is left out.
+
+        Where neither says how many workers, there is one of each stage, whatever this machine's cores.
+        """
         self.folder = folder
         self.port = free_port()
         self.log = folder / "line.log"
-        self._workers = workers or {}
+        self._workers = workers or ({} if "NUM_WORKERS" in environment else {"detect": 1})
         kept = {name: value for name, value in os.environ.items() if name in KEPT}
         own = {"STAGELINE_DATA": str(folder / "data"), "PORT": str(self.port), "HOST": "127.0.0.1"}
         self._environment = {**kept, **own, **environment}

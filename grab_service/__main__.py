@@ -1,18 +1,28 @@
 """Run the door: ``python -m grab_service``. gunicorn serves it; the housekeeper runs beside it."""
 
+import contextlib
 import sys
+import threading
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
 from grab_service.app import create_app
+from grab_service.connections import CONNECTIONS, PatientWorker
 from grab_service.door import GrabDoor
 from stageline import logs, settings
-from stageline.errors import SettingsError
+from stageline.errors import SettingsError, Unavailable
 from stageline.housekeeper import Housekeeper
 from stageline.service import EXIT_SETTINGS
 from stageline.settings import Settings
-from stageline.store import open_store
+from stageline.store import ObjectStore, open_store
+
+# gunicorn's own lines, like every library's, go where ours go: see stageline.logs.
+GUNICORN_LOGS: dict[str, Any] = {
+    "root": {"level": "WARNING", "handlers": ["ours"]},
+    "handlers": {"ours": {"class": "stageline.logs.FromLibraries"}},
+    "loggers": {"gunicorn.error": {"level": "WARNING", "handlers": [], "propagate": True}},
+}
 
 
 class DoorServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
@@ -26,14 +36,15 @@ class DoorServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         """Hand gunicorn its settings."""
         chosen: dict[str, Any] = {
             "bind": f"{self._found.host}:{self._found.port}",
-            "worker_class": "gthread",
+            "worker_class": PatientWorker,
             "workers": self._found.num_workers,
-            "threads": self._found.door_threads,
+            "threads": CONNECTIONS,
             "timeout": 120,
             "graceful_timeout": int(self._found.shutdown_seconds),
             "keepalive": 15,
             "limit_request_line": 8190,  # the most it takes: room for a 4 KB filename
             "loglevel": "warning",
+            "logconfig_dict": GUNICORN_LOGS,
             "proc_name": "stageline-grab",
             "control_socket_disable": True,  # it would be one per user, below HOME
         }
@@ -43,8 +54,15 @@ class DoorServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     def load(self) -> Any:
         """Make the application in gunicorn's worker, and start the housekeeper there."""
         store = open_store(self._found)
+        threading.Thread(target=_make_ready, args=(store,), daemon=True).start()
         Housekeeper(self._found).start()
         return create_app(self._found, GrabDoor(store, self._found))
+
+
+def _make_ready(store: ObjectStore) -> None:
+    """Have the bucket made before it is asked for; while it is away, readiness says so."""
+    with contextlib.suppress(Unavailable):
+        store.check()
 
 
 def main() -> None:

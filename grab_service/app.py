@@ -2,16 +2,19 @@
 
 import contextlib
 import io
+import threading
 import time
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import IO, Any, cast
 
 from flask import Blueprint, Flask, Request, Response, current_app, json, request, url_for
 from gunicorn.http.errors import ParseException
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllowed, RequestEntityTooLarge
 from werkzeug.routing import RequestRedirect
 
+from grab_service.connections import PatientSocket
 from grab_service.door import GrabDoor, LineFull, NotKnown
 from grab_service.uploads import safe_filename, traceparent
 from stageline import __version__, health, logs, metrics
@@ -19,6 +22,7 @@ from stageline.errors import BadImage, Unavailable
 from stageline.settings import Settings
 
 RETRY_SECONDS = 5
+TURN_SECONDS = 30.0
 FORM = "multipart/form-data"
 FIELDS = ("image", "file")
 FORM_OVERHEAD = 64 * 1024  # what a multipart body may have around its picture
@@ -40,6 +44,7 @@ def create_app(settings: Settings, door: GrabDoor) -> Flask:
     app.request_class = InMemory
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + FORM_OVERHEAD
     app.config["DOOR"] = door
+    app.config["TURNS"] = threading.BoundedSemaphore(settings.door_threads)
     app.config["MAX_UPLOAD_BYTES"] = settings.max_upload_bytes
     app.register_blueprint(routes)
     app.register_error_handler(HTTPException, _http_problem)
@@ -74,15 +79,18 @@ def _linger(answer: Response) -> Response:
 
     A client that writes its whole body before it reads would then never see why it was refused.
     """
-    body, deadline = request.environ["wsgi.input"], time.monotonic() + LINGER_SECONDS
+    body, connection = request.environ["wsgi.input"], request.environ.get("gunicorn.socket")
 
     def read_on() -> None:
-        left = LINGER_BYTES
+        left, deadline = LINGER_BYTES, time.monotonic() + LINGER_SECONDS
+        if isinstance(connection, PatientSocket):
+            connection.allow(LINGER_SECONDS)
         with contextlib.suppress(Exception):  # it is gone, or sends nonsense: nothing is owed to it
             while left > 0 and time.monotonic() < deadline and (chunk := body.read(CHUNK)):
                 left -= len(chunk)
 
-    if answer.status_code >= HTTPStatus.BAD_REQUEST and request.method not in ("GET", "HEAD"):
+    refused = answer.status_code >= HTTPStatus.BAD_REQUEST and answer.status_code != HTTPStatus.REQUEST_TIMEOUT
+    if refused and request.method not in ("GET", "HEAD"):
         answer.call_on_close(read_on)
     return answer
 
@@ -92,8 +100,9 @@ def upload() -> Response:
     """Take a picture."""
     door = _door()
     door.refuse_when_full()
-    data, filename = _body()
-    message = door.accept(data, safe_filename(filename), traceparent(request.headers.get("traceparent")))
+    with _turn():
+        data, filename = _body()
+        message = door.accept(data, safe_filename(filename), traceparent(request.headers.get("traceparent")))
     where = url_for("door.status", image_id=message.image_id)
     answer = _json(
         {
@@ -166,12 +175,28 @@ def _json(content: dict[str, Any], status: int = 200) -> Response:
     return Response(json.dumps(content, indent=2, sort_keys=False) + "\n", status, mimetype="application/json")
 
 
+@contextlib.contextmanager
+def _turn() -> Iterator[None]:
+    """Wait for a place among the uploads that are taken at once, each of which is in memory whole."""
+    turns: threading.Semaphore = current_app.config["TURNS"]
+    if not turns.acquire(timeout=TURN_SECONDS):
+        raise Unavailable("as many uploads as DOOR_THREADS allows are being taken already")
+    try:
+        yield
+    finally:
+        turns.release()
+
+
 def _body() -> tuple[bytes, str | None]:
     """Return the picture's bytes and the name it was sent under, from a form's field or the raw body."""
     try:
         data, name = (
             _form() if request.mimetype == FORM else (request.get_data(cache=False), request.args.get("filename"))
         )
+    except ClientDisconnected as error:  # what werkzeug makes of any OSError
+        why = error.__context__ or "it ends too soon"
+        status = HTTPStatus.REQUEST_TIMEOUT if isinstance(why, TimeoutError) else HTTPStatus.BAD_REQUEST
+        raise BadImage(f"the body cannot be read to its end: {why}; {HOW_TO_SEND}", status) from error
     except (OSError, ParseException) as error:  # our side of it is memory alone: what fails is the client, or its line
         raise BadImage(f"the body cannot be read to its end: {error}; {HOW_TO_SEND}", 400) from error
     if not data:
@@ -210,7 +235,7 @@ def _what_fits() -> str:
 
 
 def _unavailable(error: Unavailable) -> Response:
-    accepted = "nothing was accepted, " if request.method == "POST" else ""
+    accepted = "the picture may not have been accepted, " if request.method == "POST" else ""
     return problem(503, f"{error}; {accepted}try again")
 
 

@@ -5,8 +5,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from grab_service.uploads import take_in
-from stageline import images, line, logs, results, status
+from grab_service.uploads import STAGE, take_in
+from stageline import health, images, line, logs, results, status
 from stageline.dead import DeadLetters
 from stageline.errors import NotFound, StagelineError
 from stageline.message import ID, Message
@@ -52,16 +52,14 @@ class GrabDoor:
             Unavailable: Redis or the object store is away.
         """
         started = time.monotonic()
-        message, original = take_in(data, filename, trace, self._settings.max_image_pixels)
+        found = self._settings
+        message, original = take_in(data, filename, trace, found.max_image_pixels, found.worker_id)
         self._store.put(original)
-        opened = status.now()
-        fields = {name: str(message.fields[name]) for name in ("filename", "file_size", "original_path")}
-        fields |= {"status": "submitted", "created_at": opened, "updated_at": opened}
-        if not self._line.accept(message, fields):
+        if not self._line.accept(message, status.opened(message)):
             self._store.delete(message.original_path)
             raise self._full()
         ms = round(1000 * (time.monotonic() - started), 1)
-        logs.get().info("accepted", image_id=message.image_id, stage="grab", ms=ms, key=message.original_path)
+        logs.get().info("accepted", image_id=message.image_id, stage=STAGE, attempt=1, ms=ms, key=message.original_path)
         return message
 
     def status(self, image_id: str) -> dict[str, Any]:
@@ -79,7 +77,8 @@ class GrabDoor:
                 raise NotKnown(f"no picture has the id {image_id}")
             found = {name: document.get(name) for name in ("filename", "file_size", "original_path", "status")}
             found |= {"updated_at": document.get("completed_at"), "stages": document.get("stages", {})}
-        stages = {stage.name: found["stages"].get(stage.name, {"state": "waiting"}) for stage in line.LINE}
+        stages = {STAGE: found["stages"][STAGE]} if STAGE in found["stages"] else {}  # not of a foreign producer's
+        stages |= {stage.name: found["stages"].get(stage.name, {"state": "waiting"}) for stage in line.LINE}
         return {"image_id": image_id, **found, "stages": stages, "results": document}
 
     def image(self, image_id: str, stage: str) -> tuple[bytes, str]:
@@ -103,15 +102,15 @@ class GrabDoor:
     def queues(self) -> dict[str, Any]:
         """Count what waits, is in flight, is delayed and is dead, by stage and in all."""
         stages = self._line.depths()
-        letters = [content["stage"] for _, content in self._dead.list()]
+        dead = self._dead.counts()
         for name, counts in stages.items():
-            counts["dead"] = letters.count(name)
+            counts["dead"] = dead.get(name, 0)
         total = {state: sum(counts[state] for counts in stages.values()) for state in next(iter(stages.values()))}
         return {"stages": stages, "total": total, "unfinished": self._line.unfinished(), **self._limit()}
 
     def check_queue(self) -> None:
-        """Reach Redis."""
-        self._line.unfinished()
+        """Reach Redis, and make sure that it is new enough."""
+        health.check_redis(self._line.client)
 
     def check_store(self) -> None:
         """Reach the object store."""

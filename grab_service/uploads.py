@@ -2,14 +2,18 @@
 
 import re
 import secrets
+import time
 import unicodedata
+from typing import Any
 
 from ulid import ULID
 
 from stageline import images
 from stageline.message import Message
 from stageline.stage import StoredObject
+from stageline.status import now
 
+STAGE = "grab"  # what the door is called among the stages that a picture has been through
 MOST_NAME_BYTES = 255
 MOST_ENDING = 8
 UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # Unicode's categories of what controls, or breaks a line
@@ -36,15 +40,20 @@ def traceparent(given: str | None) -> str:
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
 
 
-def take_in(data: bytes, filename: str, trace: str, max_pixels: int) -> tuple[Message, StoredObject]:
+def take_in(
+    data: bytes, filename: str, trace: str, max_pixels: int, worker: str = "monolith"
+) -> tuple[Message, StoredObject]:
     """Check and name an upload; return the message that sends it down the line, and the original to store.
 
     Raises:
         BadImage: it is not a picture that the line takes.
     """
+    started, begun = now(), time.monotonic()
     info = images.check(data, max_pixels)
     image_id = str(ULID())
     key = f"original/{image_id}.{info.extension}"
+    entry: dict[str, Any] = {"state": "done", "attempt": 1, "worker": worker, "started": started}
+    entry |= {"ms": round(1000 * (time.monotonic() - begun), 1), "key": key, "keys": [key]}
     message = Message.of(
         {
             "image_id": image_id,
@@ -55,6 +64,7 @@ def take_in(data: bytes, filename: str, trace: str, max_pixels: int) -> tuple[Me
             "origin_h": info.height,
             "attempt": 1,
             "traceparent": trace,
+            "stages": {STAGE: entry},
         }
     )
     return message, StoredObject(key, data, info.content_type)

@@ -28,9 +28,11 @@ def main(requirements: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        subprocess.run(  # noqa: S603 - our own command line
-            [*command, "--require-hashes", "--dest", scratch, "--requirement", str(requirements)], check=True
+        done = subprocess.run(  # noqa: S603 - our own command line
+            [*command, "--require-hashes", "--dest", scratch, "--requirement", str(requirements)], check=False
         )
+        if done.returncode:
+            sys.exit(f"the sample photographs cannot be had; put pictures of your own into {folder}/, or try again")
         for wheel in Path(scratch).glob("*.whl"):
             with zipfile.ZipFile(wheel) as archive:
                 for name in set(PHOTOGRAPHS) & set(archive.namelist()):

@@ -1,21 +1,38 @@
 """A client of the HTTP door, for the command line."""
 
 import json
+import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import urllib3
 
 from stageline.errors import StagelineError, Unavailable
 
 ENDED = ("completed", "failed")
-FULL = 429
+FULL, AWAY = 429, 503
+PATIENCE = 60.0  # seconds that a door may be gone, as while it is started again, before it counts as lost
+PAUSE = 1.0
 
 
 class Refused(StagelineError):
     """The door answered with an error; the text is what it said."""
+
+
+class Busy(Unavailable):
+    """The door answers, and says to try again: Redis or the object store is away."""
+
+    def __init__(self, sentence: str, seconds: float) -> None:
+        super().__init__(sentence)
+        self.seconds = seconds
+
+
+class Stopped(StagelineError):
+    """We were told to stop in the middle."""
 
 
 class Client:
@@ -24,53 +41,115 @@ class Client:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         self._http = urllib3.PoolManager(timeout=urllib3.Timeout(connect=3, read=60), retries=False, maxsize=8)
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """End every wait, from another thread."""
+        self._stopping.set()
 
     def upload(self, path: Path) -> str:
-        """Send a picture, waiting while the line is full; return its id.
+        """Send a picture, waiting while the line is full, and a minute for its servers; return its id.
 
         Raises:
-            Refused: the door does not take it.
-            Unavailable: there is no door.
+            Refused: the door does not take it, or the file cannot be read.
+            Unavailable: there is no door, or its servers are away.
+            Stopped: ``stop`` was called while it waited.
         """
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise Refused(f"cannot be read: {error.strerror}") from error
+        fields = {"image": (os.fsencode(path.name).decode(errors="replace"), data)}  # a name may be no UTF-8
+        deadline = time.monotonic() + PATIENCE
         while True:
-            fields = {"image": (path.name, path.read_bytes())}
             answer = self._request("POST", "/upload", fields=fields)
-            if answer.status != FULL:
-                return str(self._content(answer)["image_id"])
-            time.sleep(float(answer.headers.get("Retry-After", 1)))
+            if answer.status != FULL and not (answer.status == AWAY and time.monotonic() < deadline):
+                image_id = self._content(answer).get("image_id")
+                if not isinstance(image_id, str):
+                    raise self._stranger(answer)
+                return image_id
+            self._pause(_retry_after(answer))
 
     def get(self, path: str) -> dict[str, Any]:
         """Get a JSON object.
 
         Raises:
             Refused: the door answered with an error.
-            Unavailable: there is no door.
+            Unavailable: there is no door, or its servers are away.
         """
         return self._content(self._request("GET", path))
 
+    def status(self, image_id: str) -> dict[str, Any]:
+        """Get where a picture is; raises as ``get``."""
+        found = self.get(f"/status/{quote(image_id, safe='')}")
+        return {"image_id": image_id, "filename": None, "status": None, "results": None, **found}
+
     def wait(self, image_ids: Sequence[str], pause: float = 0.2) -> Iterator[dict[str, Any]]:
-        """Yield each picture's status when it has come to its end."""
+        """Yield each picture's status when it has come to its end; end early when ``stop`` is called.
+
+        Raises:
+            Unavailable: the door was gone for a minute.
+        """
         waiting = list(image_ids)
-        while waiting:
+        while waiting and not self._stopping.is_set():
             for image_id in list(waiting):
-                found = self.get(f"/status/{image_id}")
+                try:
+                    found = self._status_patiently(image_id)
+                except Stopped:
+                    return
                 if found["status"] in ENDED:
                     waiting.remove(image_id)
                     yield found
             if waiting:
-                time.sleep(pause)
+                self._stopping.wait(pause)
+
+    def _status_patiently(self, image_id: str) -> dict[str, Any]:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self.status(image_id)
+            except Refused as error:
+                results = {"reason": str(error)}
+                return {"image_id": image_id, "filename": None, "status": "failed", "results": results}
+            except Busy as error:
+                self._pause(error.seconds)
+                deadline = time.monotonic() + PATIENCE
+            except Unavailable:
+                if time.monotonic() > deadline:
+                    raise
+                self._pause(PAUSE)
+
+    def _pause(self, seconds: float) -> None:
+        if self._stopping.wait(seconds):
+            raise Stopped("stopped")
 
     def _request(self, method: str, path: str, **more: Any) -> urllib3.BaseHTTPResponse:
+        if self._stopping.is_set():
+            raise Stopped("stopped")
         try:
             return self._http.request(method, self.url + path, **more)
-        except urllib3.exceptions.HTTPError as error:
+        except (urllib3.exceptions.HTTPError, ValueError) as error:  # a ValueError where the URL is none
             raise Unavailable(f"no line answers at {self.url} ({error}); start one with `stageline up`") from error
 
     def _content(self, answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:
         try:
-            content: dict[str, Any] = json.loads(answer.data)
+            content = json.loads(answer.data)
         except ValueError:
-            raise Refused(f"{self.url} answered {answer.status}, and not as a line does") from None
+            raise self._stranger(answer) from None
+        if not isinstance(content, dict):
+            raise self._stranger(answer)
+        if answer.status == AWAY:
+            raise Busy(str(content.get("detail", content)), _retry_after(answer))
         if answer.status >= 400:  # noqa: PLR2004 - where HTTP's errors begin
             raise Refused(str(content.get("detail", content)))
         return content
+
+    def _stranger(self, answer: urllib3.BaseHTTPResponse) -> Refused:
+        return Refused(f"{self.url} answered {answer.status}, and not as a line does")
+
+
+def _retry_after(answer: urllib3.BaseHTTPResponse) -> float:
+    try:
+        return max(0.1, float(answer.headers.get("Retry-After", PAUSE)))
+    except ValueError:  # a date: HTTP allows it
+        return PAUSE

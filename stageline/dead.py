@@ -1,6 +1,7 @@
 """Dead letters: messages that failed for good, kept on a list with their stage, reason and traceback."""
 
 import base64
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any, cast
@@ -9,10 +10,10 @@ import redis
 
 from stageline import line
 from stageline.errors import StagelineError
-from stageline.keys import DEAD_LETTERS, UNFINISHED, status_key
+from stageline.keys import DEAD_COUNTS, DEAD_LETTERS, UNFINISHED, status_key
 from stageline.message import Message
 from stageline.redis_client import Call, Scripts, reaching_redis
-from stageline.status import now
+from stageline.status import now, opened
 
 
 def letter(
@@ -27,6 +28,21 @@ def letter(
     return json.dumps(kept).encode()
 
 
+def read(raw: bytes) -> Mapping[str, Any]:
+    """Read an item off the list; what no worker of ours put there is shown as such, under the stage ``""``."""
+    with contextlib.suppress(ValueError, RecursionError):
+        content = json.loads(raw)
+        if isinstance(content, dict) and _is_ours(content):
+            return content
+    reason, kept = "this is no dead letter of Stageline's", base64.b64encode(raw).decode()
+    return {"stage": "", "reason": reason, "traceback": "", "time": "", "image_id": None, "raw_base64": kept}
+
+
+def _is_ours(content: Mapping[str, Any]) -> bool:
+    texts = all(isinstance(content.get(name), str) for name in ("stage", "reason", "time"))
+    return texts and all(isinstance(content.get(name), str | None) for name in ("image_id", "message"))
+
+
 class DeadLetters:
     """The list of dead letters: read, replayed, dropped."""
 
@@ -37,7 +53,18 @@ class DeadLetters:
     def list(self) -> list[tuple[bytes, Mapping[str, Any]]]:
         """Return every dead letter, oldest first, as its bytes and its content."""
         with reaching_redis():
-            return [(raw, json.loads(raw)) for raw in cast("list[bytes]", self._client.lrange(DEAD_LETTERS, 0, -1))]
+            return [(raw, read(raw)) for raw in cast("list[bytes]", self._client.lrange(DEAD_LETTERS, 0, -1))]
+
+    def counts(self) -> dict[str, int]:
+        """Count them by stage, without reading them."""
+        with reaching_redis():
+            pipe = self._client.pipeline(transaction=False)
+            pipe.hgetall(DEAD_COUNTS)
+            pipe.llen(DEAD_LETTERS)
+            found, there = pipe.execute()
+        if not there:  # also when somebody emptied the list by hand
+            return {}
+        return {stage.decode(): int(count) for stage, count in found.items()}
 
     def count(self) -> int:
         """Count them."""
@@ -48,18 +75,23 @@ class DeadLetters:
         """Queue the message again at the stage where it failed, as a first attempt; False when it was gone.
 
         Raises:
-            StagelineError: the letter holds no message: nothing could work on it.
+            StagelineError: the letter holds no message, or its stage is no longer of the line.
         """
-        if "message" not in content:
+        if not content.get("message"):
             raise StagelineError("this dead letter is not a message, so it cannot be replayed; drop it")
         message = Message.decode(content["message"].encode())
         again = Message.of({**message.fields, "attempt": 1})
-        stage = line.stage(content["stage"])
-        keys = [DEAD_LETTERS, stage.queue, UNFINISHED, status_key(message.image_id)]
-        args: list[str | bytes] = [raw, again.raw, message.image_id, "status", "processing", "updated_at", now()]
+        try:
+            stage = line.stage(content["stage"])
+        except KeyError:
+            raise StagelineError(f"the line has no stage {content['stage']!r}, so this cannot be replayed") from None
+        keys = [DEAD_LETTERS, DEAD_COUNTS, stage.queue, UNFINISHED, status_key(message.image_id)]
+        args: list[str | bytes] = [raw, stage.name, again.raw, message.image_id]
+        for field, value in opened(again).items():
+            if field != "created_at":
+                args += [field, "processing" if field == "status" else value]
         return bool(self._scripts.run(Call("replay", keys, args)))
 
     def drop(self, raw: bytes) -> bool:
         """Forget a dead letter; False when it was gone."""
-        keys = [DEAD_LETTERS, "", UNFINISHED, ""]
-        return bool(self._scripts.run(Call("replay", keys, [raw, "", ""])))
+        return bool(self._scripts.run(Call("drop", [DEAD_LETTERS, DEAD_COUNTS], [raw, read(raw)["stage"]])))

@@ -9,6 +9,7 @@ import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def fetch(name: str, entry: Mapping[str, Any], mirror: str | None, target: Path)
             if sha256(target) in entry["sha256"]:
                 return target
             refused.append(f"{place}: another file than the manifest names (sha256)")
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
+        except (OSError, ValueError, HTTPException, subprocess.SubprocessError) as error:
             refused.append(f"{place}: {error}")
     raise ModelError(f"{name} cannot be had: {'; '.join(refused)}. Set STAGELINE_MODEL_MIRROR to a folder that has it")
 

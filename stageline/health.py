@@ -1,17 +1,25 @@
 """/healthz, /readyz and /metrics, the same for every service."""
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from socketserver import ThreadingMixIn
 from typing import Any
+from weakref import WeakSet
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from wsgiref.types import StartResponse, WSGIEnvironment
 
+import redis
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from redis.exceptions import NoPermissionError
 
 from stageline.errors import SettingsError, Unavailable
+from stageline.redis_client import reaching_redis
+
+OLDEST_REDIS = (6, 2)
+_new_enough: WeakSet[redis.Redis] = WeakSet()
 
 
 def readiness(
@@ -34,6 +42,32 @@ def readiness(
             report["checks"][name] = str(error)
             report["status"] = "unavailable"
     return report, 503 if report["status"] == "unavailable" else 200
+
+
+def check_redis(client: redis.Redis) -> None:
+    """Reach Redis; its version is looked at once for each client.
+
+    Raises:
+        Unavailable: it is away, or too old for BLMOVE.
+    """
+    with reaching_redis():
+        if client in _new_enough:
+            client.ping()
+            return
+        try:
+            version = str(client.info("server").get("redis_version", ""))
+        except NoPermissionError:  # INFO is not ours to ask: then whoever set this up knows
+            client.ping()
+            version = ""
+    if is_too_old(version):
+        raise Unavailable(f"Redis {version} has no BLMOVE: Redis 6.2 or any Valkey is needed (REDIS_URL)")
+    _new_enough.add(client)
+
+
+def is_too_old(version: str) -> bool:
+    """Whether a server of that version lacks BLMOVE; False when it does not tell."""
+    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+    return bool(numbers) and numbers < OLDEST_REDIS
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -3,6 +3,7 @@
 WORKERS = "stageline:workers"  # sorted set: a worker's identity → its last beat, in the server's seconds
 UNFINISHED = "stageline:unfinished"  # set: ids of accepted pictures that are neither completed nor failed
 DEAD_LETTERS = "dead_letters"  # list of JSON
+DEAD_COUNTS = "stageline:dead"  # hash: a stage → how many of its messages are among the dead letters
 
 
 def status_key(image_id: str) -> str:

@@ -25,9 +25,23 @@ def configure(settings: Settings, service: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level)),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # one write a line: threads do not interleave
         cache_logger_on_first_use=True,
     )
+    logging.basicConfig(handlers=[FromLibraries()], level=logging.WARNING, force=True)
+    logging.captureWarnings(capture=True)
+
+
+class FromLibraries(logging.Handler):
+    """What libraries log in Python's own way, as lines like ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it as an event of ours."""
+        try:
+            level = min((record.levelno // 10) * 10, logging.CRITICAL)
+            get().log(max(level, logging.DEBUG), record.getMessage(), logger=record.name, exc_info=record.exc_info)
+        except Exception:  # noqa: BLE001 - as every handler: a line that cannot be written stops nothing
+            self.handleError(record)
 
 
 def get() -> structlog.typing.FilteringBoundLogger:

@@ -73,21 +73,28 @@ def install(name: str, settings: Settings) -> Installed:
     found = find(name, settings)
     if found is not None:
         return found
-    entry = _entry(name)
-    target = settings.models_folder / name / str(entry["version"])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".installing-") as scratch:
-        source = download.fetch(name, entry, settings.stageline_model_mirror, Path(scratch) / "source")
-        made = Path(scratch) / "made"
-        made.mkdir()
-        _make(entry, source, made)
-        _write_card(name, entry, download.sha256(source), made)
-        _publish(made, target)
+    target = settings.models_folder / name / str(_entry(name)["version"])
+    try:
+        _install(name, target, settings.stageline_model_mirror)
+    except (OSError, ValueError, ImportError) as error:
+        raise ModelError(f"{name} cannot be installed: {error}; MODELS_DIR={settings.models_folder}") from error
     logs.get().info("model installed", model=name, folder=str(target))
     installed = find(name, settings)
     if installed is None:
         raise ModelError(f"{target} vanished while {name} was being installed; try again")
     return installed
+
+
+def _install(name: str, target: Path, mirror: str | None) -> None:
+    entry = _entry(name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".installing-") as scratch:
+        source = download.fetch(name, entry, mirror, Path(scratch) / "source")
+        made = Path(scratch) / "made"
+        made.mkdir()
+        _make(entry, source, made)
+        _write_card(name, entry, download.sha256(source), made)
+        _publish(made, target)
 
 
 def find_or_install(name: str, settings: Settings) -> Installed | None:

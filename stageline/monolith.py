@@ -1,5 +1,6 @@
 """The whole chain in one process, with no servers: the very functions that the services run."""
 
+import time
 from collections.abc import Callable, Mapping
 from importlib import import_module
 
@@ -18,9 +19,9 @@ class Monolith:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._works: Mapping[line.Stage, Work] = {stage: stage.load(settings) for stage in line.LINE}
-        self._take_in: Callable[[bytes, str, str, int], tuple[Message, StoredObject]] = import_module(
-            f"{line.DOOR_PACKAGE}.uploads"
-        ).take_in
+        uploads = import_module(f"{line.DOOR_PACKAGE}.uploads")
+        self._safe_filename: Callable[[str], str] = uploads.safe_filename
+        self._take_in: Callable[[bytes, str, str, int], tuple[Message, StoredObject]] = uploads.take_in
 
     def missing_models(self) -> list[str]:
         """Name the models that were never installed."""
@@ -32,12 +33,14 @@ class Monolith:
         Raises:
             BadImage: it is not a picture that the line takes.
         """
-        message, original = self._take_in(data, filename, "", self._settings.max_image_pixels)
+        message, original = self._take_in(data, self._safe_filename(filename), "", self._settings.max_image_pixels)
         made = {original.key: original}
         for stage, work in self._works.items():
             item = Item(message)
             inputs = {name: made[key].data for name, key in work.inputs(message).items()}
+            began = time.monotonic()
             (item.outcome,) = work.run([Task(message, inputs)])
+            item.work_seconds = time.monotonic() - began
             made |= {stored.key: stored for stored in item.outcome.objects}
             message = message.successor(stage.name, item.entry("done", WORKER), item.outcome.fields)
         document = results.completed(message)

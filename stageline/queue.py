@@ -14,7 +14,16 @@ from typing import Any, cast
 import redis
 
 from stageline import line
-from stageline.keys import DEAD_LETTERS, UNFINISHED, WORKERS, delayed_key, in_flight_key, queue_of, status_key
+from stageline.keys import (
+    DEAD_COUNTS,
+    DEAD_LETTERS,
+    UNFINISHED,
+    WORKERS,
+    delayed_key,
+    in_flight_key,
+    queue_of,
+    status_key,
+)
 from stageline.message import Message
 from stageline.redis_client import Call, Scripts, connect, reaching_redis
 from stageline.status import StatusFields
@@ -107,8 +116,9 @@ class Consumer:
 
 def bury(identity: str, raw: bytes, letter: bytes, image_id: str, ttl: int, fields: StatusFields) -> Call:
     """The step that moves what ``identity`` holds to the dead letters."""
-    keys = [in_flight_key(identity), DEAD_LETTERS, UNFINISHED, status_key(image_id)]
-    return Call("bury", keys, [raw, letter, image_id, ttl, *_flat(fields)])
+    stage = next((stage.name for stage in line.LINE if stage.queue == queue_of(identity)), queue_of(identity))
+    keys = [in_flight_key(identity), DEAD_LETTERS, DEAD_COUNTS, UNFINISHED, status_key(image_id)]
+    return Call("bury", keys, [raw, letter, stage, image_id, ttl, *_flat(fields)])
 
 
 class Door:

@@ -39,7 +39,7 @@ def _run_children(name: str, found: Settings) -> None:
         environment = {WORKER_INDEX: str(index), "WORKER_ID": f"{found.worker_id}-{index}"}
         if found.health_port:
             environment["HEALTH_PORT"] = str(found.health_port + index)
-        supervisor.add(f"{name}-{index}", [sys.executable, "-m", line.stage(name).package], environment)
+        supervisor.add(f"{name}-{index}", [sys.executable, "-P", "-m", line.stage(name).package], environment)
     supervisor.run_until_signal(found.shutdown_seconds + 5)
 
 

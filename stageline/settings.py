@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from redis.connection import parse_url
 
 from stageline.errors import SettingsError
 
@@ -57,7 +58,7 @@ class Settings(BaseSettings):
     num_workers: int = Field(1, ge=1, le=256)
     inference_threads: int = Field(1, ge=1)
     prefetch: int = Field(16, ge=1, le=256)
-    max_attempts: int = Field(3, ge=1)
+    max_attempts: int = Field(3, ge=2)
     retry_base_seconds: float = Field(1.0, gt=0)
     retry_cap_seconds: float = Field(60.0, gt=0)
     lease_seconds: float = Field(15.0, ge=1)
@@ -75,7 +76,18 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         """Take a comma-separated list: ``BLUR_CLASSES=face,car``."""
         if isinstance(value, str):
-            return frozenset(word.strip() for word in value.split(",") if word.strip())
+            return frozenset(word.strip().casefold() for word in value.split(",") if word.strip())
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _can_be_dialled(cls, value: str) -> str:
+        try:
+            found = parse_url(value)  # type: ignore[no-untyped-call]
+        except ValueError:  # its own words may hold a piece of the password
+            found = {}
+        if not (found.get("path") or is_host(found.get("host"))):
+            raise ValueError("give redis://[user:password@]host[:port][/database], rediss://… or unix:///path")
         return value
 
     @field_validator("log_level", mode="before")
@@ -106,6 +118,16 @@ def load() -> Settings:
         raise SettingsError("; ".join(lines)) from None
 
 
+def redacted(address: str) -> str:
+    """An address without the user and the password in it."""
+    return re.sub(r"^([a-z]+://)?.*@", r"\1…@", address)
+
+
+def is_host(name: str | None) -> bool:
+    """Whether it could be a host's name or address."""
+    return bool(name and re.fullmatch(r"[^\s/@?#]+", name))
+
+
 def _shown(name: str) -> str:
     """What a variable was set to, without what is secret in it."""
-    return "…" if "SECRET" in name else repr(re.sub(r"//[^/]*@", "//…@", os.environ.get(name, "")))
+    return "…" if "SECRET" in name else repr(redacted(os.environ.get(name, "")))

@@ -8,10 +8,12 @@ from typing import Any, cast
 import redis
 
 from stageline.keys import status_key
+from stageline.message import Message
 from stageline.redis_client import reaching_redis
 
 StatusFields = Mapping[str, str] | Iterable[tuple[str, str]]
 STAGE = "stage:"
+KNOWN = ("filename", "file_size", "original_path")
 
 
 def now() -> str:
@@ -22,6 +24,14 @@ def now() -> str:
 def stage_fields(stage: str, entry: Mapping[str, Any], status: str = "processing") -> dict[str, str]:
     """The status fields that say what a stage is doing, or did."""
     return {"status": status, "updated_at": now(), STAGE + stage: json.dumps(entry)}
+
+
+def opened(message: Message) -> dict[str, str]:
+    """The fields that open a picture's status: what is known of it, and what stages have already done to it."""
+    known = {name: str(message.fields[name]) for name in KNOWN if name in message.fields}
+    stages = {STAGE + name: json.dumps(entry) for name, entry in message.fields.get("stages", {}).items()}
+    at = now()
+    return {**known, "status": "submitted", "created_at": at, "updated_at": at, **stages}
 
 
 def read(client: redis.Redis, image_id: str) -> dict[str, Any] | None:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from stageline import images
+from stageline import images, modelstore
+from stageline.errors import SettingsError
 from stageline.message import Message
 from stageline.settings import Settings
 from stageline.stage import OneByOne, Outcome, StoredObject, Task
@@ -45,15 +46,23 @@ class Tag(OneByOne):
     def _blind(self, message: Message) -> bool:
         """Whether something that must be hidden was not looked for."""
         missing = set(message.fields.get("missing_models") or ())
-        hides_objects = bool(self._settings.blur_classes - {FACE})
-        return ("mtcnn" in missing and FACE in self._settings.blur_classes) or (
-            "yolox-nano" in missing and hides_objects
-        )
+        wanted = self._settings.blur_classes
+        no_faces = "mtcnn" in missing or message.fields.get("faces") is None
+        no_objects = "yolox-nano" in missing or message.fields.get("detections") is None
+        return (no_faces and FACE in wanted) or (no_objects and bool(wanted - {FACE}))
 
     def _jpeg(self, key: str, pixels: images.Pixels) -> StoredObject:
         return StoredObject(key, images.encode_jpeg(pixels, self._settings.jpeg_quality), "image/jpeg")
 
 
 def create(settings: Settings) -> Tag:
-    """Make the stage's work."""
+    """Make the stage's work.
+
+    Raises:
+        SettingsError: BLUR_CLASSES names what no model finds, so that it would never be hidden.
+    """
+    known = {FACE, *(label.casefold() for entry in modelstore.manifest().values() for label in entry.get("labels", ()))}
+    if unknown := settings.blur_classes - known:
+        names = ", ".join(sorted(unknown))
+        raise SettingsError(f"BLUR_CLASSES: nothing finds {names}; there are: {', '.join(sorted(known))}")
     return Tag(settings)

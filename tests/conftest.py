@@ -5,21 +5,24 @@ A server or a data set that is missing skips a test on a laptop, with the reason
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from tempfile import mkdtemp
+from typing import Any, NoReturn, TypeVar
 
 import pytest
 
 from benchmarks.running_line import RunningLine
 from benchmarks.servers import MinioServer, RedisServer
 from stageline import embedded, modelstore
-from stageline.errors import ModelError
+from stageline.errors import ModelError, SettingsError
 from stageline.queue import Door
 from stageline.settings import Settings
 from stageline.store import FolderStore, ObjectStore, S3Store
 
 REPOSITORY = Path(__file__).parent.parent
 SHARED = REPOSITORY.parent / "shared"
+Server = TypeVar("Server", RedisServer, MinioServer)
 
 
 def missing(reason: str) -> NoReturn:
@@ -36,28 +39,51 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
+@contextmanager
+def served(server: Server, *, at_once: bool = True) -> Iterator[Server]:
+    """A server for as long as the block runs; where this machine has none, see ``missing``."""
+    try:
+        server.command()
+    except FileNotFoundError as error:
+        missing(str(error))
+    try:
+        if at_once:
+            server.start()
+        yield server
+    finally:
+        server.kill()
+
+
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """The machine's own Redis."""
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    try:
-        server.start()
-    except FileNotFoundError as error:
-        missing(str(error))
-    yield server
-    server.stop()
+    with served(RedisServer(tmp_path_factory.mktemp("redis"))) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def minio_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
     """A real MinIO."""
-    server = MinioServer(tmp_path_factory.mktemp("minio"))
-    try:
-        server.start()
-    except FileNotFoundError as error:
-        missing(str(error))
-    yield server
-    server.stop()
+    with served(MinioServer(tmp_path_factory.mktemp("minio"))) as server:
+        yield server
+
+
+@pytest.fixture
+def start_redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
+    """Start a Redis of a test's own, with further arguments; not yet, with ``at_once=False``."""
+    with ExitStack() as stack:
+        yield lambda *extra_args, at_once=True: stack.enter_context(
+            served(RedisServer(Path(mkdtemp(prefix="redis-", dir=tmp_path)), extra_args), at_once=at_once)
+        )
+
+
+@pytest.fixture
+def start_minio(tmp_path: Path) -> Iterator[Callable[..., MinioServer]]:
+    """Start a MinIO of a test's own; not yet, with ``at_once=False``."""
+    with ExitStack() as stack:
+        yield lambda *, at_once=True: stack.enter_context(
+            served(MinioServer(Path(mkdtemp(prefix="minio-", dir=tmp_path))), at_once=at_once)
+        )
 
 
 @pytest.fixture(scope="session")
@@ -141,8 +167,9 @@ def any_redis(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
         return
     with monkeypatch.context() as patch:
         patch.setenv("PATH", "/nonexistent")
-        program = embedded.binary()
-    carried = RedisServer(tmp_path / "carried", program=program)
-    carried.start()
-    yield carried.url
-    carried.stop()
+        try:
+            program = embedded.binary()
+        except SettingsError as error:
+            missing(str(error))
+    with served(RedisServer(tmp_path / "carried", program=program)) as carried:
+        yield carried.url

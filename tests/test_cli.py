@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from benchmarks.running_line import KEPT
+from stageline.dead import letter
+from stageline.keys import DEAD_LETTERS
+from stageline.message import Message
 from stageline.ports import free_port
+from stageline.redis_client import connect
+from stageline.settings import Settings
+from stageline.up import default_workers
+from tests.test_faults import wait_for
+
+STAGELINE = [sys.executable, "-P", "-m", "stageline"]  # -P: as the installed script, which does not look where it runs
 
 
 @pytest.fixture
@@ -19,7 +28,7 @@ def stageline(tmp_path, models_dir):
     def run(*words: object, **environment: str) -> subprocess.CompletedProcess:
         kept = {name: value for name, value in os.environ.items() if name in KEPT}
         return subprocess.run(
-            [sys.executable, "-m", "stageline", *map(str, words)],
+            [*STAGELINE, *map(str, words)],
             env={**kept, "MODELS_DIR": str(models_dir), **environment},
             cwd=tmp_path,
             capture_output=True,
@@ -50,6 +59,7 @@ def test_run_writes_every_stage_into_a_folder(stageline, giraffe, data_dir, tmp_
     done = stageline("run", giraffe, data_dir / "faces" / "multiface.jpg", "--out", "made", "--json")
     documents = json.loads(done.stdout)
     assert [len(document["faces"]) > 0 for document in documents] == [False, True]
+    assert all(document["stages"]["detect"]["ms"] > 0 for document in documents)
     folders = {path.name for path in (tmp_path / "made").iterdir()}
     assert folders == {"original", "resized", "grayscale", "detections", "tagged", "blurred", "results"}
     assert all(len(list((tmp_path / "made" / folder).iterdir())) == 2 for folder in folders)
@@ -64,10 +74,12 @@ def test_run_says_which_picture_is_none(stageline, giraffe, tmp_path) -> None:
     assert "giraffe" in done.stdout
 
 
-def test_run_without_models_says_so(stageline, giraffe, tmp_path) -> None:
+@pytest.mark.parametrize("folder", ["none", "/proc/none"])
+def test_run_without_models_says_so(folder, stageline, giraffe, tmp_path) -> None:
     """With no models and nowhere to get them the picture is passed through, and the missing ones are named; no
     privacy copy pretends to hide what was not looked for."""
-    nowhere = {"MODELS_DIR": str(tmp_path / "none"), "https_proxy": "http://127.0.0.1:9", "PIP_NO_INDEX": "1"}
+    nowhere = {"MODELS_DIR": str(tmp_path / folder), "https_proxy": "http://127.0.0.1:9", "PIP_NO_INDEX": "1"}
+    nowhere["STAGELINE_MODEL_MIRROR"] = "http://no host"
     done = stageline("run", giraffe, "--out", "made", "--json", **nowhere)
     assert done.returncode == 0, done.stderr
     (document,) = json.loads(done.stdout)
@@ -75,6 +87,10 @@ def test_run_without_models_says_so(stageline, giraffe, tmp_path) -> None:
     assert document["blurred_path"] is None
     assert "make models" in done.stderr
     assert not (tmp_path / "made" / "blurred").exists()
+    fetched = stageline("models", "fetch", **nowhere)
+    assert fetched.returncode == 1
+    assert "2 of 2 models" in fetched.stderr
+    assert "Traceback" not in fetched.stderr
 
 
 def test_a_line_is_started_used_and_asked(start_line, stageline, giraffe, data_dir, tmp_path) -> None:
@@ -85,6 +101,12 @@ def test_a_line_is_started_used_and_asked(start_line, stageline, giraffe, data_d
         "STAGELINE_DATA": str(running.folder / "data"),
     }
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing")
+    odd = tmp_path / os.fsdecode(b"caf\xe9 \x1b[31m[red].jpg")
+    odd.write_bytes(giraffe.read_bytes())
+    plain = stageline("upload", odd, **env)
+    assert plain.returncode == 0, plain.stderr
+    assert "caf\ufffd [31m[red].jpg" in plain.stdout
+    assert stageline("run", odd, **env).returncode == 0
     done = stageline("upload", giraffe, data_dir / "faces", tmp_path / "bad.png", "--follow", "--json", **env)
     assert done.returncode == 1, "one was refused"
     assert "bad.png" in done.stderr
@@ -94,9 +116,15 @@ def test_a_line_is_started_used_and_asked(start_line, stageline, giraffe, data_d
     assert shown.returncode == 0
     assert "completed" in shown.stdout
     assert "detect" in shown.stdout
+    foreign = {"image_id": "foreign", "original_path": "original/gone.jpg"}
+    client = connect(str(running.state["redis_url"]))
+    client.rpush("tag_queue", json.dumps(foreign))
+    wait_for(lambda: client.llen(DEAD_LETTERS) == 1)
+    assert "failed" in stageline("status", "foreign", **env).stdout
     counted = json.loads(stageline("queues", "--json", **env).stdout)
     assert counted["unfinished"] == 0
-    assert json.loads(stageline("dead", "list", "--json", **env).stdout) == []
+    (buried,) = json.loads(stageline("dead", "list", "--json", **env).stdout)
+    assert buried["image_id"] == "foreign"
     assert stageline("dead", "show", "nothing", **env).returncode == 1
     assert stageline("status", "unknown-id", **env).returncode == 1
 
@@ -135,9 +163,14 @@ def test_a_second_line_on_the_same_data_is_refused(start_line, stageline) -> Non
     same_data = stageline("up", STAGELINE_DATA=str(running.folder / "data"), PORT=str(free_port()))
     assert same_data.returncode == 78
     assert "STAGELINE_DATA" in same_data.stderr
+    assert running.state["redis_url"], "the running line's own file is left alone"
+    assert stageline("queues", STAGELINE_DATA=str(running.folder / "data")).returncode == 0
     same_port = stageline("up", STAGELINE_DATA="other", PORT=str(running.port), HOST="127.0.0.1")
     assert same_port.returncode == 78
     assert "PORT" in same_port.stderr
+    no_host = stageline("up", STAGELINE_DATA="other", HOST="no.such.host.invalid")
+    assert no_host.returncode == 78
+    assert "HOST=no.such.host.invalid" in no_host.stderr
 
 
 def test_a_malformed_setting_stops_each_service(models_dir) -> None:
@@ -151,3 +184,36 @@ def test_a_malformed_setting_stops_each_service(models_dir) -> None:
         assert done.returncode == 78
         assert "MAX_ATTEMPTS='none'" in done.stderr
         assert "hidden" not in done.stderr
+
+
+def test_dead_letters_are_named_before_they_go(stageline, redis_server) -> None:
+    """An id, a number, or a beginning that only one has; a replay goes on after what cannot be replayed."""
+    client = connect(redis_server.url)
+    client.flushall()
+    env = {"REDIS_URL": redis_server.url}
+    assert "no dead letters" in stageline("dead", "replay", "all", **env).stderr
+    for image_id in ("abc", "abd", "abcd"):
+        message = Message.of({"image_id": image_id, "original_path": f"original/{image_id}.jpg"})
+        client.rpush(DEAD_LETTERS, letter("tag", message.raw, "[it] failed", message=message))
+        client.rpush(DEAD_LETTERS, letter("tag", b"noise", "no message"))
+    for vague in ("", "ab", "x"):
+        refused = stageline("dead", "drop", vague, **env)
+        assert refused.returncode == 1
+        assert client.llen(DEAD_LETTERS) == 6
+    assert "abc, abcd, abd" in stageline("dead", "drop", "ab", **env).stderr
+    assert "[it] failed" in stageline("dead", "list", **env).stdout
+    assert stageline("dead", "drop", "abc", **env).returncode == 0
+    assert stageline("dead", "drop", "1", **env).returncode == 0
+    assert client.llen(DEAD_LETTERS) == 4
+    replayed = stageline("dead", "replay", "all", **env)
+    assert replayed.returncode == 1, "two hold no message"
+    assert client.llen(DEAD_LETTERS) == 2
+    assert client.llen("tag_queue") == 2
+
+
+def test_detect_gets_a_worker_per_core() -> None:
+    """The costliest stage has one worker per core, at most 4; NUM_WORKERS, where it is set, holds for every stage."""
+    counts = default_workers(Settings())
+    assert counts.pop("detect") == min(4, len(os.sched_getaffinity(0)))
+    assert set(counts.values()) == {1}
+    assert set(default_workers(Settings(num_workers=3)).values()) == {3}

@@ -19,7 +19,9 @@ FORM_TYPE = "application/x-www-form-urlencoded"  # what curl --data-binary says
 @pytest.fixture
 def folder(settings: Settings) -> ObjectStore:
     """A bucket for what does not depend on the kind of store."""
-    return FolderStore(settings.stageline_data / "images")
+    found = FolderStore(settings.stageline_data / "images")
+    found.check()
+    return found
 
 
 @pytest.fixture
@@ -48,7 +50,13 @@ def test_an_upload_is_accepted_stored_and_queued(way: str, settings: Settings, s
     (message,) = queued(settings)
     assert message.image_id == content["image_id"]
     assert store.get(message.original_path) == JPEG
-    assert client.get(answer.headers["Location"]).get_json()["status"] == "submitted"
+    status = client.get(answer.headers["Location"]).get_json()
+    assert status["status"] == "submitted"
+    assert list(status["stages"]) == ["grab", "resize", "grayscale", "detect", "classify", "tag"]
+    entry = status["stages"]["grab"]
+    assert entry == message.fields["stages"]["grab"]
+    assert (entry["state"], entry["attempt"], entry["key"]) == ("done", 1, message.original_path)
+    assert entry["worker"] == settings.worker_id
     shown = client.get(f"/image/{message.image_id}")
     assert (shown.data, shown.mimetype, shown.headers["X-Content-Type-Options"]) == (JPEG, "image/jpeg", "nosniff")
 

@@ -9,6 +9,8 @@ from picture_makers import encoded, scene
 
 from grab_service.app import create_app
 from grab_service.door import GrabDoor
+from stageline import dead, health, line
+from stageline.queue import Consumer, Door
 from stageline.settings import Settings
 from stageline.stage import StoredObject
 from stageline.store import FolderStore, ObjectStore
@@ -19,7 +21,9 @@ UNKNOWN = "01J00000000000000000000000"
 @pytest.fixture
 def folder(settings: Settings) -> ObjectStore:
     """A bucket for what does not depend on the kind of store."""
-    return FolderStore(settings.stageline_data / "images")
+    found = FolderStore(settings.stageline_data / "images")
+    found.check()
+    return found
 
 
 @pytest.fixture
@@ -79,6 +83,28 @@ def test_health_and_metrics(client: FlaskClient) -> None:
     client.post("/upload", data=b"x")
     assert b'stageline_queue_messages{stage="resize",state="waiting"} 1.0' in client.get("/metrics").data
     assert set(client.get("/queue-status").get_json()) == {"stages", "total", "unfinished", "max_queue_size"}
+
+
+def test_dead_letters_are_counted_and_junk_among_them_harms_no_page(client: FlaskClient, settings: Settings) -> None:
+    """Each stage's dead are counted without being read; what somebody else put on the list is no 500."""
+    consumer = Consumer(settings.redis_url, line.stage("detect"), "one", 60)
+    lists = Door(settings.redis_url, 1).client
+    for number in range(3):
+        raw = b"not a message %d" % number
+        lists.rpush("objectdetect_queue", raw)
+        consumer.take(0.1)
+        consumer.bury(raw, dead.letter("detect", raw, "why"), "", ())
+    lists.rpush("dead_letters", b"\xff", b"[]", b"{}")
+    assert client.get("/queue-status").get_json()["stages"]["detect"]["dead"] == 3
+    assert b'stageline_queue_messages{stage="detect",state="dead"} 3.0' in client.get("/metrics").data
+
+
+def test_a_server_without_blmove_is_known_by_its_version() -> None:
+    """6.2 is the first; one that does not tell is taken at its word."""
+    assert [health.is_too_old(version) for version in ("5.0.14", "6.0.16", "2.8", "6.1.240")] == [True] * 4
+    assert [health.is_too_old(version) for version in ("6.2.0", "7.0.15", "8.4", "10.0", "255.255.255", "")] == [
+        False
+    ] * 6
 
 
 def test_what_a_stage_made_is_shown(client: FlaskClient, folder: ObjectStore) -> None:

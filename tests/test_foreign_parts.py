@@ -56,7 +56,7 @@ def test_a_foreign_stage_replaces_ours_in_a_running_line(start_line, data_dir: P
     assert found["status"] == "completed"
     assert found["results"]["greyed_by"] == "somebody else"
     assert "giraffe" in [each["label"] for each in found["results"]["detections"]]
-    assert set(found["results"]["stages"]) == {"resize", "detect", "classify", "tag"}
+    assert set(found["results"]["stages"]) == {"grab", "resize", "detect", "classify", "tag"}
 
 
 def test_a_foreign_producer_needs_two_fields(start_line, data_dir: Path) -> None:

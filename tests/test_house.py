@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,28 @@ def test_locks_carry_no_addresses() -> None:
     """A lock names what and which hash, not where from."""
     for path in [REPOSITORY / "requirements.lock", *REPOSITORY.glob("*/requirements.txt")]:
         assert "://" not in path.read_text(), path
+
+
+def test_every_package_is_in_the_distribution() -> None:
+    """What pyproject.toml says to install, and to type-check, holds every package of the line."""
+    tool = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]
+    installed = tool["setuptools"]["packages"]["find"]["include"]
+    for top in ("stageline", "models", *SERVICES):
+        assert any(fnmatchcase(top, pattern) for pattern in tool["mypy"]["files"]), f"mypy does not look at {top}"
+        for marker in (REPOSITORY / top).rglob("__init__.py"):
+            package = ".".join(marker.parent.relative_to(REPOSITORY).parts)
+            assert any(fnmatchcase(package, pattern) for pattern in installed), f"{package} would not be installed"
+
+
+def test_the_environment_is_read_in_one_place() -> None:
+    """Apart from the settings it is only handed on to child processes."""
+    readers = {
+        str(path.relative_to(REPOSITORY))
+        for top in ("stageline", "models", *SERVICES)
+        for path in (REPOSITORY / top).rglob("*.py")
+        if re.search(r"os\.(environ|getenv)", path.read_text().replace("**os.environ", ""))
+    }
+    assert readers == {"stageline/settings.py", "stageline/service.py"}
 
 
 def test_every_setting_is_documented() -> None:

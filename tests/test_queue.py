@@ -137,13 +137,18 @@ def test_a_buried_message_can_be_replayed_once(door: Door, consumer: Consumer) -
     got = Message.decode(taken(consumer).retried().raw)
     door.client.lpush(keys.in_flight_key(consumer.identity), got.raw)
     letter = dead.letter("resize", got.raw, "why", "trace", message=got, attempt=2)
-    consumer.bury(got.raw, letter, "a", stage_fields("resize", {"state": "failed"}, "failed"))
+    consumer.bury(got.raw, letter, "a", {**stage_fields("resize", {"state": "failed"}, "failed"), "reason": "why"})
     assert door.unfinished() == 0
     letters = dead.DeadLetters(door.client)
     ((raw, content),) = letters.list()
     assert (content["stage"], content["reason"], content["traceback"]) == ("resize", "why", "trace")
+    assert letters.counts() == {"resize": 1}
+    assert status.read(door.client, "a")["reason"] == "why"
     assert letters.replay(raw, content)
     assert not letters.replay(raw, content)
+    assert letters.counts() == {}
+    found = status.read(door.client, "a")
+    assert (found["status"], found["stages"], "reason" in found) == ("processing", {}, False)
     assert door.unfinished() == 1
     assert door.client.ttl(keys.status_key("a")) == -1
     assert taken(consumer).attempt == 1
@@ -160,8 +165,33 @@ def test_a_dead_letter_that_is_no_message_cannot_be_replayed(door: Door, consume
     assert __import__("base64").b64decode(content["raw_base64"]) == raw
     with pytest.raises(StagelineError, match="drop it"):
         letters.replay(kept, content)
+    assert letters.counts() == {"resize": 1}
     assert letters.drop(kept)
+    assert not letters.drop(kept)
+    assert (letters.count(), letters.counts()) == (0, {})
+
+
+def test_what_others_put_among_the_dead_letters_is_shown_and_dropped(door: Door) -> None:
+    """An item that is no letter of ours harms no list and no count, and can be dropped."""
+    items = [b"\xff", b"{}", b"[1]", b"7", b'{"stage": 1, "reason": "x", "time": "y"}', b"[" * 5000]
+    door.client.rpush(keys.DEAD_LETTERS, *items)
+    letters = dead.DeadLetters(door.client)
+    assert letters.counts() == {}
+    for raw, content in letters.list():
+        assert "no dead letter" in content["reason"]
+        with pytest.raises(StagelineError, match="drop it"):
+            letters.replay(raw, content)
+        assert letters.drop(raw)
     assert letters.count() == 0
+
+
+def test_opening_a_status_keeps_what_was_done(door: Door) -> None:
+    """The status opens with what the message knows of the picture and of the stages it has been through."""
+    sent = message("a", filename="a.jpg", file_size=7, stages={"grab": {"state": "done"}})
+    door.accept(sent, status.opened(sent))
+    found = status.read(door.client, "a")
+    assert (found["status"], found["filename"], found["file_size"]) == ("submitted", "a.jpg", "7")
+    assert found["stages"] == {"grab": {"state": "done"}}
 
 
 def test_a_server_that_forgot_the_scripts_is_given_them_again(door: Door) -> None:

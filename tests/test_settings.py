@@ -8,6 +8,8 @@ import pytest
 from stageline import settings
 from stageline.errors import SettingsError
 from stageline.settings import Settings
+from stageline.store import open_store
+from tag_service import service as tag_service
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +18,8 @@ def _fresh() -> None:
 
 
 WRONG = [
-    ("REDIS_URL", "http://x"), ("REDIS_URL", "localhost:6379"), ("S3_BUCKET", "No_Capitals"), ("S3_BUCKET", "a"),
+    ("REDIS_URL", "http://x"), ("REDIS_URL", "localhost:6379"), ("REDIS_URL", "redis://h:abc"),
+    ("REDIS_URL", "redis://a b"), ("REDIS_URL", "redis://"), ("S3_BUCKET", "No_Capitals"), ("S3_BUCKET", "a"),
     ("PORT", "0"), ("PORT", "65536"), ("PORT", "http"), ("MAX_UPLOAD_BYTES", "0"), ("MAX_UPLOAD_BYTES", "25MB"),
     ("MAX_IMAGE_PIXELS", "-1"), ("MAX_QUEUE_SIZE", "1.5"), ("RESIZE_SCALE", "0"), ("RESIZE_SCALE", "1.1"),
     ("RESIZE_SCALE", "nan"), ("RESIZE_MIN_SIDE", "-1"), ("DETECT_ON", "colour"), ("DETECT_MIN_SCORE", "2"),
@@ -82,7 +85,7 @@ def test_an_empty_variable_is_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("given", "classes"),
     [
-        ("face,car", {"face", "car"}), (" face , car ,", {"face", "car"}), ("traffic light", {"traffic light"}),
+        ("face,car", {"face", "car"}), (" Face , CAR ,", {"face", "car"}), ("traffic light", {"traffic light"}),
         (",", set()), ("face", {"face"}), ("car,car", {"car"}), ("0", {"0"}), ("false", {"false"}),
     ],
 )  # fmt: skip
@@ -108,3 +111,37 @@ def test_settings_do_not_change_and_are_read_once(monkeypatch: pytest.MonkeyPatc
     assert settings.load() is found
     with pytest.raises(ValueError, match="frozen"):
         found.port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["h:abc", "h:99999", "a b", "ftp://h", "http://h/path", "key:secret@h:9000", "http://"]
+)
+def test_a_wrong_endpoint_names_its_variable(endpoint: str) -> None:
+    """What cannot be dialled is told at start, without what is secret in it."""
+    with pytest.raises(SettingsError, match="MINIO_ENDPOINT=") as error:
+        open_store(Settings(minio_endpoint=endpoint))
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(("given", "lacking"), [("ACCESS", "SECRET"), ("SECRET", "ACCESS")])
+def test_one_key_without_the_other_is_told(given: str, lacking: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a pair of keys is a slip, not a wish for the AWS chain."""
+    monkeypatch.setenv(f"MINIO_{given}_KEY", "hunter2")
+    with pytest.raises(SettingsError, match=f"MINIO_{lacking}_KEY is not") as error:
+        open_store(Settings(minio_endpoint="127.0.0.1:9"))
+    assert "hunter2" not in str(error.value)
+
+
+def test_a_password_with_a_slash_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the address is broken, no piece of its password is shown."""
+    monkeypatch.setenv("REDIS_URL", "redis://:hun/ter2@host:6379/0")
+    with pytest.raises(SettingsError, match="redis://…@host") as error:
+        settings.load()
+    assert "hun" not in str(error.value)
+
+
+def test_a_class_that_nothing_finds_is_no_class_to_blur() -> None:
+    """A privacy copy must not pretend: what would never be hidden stops the tag stage at start."""
+    assert tag_service.create(Settings(blur_classes="FACE,Traffic Light"))
+    with pytest.raises(SettingsError, match="BLUR_CLASSES: nothing finds cars, licence plate"):
+        tag_service.create(Settings(blur_classes="face,cars,licence plate"))

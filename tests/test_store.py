@@ -1,6 +1,9 @@
 """The contract of the object store, held against a folder and against a real MinIO."""
 
+import os
+import socket
 import threading
+import time
 
 import pytest
 
@@ -151,3 +154,39 @@ def test_aws_names_serve_where_minio_names_are_not_set(minio_server, monkeypatch
     store.check()
     store.put(item("original/a.jpg"))
     assert store.get("original/a.jpg") == b"data"
+
+
+def test_a_folder_that_vanished_is_unavailable(tmp_path) -> None:
+    """A disk that is gone has lost nothing: every step waits for it, and none makes an empty one in its place."""
+    store = FolderStore(tmp_path / "bucket")
+    store.put(item("original/a.jpg"))
+    (tmp_path / "bucket").rename(tmp_path / "gone")
+    for step in (lambda: store.get("original/a.jpg"), lambda: store.put(item("a/b.jpg")), store.check):
+        with pytest.raises(Unavailable, match="bucket is"):
+            step()
+    (tmp_path / "gone").rename(tmp_path / "bucket")
+    store.check()
+    assert store.get("original/a.jpg") == b"data"
+
+
+def test_what_was_never_finished_is_cleaned_away(tmp_path) -> None:
+    """What a writer that died left is removed after an hour; what is being written stays."""
+    folder = tmp_path / "bucket" / "original"
+    folder.mkdir(parents=True)
+    for name, age in ((".part-old", 7200), (".part-new", 60), ("a.jpg", 7200)):
+        (folder / name).write_bytes(b"data")
+        os.utime(folder / name, (time.time() - age, time.time() - age))
+    FolderStore(tmp_path / "bucket").check()
+    assert sorted(path.name for path in folder.iterdir()) == [".part-new", "a.jpg"]
+
+
+def test_a_role_that_nobody_gives_is_unavailable_soon(monkeypatch) -> None:
+    """Where a machine's role is asked for and nobody answers, the store says so instead of waiting for ever."""
+    silent = socket.create_server(("127.0.0.1", 0), backlog=50)  # takes connections, and never answers
+    address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", address)
+    monkeypatch.setenv("HOME", "/nonexistent")
+    store = S3Store.from_settings(Settings(minio_endpoint="127.0.0.1:9"))
+    with pytest.raises(Unavailable):
+        store.check()
+    silent.close()

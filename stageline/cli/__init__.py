@@ -1,8 +1,12 @@
 """The command line, ``stageline``. Results go to stdout, progress to stderr; see ``common`` for the exit codes."""
 
+import io
+import sys
+
 import typer
 
 from stageline.cli import lines, models, pictures, queues
+from stageline.cli.common import explain_errors
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Pictures in, findings out."
@@ -15,7 +19,8 @@ app.add_typer(models.app, name="models")
 
 def main() -> None:
     """Run a command."""
-    from stageline.cli.common import explain_errors  # noqa: PLC0415
-
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8 shows what it can
     with explain_errors():
         app()

@@ -1,8 +1,9 @@
 """What the commands share: the exit codes, errors as one sentence, tables, and finding the line that runs here."""
 
 import json
-import os
+import re
 import sys
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from stageline import settings
 from stageline.errors import SettingsError, StagelineError, Unavailable
@@ -42,20 +44,38 @@ def explain_errors() -> Iterator[None]:
 
 
 def _end(error: Exception, code: int) -> None:
-    stderr.print(f"stageline: {error}", markup=False)
+    note(f"stageline: {error}")
     sys.exit(code)
 
 
 def attached_settings() -> Settings:
     """Read the settings; where REDIS_URL is not set, of the line that runs on the data folder here."""
     found = settings.load()
-    url = None if "REDIS_URL" in os.environ else running_redis_url(found.stageline_data)
+    url = None if "redis_url" in found.model_fields_set else running_redis_url(found.stageline_data)
     return found.model_copy(update={"redis_url": url}) if url else found
+
+
+def clean(text: object) -> str:
+    """Return a text that a terminal shows as it is: no control characters, and what is no Unicode as �."""
+    kept = (c for c in str(text) if c == "\n" or unicodedata.category(c) != "Cc")
+    return "".join("\ufffd" if unicodedata.category(c) == "Cs" else c for c in kept)
+
+
+def say(text: str) -> None:
+    """Print a line to stdout; names and messages in it cannot style or steer the terminal."""
+    stdout.print(Text(clean(text)))
+
+
+def note(text: str) -> None:
+    """Print a line to stderr, likewise."""
+    stderr.print(Text(clean(text)))
 
 
 def print_json(content: Any) -> None:
     """Print JSON to stdout."""
-    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    text = re.sub("[\x7f-\x9f\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)  # JSON's own escapes
+    sys.stdout.write(text + "\n")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -64,7 +84,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column == "image_id")
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*(Text(clean(cell)) for cell in row))
     stdout.print(table)
 
 

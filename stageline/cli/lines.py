@@ -4,16 +4,17 @@ import json
 import signal
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import typer
 
 from stageline import line, logs, settings
-from stageline.cli.common import AsJson, found_in, print_json, stderr, stdout
+from stageline.cli.common import EXIT_FAILED, AsJson, found_in, note, print_json, say
 from stageline.cli.pictures import pictures_in, send
 from stageline.client import Client
-from stageline.errors import BadImage
+from stageline.errors import BadImage, StagelineError
 from stageline.monolith import Monolith
 from stageline.settings import Settings
 from stageline.store import FolderStore
@@ -28,28 +29,44 @@ def up(
 ) -> None:
     """Start the whole line on this machine; Ctrl-C stops all of it."""
     found = settings.load()
+    pictures = None if samples is None else pictures_in([samples])
     logs.configure(found, "up")
     stopping = threading.Event()
     for signalled in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signalled, lambda *_: stopping.set())
-    file = None
-    if log is not None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        file = log.open("ab")
-    running = Line(found, _counts(workers or []), file)
+    running = Line(found, _counts(workers or []), None if log is None else _open(log))
+    failed = 0
     try:
         running.start()
         running.wait_until_ready(stopping)
         if not stopping.is_set():
             _welcome(running.url, found)
-        if samples is not None and not stopping.is_set():
-            send(Client(running.url), pictures_in([samples]), as_json=False)
-            _where(found)
+        if pictures is not None and not stopping.is_set():
+            failed = _send(running, pictures, stopping)
+            say(f"tagged pictures: {_bucket(found)}/tagged    hidden faces and cars: {_bucket(found)}/blurred")
         while not then_stop and not stopping.wait(POLL_SECONDS):
             running.tend()
     finally:
-        stderr.print("stopping …")
+        note("stopping …")
         running.stop()
+    if then_stop and failed:
+        sys.exit(EXIT_FAILED)
+
+
+def _send(running: Line, pictures: list[Path], stopping: threading.Event) -> int:
+    """Send pictures and wait for them; return how many did not come to a good end.
+
+    The sending has a thread of its own, and the tending stays here: children are told to die with the thread that
+    started them.
+    """
+    client = Client(running.url)
+    pool = ThreadPoolExecutor(1)
+    sending = pool.submit(send, client, pictures, as_json=False)
+    while not sending.done() and not stopping.wait(POLL_SECONDS):
+        running.tend()
+    client.stop()
+    pool.shutdown(wait=False)  # told to stop, it ends at the latest when the door does
+    return sending.result() if sending.done() else len(pictures)
 
 
 def run(
@@ -68,23 +85,38 @@ def run(
     for path in paths:
         try:
             message, made = chain.run(path.read_bytes(), path.name)
-        except BadImage as error:
+        except (BadImage, OSError) as error:
             refused += 1
-            stderr.print(f"{path}: {error}", markup=False)
+            note(f"{path}: {error}")
             continue
         if out is None:
-            Path("result.jpg").write_bytes(made[message.fields["tagged_path"]].data)
+            _write("result.jpg", made[message.fields["tagged_path"]].data)
         else:
             FolderStore(out).put_all(list(made.values()))
         document = json.loads(made[f"results/{message.image_id}.json"].data)
         documents.append(document)
         if not as_json:
             where = "result.jpg" if out is None else out / message.fields["tagged_path"]
-            stdout.print(f"{path}: {found_in(document)} → {where}", markup=False)
+            say(f"{path}: {found_in(document)} → {where}")
     if as_json:
         print_json(documents)
     if refused:
-        sys.exit(1)
+        sys.exit(EXIT_FAILED)
+
+
+def _open(log: Path) -> IO[bytes]:
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        return log.open("ab")
+    except OSError as error:
+        raise StagelineError(f"--log {log} cannot be written: {error}") from error
+
+
+def _write(name: str, data: bytes) -> None:
+    try:
+        Path(name).write_bytes(data)
+    except OSError as error:
+        raise StagelineError(f"{name} cannot be written here: {error}; name a folder with --out") from error
 
 
 def _counts(given: list[str]) -> dict[str, int]:
@@ -99,13 +131,9 @@ def _counts(given: list[str]) -> dict[str, int]:
 
 
 def _welcome(url: str, found: Settings) -> None:
-    stdout.print(f"the line is up: {url}", markup=False)
-    stdout.print(f"  send a picture   curl -F image=@picture.jpg {url}/upload", markup=False)
-    stdout.print(f"  every stage      {_bucket(found)}", markup=False)
-
-
-def _where(found: Settings) -> None:
-    stdout.print(f"tagged pictures: {_bucket(found)}/tagged    hidden faces and cars: {_bucket(found)}/blurred")
+    say(f"the line is up: {url}")
+    say(f"  send a picture   curl -F image=@picture.jpg {url}/upload")
+    say(f"  every stage      {_bucket(found)}")
 
 
 def _bucket(found: Settings) -> str:

@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from stageline import logs, modelstore, settings
-from stageline.cli.common import AsJson, print_json, print_table
+from stageline.cli.common import AsJson, note, print_json, print_table
+from stageline.errors import ModelError, StagelineError
 
 app = typer.Typer(no_args_is_help=True, help="The models: list them, fetch what is missing.")
 
@@ -31,6 +32,16 @@ def fetch(names: Annotated[list[str] | None, typer.Argument(help="Which; all, wh
     """Fetch and install models: from STAGELINE_MODEL_MIRROR, else from the official addresses."""
     found = settings.load()
     logs.configure(found, "models")
+    rows, failed = [], 0
     for name in names or modelstore.manifest():
-        installed = modelstore.install(name, found)
-        print_table(["model", "folder"], [[installed.reference, installed.folder]])
+        try:
+            installed = modelstore.install(name, found)
+        except ModelError as error:
+            failed += 1
+            note(str(error))
+            continue
+        rows.append([installed.reference, installed.folder])
+    if rows:
+        print_table(["model", "folder"], rows)
+    if failed:
+        raise StagelineError(f"{failed} of {failed + len(rows)} models could not be installed")

@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,15 +16,26 @@ from stageline.cli.common import (
     AsJson,
     Url,
     found_in,
+    note,
     print_json,
     print_table,
+    say,
     stderr,
-    stdout,
 )
-from stageline.client import Client, Refused
+from stageline.client import Client, Refused, Stopped
+from stageline.errors import Unavailable
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"}
 SENDERS = 4
+
+
+@dataclass
+class Sent:
+    """What came of sending pictures: the accepted by their id, the refused, and those never sent."""
+
+    accepted: dict[str, Path] = field(default_factory=dict)
+    refused: list[Path] = field(default_factory=list)
+    unsent: list[Path] = field(default_factory=list)
 
 
 def upload(
@@ -38,36 +50,39 @@ def upload(
     if follow:
         failed = send(client, found, as_json=as_json)
     else:
-        sent, refused = _send_all(client, found)
-        failed = len(refused)
-        if as_json:
-            print_json([{"path": str(path), "image_id": image_id} for image_id, path in sent.items()])
-        else:
-            print_table(["image_id", "picture"], list(sent.items()))
+        sent = Sent()
+        try:
+            _send_all(client, found, sent)
+        finally:  # whatever happened: these are on their way
+            failed = len(sent.refused) + len(sent.unsent)
+            if as_json:
+                print_json([{"path": str(path), "image_id": image_id} for image_id, path in sent.accepted.items()])
+            elif sent.accepted:
+                print_table(["image_id", "picture"], list(sent.accepted.items()))
     if failed:
         sys.exit(EXIT_FAILED)
 
 
 def status(image_id: str, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
     """Tell where a picture is, and what was found."""
-    found = Client(url).get(f"/status/{image_id}")
+    found = Client(url).status(image_id)
     if as_json:
         print_json(found)
         return
-    stdout.print(f"{image_id}  {found['filename']}  {found['status']}", markup=False)
+    say(f"{image_id}  {found['filename'] or '(no name)'}  {found['status'] or 'unknown'}")
     rows = [
         [
             name,
-            entry["state"],
+            entry.get("state", ""),
             entry.get("attempt", ""),
             entry.get("ms", ""),
             entry.get("reason") or entry.get("key", ""),
         ]
-        for name, entry in found["stages"].items()
+        for name, entry in (found.get("stages") or {}).items()
     ]
     print_table(["stage", "state", "attempt", "ms", "key"], rows)
     if found["results"]:
-        stdout.print(f"found: {found_in(found['results'])}", markup=False)
+        say(f"found: {found_in(found['results'])}")
 
 
 def pictures_in(paths: Sequence[Path]) -> list[Path]:
@@ -86,44 +101,87 @@ def pictures_in(paths: Sequence[Path]) -> list[Path]:
 
 
 def send(client: Client, paths: Sequence[Path], *, as_json: bool) -> int:
-    """Send pictures, wait for all, print what was found; return how many were refused or failed."""
-    sent, refused = _send_all(client, paths)
-    ended: list[dict[str, Any]] = []
-    with _progress() as progress:
-        task = progress.add_task("finding", total=len(sent))
-        for outcome in client.wait(list(sent)):
-            ended.append(outcome)
-            progress.advance(task)
-    failed = [outcome for outcome in ended if outcome["status"] == "failed"]
+    """Send pictures, wait for all, print what was found; return how many did not come to a good end."""
+    sent = Sent()
+    ended: dict[str, dict[str, Any]] = {}
+    try:
+        _send_all(client, paths, sent)
+        with _progress() as progress:
+            task = progress.add_task("finding", total=len(sent.accepted))
+            for outcome in client.wait(list(sent.accepted)):
+                ended[outcome["image_id"]] = outcome
+                progress.advance(task)
+    finally:  # whatever happened: what is known is told
+        bad = _report(sent, ended, as_json=as_json)
+    return bad
+
+
+def _report(sent: Sent, ended: dict[str, dict[str, Any]], *, as_json: bool) -> int:
+    on_their_way = {
+        image_id: {"image_id": image_id, "filename": path.name, "status": "submitted", "results": None}
+        for image_id, path in sent.accepted.items()
+    }
+    outcomes = list({**on_their_way, **ended}.values())
     if as_json:
-        print_json(ended)
-    else:
-        ended.sort(key=lambda outcome: list(sent).index(outcome["image_id"]))
-        rows = [[sent[o["image_id"]].name, o["status"], _found(o), o["image_id"]] for o in ended]
+        print_json(outcomes)
+    elif outcomes:
+        rows = [[sent.accepted[o["image_id"]].name, o["status"], _found(o), o["image_id"]] for o in outcomes]
         print_table(["picture", "status", "found", "image_id"], rows)
-        stderr.print(f"{len(ended) - len(failed)} completed, {len(failed)} failed, {len(refused)} refused")
-    return len(failed) + len(refused)
+    failed = len([outcome for outcome in outcomes if outcome["status"] == "failed"])
+    counts = {
+        "completed": len(ended) - failed,
+        "failed": failed,
+        "refused": len(sent.refused),
+        "still on their way": len(outcomes) - len(ended),
+        "not sent": len(sent.unsent),
+    }
+    always = ("completed", "failed", "refused")
+    note(", ".join(f"{count} {what}" for what, count in counts.items() if count or what in always))
+    return sum(counts.values()) - counts["completed"]
 
 
 def _found(outcome: dict[str, Any]) -> str:
     results = outcome["results"] or {}
-    return str(results.get("reason", "")) if outcome["status"] == "failed" else found_in(results)
+    if outcome["status"] == "failed":
+        return str(results.get("reason", ""))
+    return found_in(results) if results else ""
 
 
-def _send_all(client: Client, paths: Sequence[Path]) -> tuple[dict[str, Path], list[Path]]:
-    """Send pictures, several at a time; return the ids of the accepted, and the refused, with its reason printed."""
-    sent: dict[str, Path] = {}
-    refused: list[Path] = []
-    with _progress() as progress, ThreadPoolExecutor(SENDERS) as pool:
-        task = progress.add_task("sending", total=len(paths))
-        for path, answer in [(path, pool.submit(client.upload, path)) for path in paths]:
-            try:
-                sent[answer.result()] = path
-            except Refused as error:
-                refused.append(path)
-                stderr.print(f"{path}: {error}", markup=False)
-            progress.advance(task)
-    return sent, refused
+def _send_all(client: Client, paths: Sequence[Path], sent: Sent) -> None:
+    """Send pictures, several at a time, and note what came of each; the reasons of the refused are printed.
+
+    Raises:
+        Unavailable: the line went away; what it had accepted by then is noted.
+    """
+    pool = ThreadPoolExecutor(SENDERS)
+    answers = [(path, pool.submit(client.upload, path)) for path in paths]
+    try:
+        with _progress() as progress:
+            task = progress.add_task("sending", total=len(paths))
+            for _, answer in answers:
+                if isinstance(answer.exception(), Unavailable):
+                    break  # the others would only say the same
+                progress.advance(task)
+    finally:  # also on Ctrl-C
+        pool.shutdown(wait=True, cancel_futures=True)
+        errors = [_note(sent, path, answer) for path, answer in answers]
+    for error in errors:
+        if error is not None:
+            raise error
+
+
+def _note(sent: Sent, path: Path, answer: Future[str]) -> BaseException | None:
+    """Note what came of sending one picture; return an error that is not about this picture."""
+    error = None if answer.cancelled() else answer.exception()
+    if isinstance(error, Refused):
+        sent.refused.append(path)
+        note(f"{path}: {error}")
+        return None
+    if answer.cancelled() or error is not None:
+        sent.unsent.append(path)
+        return None if isinstance(error, Stopped) else error
+    sent.accepted[answer.result()] = path
+    return None
 
 
 def _progress() -> Progress:

@@ -1,22 +1,25 @@
 """``stageline queues``, ``stageline reconcile`` and ``stageline dead``: the line's own lists, read from Redis."""
 
+import sys
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
 from stageline import status
-from stageline.cli.common import AsJson, attached_settings, print_json, print_table, stderr, stdout
+from stageline.cli.common import EXIT_FAILED, AsJson, attached_settings, note, print_json, print_table, say
 from stageline.dead import DeadLetters
-from stageline.errors import StagelineError
+from stageline.errors import StagelineError, Unavailable
 from stageline.queue import Door
 from stageline.reconcile import lost_pictures
 from stageline.redis_client import connect
 from stageline.store import open_store
 
 dead = typer.Typer(no_args_is_help=True, help="Messages that failed for good: list, show, replay or drop them.")
+Letter = Mapping[str, Any]
 Which = Annotated[
-    str, typer.Argument(metavar="ID", help="An image id or its beginning, a number of `dead list`, or all.")
+    str,
+    typer.Argument(metavar="ID", help="An image id or a beginning that only it has, a number of `dead list`, or all."),
 ]
 
 
@@ -25,15 +28,15 @@ def queues(as_json: AsJson = False) -> None:
     found = attached_settings()
     door = Door(found.redis_url, found.max_queue_size)
     stages = door.depths()
-    letters = [content["stage"] for _, content in DeadLetters(door.client).list()]
+    letters = DeadLetters(door.client).counts()
     for name, counts in stages.items():
-        counts["dead"] = letters.count(name)
+        counts["dead"] = letters.get(name, 0)
     if as_json:
         print_json({"stages": stages, "unfinished": door.unfinished()})
         return
     states = ("waiting", "in_flight", "delayed", "dead")
     print_table(["stage", *states], [[name, *(counts[state] for state in states)] for name, counts in stages.items()])
-    stdout.print(f"{door.unfinished()} accepted pictures are unfinished; at most {found.max_queue_size} may be")
+    say(f"{door.unfinished()} accepted pictures are unfinished; at most {found.max_queue_size} may be")
 
 
 def reconcile(
@@ -44,17 +47,13 @@ def reconcile(
     door = Door(found.redis_url, found.max_queue_size)
     lost = list(lost_pictures(open_store(found), door))
     for message in lost if queue else ():
-        opened = status.now()
-        fields = {name: str(message.fields[name]) for name in ("filename", "original_path")}
-        door.accept(
-            message, {**fields, "status": "submitted", "created_at": opened, "updated_at": opened}, limited=False
-        )
+        door.accept(message, status.opened(message), limited=False)
     if as_json:
         print_json([message.image_id for message in lost])
         return
     for message in lost:
-        stdout.print(message.original_path, markup=False)
-    stderr.print(f"{len(lost)} lost pictures{', queued' if queue and lost else ''}")
+        say(message.original_path)
+    note(f"{len(lost)} lost pictures{', queued' if queue and lost else ''}")
 
 
 @dead.command("list")
@@ -64,7 +63,7 @@ def dead_list(as_json: AsJson = False) -> None:
     if as_json:
         print_json(contents)
         return
-    rows = [[i, c["image_id"] or "(no message)", c["stage"], c["time"], c["reason"]] for i, c in enumerate(contents, 1)]
+    rows = [[i, _name(c), c.get("stage"), c.get("time"), c.get("reason")] for i, c in enumerate(contents, 1)]
     print_table(["#", "image_id", "stage", "time", "reason"], rows)
 
 
@@ -78,31 +77,66 @@ def dead_show(which: Which) -> None:
 def dead_replay(which: Which) -> None:
     """Send a dead letter down the line again, from the stage where it failed."""
     letters = _letters()
-    for raw, content in _chosen(letters, which):
-        if letters.replay(raw, content):
-            stderr.print(f"queued again at {content['stage']}: {content['image_id']}", markup=False)
+    failed = 0
+    for raw, content in _some(letters, which):
+        try:
+            queued = letters.replay(raw, content)
+        except Unavailable:
+            raise
+        except (StagelineError, KeyError) as error:
+            failed += 1
+            note(f"not replayed: {_name(content)}: {error}")
+            continue
+        failed += not queued
+        note(f"queued again at {content['stage']}: {_name(content)}" if queued else f"gone already: {_name(content)}")
+    _end(failed)
 
 
 @dead.command("drop")
 def dead_drop(which: Which) -> None:
     """Forget a dead letter; its original and its results stay in the bucket."""
     letters = _letters()
-    for raw, content in _chosen(letters, which):
-        if letters.drop(raw):
-            stderr.print(f"dropped: {content['image_id'] or content['reason']}", markup=False)
+    failed = 0
+    for raw, content in _some(letters, which):
+        dropped = letters.drop(raw)
+        failed += not dropped
+        note(f"{'dropped' if dropped else 'gone already'}: {_name(content)}")
+    _end(failed)
 
 
 def _letters() -> DeadLetters:
     return DeadLetters(connect(attached_settings().redis_url))
 
 
-def _chosen(letters: DeadLetters, which: str) -> list[tuple[bytes, Mapping[str, Any]]]:
+def _name(content: Letter) -> str:
+    return str(content.get("image_id") or "(no message)")
+
+
+def _end(failed: int) -> None:
+    if failed:
+        sys.exit(EXIT_FAILED)
+
+
+def _some(letters: DeadLetters, which: str) -> list[tuple[bytes, Letter]]:
+    chosen = _chosen(letters, which)
+    if not chosen:
+        raise StagelineError("there are no dead letters")
+    return chosen
+
+
+def _chosen(letters: DeadLetters, which: str) -> list[tuple[bytes, Letter]]:
+    """Return the letters meant: all; those of an id; the one of a number; those of the one id that begins so."""
     found = letters.list()
     if which == "all":
         return found
-    if which.isdigit() and 1 <= int(which) <= len(found):
-        return [found[int(which) - 1]]
-    chosen = [pair for pair in found if (pair[1]["image_id"] or "").startswith(which)]
-    if not chosen:
-        raise StagelineError(f"no dead letter is called {which!r}; `stageline dead list` shows them")
-    return chosen
+    ids = {str(content["image_id"]) for _, content in found if content.get("image_id")}
+    if which not in ids:
+        if which.isdecimal() and 1 <= int(which) <= len(found):
+            return [found[int(which) - 1]]
+        begun = sorted(image_id for image_id in ids if which and image_id.startswith(which))
+        if not begun:
+            raise StagelineError(f"no dead letter is called {which!r}; `stageline dead list` shows them")
+        if len(begun) > 1:
+            raise StagelineError(f"{which!r} begins {len(begun)} ids: {', '.join(begun)}; say which")
+        which = begun[0]
+    return [pair for pair in found if pair[1].get("image_id") == which]

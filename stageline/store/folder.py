@@ -2,14 +2,16 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from stageline.errors import NotFound, Unavailable
 from stageline.stage import StoredObject
 
 TEMPORARY = ".part-"
+LEFT_SECONDS = 3600.0  # what is not finished then never will be
 
 
 class FolderStore:
@@ -17,37 +19,34 @@ class FolderStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
+        self._was_there = False
+        self._clean_again = 0.0
 
     def get(self, key: str) -> bytes:
         """Read an object; see ObjectStore."""
         try:
             return self._file(key).read_bytes()
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            if not self._root.is_dir():  # a disk that is gone has lost nothing yet: wait for it
+                raise Unavailable(f"the folder {self._root} is not there") from None
             raise NotFound(f"{key} is not in {self._root}") from None
         except OSError as error:
             raise Unavailable(f"the folder {self._root} cannot be read: {error}") from error
 
     def put(self, item: StoredObject) -> None:
         """Write an object; see ObjectStore."""
-        target = self._file(item.key)
-        with _writing(self._root):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=TEMPORARY)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(item.data)
-                    file.flush()
-                    os.fdatasync(file.fileno())
-                Path(temporary).chmod(0o644)
-                Path(temporary).replace(target)
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
+        self.put_all([item])
 
     def put_all(self, items: Sequence[StoredObject]) -> None:
         """Write several objects; see ObjectStore."""
-        for item in items:
-            self.put(item)
+        targets = [(self._file(item.key), item.data) for item in items]
+        with _writing(self._root):
+            self._find_root()
+            for target, data in targets:
+                _make_folder(target.parent)
+                _write(target, data)
+            for folder in {target.parent for target, _ in targets}:
+                _sync(folder)
 
     def delete(self, key: str) -> None:
         """Remove an object; see ObjectStore."""
@@ -64,15 +63,65 @@ class FolderStore:
     def check(self) -> None:
         """Make sure that the folder is there and takes files; see ObjectStore."""
         with _writing(self._root):
-            self._root.mkdir(parents=True, exist_ok=True)
+            self._find_root()
+            self._clean()
         if not os.access(self._root, os.W_OK | os.X_OK):
             raise Unavailable(f"the folder {self._root} cannot be written to")
+
+    def _find_root(self) -> None:
+        """Make the folder at first; one that was there and is gone is not made again, empty, in its place."""
+        if not self._root.is_dir():
+            if self._was_there:
+                raise Unavailable(f"the folder {self._root} is gone: bring it back, or start again with an empty one")
+            _make_folder(self._root)
+        self._was_there = True
+
+    def _clean(self) -> None:
+        """Once an hour, remove what was begun an hour ago or more and never finished: its writer died."""
+        if time.monotonic() < self._clean_again:
+            return
+        self._clean_again = time.monotonic() + LEFT_SECONDS
+        for path in self._root.rglob(f"{TEMPORARY}*"):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < time.time() - LEFT_SECONDS:
+                    path.unlink()
 
     def _file(self, key: str) -> Path:
         parts = PurePosixPath(key).parts
         if not parts or key.startswith("/") or ".." in parts:
             raise NotFound(f"{key!r} is no key")
         return self._root.joinpath(*parts)
+
+
+def _write(target: Path, data: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=TEMPORARY)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fdatasync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, so that they outlast a power cut."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync(folder.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Put a folder's list of names on the disk."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager

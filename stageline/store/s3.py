@@ -19,11 +19,12 @@ from minio.credentials.providers import (
 from minio.error import MinioException, S3Error
 
 from stageline.errors import NotFound, SettingsError, Unavailable
-from stageline.settings import Settings
+from stageline.settings import Settings, is_host, redacted
 from stageline.stage import StoredObject
 
 CONNECT_SECONDS = 3
 ANSWER_SECONDS = 20
+ROLE_SECONDS = 2
 CONNECTIONS = 16
 ABSENT = ("NoSuchKey", "NoSuchObject")
 
@@ -41,20 +42,25 @@ class S3Store:
         """Connect, when first used, to MINIO_ENDPOINT (``host:port``, or a URL whose scheme chooses TLS)."""
         given = settings.minio_endpoint or ""
         url = urlsplit(given if "://" in given else f"http://{given}")
-        if not url.hostname or url.path not in ("", "/") or url.scheme not in ("http", "https"):
-            raise SettingsError(f"MINIO_ENDPOINT={given!r}: give host:port, or http(s)://host:port")
+        wrong = f"MINIO_ENDPOINT={redacted(given)!r}: give host:port, or http(s)://host:port"
+        if not is_host(url.hostname) or url.path not in ("", "/") or url.scheme not in ("http", "https"):
+            raise SettingsError(wrong)
         pool = urllib3.PoolManager(
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS),
             maxsize=CONNECTIONS,
             retries=urllib3.Retry(total=2, connect=1, backoff_factor=0.1, status_forcelist=(500, 502, 503, 504)),
         )
-        client = Minio(
-            endpoint=url.netloc,
-            secure=url.scheme == "https",
-            region=settings.s3_region,
-            credentials=_credentials(settings),
-            http_client=pool,
-        )
+        credentials = _credentials(settings)
+        try:
+            client = Minio(
+                endpoint=url.netloc,
+                secure=url.scheme == "https",
+                region=settings.s3_region,
+                credentials=credentials,
+                http_client=pool,
+            )
+        except ValueError as error:
+            raise SettingsError(f"{wrong} ({error})") from None
         return cls(client, settings.s3_bucket)
 
     def get(self, key: str) -> bytes:
@@ -138,6 +144,15 @@ class S3Store:
 
 def _credentials(settings: Settings) -> Provider:
     """The MINIO_* keys, else the standard AWS chain: environment, configuration file, the pod's or machine's role."""
-    if settings.minio_access_key and settings.minio_secret_key:
-        return StaticProvider(settings.minio_access_key, settings.minio_secret_key)
-    return ChainedProvider([EnvAWSProvider(), AWSConfigProvider(), IamAwsProvider()])
+    access, secret = settings.minio_access_key, settings.minio_secret_key
+    if access and secret:
+        return StaticProvider(access, secret)
+    if access or secret:
+        there, lacking = ("ACCESS", "SECRET") if access else ("SECRET", "ACCESS")
+        raise SettingsError(
+            f"MINIO_{there}_KEY is set and MINIO_{lacking}_KEY is not: set both, or none for the standard AWS chain"
+        )
+    roles = urllib3.PoolManager(  # where the machine's role is asked for, packets may be dropped rather than refused
+        timeout=urllib3.Timeout(connect=ROLE_SECONDS, read=ROLE_SECONDS), retries=urllib3.Retry(total=1)
+    )
+    return ChainedProvider([EnvAWSProvider(), AWSConfigProvider(), IamAwsProvider(http_client=roles)])

@@ -1,0 +1,111 @@
+"""Clients that send or read too slowly: each gets so much time, and they do not keep others from being served.
+
+gunicorn's threads wait for a client for as long as it likes. Here a connection's reads and writes have deadlines,
+and there are many more threads, which cost little while they wait, than uploads are taken at once.
+"""
+
+import contextlib
+import socket
+import time
+from typing import Any
+
+from gunicorn.http.errors import NoMoreData
+from gunicorn.workers.gthread import ThreadWorker
+
+CONNECTIONS = 128  # served at once, by a process
+HEAD_SECONDS = 10.0  # for a request's line and headers
+UPLOAD_SECONDS = 90.0  # for its body, with up to a third of it spent waiting for a turn
+IDLE_SECONDS = 10.0  # between two pieces, either way
+ANSWER_SECONDS = 300.0  # for one piece of the answer that the application made
+PIECE = 1 << 16  # bytes of an answer that must be taken within IDLE_SECONDS
+GOODBYE_SECONDS = 2.0  # for the last of an answer to arrive before the connection closes
+GOODBYE_BYTES = 1 << 16
+
+
+class SlowClient(NoMoreData, TimeoutError):  # type: ignore[misc] # gunicorn has no types, and lets go of these quietly
+    """A client did not send, or did not read, in time."""
+
+    def __str__(self) -> str:
+        return "it came too slowly"
+
+
+class PatientSocket(socket.socket):
+    """A connection whose reads and writes end in time, whatever its timeout is set to."""
+
+    def __init__(self, accepted: socket.socket) -> None:
+        super().__init__(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
+        self._read_by = time.monotonic() + HEAD_SECONDS
+        self._ended = False
+
+    def allow(self, seconds: float) -> None:
+        """Give what is to be read so many seconds from now."""
+        self._read_by = time.monotonic() + seconds
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        """Read what has come, or wait for it.
+
+        Raises:
+            SlowClient: nothing came for a while, or it has taken too long in all.
+        """
+        if self._ended:
+            return b""
+        left = self._read_by - time.monotonic()
+        if left <= 0:
+            raise SlowClient
+        self.settimeout(min(left, IDLE_SECONDS))
+        try:
+            return super().recv(size, flags)
+        except TimeoutError:
+            raise SlowClient from None
+
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
+        """Send all of it, piece by piece.
+
+        Raises:
+            SlowClient: the client does not read it.
+        """
+        pieces, deadline = memoryview(data), time.monotonic() + ANSWER_SECONDS
+        for start in range(0, len(pieces), PIECE):
+            if time.monotonic() > deadline:
+                raise SlowClient
+            self.settimeout(IDLE_SECONDS)
+            try:
+                super().sendall(pieces[start : start + PIECE], flags)
+            except TimeoutError:
+                raise SlowClient from None
+
+    def say_goodbye(self) -> None:
+        """Let the last of the answer arrive, here and now: gunicorn would wait for it where it accepts others."""
+        deadline, most = time.monotonic() + GOODBYE_SECONDS, GOODBYE_BYTES
+        with contextlib.suppress(OSError):
+            self.shutdown(socket.SHUT_WR)
+            while most > 0 and (left := deadline - time.monotonic()) > 0:
+                self.settimeout(left)
+                got = super().recv(PIECE)
+                if not got:
+                    break
+                most -= len(got)
+        self._ended = True
+
+
+class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
+    """gunicorn's worker with threads, on such sockets."""
+
+    def enqueue_req(self, conn: Any) -> None:
+        """Have a request read and answered by a thread."""
+        if not isinstance(conn.sock, PatientSocket):
+            conn.sock = PatientSocket(conn.sock)
+        super().enqueue_req(conn)
+
+    def handle(self, conn: Any) -> Any:
+        """Read and answer a request; the time for its head begins now."""
+        conn.sock.allow(HEAD_SECONDS)
+        goes_on = super().handle(conn)
+        if goes_on is False:
+            conn.sock.say_goodbye()
+        return goes_on
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Answer a request whose head is there; the time for its body begins now."""
+        conn.sock.allow(UPLOAD_SECONDS)
+        return super().handle_request(req, conn)
