@@ -8,6 +8,7 @@ BIN    := $(VENV)/bin
 TOOLS  := .setup/bin
 DATA   ?= ../shared/data
 ROUNDS ?= 3
+WORKERS ?= detect=2
 export PATH := $(CURDIR)/$(TOOLS):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -29,7 +30,7 @@ lint: setup-test
 	$(BIN)/mypy
 
 bench: setup-train servers models
-	$(BIN)/python -m benchmarks.line $(DATA)/coco128/images --rounds $(ROUNDS)
+	$(BIN)/python -m benchmarks.line $(DATA)/coco128/images --rounds $(ROUNDS) --workers $(WORKERS)
 
 accuracy: models
 	$(BIN)/python -m benchmarks.accuracy $(DATA)/coco128

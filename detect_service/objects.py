@@ -28,7 +28,7 @@ class FoundObject:
 
 
 class ObjectDetector:
-    """YOLOX over an ONNX graph: [1, 3, height, width] in (BGR, 0..255, multiples of 32), [1, cells, 5 + classes] out."""
+    """YOLOX over an ONNX graph: [1, 3, height, width] in (BGR 0..255, multiples of 32), [1, cells, 5 + classes] out."""
 
     def __init__(self, network: Network, side: int = 416) -> None:
         self._network = network

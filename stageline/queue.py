@@ -48,18 +48,13 @@ class Consumer:
         self.identity = new_identity(stage.queue, label)
         self._list = in_flight_key(self.identity)
         self._ttl = status_ttl
-        self._client = connect(url)
+        self.client = connect(url)
         self._blocking = connect(url, retries=0)  # a repeated BLMOVE would take a second message
-        self.scripts = Scripts(self._client)
+        self.scripts = Scripts(self.client)
 
     def beat(self, lease_seconds: float) -> bool:
         """Renew the lease; False when it had run out, so that what was held may have been given away."""
         return bool(self.scripts.run(Call("beat", [WORKERS], [self.identity, lease_seconds])))
-
-    def ping(self) -> None:
-        """Reach Redis."""
-        with reaching_redis():
-            self._client.ping()
 
     def leave(self) -> None:
         """Give up the lease, after the last message was handed on."""
@@ -80,7 +75,7 @@ class Consumer:
     def held(self) -> list[bytes]:
         """List what is in this worker's in-flight list; after a broken connection more than it knows of."""
         with reaching_redis():
-            return cast("list[bytes]", self._client.lrange(self._list, 0, -1))
+            return cast("list[bytes]", self.client.lrange(self._list, 0, -1))
 
     def begin(self, messages: Sequence[tuple[Message, StatusFields]]) -> None:
         """Note that work on the messages has begun."""

@@ -56,7 +56,9 @@ def _run_worker(name: str, found: Settings) -> None:
     def ready() -> tuple[dict[str, object], int]:
         missing = work.missing_models()
         metrics.MISSING_MODELS.labels(name).set(len(missing))
-        return health.readiness({"redis": worker.consumer.ping, "object_store": store.check}, missing)
+        return health.readiness(
+            {"redis": lambda: health.check_redis(worker.consumer.client), "object_store": store.check}, missing
+        )
 
     if found.health_port:
         health.serve(found.health_port, ready)

@@ -11,7 +11,6 @@ import pytest
 
 from benchmarks.processes import descendants
 from benchmarks.running_line import RunningLine
-from benchmarks.servers import MinioServer, RedisServer
 from stageline import line
 from stageline.queue import Door
 from stageline.redis_client import connect
@@ -99,43 +98,35 @@ def test_a_worker_killed_in_the_middle_of_work_loses_nothing(stage, start_line, 
     assert max(attempts) == 2, "a crash counts as an attempt"
 
 
-def test_a_killed_redis_loses_nothing(start_line, pictures, tmp_path) -> None:
+def attempts_of(running: RunningLine, ids: list[str]) -> set[int]:
+    """How often anything was tried, by what the results say."""
+    stages = [running.client.get(f"/status/{image_id}")["results"]["stages"] for image_id in ids]
+    return {entry["attempt"] for each in stages for entry in each.values()}
+
+
+def test_a_killed_redis_loses_nothing(start_line, start_redis, pictures) -> None:
     """SIGKILL of Redis (appendfsync always) with the line full of work, and back: the line goes on by itself."""
-    redis = RedisServer(tmp_path / "redis", ["--appendfsync", "always"])
+    redis = start_redis("--appendfsync", "always")
+    running = start_line(REDIS_URL=redis.url, **LEASE)
+    ids = send(running, pictures)
+    redis.kill()
+    time.sleep(1.0)
     redis.start()
-    try:
-        running = start_line(REDIS_URL=redis.url, **LEASE)
-        ids = send(running, pictures)
-        redis.kill()
-        time.sleep(1.0)
-        redis.start()
-        assert_each_has_one_result(running, ids)
-        attempts = {
-            entry["attempt"] for i in ids for entry in running.client.get(f"/status/{i}")["results"]["stages"].values()
-        }
-        assert attempts == {1}, "a server that is away costs no attempt"
-    finally:
-        redis.kill()
+    assert_each_has_one_result(running, ids)
+    assert attempts_of(running, ids) == {1}, "a server that is away costs no attempt"
 
 
-def test_a_killed_store_loses_nothing(start_line, pictures, tmp_path) -> None:
+def test_a_killed_store_loses_nothing(start_line, start_minio, pictures) -> None:
     """SIGKILL of MinIO with the line full of work, and back: workers wait, and no attempt is counted."""
-    minio = MinioServer(tmp_path / "minio")
+    minio = start_minio()
+    keys = {"MINIO_ACCESS_KEY": minio.access_key, "MINIO_SECRET_KEY": minio.secret_key}
+    running = start_line(MINIO_ENDPOINT=minio.endpoint, **keys, **LEASE)
+    ids = send(running, pictures)
+    minio.kill()
+    time.sleep(2.0)
     minio.start()
-    try:
-        keys = {"MINIO_ACCESS_KEY": minio.access_key, "MINIO_SECRET_KEY": minio.secret_key}
-        running = start_line(MINIO_ENDPOINT=minio.endpoint, **keys, **LEASE)
-        ids = send(running, pictures)
-        minio.kill()
-        time.sleep(2.0)
-        minio.start()
-        assert_each_has_one_result(running, ids)
-        attempts = {
-            entry["attempt"] for i in ids for entry in running.client.get(f"/status/{i}")["results"]["stages"].values()
-        }
-        assert attempts == {1}
-    finally:
-        minio.kill()
+    assert_each_has_one_result(running, ids)
+    assert attempts_of(running, ids) == {1}
 
 
 def test_everything_killed_at_once_loses_nothing(start_line, pictures) -> None:

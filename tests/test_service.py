@@ -16,7 +16,6 @@ import pytest
 
 from benchmarks.processes import descendants
 from benchmarks.running_line import KEPT
-from benchmarks.servers import RedisServer
 from stageline import keys
 from stageline.message import Message
 from stageline.ports import free_port
@@ -86,18 +85,15 @@ def test_a_stage_without_its_models_is_degraded_and_says_how_to_get_them(start, 
     wait_until(lambda: json.loads(get(port, "/readyz")[1])["status"] == "ready")
 
 
-def test_servers_that_come_late_are_waited_for(start, tmp_path) -> None:
+def test_servers_that_come_late_are_waited_for(start, start_redis) -> None:
     """Started before Redis, a stage says unready with the reason, does not crash, and goes on by itself."""
-    redis = RedisServer(tmp_path / "redis")
+    redis = start_redis(at_once=False)
     process, port = start("resize_service", REDIS_URL=redis.url)
     wait_until(lambda: get(port, "/readyz")[0] == 503)
     assert "REDIS_URL" in json.loads(get(port, "/readyz")[1])["checks"]["redis"]
     redis.start()
-    try:
-        wait_until(lambda: get(port, "/readyz")[0] == 200)
-        assert process.poll() is None
-    finally:
-        redis.kill()
+    wait_until(lambda: get(port, "/readyz")[0] == 200)
+    assert process.poll() is None
 
 
 def test_a_stage_stopped_before_redis_ever_came_exits_cleanly(start, tmp_path) -> None:

@@ -25,7 +25,7 @@ BOTH: dict[str, Any] = {"faces": [], "detections": []}
         ("car", {**BOTH, "missing_models": ["yolox-nano"]}, False),
     ],
 )  # fmt: skip
-def test_no_privacy_copy_of_what_was_not_looked_at(classes: str, fields: dict[str, Any], written: bool) -> None:
+def test_no_privacy_copy_of_what_was_not_looked_at(classes: str, fields: dict[str, Any], *, written: bool) -> None:
     """What was to be hidden was looked for, or there is no copy that seems to hide it."""
     message = Message.of({"image_id": "a", "original_path": "original/a.jpg", **fields})
     outcome = create(Settings(blur_classes=classes)).run_one(Task(message, {"original": JPEG}))

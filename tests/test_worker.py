@@ -241,7 +241,7 @@ def test_stopping_while_the_store_is_away_costs_no_attempt(work_through, stop_al
             return super().run(tasks)
 
     work = Breaking()
-    door = work_through(work, named("a"), lambda door: len(work.batches) == 1, shutdown_seconds=2.0)
+    door = work_through(work, named("a"), lambda _door: len(work.batches) == 1, shutdown_seconds=2.0)
     stop_all()
     (message,) = [Message.decode(raw) for raw in door.client.lrange(RESIZE.queue, 0, -1)]
     assert (message.image_id, message.attempt) == ("a", 1)
