@@ -14,6 +14,7 @@ from stageline.queue import Door
 from stageline.settings import Settings
 from stageline.store import ObjectStore
 
+SHOWN_FIELDS = ("filename", "file_size", "status", "reason", "created_at", "updated_at", "original_path")
 SHOWN_FOLDERS = {name: name for name in ("original", "resized", "grayscale", "tagged", "blurred")}
 
 
@@ -79,7 +80,8 @@ class GrabDoor:
             found |= {"updated_at": document.get("completed_at"), "stages": document.get("stages", {})}
         stages = {STAGE: found["stages"][STAGE]} if STAGE in found["stages"] else {}  # not of a foreign producer's
         stages |= {stage.name: found["stages"].get(stage.name, {"state": "waiting"}) for stage in line.LINE}
-        return {"image_id": image_id, **found, "stages": stages, "results": document}
+        shown = {name: found[name] for name in SHOWN_FIELDS if name in found}
+        return {"image_id": image_id, **shown, "stages": stages, "results": document}
 
     def image(self, image_id: str, stage: str) -> tuple[bytes, str]:
         """Return a picture as a stage left it, with its media type.

@@ -40,6 +40,8 @@ def read(client: redis.Redis, image_id: str) -> dict[str, Any] | None:
         found = cast("dict[bytes, bytes]", client.hgetall(status_key(image_id)))
     if not found:
         return None
-    fields = {name.decode(): value.decode() for name, value in found.items()}
+    fields: dict[str, Any] = {name.decode(): value.decode() for name, value in found.items()}
+    if "file_size" in fields:
+        fields["file_size"] = int(fields["file_size"])
     stages = {name.removeprefix(STAGE): json.loads(fields.pop(name)) for name in list(fields) if name.startswith(STAGE)}
     return {**fields, "stages": stages}

@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import redis
 
 from benchmarks.running_line import KEPT
 from stageline.dead import letter
@@ -217,3 +219,20 @@ def test_detect_gets_a_worker_per_core() -> None:
     assert counts.pop("detect") == min(4, len(os.sched_getaffinity(0)))
     assert set(counts.values()) == {1}
     assert set(default_workers(Settings(num_workers=3)).values()) == {3}
+
+
+def test_a_status_outlives_its_stay_in_redis(start_line, giraffe) -> None:
+    """After STATUS_TTL the same is told from results/: the findings, the stages, the name and the size."""
+    running = start_line(STATUS_TTL="3")
+    image_id = running.client.upload(giraffe)
+    (before,) = running.client.wait([image_id])
+    assert before["file_size"] == giraffe.stat().st_size
+    lists = redis.Redis.from_url(str(running.state["redis_url"]))
+    deadline = time.monotonic() + 20
+    while lists.exists(f"stageline:status:{image_id}"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    after = running.client.get(f"/status/{image_id}")
+    for name in ("filename", "file_size", "status", "original_path", "results"):
+        assert after[name] == before[name]
+    assert after["stages"]["detect"] == before["stages"]["detect"]

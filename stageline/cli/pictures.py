@@ -76,7 +76,7 @@ def status(image_id: str, url: Url = DEFAULT_URL, as_json: AsJson = False) -> No
             entry.get("state", ""),
             entry.get("attempt", ""),
             entry.get("ms", ""),
-            entry.get("reason") or entry.get("key", ""),
+            entry.get("reason") or entry.get("key") or "",
         ]
         for name, entry in (found.get("stages") or {}).items()
     ]
