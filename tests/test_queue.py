@@ -190,7 +190,7 @@ def test_opening_a_status_keeps_what_was_done(door: Door) -> None:
     sent = message("a", filename="a.jpg", file_size=7, stages={"grab": {"state": "done"}})
     door.accept(sent, status.opened(sent))
     found = status.read(door.client, "a")
-    assert (found["status"], found["filename"], found["file_size"]) == ("submitted", "a.jpg", "7")
+    assert (found["status"], found["filename"], found["file_size"]) == ("submitted", "a.jpg", 7)
     assert found["stages"] == {"grab": {"state": "done"}}
 
 
