@@ -11,9 +11,8 @@ from grab_service.app import create_app
 from grab_service.connections import CONNECTIONS, PatientWorker
 from grab_service.door import GrabDoor
 from stageline import logs, settings
-from stageline.errors import SettingsError, Unavailable
+from stageline.errors import EXIT_SETTINGS, SettingsError, Unavailable
 from stageline.housekeeper import Housekeeper
-from stageline.service import EXIT_SETTINGS
 from stageline.settings import Settings
 from stageline.store import ObjectStore, open_store
 

@@ -24,7 +24,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from models.torch_weights import MAX_FILE, Array, Weights, read_state
 
-WHEEL_SHA256: Final = "b8002c3ee7a3af471c433cbda1fdcab9ae2d46a4aac43435ba08259c45ffc884"
 LAYERS: Final[dict[str, dict[str, tuple[int, ...]]]] = {
     "pnet": {
         "conv1": (10, 3, 3, 3), "prelu1": (10,), "conv2": (16, 10, 3, 3), "prelu2": (16,),

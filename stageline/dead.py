@@ -66,11 +66,6 @@ class DeadLetters:
             return {}
         return {stage.decode(): int(count) for stage, count in found.items()}
 
-    def count(self) -> int:
-        """Count them."""
-        with reaching_redis():
-            return int(self._client.llen(DEAD_LETTERS))
-
     def replay(self, raw: bytes, content: Mapping[str, Any]) -> bool:
         """Queue the message again at the stage where it failed, as a first attempt; False when it was gone.
 

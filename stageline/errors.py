@@ -1,5 +1,7 @@
 """Every error of Stageline has one root, split into what a retry can mend and what it cannot."""
 
+EXIT_SETTINGS = 78  # EX_CONFIG: how a process ends whose setting is malformed
+
 
 class StagelineError(Exception):
     """Root of all errors that Stageline raises itself."""

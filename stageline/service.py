@@ -6,14 +6,13 @@ import sys
 import threading
 
 from stageline import health, line, logs, metrics, settings
-from stageline.errors import SettingsError, Unavailable
+from stageline.errors import EXIT_SETTINGS, SettingsError, Unavailable
 from stageline.patience import patiently
 from stageline.settings import Settings
 from stageline.store import open_store
 from stageline.supervisor import Supervisor
 from stageline.worker import Worker
 
-EXIT_SETTINGS = 78  # EX_CONFIG
 EXIT_CRASH = 70  # EX_SOFTWARE
 WORKER_INDEX = "STAGELINE_WORKER_INDEX"
 

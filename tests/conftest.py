@@ -4,6 +4,7 @@ A server or a data set that is missing skips a test on a laptop, with the reason
 """
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -52,6 +53,15 @@ def served(server: Server, *, at_once: bool = True) -> Iterator[Server]:
         yield server
     finally:
         server.kill()
+
+
+@pytest.fixture(scope="module")
+def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis that a module's tests may kill; every write is on the disk before it is answered."""
+    if shutil.which("curl") is None:
+        missing("no curl on the PATH")
+    with served(RedisServer(tmp_path_factory.mktemp("own-redis"), ["--appendfsync", "always"])) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

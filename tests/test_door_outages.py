@@ -1,7 +1,6 @@
 """The door while Redis or the store goes away: 503 with Retry-After, and nothing that was answered 202 is lost."""
 
 import json
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,20 +14,6 @@ from stageline.message import Message
 from stageline.queue import Door
 from stageline.settings import Settings
 from stageline.store import FolderStore, S3Store
-
-
-@pytest.fixture(scope="module")
-def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A Redis that these tests may kill; every write is on the disk before it is answered."""
-    if shutil.which("curl") is None:
-        missing("no curl on the PATH")
-    server = RedisServer(tmp_path_factory.mktemp("own-redis"), ["--appendfsync", "always"])
-    try:
-        server.start()
-    except FileNotFoundError as error:
-        missing(str(error))
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="module")

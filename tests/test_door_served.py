@@ -2,33 +2,17 @@
 
 import io
 import json
-import shutil
 import socket
 import threading
 from collections.abc import Iterator
 
 import pytest
-from conftest import missing
 from PIL import Image
 from served_door import JPEG, MOST, PATIENCE, Answer, ServedDoor, assert_problem
 
 from benchmarks.processes import descendants, peak_rss_mb
 from benchmarks.servers import RedisServer
 from stageline.queue import Door
-
-
-@pytest.fixture(scope="module")
-def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A Redis that these tests may kill; every write is on the disk before it is answered."""
-    if shutil.which("curl") is None:
-        missing("no curl on the PATH")
-    server = RedisServer(tmp_path_factory.mktemp("own-redis"), ["--appendfsync", "always"])
-    try:
-        server.start()
-    except FileNotFoundError as error:
-        missing(str(error))
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -14,13 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from stageline import settings
-from stageline.errors import SettingsError, StagelineError, Unavailable
+from stageline.errors import EXIT_SETTINGS, SettingsError, StagelineError, Unavailable
 from stageline.settings import Settings
 from stageline.up import running_redis_url
 
 EXIT_FAILED = 1  # something asked for did not work: a picture was refused or failed, an id is not known
 EXIT_UNAVAILABLE = 3  # no line, no Redis or no object store answers
-EXIT_SETTINGS = 78  # EX_CONFIG: a setting is malformed
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Url = Annotated[str, typer.Option(envvar="STAGELINE_URL", help="Where the door of the line is.")]
