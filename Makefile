@@ -1,18 +1,19 @@
 # make run     sets everything up, starts the line on port 30005, sends the samples through, and keeps serving
 # make test    installs what the tests need, and runs them all
-# Also: make demo (run, ending after the samples), models, samples, lint, bench, accuracy, lock, clean.
+# Also: make demo (run, ending after the samples), models, samples, lint, bench, accuracy, train, lock, clean.
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 TOOLS  := .setup/bin
 DATA   ?= ../shared/data
+MODEL  ?= resnet18-cifar10
 ROUNDS ?= 3
 WORKERS ?= detect=2
 export PATH := $(CURDIR)/$(TOOLS):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: run demo test lint bench accuracy models samples lock clean setup setup-test setup-train servers
+.PHONY: run demo test lint bench accuracy train models samples lock clean setup setup-test setup-train servers
 
 run: models samples
 	$(BIN)/stageline up --log stageline-data/line.log --samples samples
@@ -34,6 +35,11 @@ bench: setup-train servers models
 
 accuracy: models
 	$(BIN)/python -m benchmarks.accuracy $(DATA)/coco128
+	$(BIN)/python -m benchmarks.classifiers $(DATA)/cifar10
+
+# Goes on where it was stopped; see docs/training.md.
+train: setup-train
+	$(BIN)/python -m models.training $(MODEL) --data $(DATA)/cifar10
 
 models: setup
 	$(BIN)/stageline models fetch || echo "the line runs without; see above" >&2

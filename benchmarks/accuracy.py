@@ -1,6 +1,7 @@
 """How well the line finds objects: AP50 over labelled pictures, sent through the very functions of the stages.
 
-    python -m benchmarks.accuracy COCO128_FOLDER [--on grayscale resized original] [--models DIR] [--json FILE]
+    python -m benchmarks.accuracy COCO128_FOLDER [--model NAME] [--on grayscale resized original] [--models DIR]
+                                  [--json FILE]
 
 The folder holds images/, labels/ (YOLO text: class cx cy w h, relative) and names.yaml. AP50 is the mean, over the
 classes that are labelled, of the area under the interpolated precision-recall curve at an IoU of 0.5, as COCO
@@ -19,9 +20,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from stageline import modelstore
+from stageline import logs
 from stageline.errors import ModelError
+from stageline.modelstore import manifest
+from stageline.modelstore.install import install_all
 from stageline.monolith import Monolith
+from stageline.serving import missing
 from stageline.settings import Settings
 
 Input = Literal["grayscale", "resized", "original"]
@@ -63,8 +67,8 @@ def look(folder: Path, settings: Settings) -> list[Seen]:
     Raises ModelError where the detector is not installed.
     """
     names, chain = read_names(folder / "names.yaml"), Monolith(settings)
-    if "yolox-nano" in chain.missing_models():
-        raise ModelError(f"yolox-nano is not installed in {settings.models_folder}: run `make models`")
+    if settings.detect_model in missing(chain.models):
+        raise ModelError(f"{settings.detect_model} is not installed in {settings.models_folder}: run `make models`")
     seen = []
     for path in sorted((folder / "images").iterdir()):
         fields = chain.run(path.read_bytes(), path.name)[0].fields
@@ -148,16 +152,22 @@ def main() -> int:
     about = (__doc__ or "").partition("\n")[0]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=about)
     parser.add_argument("folder", type=Path, metavar="COCO128_FOLDER")
+    parser.add_argument(
+        "--model",
+        default="yolox-nano",
+        help="which detector: one of models/manifest.toml, or a published one of your own",
+    )
     parser.add_argument("--on", nargs="+", choices=INPUTS, default=INPUTS, help="what objects are looked for in")
     parser.add_argument("--models", type=Path, default=Path("stageline-data/models"), help="where models are installed")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures, class by class, there too")
     options = parser.parse_args()
+    logs.configure(Settings(log_level="WARNING", log_format="text"), "accuracy")
     try:
-        modelstore.install("yolox-nano", Settings(models_dir=options.models))
+        install_all({options.model} & manifest().keys(), Settings(models_dir=options.models))
         print(TABLE.format("objects in", "AP50", "pictures", "labels", "findings"))
         rows = []
         for on in options.on:
-            row = measure(options.folder, on, options.models)
+            row = measure(options.folder, on, options.models, detect_model=options.model)
             shown = f"{row['ap50']:.4f}"
             print(TABLE.format(on, shown, row["pictures"], row["labels"], row["findings"]), flush=True)
             rows.append(row)

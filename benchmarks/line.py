@@ -26,6 +26,7 @@ from benchmarks.contenders import Contender, Lap, OurLine, PlainChain
 from stageline import line, modelstore
 from stageline.cli.pictures import pictures_in
 from stageline.errors import ModelError
+from stageline.modelstore.install import by_default, install_all
 from stageline.settings import Settings
 
 WARM_UP = 32
@@ -105,7 +106,7 @@ def measure(pictures: Sequence[Path], options: argparse.Namespace, names: Sequen
 
 
 def _yolox(models: Path) -> Path:
-    return modelstore.install("yolox-nano", Settings(models_dir=models)).file("model.onnx")
+    return models / "yolox-nano" / str(modelstore.manifest()["yolox-nano"]["version"]) / "model.onnx"
 
 
 def report(found: Mapping[str, Figures]) -> Iterator[str]:
@@ -173,8 +174,7 @@ def main() -> int:
         _note(f"The plain chain is left out: it needs {', '.join(lacks)} (pip install 'stageline[train]').")
         names.remove("plain")
     try:
-        for name in modelstore.manifest():
-            modelstore.install(name, Settings(models_dir=options.models))
+        install_all(by_default(), Settings(models_dir=options.models))
         found = measure(pictures_in([options.folder]), options, names)
     except (ModelError, FileNotFoundError, RuntimeError) as error:
         _note(str(error))

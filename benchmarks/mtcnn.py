@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detect_service.faces import Face, FaceDetector
-from stageline.inference import Network
+from stageline.inference import Options, open_network
 
 Picture = npt.NDArray[np.uint8]
 Detect = Callable[[Picture], list[Face]]
@@ -62,7 +62,9 @@ def _apart(some: Iterable[float], others: Iterable[float]) -> float:
 
 def load_ours(folder: Path) -> Detect:
     """Give our detector, on one core, with the three networks in `folder`."""
-    pnet, rnet, onet = (Network(folder / f"{name}.onnx") for name in ("pnet", "rnet", "onet"))
+    pnet, rnet, onet = (
+        open_network((folder / f"{name}.onnx").read_bytes(), name, Options()) for name in ("pnet", "rnet", "onet")
+    )
     return FaceDetector(pnet, rnet, onet).detect
 
 

@@ -1,1 +1,1 @@
-"""Will say what the findings are; passes pictures through until its models come."""
+"""Says what the findings are: categories of the picture and of its objects, embeddings of its faces."""

@@ -1,24 +1,85 @@
-"""The wiring of the classify stage: a stage of its own, which passes pictures through until its models come."""
+"""The wiring of the classify stage."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from classify_service import findings
+from classify_service.batch import Batch, Models, Rows
+from classify_service.categories import load_classifier
+from classify_service.faces import load_embedder
 from stageline.message import Message
+from stageline.serving import Served
 from stageline.settings import Settings
-from stageline.stage import OneByOne, Outcome, Task
+from stageline.stage import Outcome, StoredObject, Task
+
+FACENET = "facenet-vggface2"
+IMAGENET = "squeezenet1_1-imagenet"
+MODEL_LOADERS = {"classification": load_classifier, "face-embedding": load_embedder}
 
 
-class Classify(OneByOne):
-    """Adds nothing yet."""
+class Classify:
+    """original/, with what was detected in it → findings/.
 
-    def inputs(self, message: Message) -> Mapping[str, str]:  # noqa: ARG002 - it needs nothing yet
-        """Ask for nothing."""
-        return {}
+    `kind` chooses nothing: every object is classified, and every face embedded, by what models there are.
+    """
 
-    def run_one(self, task: Task) -> Outcome:  # noqa: ARG002 - it needs nothing yet
-        """Pass the picture on as it is."""
-        return Outcome()
+    batch_size = 8
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._categories = Served(settings.classify_model, load_classifier, settings)
+        self._imagenet = self._categories
+        if settings.classify_model != IMAGENET:
+            self._imagenet = Served(IMAGENET, load_classifier, settings, optional=True)
+        self._faces = Served(FACENET, load_embedder, settings)
+        self.models: Sequence[Served[Any]] = list(dict.fromkeys((self._categories, self._imagenet, self._faces)))
+
+    def inputs(self, message: Message) -> Mapping[str, str]:
+        """Ask for the original."""
+        return {"original": message.original_path}
+
+    def run(self, tasks: Sequence[Task]) -> Sequence[Outcome]:
+        """Look at the pictures of a batch, all by the same models."""
+        models = Models(self._categories.now(), self._imagenet.now(), self._faces.now())
+        batch = Batch(models, self._settings.max_image_pixels)
+        looked_at = [
+            batch.add(task.inputs["original"], _list(task.message, "detections"), _list(task.message, "faces"))
+            for task in tasks
+        ]
+        batch.finish()
+        return [self._outcome(task.message, rows, models) for task, rows in zip(tasks, looked_at, strict=True)]
+
+    def _outcome(self, message: Message, rows: Rows, models: Models) -> Outcome:
+        """Say what was found; what a missing model would have found is absent, and the model named."""
+        key = f"findings/{message.image_id}.json"
+        faces = _list(message, "faces")
+        fields: dict[str, Any] = {}
+        if models.categories:
+            least = self._settings.classify_min_confidence
+            fields["categories"] = findings.categories(models.categories, rows, _list(message, "detections"), least)
+        if models.imagenet:
+            fields["imagenet"] = findings.imagenet(models.imagenet, rows)
+        missing = dict.fromkeys([*_list(message, "missing_models"), *self._missing(models)])
+        fields["missing_models"] = list(missing)
+        document: dict[str, Any] = {"image_id": message.image_id, **fields}
+        if models.faces:
+            document["faces"] = findings.embeddings(models.faces, rows, faces)
+            if faces:  # where nobody looked for any, there is nothing to say of them
+                fields["faces"] = findings.referring(rows, faces, key)
+        return Outcome([StoredObject(key, json.dumps(document).encode(), "application/json")], fields)
+
+    def _missing(self, models: Models) -> list[str]:
+        """Name the models that are not installed, as this batch knows it."""
+        served = (self._categories, models.categories), (self._imagenet, models.imagenet), (self._faces, models.faces)
+        return [model.name for model, loaded in served if loaded is None and not model.optional]
 
 
-def create(settings: Settings) -> Classify:  # noqa: ARG001 - every stage is made alike
+def _list(message: Message, name: str) -> list[Any]:
+    """Return a field that is a list; empty where a foreign producer left it out."""
+    return list(message.fields.get(name) or ())
+
+
+def create(settings: Settings) -> Classify:
     """Make the stage's work."""
-    return Classify()
+    return Classify(settings)

@@ -4,12 +4,18 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from detect_service.detectors import Detectors
+from detect_service.detectors import load_faces, load_objects
+from detect_service.faces import FaceDetector
 from detect_service.geometry import to_original
+from detect_service.objects import ObjectDetector
 from stageline import images
 from stageline.message import Message
+from stageline.serving import Loaded, Served
 from stageline.settings import Settings
 from stageline.stage import OneByOne, Outcome, StoredObject, Task
+
+FACES = "mtcnn"
+MODEL_LOADERS = {"object-detection": load_objects, "face-detection": load_faces}
 
 
 class Detect(OneByOne):
@@ -17,12 +23,9 @@ class Detect(OneByOne):
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._detectors = Detectors(settings)
-
-    def missing_models(self) -> Sequence[str]:
-        """Name the detectors that are not there; those that have come meanwhile are taken up first."""
-        self._detectors.look()
-        return self._detectors.missing()
+        self._objects = Served(settings.detect_model, load_objects, settings)
+        self._faces = Served(FACES, load_faces, settings)
+        self.models = (self._objects, self._faces)
 
     def inputs(self, message: Message) -> Mapping[str, str]:
         """Ask for the picture to look for objects in, and the original, in colour, for faces."""
@@ -35,21 +38,47 @@ class Detect(OneByOne):
 
     def run_one(self, task: Task) -> Outcome:
         """Find objects and faces, and put their boxes into the original's pixels."""
-        self._detectors.look()
         settings, message = self._settings, task.message
+        objects, faces = self._objects.now(), self._faces.now()
+        missing = [model.name for model, now in ((self._objects, objects), (self._faces, faces)) if now is None]
         face_picture, info = self._decode_at_most(task.inputs["original"], settings.face_max_side)
         size = (info.width, info.height)
         if "picture" in task.inputs:
             picture, _ = images.decode(task.inputs["picture"], settings.max_image_pixels)
         else:
             picture = face_picture
-        detections = to_original(self._detectors.objects(picture), _size(picture), size)
-        faces = to_original(self._detectors.faces(face_picture), _size(face_picture), size)
-        return _outcome(message, size, detections, faces, self._detectors.missing())
+        detections = to_original(_detections(objects, picture, settings.detect_min_score), _size(picture), size)
+        found = to_original(_found_faces(faces, face_picture), _size(face_picture), size)
+        return _outcome(message, size, detections, found, missing)
 
     def _decode_at_most(self, data: bytes, longest: int) -> tuple[images.Pixels, images.ImageInfo]:
         pixels, info = images.decode(data, self._settings.max_image_pixels, at_least=longest)
         return images.shrink(pixels, *images.fit(info.width, info.height, longest)), info
+
+
+def _detections(now: Loaded[ObjectDetector] | None, bgr: images.Pixels, min_score: float) -> list[dict[str, Any]]:
+    """Find objects in BGR uint8 [h, w, 3]; boxes in its pixels, as the wire wants them; none without a model."""
+    if now is None:
+        return []
+    return [
+        {"label": found.label, "score": found.score, "box": list(found.box), **now.card.stamp}
+        for found in now.value.detect(bgr, min_score)
+    ]
+
+
+def _found_faces(now: Loaded[FaceDetector] | None, bgr: images.Pixels) -> list[dict[str, Any]]:
+    """Find faces in BGR uint8 [h, w, 3]; boxes and landmarks in its pixels, likewise."""
+    if now is None:
+        return []
+    return [
+        {
+            "score": face.score,
+            "box": list(face.box),
+            "landmarks": [list(point) for point in face.landmarks],
+            **now.card.stamp,
+        }
+        for face in now.value.detect(bgr)
+    ]
 
 
 def _size(pixels: images.Pixels) -> tuple[int, int]:
@@ -76,5 +105,5 @@ def _outcome(
 
 
 def create(settings: Settings) -> Detect:
-    """Make the stage's work; models that are missing are fetched first."""
+    """Make the stage's work."""
     return Detect(settings)

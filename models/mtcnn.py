@@ -12,6 +12,7 @@ where its PRelu is a detour that made P-Net 1.8 times slower.
 """
 
 import math
+import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from models.torch_weights import MAX_FILE, Array, Weights, read_state
+from stageline.errors import ModelError
 
 LAYERS: Final[dict[str, dict[str, tuple[int, ...]]]] = {
     "pnet": {
@@ -172,18 +174,17 @@ def onet(weights: Weights) -> onnx.ModelProto:
 BUILDERS: Final[dict[str, Callable[[Weights], onnx.ModelProto]]] = {"pnet": pnet, "rnet": rnet, "onet": onet}
 
 
-def convert(wheel: Path, folder: Path) -> dict[str, Path]:
+def convert(wheel: Path, folder: Path) -> None:
     """Write pnet.onnx, rnet.onnx and onet.onnx into `folder`, from facenet-pytorch's wheel.
 
-    Returns their paths by network name. Raises OSError or zipfile.BadZipFile when the wheel cannot be
-    read, KeyError when it lacks the weights, pickle.UnpicklingError when they are not what they must be.
+    Raises:
+        ModelError: it cannot be read, lacks the weights, or they are not what they must be.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = {}
-    with zipfile.ZipFile(wheel) as archive:
-        for name, build in BUILDERS.items():
-            with archive.open(f"facenet_pytorch/data/{name}.pt") as file:
-                weights = read_state(file.read(MAX_FILE + 1), expected_shapes(name))
-            paths[name] = folder / f"{name}.onnx"
-            paths[name].write_bytes(build(weights).SerializeToString(deterministic=True))
-    return paths
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            for name, build in BUILDERS.items():
+                with archive.open(f"facenet_pytorch/data/{name}.pt") as file:
+                    weights = read_state(file.read(MAX_FILE + 1), expected_shapes(name))
+                (folder / f"{name}.onnx").write_bytes(build(weights).SerializeToString(deterministic=True))
+    except (OSError, zipfile.BadZipFile, KeyError, pickle.UnpicklingError) as error:
+        raise ModelError(f"{wheel.name} is not facenet-pytorch's wheel: {error}") from error

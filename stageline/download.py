@@ -35,12 +35,15 @@ def fetch(name: str, entry: Mapping[str, Any], mirror: str | None, target: Path)
             refused.append(f"{place}: another file than the manifest names (sha256)")
         except (OSError, ValueError, HTTPException, subprocess.SubprocessError) as error:
             refused.append(f"{place}: {error}")
-    raise ModelError(f"{name} cannot be had: {'; '.join(refused)}. Set STAGELINE_MODEL_MIRROR to a folder that has it")
+    wanted = " or ".join(_file_names(entry))
+    raise ModelError(
+        f"{name} cannot be had: {'; '.join(refused)}. Set STAGELINE_MODEL_MIRROR to a folder that has {wanted}"
+    )
 
 
 def _places(entry: Mapping[str, Any], mirror: str | None) -> Iterator[tuple[str, Callable[[Path], object]]]:
-    most = int(entry["max_bytes"])
-    for file_name in entry["mirror_names"] if mirror else ():
+    most = 2 * int(entry["bytes"])
+    for file_name in _file_names(entry) if mirror else ():
         place = f"{mirror}/{file_name}"
         if place.startswith(("http://", "https://")):
             yield place, partial(_download, place, most)
@@ -50,6 +53,12 @@ def _places(entry: Mapping[str, Any], mirror: str | None) -> Iterator[tuple[str,
         yield address, partial(_download, address, most)
     if "package" in entry:
         yield f"pip download {entry['package']}", partial(_pip_download, entry["package"])
+
+
+def _file_names(entry: Mapping[str, Any]) -> list[str]:
+    """How the file may be called in a mirror: as where it comes from, or as the entry says."""
+    official = [str(address).rpartition("/")[2] for address in entry.get("addresses", ())]
+    return list(dict.fromkeys([*official, *entry.get("mirror_names", ())]))
 
 
 def _download(url: str, most: int, target: Path) -> None:

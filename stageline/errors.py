@@ -39,6 +39,10 @@ class BadImage(Rejected):
         self.status = status
 
 
+class TooLarge(Rejected):
+    """The object is larger than what is read into memory."""
+
+
 class BadMessage(Rejected):
     """The bytes on a queue are not a message."""
 

@@ -3,7 +3,7 @@
 import json
 import re
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from socketserver import ThreadingMixIn
 from typing import Any
@@ -17,23 +17,23 @@ from redis.exceptions import NoPermissionError
 
 from stageline.errors import SettingsError, Unavailable
 from stageline.redis_client import reaching_redis
+from stageline.serving import HOW_TO_GET_THEM, ModelWatch, missing
 
 OLDEST_REDIS = (6, 2)
 _new_enough: WeakSet[redis.Redis] = WeakSet()
 
 
 def readiness(
-    checks: dict[str, Callable[[], object]], missing_models: Sequence[str] = ()
+    checks: Mapping[str, Callable[[], object]], models: ModelWatch | None = None
 ) -> tuple[dict[str, Any], int]:
     """Try every server; return the report and its HTTP status.
 
-    ``ready``, or ``degraded`` when models are missing (200: the service works, and says what it lacks), or
-    ``unavailable`` (503) with a sentence for each server that is away.
+    ``ready``, or ``degraded`` when a model is missing or refused, or the model store is away (200: the service works,
+    and says what is wrong), or ``unavailable`` (503) with a sentence for each server that is away.
     """
-    report: dict[str, Any] = {"status": "degraded" if missing_models else "ready", "checks": {}}
-    if missing_models:
-        report["missing_models"] = list(missing_models)
-        report["how_to_get_them"] = "make models (or: stageline models fetch)"
+    report: dict[str, Any] = {"status": "ready", "checks": {}}
+    if models is not None and models.served:
+        report |= _models(models)
     for name, check in checks.items():
         try:
             check()
@@ -42,6 +42,24 @@ def readiness(
             report["checks"][name] = str(error)
             report["status"] = "unavailable"
     return report, 503 if report["status"] == "unavailable" else 200
+
+
+def _models(models: ModelWatch) -> dict[str, Any]:
+    """What is served, what is missing, what was refused and why."""
+    report: dict[str, Any] = {"models": {}}
+    for model in models.served:
+        now = model.now()
+        report["models"][model.name] = {"serving": now.card.reference if now else None}
+        if model.refused:
+            report["models"][model.name]["refused"] = model.refused
+    lacking = missing(models.served)
+    if lacking:
+        report |= {"missing_models": lacking, "how_to_get_them": HOW_TO_GET_THEM}
+    if models.away:
+        report["model_store"] = models.away
+    if lacking or models.away or any(model.refused for model in models.served):
+        report["status"] = "degraded"
+    return report
 
 
 def check_redis(client: redis.Redis) -> None:

@@ -165,6 +165,20 @@ def _check(fields: Mapping[str, Any]) -> None:
         raise BadMessage("missing_models must be a list of names")
     _check_findings("detections", fields.get("detections"), ("label",))
     _check_findings("faces", fields.get("faces"))
+    for name in ("categories", "imagenet"):
+        _check_categories(name, fields.get(name))
+
+
+def _check_categories(name: str, found: object) -> None:
+    if found is not None and not isinstance(found, list):
+        raise BadMessage(f"{name} must be a list")
+    for item in found or ():
+        if not (isinstance(item, dict) and isinstance(item.get("category"), str)):
+            raise BadMessage(f"each of {name} must be an object with a category, a text")
+        if not _is_number(item.get("confidence")):
+            raise BadMessage(f"each of {name} must have a confidence, a number")
+        if item.get("box") is not None and not _are_numbers(item["box"], 4):
+            raise BadMessage(f"the box of each of {name} must be [x1, y1, x2, y2] of numbers; null: the whole picture")
 
 
 def _check_findings(name: str, findings: object, texts: tuple[str, ...] = ()) -> None:
@@ -184,6 +198,17 @@ def _check_findings(name: str, findings: object, texts: tuple[str, ...] = ()) ->
             isinstance(landmarks, list) and all(_are_numbers(point, 2) for point in landmarks)
         ):
             raise BadMessage(f"the landmarks of {name} must be a list of points [x, y]")
+        if name == "faces" and not _is_reference(finding.get("embedding")):
+            raise BadMessage('the embedding of each of faces must be {"key": "findings/<id>.json", "index": 0}')
+
+
+def _is_reference(reference: object) -> bool:
+    """Whether it is none, or says in which object, and as which of several, an embedding is."""
+    if reference is None:
+        return True
+    key, index = (reference.get("key"), reference.get("index")) if isinstance(reference, dict) else (None, None)
+    known = isinstance(key, str) and KEY.fullmatch(key) is not None and key.startswith("findings/")
+    return known and isinstance(index, int) and not isinstance(index, bool) and 0 <= index < FARTHEST
 
 
 def _are_numbers(values: object, count: int) -> bool:

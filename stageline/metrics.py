@@ -10,6 +10,8 @@ STEP_SECONDS = Histogram(
 )
 HELD = Gauge("stageline_held_pictures", "Pictures taken from the queue and not yet handed on.", ["stage"])
 MISSING_MODELS = Gauge("stageline_missing_models", "Models that were never installed.", ["stage"])
+REFUSED_MODELS = Gauge("stageline_refused_models", "Models whose current version is no good.", ["stage"])
+SERVED_MODELS = Gauge("stageline_served_models", "1 for each model and version that is served.", ["stage", "model"])
 UPLOADS = Counter("stageline_uploads_total", "Uploads answered by the door, by HTTP status.", ["status"])
 RETURNED = Counter("stageline_returned_total", "Messages taken back from dead workers.", ["stage"])
 QUEUE_MESSAGES = Gauge("stageline_queue_messages", "Messages of a stage, by state.", ["stage", "state"])

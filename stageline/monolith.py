@@ -4,9 +4,10 @@ import time
 from collections.abc import Callable, Mapping
 from importlib import import_module
 
-from stageline import line, results
+from stageline import line, logs, results
 from stageline.item import Item
 from stageline.message import Message
+from stageline.serving import HOW_TO_GET_THEM, ModelWatch
 from stageline.settings import Settings
 from stageline.stage import StoredObject, Task, Work
 
@@ -19,13 +20,16 @@ class Monolith:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._works: Mapping[line.Stage, Work] = {stage: stage.load(settings) for stage in line.LINE}
+        self.models = [model for work in self._works.values() for model in work.models]
+        watch = ModelWatch(self.models, settings, WORKER)
+        watch.start()
+        watch.wait_for_models(lambda: watch.away is not None)
+        watch.stop()
+        if watch.away:
+            logs.get().warning("models missing", reason=watch.away, how_to_get_them=HOW_TO_GET_THEM)
         uploads = import_module(f"{line.DOOR_PACKAGE}.uploads")
         self._safe_filename: Callable[[str], str] = uploads.safe_filename
         self._take_in: Callable[[bytes, str, str, int], tuple[Message, StoredObject]] = uploads.take_in
-
-    def missing_models(self) -> list[str]:
-        """Name the models that were never installed."""
-        return [name for work in self._works.values() for name in work.missing_models()]
 
     def run(self, data: bytes, filename: str) -> tuple[Message, Mapping[str, StoredObject]]:
         """Send one picture through; return its last message, and everything that was made, by key.

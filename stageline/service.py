@@ -4,10 +4,12 @@ import os
 import signal
 import sys
 import threading
+from typing import Any
 
-from stageline import health, line, logs, metrics, settings
+from stageline import health, line, logs, settings
 from stageline.errors import EXIT_SETTINGS, SettingsError, Unavailable
 from stageline.patience import patiently
+from stageline.serving import ModelWatch
 from stageline.settings import Settings
 from stageline.store import open_store
 from stageline.supervisor import Supervisor
@@ -50,14 +52,14 @@ def _run_worker(name: str, found: Settings) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     signal.signal(signal.SIGINT, lambda *_: stopping.set())
     work = stage.load(found)
+    models = ModelWatch(work.models, found, name)
     worker = Worker(stage, work, store, found)
+    checks = {"redis": lambda: health.check_redis(worker.consumer.client), "object_store": store.check}
+    if work.models:
+        checks["model_store"] = models.check
 
-    def ready() -> tuple[dict[str, object], int]:
-        missing = work.missing_models()
-        metrics.MISSING_MODELS.labels(name).set(len(missing))
-        return health.readiness(
-            {"redis": lambda: health.check_redis(worker.consumer.client), "object_store": store.check}, missing
-        )
+    def ready() -> tuple[dict[str, Any], int]:
+        return health.readiness(checks, models)
 
     if found.health_port:
         health.serve(found.health_port, ready)
@@ -70,10 +72,12 @@ def _run_worker(name: str, found: Settings) -> None:
         signal.signal(signalled, stop)
     if stopping.is_set():
         worker.stop()
+    models.start()
     try:
         patiently(store.check, stopping.is_set)
     except Unavailable:
         return
+    models.wait_for_models(stopping.is_set)
     worker.run()
 
 

@@ -14,6 +14,7 @@ from redis.connection import parse_url
 from stageline.errors import SettingsError
 
 MEBIBYTE = 1024 * 1024
+MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 
 
 class Settings(BaseSettings):
@@ -27,6 +28,7 @@ class Settings(BaseSettings):
     minio_access_key: str | None = None
     minio_secret_key: str | None = Field(None, repr=False)
     s3_bucket: str = Field("images", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    models_bucket: str = Field("models", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     s3_region: str | None = None
     stageline_data: Path = Path("stageline-data")
 
@@ -43,15 +45,20 @@ class Settings(BaseSettings):
     resize_scale: float = Field(0.25, gt=0, le=1)
     resize_min_side: int = Field(416, ge=0)
     detect_on: Literal["grayscale", "resized", "original"] = "grayscale"
+    detect_model: str = Field("yolox-nano", pattern=MODEL_NAME)
     detect_min_score: float = Field(0.3, ge=0, le=1)
     face_max_side: int = Field(1280, ge=12)
     face_min_size: int = Field(40, ge=12)
+    classify_model: str = Field("resnet18-cifar10", pattern=MODEL_NAME)
+    classify_min_confidence: float = Field(0.8, ge=0, le=1)
     blur_classes: Annotated[frozenset[str], NoDecode] = frozenset({"face", "car"})
     jpeg_quality: int = Field(95, ge=1, le=100)
 
     # Models.
     models_dir: Path | None = None
     stageline_model_mirror: str | None = None
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")
+    inference_precision: Literal["auto", "float32"] = "auto"
 
     # Workers.
     worker_id: str = Field(default_factory=socket.gethostname)

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from stageline.message import Message
+
+if TYPE_CHECKING:
+    from stageline.serving import Served
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Work(Protocol):
     """The wiring of one stage; the pure functions it calls live beside it."""
 
     batch_size: int
+    models: Sequence["Served[Any]"]
+    """What it serves; the service that runs it looks after them. The work goes on without those that are missing."""
 
     def inputs(self, message: Message) -> Mapping[str, str]:
         """Name the objects that this stage needs: a name of its own → the object's key."""
@@ -43,14 +48,12 @@ class Work(Protocol):
     def run(self, tasks: Sequence[Task]) -> Sequence[Outcome]:
         """Do the work on 1..batch_size pictures; one outcome per task, in order."""
 
-    def missing_models(self) -> Sequence[str]:
-        """Name the models that were never installed; the stage runs without them, degraded."""
-
 
 class OneByOne:
     """A base for works that take one picture at a time: subclasses define ``inputs`` and ``run_one``."""
 
     batch_size = 1
+    models: Sequence["Served[Any]"] = ()
 
     def run(self, tasks: Sequence[Task]) -> Sequence[Outcome]:
         """Do the tasks one after the other."""
@@ -59,7 +62,3 @@ class OneByOne:
     def run_one(self, task: Task) -> Outcome:
         """Do one task."""
         raise NotImplementedError
-
-    def missing_models(self) -> Sequence[str]:
-        """Name no model: most stages have none."""
-        return ()

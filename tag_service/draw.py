@@ -1,31 +1,21 @@
 """Draw findings onto a picture: labelled boxes, faces and their landmarks, readable at any size of picture."""
 
 import math
-import threading
 import zlib
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
-Boxes = NDArray[np.float64]
-Colour = tuple[int, int, int]
-Pair = tuple[int, int]
-Rect = tuple[int, int, int, int]  # x1, y1, x2, y2
+from tag_service.labels import DARK, MAX_LABEL, Colour, Mark, Pair, Pixels, draw_labels
 
 SMALL = 480  # pixels: a picture whose long side is shorter is drawn on an enlarged copy
 MAX_ENLARGEMENT = 16
-MAX_LABEL = 48  # characters of a name
-MAX_LABELS = 200  # the surest findings' labels: with more, one would see labels and no picture
 CROWD = 12  # findings: with more, labels get smaller
 LEAST_TEXT = 8  # pixels: smaller text cannot be read, so none is drawn
-WEIGHT = 600  # of the font: semibold
-DARK: Colour = (24, 20, 16)
-LIGHT: Colour = (255, 255, 255)
+# What is the same to a reader: the second is COCO's word, the first CIFAR-10's.
+SAME = {"automobile": "car", "ship": "boat"}
 FACE_COLOUR: Colour = (60, 214, 255)  # amber, which no class has
 # RGB: far enough apart to be told from each other, and bright enough to be seen on most pictures.
 _RGB = bytes.fromhex(
@@ -38,34 +28,20 @@ SALT = 32494  # chosen so that things often seen together (person, car, dog, cha
 _CIRCLE = np.exp(2j * np.pi * np.arange(24) / 24).view(np.float64).reshape(-1, 2)
 
 
-class _Mark(NamedTuple):
-    """A finding as it is drawn: box in whole pixels of the canvas, within it, with x1 < x2 and y1 < y2."""
-
-    box: Rect
-    name: str
-    percent: str
-    score: float
-    colour: Colour
-    landmarks: Sequence[Sequence[float]]
-
-
-class _Fonts(threading.local):
-    """The typeface that OpenCV carries, one instance per thread: it holds state while it draws."""
-
-    def __init__(self) -> None:
-        self.sans = cv2.FontFace("sans")
-
-
-_fonts = _Fonts()
-
-
-def draw_findings(bgr: Pixels, detections: Sequence[Mapping[str, Any]], faces: Sequence[Mapping[str, Any]]) -> Pixels:
-    """Draw labelled boxes, and faces with their landmarks.
+def draw_findings(
+    bgr: Pixels,
+    detections: Sequence[Mapping[str, Any]],
+    faces: Sequence[Mapping[str, Any]],
+    categories: Sequence[Mapping[str, Any]] = (),
+) -> Pixels:
+    """Draw labelled boxes, faces with their landmarks, and what the whole picture shows, in a corner.
 
     Args:
         bgr: uint8 [h, w, 3]. It may be drawn on in place: pass an array that is no longer needed.
         detections: ``{"label", "score", "box": [x1, y1, x2, y2]}``, in pixels of ``bgr``, scores 0..1.
         faces: ``{"score", "box", "landmarks": [[x, y], …]}``, in pixels of ``bgr``; landmarks may be absent.
+        categories: ``{"category", "confidence", "box"}``: of a detection with that very box, whose label gains it where
+            it says something else; or, without a box, of the whole picture.
 
     Returns:
         uint8 [h · n, w · n, 3]. n is 1 (the same array, where it can be written to) unless the long side is under
@@ -74,10 +50,11 @@ def draw_findings(bgr: Pixels, detections: Sequence[Mapping[str, Any]], faces: S
     """
     height, width = bgr.shape[:2]
     factor = min(MAX_ENLARGEMENT, max(1, math.ceil(SMALL / max(height, width))))
-    found = [_mark(item, str(item["label"]), width, height, factor) for item in detections]
-    found += [_mark(item, None, width, height, factor) for item in faces]
+    named = {tuple(item["box"]) if item.get("box") else None: item for item in categories}
+    found = [_mark(item, str(item["label"]), named, (width, height), factor) for item in detections]
+    found += [_mark(item, None, named, (width, height), factor) for item in faces]
     marks = [mark for mark in found if mark is not None]
-    if not marks:
+    if not (marks or None in named):
         return bgr
     canvas = _canvas(bgr, factor)
     height, width = canvas.shape[:2]
@@ -85,30 +62,49 @@ def draw_findings(bgr: Pixels, detections: Sequence[Mapping[str, Any]], faces: S
     _draw_boxes(canvas, marks, max(1, round(2.6 * scale)), factor)
     text_size = min(max(12, round((12.0 if len(marks) > CROWD else 15.0) * scale)), width // 6, height // 2)
     if text_size >= LEAST_TEXT:
-        _draw_labels(canvas, marks, text_size)
+        whole = named.get(None)
+        caption = (f"picture: {_words(whole['category'])}", _percent(whole["confidence"])) if whole else None
+        draw_labels(canvas, marks, caption, text_size)
     return canvas
 
 
-def _mark(item: Mapping[str, Any], label: str | None, width: int, height: int, factor: int) -> _Mark | None:
+def _mark(
+    item: Mapping[str, Any],
+    label: str | None,
+    named: Mapping[Any, Mapping[str, Any]],
+    size: Pair,
+    factor: int,
+) -> Mark | None:
     """Return the finding on a canvas of ``factor`` times the picture's size; None where it lies outside.
 
-    ``label`` is None for a face.
+    ``label`` is None for a face; ``named`` are the categories by their boxes; ``size`` is (width, height).
     """
     x1, y1, x2, y2 = (float(edge) for edge in item["box"])
-    across, down = _span(x1, x2, width, factor), _span(y1, y2, height, factor)
+    across, down = _span(x1, x2, size[0], factor), _span(y1, y2, size[1], factor)
     if across is None or down is None:
         return None
-    score = float(item["score"])
-    percent = f"{min(round(100 * score), 99 if score < 1 else 100)}%" if math.isfinite(score) else ""
-    name = "face" if label is None else "".join(c if c.isprintable() else " " for c in label[: MAX_LABEL + 1])
-    return _Mark(
+    category, more = named.get(tuple(item["box"])), ""
+    if label and category and SAME.get(category["category"], category["category"]) != label:
+        more = f"{_words(category['category'])} {_percent(category['confidence'])}"
+    return Mark(
         box=(across[0], down[0], across[1], down[1]),
-        name=name.strip(),
-        percent=percent,
-        score=score,
+        name="face" if label is None else _words(label),
+        percent=_percent(item["score"]),
+        category=more,
+        score=float(item["score"]),
         colour=FACE_COLOUR if label is None else _class_colour(label),
         landmarks=item.get("landmarks") or () if label is None else (),
     )
+
+
+def _words(name: str) -> str:
+    """Return a name as it can be drawn, cut where it is longer than anybody would read."""
+    return "".join(c if c.isprintable() else " " for c in name[: MAX_LABEL + 1]).strip()
+
+
+def _percent(share: float) -> str:
+    """Return a share of 1 as ``91%``: 100% is 1 alone, and what is no number is nothing."""
+    return f"{min(round(100 * share), 99 if share < 1 else 100)}%" if math.isfinite(share) else ""
 
 
 def _class_colour(label: str) -> Colour:
@@ -133,7 +129,7 @@ def _canvas(bgr: Pixels, factor: int) -> Pixels:
     return bgr if bgr.flags.c_contiguous and bgr.flags.writeable else np.array(bgr, order="C")
 
 
-def _draw_boxes(canvas: Pixels, marks: Sequence[_Mark], line: int, factor: int) -> None:
+def _draw_boxes(canvas: Pixels, marks: Sequence[Mark], line: int, factor: int) -> None:
     """Draw boxes, the largest first so that small ones stay visible, and landmarks on top of them."""
     for mark in sorted(marks, key=lambda m: (m.box[0] - m.box[2]) * (m.box[3] - m.box[1])):
         x1, y1, x2, y2 = mark.box
@@ -154,7 +150,7 @@ def _sides(x1: int, y1: int, x2: int, y2: int, line: int) -> list[tuple[slice, s
     return [*sides, (inner, slice(x1, x1 + line)), (inner, slice(max(x1 + line, x2 - line), x2))]
 
 
-def _draw_dots(canvas: Pixels, mark: _Mark, radius: float, factor: int) -> None:
+def _draw_dots(canvas: Pixels, mark: Mark, radius: float, factor: int) -> None:
     """Draw landmarks as dots with a dark rim, anti-aliased and placed to a sixteenth of a pixel."""
     height, width = canvas.shape[:2]
     points = [(float(point[0]) * factor, float(point[1]) * factor) for point in mark.landmarks]
@@ -162,88 +158,3 @@ def _draw_dots(canvas: Pixels, mark: _Mark, radius: float, factor: int) -> None:
         for reach, colour in ((1.35 * radius + 0.4, DARK), (radius, mark.colour)):
             corners = np.rint((_CIRCLE * reach + (x - 0.5, y - 0.5)) * 16)  # OpenCV counts from a pixel's centre
             cv2.fillConvexPoly(canvas, corners.astype(np.int32), colour, cv2.LINE_AA, 4)
-
-
-def _draw_labels(canvas: Pixels, marks: Sequence[_Mark], text_size: int) -> None:
-    """Place and draw labels, the surest finding's first: where there is not room for all, it keeps its own."""
-    height, width = canvas.shape[:2]
-    pad = max(2, round(0.3 * text_size))
-    tall = min(height, round(0.76 * text_size) + 2 * pad)  # the font's capitals are 0.76 of its size
-    boxes = np.array([mark.box for mark in marks], dtype=np.float64)
-    placed: list[Rect] = []
-    shown: list[tuple[_Mark, str, Rect]] = []
-    for mark in sorted(marks, key=lambda m: -m.score if math.isfinite(m.score) else 0.0)[:MAX_LABELS]:
-        text, wide = _fitted(mark.name, mark.percent, text_size, width - 2 * pad)
-        wide += 2 * pad
-        at = _place(mark.box, (wide, tall), (width, height), boxes, placed)
-        if at is not None:
-            placed.append((at[0], at[1], at[0] + wide, at[1] + tall))
-            shown.append((mark, text, placed[-1]))
-    for mark, _, label in shown:  # all of these before the first label: none is crossed
-        _draw_leader(canvas, label, mark, max(1, text_size // 8))
-    baseline = (pad, pad + round(0.76 * text_size))
-    for mark, text, (x1, y1, x2, y2) in shown:
-        patch = canvas[y1:y2, x1:x2]
-        patch[:] = mark.colour
-        cv2.putText(patch, text, baseline, _ink(mark.colour), _fonts.sans, text_size, WEIGHT)
-
-
-def _ink(colour: Colour) -> Colour:
-    """Return the text colour with the larger contrast on a background (WCAG 2.1, relative luminance)."""
-    blue, green, red = ((c / 255 / 12.92) if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour)  # noqa: PLR2004
-    luminance = 0.0722 * blue + 0.7152 * green + 0.2126 * red
-    return DARK if luminance > 0.28 else LIGHT  # noqa: PLR2004 - where both contrasts are equal
-
-
-@lru_cache(maxsize=512)
-def _fitted(name: str, percent: str, text_size: int, room: int) -> tuple[str, int]:
-    """Return a label, its name shortened until all is at most ``room`` pixels wide, and its width."""
-    for kept in range(min(len(name), MAX_LABEL), -1, -1):
-        shown = f"{name[:kept].rstrip()}{'…' if kept < len(name) else ''} {percent}".strip()
-        wide = int(cv2.getTextSize((0, 0), shown, (0, 0), _fonts.sans, text_size, WEIGHT)[2])
-        if wide <= room:
-            break
-    return shown, min(wide, room)
-
-
-def _place(box: Rect, size: Pair, canvas: Pair, boxes: Boxes, placed: Sequence[Rect]) -> Pair | None:
-    """Return a label's top left corner, covering no other label and as little of any finding as it can.
-
-    ``size`` and ``canvas`` are width and height; ``boxes`` is [n, 4], all findings, ``placed`` the labels so far.
-    First along the box's edges, then further off; None where all of that is taken.
-    """
-    (x1, y1, x2, y2), (w, h) = box, size
-    near = [(x, y) for y in (y1 - h, y1, y2, y2 - h) for x in (x1, x2 - w)] + [(x1 - w, y1), (x2, y1)]
-    gap = max(1, h // 16)  # a line of picture between two labels, which may have one colour
-    far = [(x1 + i * (w + 2 * gap) / 2, y1 + j * (h + gap)) for j in range(-5, 6) for i in range(-4, 5)]
-    taken = np.array(placed, dtype=np.float64).reshape(-1, 4) + np.array((-gap, -gap, gap, gap))
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    for spots in (near, far):
-        corners = np.clip(np.floor(np.array(spots, dtype=np.float64)), 0, (canvas[0] - w, canvas[1] - h))
-        corners = corners[~_common(corners, size, taken).any(axis=1)]
-        if len(corners):
-            # Hiding all of a small box is worse than a strip of a large one, and a label belongs near its box.
-            cost = (_common(corners, size, boxes) / areas).sum(axis=1) + 0.02 * np.arange(len(corners))
-            cost += np.abs((corners - (x1, y1)) / size).sum(axis=1) if spots is far else 0.0
-            best = corners[cost.argmin()]
-            return int(best[0]), int(best[1])
-    return None
-
-
-def _common(corners: Boxes, size: Pair, boxes: Boxes) -> Boxes:
-    """Return the areas, [m, n], that labels of one size at m top left corners, [m, 2], share with n boxes."""
-    x, y = corners[:, :1], corners[:, 1:]
-    wide = np.minimum(x + size[0], boxes[:, 2]) - np.maximum(x, boxes[:, 0])
-    tall = np.minimum(y + size[1], boxes[:, 3]) - np.maximum(y, boxes[:, 1])
-    return np.asarray(np.maximum(wide, 0.0) * np.maximum(tall, 0.0))
-
-
-def _draw_leader(canvas: Pixels, label: Rect, mark: _Mark, line: int) -> None:
-    """Join a label to its box where the two do not touch."""
-    ends: list[Pair] = []  # x and y: of the label's nearest point, and of the box's
-    for i in (0, 1):
-        low, high = max(label[i], mark.box[i]), min(label[i + 2], mark.box[i + 2])
-        middle = (low + high) // 2
-        ends.append((middle, middle) if low <= high else (high, low) if label[i] < mark.box[i] else (low, high))
-    if ends[0][0] != ends[0][1] or ends[1][0] != ends[1][1]:
-        cv2.line(canvas, (ends[0][0], ends[1][0]), (ends[0][1], ends[1][1]), mark.colour, line, cv2.LINE_AA)

@@ -12,6 +12,7 @@ from tag_service.blur import blur_regions, regions_to_hide
 from tag_service.draw import draw_findings
 
 FACE = "face"
+DETECTION = "object-detection"
 
 
 class Tag(OneByOne):
@@ -39,17 +40,22 @@ class Tag(OneByOne):
             hidden = blur_regions(pixels.copy(), regions) if regions else pixels
             objects.append(self._jpeg(fields["blurred_path"], hidden))
             del hidden
-        tagged = draw_findings(pixels, detections, faces) if detections or faces else pixels
+        tagged = draw_findings(pixels, detections, faces, message.fields.get("categories") or [])
         objects.insert(0, self._jpeg(fields["tagged_path"], tagged))
         return Outcome(objects, {**fields, "path": fields["tagged_path"]})
 
     def _blind(self, message: Message) -> bool:
         """Whether something that must be hidden was not looked for."""
-        missing = set(message.fields.get("missing_models") or ())
+        missing = {self._task(name) for name in message.fields.get("missing_models") or ()}
         wanted = self._settings.blur_classes
-        no_faces = "mtcnn" in missing or message.fields.get("faces") is None
-        no_objects = "yolox-nano" in missing or message.fields.get("detections") is None
+        no_faces = "face-detection" in missing or message.fields.get("faces") is None
+        no_objects = DETECTION in missing or message.fields.get("detections") is None
         return (no_faces and FACE in wanted) or (no_objects and bool(wanted - {FACE}))
+
+    def _task(self, model: str) -> str:
+        """Return what a model is for; one that is not known here might be a detector of somebody's own."""
+        own = "classification" if model == self._settings.classify_model else DETECTION
+        return str(modelstore.manifest().get(model, {}).get("task", own))
 
     def _jpeg(self, key: str, pixels: images.Pixels) -> StoredObject:
         return StoredObject(key, images.encode_jpeg(pixels, self._settings.jpeg_quality), "image/jpeg")
@@ -61,8 +67,10 @@ def create(settings: Settings) -> Tag:
     Raises:
         SettingsError: BLUR_CLASSES names what no model finds, so that it would never be hidden.
     """
-    known = {FACE, *(label.casefold() for entry in modelstore.manifest().values() for label in entry.get("labels", ()))}
-    if unknown := settings.blur_classes - known:
+    detectors = [entry for entry in modelstore.manifest().values() if entry.get("task") == DETECTION]
+    known = {FACE, *(label.casefold() for entry in detectors for label in entry.get("labels", ()) if label)}
+    unknown = settings.blur_classes - known
+    if unknown and settings.detect_model in modelstore.manifest():  # a detector of one's own has labels of its own
         names = ", ".join(sorted(unknown))
         raise SettingsError(f"BLUR_CLASSES: nothing finds {names}; there are: {', '.join(sorted(known))}")
     return Tag(settings)

@@ -15,8 +15,9 @@ import pytest
 
 from benchmarks.running_line import RunningLine
 from benchmarks.servers import MinioServer, RedisServer
-from stageline import embedded, modelstore
+from stageline import embedded
 from stageline.errors import ModelError, SettingsError
+from stageline.modelstore.install import by_default, install_all
 from stageline.queue import Door
 from stageline.settings import Settings
 from stageline.store import FolderStore, ObjectStore, S3Store
@@ -102,8 +103,7 @@ def models_dir() -> Path:
     mirror = os.environ.get("STAGELINE_TEST_MIRROR") or (str(SHARED / "models") if SHARED.exists() else None)
     found = Settings(stageline_data=REPOSITORY / "stageline-data", stageline_model_mirror=mirror)
     try:
-        for name in modelstore.manifest():
-            modelstore.install(name, found)
+        install_all(by_default(), found)
     except ModelError as error:
         missing(str(error))
     return found.models_folder.absolute()

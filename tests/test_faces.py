@@ -1,5 +1,6 @@
 """Face detection: the conversion trusts nothing, and the faces are facenet-pytorch's."""
 
+import io
 import pickle
 import struct
 import zipfile
@@ -12,7 +13,7 @@ import pytest
 from detect_service.faces import Areas, FaceDetector, suppress
 from models import mtcnn, torch_weights
 from stageline.errors import ModelError
-from stageline.inference import FloatArray, Network
+from stageline.inference import FloatArray, Network, Options, open_network
 from tests.conftest import missing
 
 SHAPES: dict[str, tuple[int, ...]] = {"w": (2, 3)}
@@ -25,26 +26,29 @@ def mtcnn_folder(models_dir: Path) -> Path:
 
 
 @pytest.fixture
-def networks(mtcnn_folder: Path) -> tuple[Network, Network, Network]:
+def networks(mtcnn_folder: Path) -> tuple["Watched", "Watched", "Watched"]:
     """Give P-, R- and O-Net, each of which writes down the shapes it was given."""
-    return (
-        Watched(mtcnn_folder / "pnet.onnx"),
-        Watched(mtcnn_folder / "rnet.onnx"),
-        Watched(mtcnn_folder / "onet.onnx"),
-    )
+    pnet, rnet, onet = (Watched(opened(mtcnn_folder / f"{name}.onnx")) for name in ("pnet", "rnet", "onet"))
+    return pnet, rnet, onet
 
 
-class Watched(Network):
+def opened(path: Path) -> Network:
+    """Open a network on one core."""
+    return open_network(path.read_bytes(), path.name, Options())
+
+
+class Watched:
     """A network that writes down the shapes it was given."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self.name, self.where = network.name, network.where
         self.shapes: list[tuple[int, ...]] = []
 
     def run(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
         """Write the shape down, then compute as ever."""
         self.shapes.append(inputs[0].shape)
-        return super().run(*inputs)
+        return self._network.run(*inputs)
 
 
 def weights_file(
@@ -60,6 +64,14 @@ def weights_file(
     return b"".join(parts) + struct.pack("<q6f", length, *range(6))
 
 
+def zipped(name: str) -> bytes:
+    """A zip file that holds an empty file of that name."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(name, b"")
+    return file.getvalue()
+
+
 def test_weights_are_read_in_any_stride_order() -> None:
     """A tensor comes out in its own shape, whichever of its axes torch stored first."""
     rows = torch_weights.read_state(weights_file(), SHAPES)["w"]
@@ -69,15 +81,28 @@ def test_weights_are_read_in_any_stride_order() -> None:
 
 
 def test_foreign_global_is_refused_and_not_called(tmp_path: Path) -> None:
-    """A pickle that would run a command raises UnpicklingError, the command does not run, nothing is written."""
-    marker, wheel = tmp_path / "ran", tmp_path / "evil.whl"
+    """A pickle that would run a command is refused with its name, the command does not run, nothing is written."""
+    marker, wheel, out = tmp_path / "ran", tmp_path / "evil.whl", tmp_path / "out"
+    out.mkdir()
     evil = weights_file(state=b"\x80\x02cos\nsystem\n(S'touch %s'\ntR." % str(marker).encode())
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("facenet_pytorch/data/pnet.pt", evil)
-    with pytest.raises(pickle.UnpicklingError, match=r"os\.system"):
-        mtcnn.convert(wheel, tmp_path / "out")
+    with pytest.raises(ModelError, match=r"evil\.whl .*os\.system"):
+        mtcnn.convert(wheel, out)
     assert not marker.exists()
-    assert not list((tmp_path / "out").iterdir())
+    assert not list(out.iterdir())
+
+
+@pytest.mark.parametrize("data", [None, b"", b"PK", zipped("other.txt")], ids=["missing", "empty", "cut off", "other"])
+def test_what_is_not_the_wheel_is_refused(data: bytes | None, tmp_path: Path) -> None:
+    """A sentence names the file, and nothing is written."""
+    wheel, out = tmp_path / "some.whl", tmp_path / "out"
+    out.mkdir()
+    if data is not None:
+        wheel.write_bytes(data)
+    with pytest.raises(ModelError, match=r"some\.whl is not facenet-pytorch's wheel"):
+        mtcnn.convert(wheel, out)
+    assert not list(out.iterdir())
 
 
 def test_truncated_weights_are_refused() -> None:
@@ -117,17 +142,16 @@ def test_other_shapes_and_names_are_refused() -> None:
             torch_weights.read_state(weights_file(), shapes)
 
 
-def test_broken_model_is_a_model_error(tmp_path: Path) -> None:
-    """A missing file, and one that is no model, raise ModelError with the file's name."""
-    (tmp_path / "noise.onnx").write_bytes(b"\x00noise" * 100)
-    for name in ("noise.onnx", "missing.onnx"):
-        with pytest.raises(ModelError, match=name):
-            Network(tmp_path / name)
+def test_broken_model_is_a_model_error() -> None:
+    """What is no network raises ModelError with its name."""
+    for noise in (b"", b"\x00noise" * 100):
+        with pytest.raises(ModelError, match=r"noise\.onnx"):
+            open_network(noise, "noise.onnx", Options())
 
 
 def test_wrong_inputs_are_a_model_error(mtcnn_folder: Path) -> None:
     """Inputs that do not fit the network raise ModelError."""
-    network = Network(mtcnn_folder / "rnet.onnx")
+    network = opened(mtcnn_folder / "rnet.onnx")
     for inputs in ((), (np.zeros((1, 3, 9, 9), np.float32),), (np.zeros((1, 3), np.float32),)):
         with pytest.raises(ModelError, match=r"rnet\.onnx"):
             network.run(*inputs)
@@ -173,13 +197,13 @@ def test_suppression_in_blocks_is_plain_suppression() -> None:
 )
 @pytest.mark.parametrize("value", [0, 128, 255])
 def test_degenerate_pictures_have_no_faces(
-    networks: tuple[Network, Network, Network], shape: tuple[int, int], value: int
+    networks: tuple[Watched, Watched, Watched], shape: tuple[int, int], value: int
 ) -> None:
     """Empty, tiny, thin and plain pictures give no faces and no error."""
     assert FaceDetector(*networks).detect(np.full((*shape, 3), value, np.uint8)) == []
 
 
-def test_wrong_arrays_and_settings_are_refused(networks: tuple[Network, Network, Network]) -> None:
+def test_wrong_arrays_and_settings_are_refused(networks: tuple[Watched, Watched, Watched]) -> None:
     """What is not an 8-bit colour picture, and settings without meaning, raise ValueError."""
     detector = FaceDetector(*networks)
     pictures: tuple[Any, ...] = (np.zeros((50, 50, 3)), np.zeros((50, 50), np.uint8), np.zeros((50, 50, 4), np.uint8))

@@ -15,10 +15,13 @@ from tag_service.service import create as create_tag
 
 CAR: dict[str, Any] = {"label": "car", "score": 0.91, "box": [12.0, 40.5, 310.2, 222.8], "model": "yolox-nano@0.1.1"}
 FACE: dict[str, Any] = {"score": 0.99, "box": [90.1, 30, 140.7, 98.4], "landmarks": [[101.0, 55.2], [127, 54.8]]}
+DOG: dict[str, Any] = {"category": "dog", "confidence": 0.97, "box": CAR["box"], "model": "resnet18-cifar10@1"}
+REFERENCE: dict[str, Any] = {"key": "findings/01JD.json", "index": 0}
 GOOD: dict[str, Any] = {
     "image_id": "01JD", "filename": "straße ☃.jpg", "original_path": "original/01JD.jpg",
     "path": "grayscale/01JD.jpg", "origin_w": 640, "origin_h": 480, "kind": "object", "attempt": 1,
-    "detections": [CAR], "faces": [FACE], "traceparent": "00-…", "missing_models": ["mtcnn"], "stages": {},
+    "detections": [CAR], "faces": [{**FACE, "embedding": REFERENCE}], "categories": [DOG, {**DOG, "box": None}],
+    "imagenet": [{**DOG, "box": None}], "traceparent": "00-…", "missing_models": ["mtcnn"], "stages": {},
 }  # fmt: skip
 LEAST = {"image_id": "a", "original_path": "original/a.jpg"}
 HUGE = 10**400
@@ -92,6 +95,8 @@ def test_what_is_no_number_in_json_is_refused(number: str, place: str) -> None:
         ("missing_models", ["mtcnn", [1], [["mtcnn"]], {"mtcnn": 1}, [None]]),
         ("detections", ["x", {}, 5, [None], [[]], ["car"], [{}]]),
         ("faces", ["x", {}, 5, [None], [[]], [{}]]),
+        ("categories", ["x", {}, 5, [None], [[]], ["dog"], [{}]]),
+        ("imagenet", ["x", {}, 5, [None], [[]], ["dog"], [{}]]),
     ],
 )  # fmt: skip
 def test_a_wrong_field_is_refused_by_name(field: str, values: list[Any]) -> None:
@@ -109,6 +114,12 @@ BAD_FINDINGS: list[tuple[str, dict[str, Any]]] = [
     *[("detections", {**CAR, "label": label}) for label in (None, 5, ["car"], {})],
     *[("faces", {**FACE, "landmarks": marks}) for marks in ("x", {}, 5, [1], [[1]], [[1, 2, 3]], [["1", 2]], [None],
                                                             [[HUGE, 1]], [[True, 1]])],
+    *[("faces", {**FACE, "embedding": bad}) for bad in (5, "x", [], {}, [1.0] * 512, {**REFERENCE, "key": "faces.json"},
+        {**REFERENCE, "key": "original/a.jpg"}, {**REFERENCE, "key": "findings/../a.json"}, {**REFERENCE, "index": -1},
+        {**REFERENCE, "index": "0"}, {**REFERENCE, "index": True}, {**REFERENCE, "index": HUGE}, {"index": 0})],
+    *[(name, {**DOG, "box": box}) for name in ("categories", "imagenet") for box in BAD_BOXES[1:]],
+    *[(name, {**DOG, "category": text}) for name in ("categories", "imagenet") for text in (None, 5, ["dog"], {})],
+    *[(name, {**DOG, "confidence": much}) for name in ("categories", "imagenet") for much in (None, "1", True, HUGE)],
 ]  # fmt: skip
 
 
@@ -116,7 +127,7 @@ BAD_FINDINGS: list[tuple[str, dict[str, Any]]] = [
 def test_a_wrong_finding_is_refused(name: str, finding: dict[str, Any]) -> None:
     """What the tag stage draws and hides by is checked when the message is read: labels, scores, boxes, landmarks."""
     with pytest.raises(BadMessage, match=name):
-        Message.decode(with_(**{name: [CAR if name == "detections" else FACE, finding]}))
+        Message.decode(with_(**{name: [*GOOD[name], finding]}))
 
 
 @pytest.mark.parametrize(
@@ -127,6 +138,10 @@ def test_a_wrong_finding_is_refused(name: str, finding: dict[str, Any]) -> None:
         {"detections": [{**CAR, "score": -3, "label": ""}]}, {"detections": [{**CAR, "box": [9e8, -9e8, 5, -0.0]}]},
         {"detections": [{**CAR, "label": "\x00\x1b[2J\u202e" * 99}]}, {"detections": [CAR] * 3000},
         {"faces": [{**FACE, "landmarks": [[-9e8, 9e8]] * 500}]}, {"missing_models": []},
+        {"categories": None, "imagenet": None}, {"categories": [], "imagenet": []},
+        {"categories": [{"category": "\n" * 99 + "ж猫", "confidence": -1e8}] * 300, "imagenet": [DOG] * 9},
+        {"faces": [{**FACE, "embedding": None}], "detections": [{**CAR, "embedding": "a field of somebody's own"}]},
+        {"categories": [{**DOG, "box": [9e8, -9e8, 5, -0.0], "confidence": 9e8}]},
     ],
 )  # fmt: skip
 def test_what_is_let_through_can_be_drawn(fields: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from stageline.errors import NotFound, Unavailable
+from stageline.errors import NotFound, TooLarge, Unavailable
 from stageline.settings import Settings
 from stageline.stage import StoredObject
 from stageline.store import FolderStore, ObjectStore, S3Store
@@ -30,6 +30,14 @@ def test_a_put_replaces(store: ObjectStore) -> None:
     store.put(item("original/a.jpg", b"first, and longer"))
     store.put(item("original/a.jpg", b"second"))
     assert store.get("original/a.jpg") == b"second"
+
+
+def test_what_is_too_large_is_not_read(store: ObjectStore) -> None:
+    """One byte over the limit is refused with both numbers; at the limit it is read."""
+    store.put(item("original/a.jpg", b"12345"))
+    assert store.get("original/a.jpg", 5) == b"12345"
+    with pytest.raises(TooLarge, match="has 5 bytes; at most 4"):
+        store.get("original/a.jpg", 4)
 
 
 def test_several_are_put_at_once(store: ObjectStore) -> None:

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tag_service import draw
+from tag_service import labels as labelling
 from tag_service.blur import blur_regions, regions_to_hide
 from tag_service.draw import draw_findings
 
@@ -46,17 +47,17 @@ def face(box: list[float], landmarks: Sequence[Sequence[float]] = ()) -> dict[st
 
 
 @pytest.fixture
-def labels(monkeypatch: pytest.MonkeyPatch) -> list[tuple[draw.Pair, draw.Rect | None]]:
+def labels(monkeypatch: pytest.MonkeyPatch) -> list[tuple[draw.Pair, labelling.Rect | None]]:
     """The canvas size and the rectangle (None: left out) of each label that is placed during a test."""
-    seen: list[tuple[draw.Pair, draw.Rect | None]] = []
-    place = draw._place
+    seen: list[tuple[draw.Pair, labelling.Rect | None]] = []
+    place = labelling._place
 
     def watched(box: Any, size: draw.Pair, canvas: draw.Pair, boxes: Any, placed: Any) -> draw.Pair | None:
         at = place(box, size, canvas, boxes, placed)
         seen.append((canvas, None if at is None else (*at, at[0] + size[0], at[1] + size[1])))
         return at
 
-    monkeypatch.setattr(draw, "_place", watched)
+    monkeypatch.setattr(labelling, "_place", watched)
     return seen
 
 
@@ -94,7 +95,7 @@ def test_a_label_can_be_read() -> None:
         return float(np.dot(linear, (0.0722, 0.7152, 0.2126)))
 
     for colour in (*draw.PALETTE, draw.FACE_COLOUR):
-        low, high = sorted((luminance(colour), luminance(draw._ink(colour))))
+        low, high = sorted((luminance(colour), luminance(labelling._ink(colour))))
         assert (high + 0.05) / (low + 0.05) >= 3.0, colour
 
 

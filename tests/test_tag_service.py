@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from picture_makers import all_kinds
 
+from stageline.errors import SettingsError
 from stageline.message import Message
 from stageline.settings import Settings
 from stageline.stage import Task
@@ -23,11 +24,32 @@ BOTH: dict[str, Any] = {"faces": [], "detections": []}
         ("Face", {"detections": []}, False), ("car", {"faces": []}, False),
         ("FACE", {**BOTH, "missing_models": ["mtcnn"]}, False), ("car", {**BOTH, "missing_models": ["mtcnn"]}, True),
         ("car", {**BOTH, "missing_models": ["yolox-nano"]}, False),
+        ("car", {**BOTH, "missing_models": ["facenet-vggface2", "resnet18-imagenet", "mine"]}, True),
+        ("car", {**BOTH, "missing_models": ["detector-of-my-own"]}, False),
     ],
 )  # fmt: skip
 def test_no_privacy_copy_of_what_was_not_looked_at(classes: str, fields: dict[str, Any], *, written: bool) -> None:
     """What was to be hidden was looked for, or there is no copy that seems to hide it."""
     message = Message.of({"image_id": "a", "original_path": "original/a.jpg", **fields})
-    outcome = create(Settings(blur_classes=classes)).run_one(Task(message, {"original": JPEG}))
+    settings = Settings(blur_classes=classes, classify_model="mine")
+    outcome = create(settings).run_one(Task(message, {"original": JPEG}))
     assert ("blurred/a.jpg" in [stored.key for stored in outcome.objects]) == written
     assert (outcome.fields["blurred_path"] is not None) == written
+
+
+def test_what_nothing_finds_cannot_be_hidden() -> None:
+    """A word that no known detector has for anything stops the stage, unless the detector is one of somebody's own."""
+    for word in ("cra", "frog", "automobile"):  # a classifier's categories are no boxes
+        with pytest.raises(SettingsError, match=f"BLUR_CLASSES: nothing finds {word}"):
+            create(Settings(blur_classes=f"face,{word}"))
+    create(Settings(blur_classes="frog", detect_model="detector-of-my-own"))
+
+
+def test_categories_are_drawn_on_the_tagged_picture_alone() -> None:
+    """What the picture shows is told on the tagged picture, also where no object was found, and not on the other."""
+    message = Message.of({"image_id": "a", "original_path": "original/a.jpg", **BOTH})
+    named = message.successor("classify", {}, {"categories": [{"category": "dog", "confidence": 0.9, "box": None}]})
+    plain, told = (create(Settings()).run_one(Task(one, {"original": JPEG})) for one in (message, named))
+    assert [stored.key for stored in told.objects] == ["tagged/a.jpg", "blurred/a.jpg"]
+    assert told.objects[0].data != plain.objects[0].data
+    assert told.objects[1].data == plain.objects[1].data

@@ -41,9 +41,6 @@ class Recorder:
         made = [StoredObject(f"resized/{name}.jpg", b"small", "image/jpeg") for name in names]
         return [Outcome([each], {"path": each.key}) for each in made]
 
-    def missing_models(self) -> list[str]:
-        return []
-
 
 @pytest.fixture
 def running() -> list[tuple[Worker, threading.Thread]]:

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from stageline.cli import lines, models, pictures, queues
+from stageline.cli import bench, lines, models, pictures, queues
 from stageline.cli.common import explain_errors
 
 app = typer.Typer(
@@ -15,6 +15,7 @@ for command in (lines.up, lines.run, pictures.upload, pictures.status, queues.qu
     app.command()(command)
 app.add_typer(queues.dead, name="dead")
 app.add_typer(models.app, name="models")
+app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:

@@ -88,8 +88,10 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
 
 
 def found_in(results: Mapping[str, Any]) -> str:
-    """Say in a few words what was found: ``2 person, 1 car, 1 face``."""
+    """Say in a few words what was found: ``2 dog, 1 person, 1 face; category dog``, the last of the whole picture."""
     labels = [item.get("label", "?") for item in results.get("detections") or []]
     labels += ["face"] * len(results.get("faces") or [])
     counts = {label: labels.count(label) for label in dict.fromkeys(labels)}
-    return ", ".join(f"{count} {label}" for label, count in counts.items()) or "nothing"
+    parts = [", ".join(f"{count} {label}" for label, count in counts.items())] if counts else []
+    whole = [item for item in results.get("categories") or [] if item.get("box") is None]
+    return "; ".join([*parts, *(f"category {item.get('category', '?')}" for item in whole)]) or "nothing"

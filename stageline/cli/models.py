@@ -1,47 +1,154 @@
-"""``stageline models``: what models there are, and fetching those that are missing."""
+"""``stageline models``: what models there are, getting them, and choosing which version is served."""
 
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from stageline import logs, modelstore, settings
-from stageline.cli.common import AsJson, note, print_json, print_table
+from stageline.cli.common import AsJson, note, print_json, print_table, say
 from stageline.errors import ModelError, StagelineError
+from stageline.modelstore import Repository, trial
+from stageline.modelstore.card import read_folder
+from stageline.modelstore.install import by_default
+from stageline.modelstore.repository import split_reference
+from stageline.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="The models: list them, fetch what is missing.")
+app = typer.Typer(no_args_is_help=True, help="The models: list, fetch, publish, promote, roll back, verify.")
+Reference = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="A published version.")]
+NOTICED = "workers take it up within ten seconds"
 
 
 @app.command("list")
 def list_models(as_json: AsJson = False) -> None:
-    """List the models that Stageline knows, and whether each is installed."""
-    found = settings.load()
-    rows = []
-    for name, entry in modelstore.manifest().items():
-        installed = modelstore.find(name, found)
-        where = str(installed.folder) if installed else None
-        rows.append({"name": name, "version": entry["version"], "licence": entry["licence"], "installed": where})
+    """List the models that are published or known, and which version is served."""
+    repository, _ = _open()
+    published, known = repository.versions(), modelstore.manifest()
+    rows = [_row(name, repository, published.get(name, []), known.get(name)) for name in sorted({*published, *known})]
     if as_json:
         print_json(rows)
-    else:
-        columns = ["name", "version", "licence", "installed"]
-        print_table(columns, [[row[column] or "no" for column in columns] for row in rows])
+        return
+    shown = [{**row, "published": ", ".join(row["published"])} for row in rows]
+    columns = ["name", "task", "current", "previous", "published", "licence"]
+    print_table(columns, [[row[column] or "–" for column in columns] for row in shown])
 
 
 @app.command()
-def fetch(names: Annotated[list[str] | None, typer.Argument(help="Which; all, when none is named.")] = None) -> None:
-    """Fetch and install models: from STAGELINE_MODEL_MIRROR, else from the official addresses."""
+def fetch(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Which; without, all that need no training libraries.")
+    ] = None,
+) -> None:
+    """Fetch, convert and publish known models: from STAGELINE_MODEL_MIRROR, else from the official addresses."""
+    repository, found = _open()
+
+    def one(name: str) -> list[object]:
+        card = modelstore.install(name, repository, found)
+        pointer = repository.pointer(name)
+        served = pointer.version if pointer else None
+        if served != card.version:
+            note(f"{name}@{served} goes on being served: stageline models promote {card.reference} changes that")
+        return [card.reference, "served" if served == card.version else "published"]
+
+    _each(names or by_default(), one, ["model", ""], "could not be installed")
+
+
+@app.command()
+def publish(
+    folder: Annotated[Path, typer.Argument(help="Holds model.json and model.onnx: see docs/adding-a-model.md.")],
+    promote_it: Annotated[bool, typer.Option("--promote", help="Serve it at once.")] = False,
+) -> None:
+    """Publish a model of your own; a version that is published never changes again."""
+    repository, found = _open()
+    model = read_folder(folder)
+    trial.load(model, found)
+    repository.publish(model)
+    say(f"{model.card.reference} is published (sha256 {model.card.sha256})")
+    if promote_it:
+        repository.promote(model.card.name, model.card.version)
+        say(f"{model.card.reference} is current: {NOTICED}")
+
+
+@app.command()
+def promote(reference: Reference) -> None:
+    """Serve a version: it is read back from the store and tried first."""
+    repository, found = _open()
+    name, version = split_reference(reference)
+    if version is None:
+        versions = ", ".join(repository.versions().get(name, [])) or "none"
+        raise StagelineError(f"name a version, as in {name}@1; published of {name}: {versions}")
+    trial.load(repository.load(name, version), found)
+    pointer = repository.promote(name, version)
+    say(f"{reference} is current, {pointer.previous or 'none'} was before: {NOTICED}")
+
+
+@app.command()
+def rollback(name: Annotated[str, typer.Argument(help="The model.")]) -> None:
+    """Serve the version before again."""
+    repository, found = _open()
+    before = repository.pointer(name)
+    if before is not None and before.previous is not None:
+        trial.load(repository.load(name, before.previous), found)
+    pointer = repository.rollback(name)
+    say(f"{name}@{pointer.version} is current again, {pointer.previous} was before: {NOTICED}")
+
+
+@app.command()
+def verify(
+    references: Annotated[list[str] | None, typer.Argument(metavar="NAME[@VERSION]", help="Without: all.")] = None,
+) -> None:
+    """Read published versions back, hold each file against its sha256, and try each as its stage will."""
+    repository, found = _open()
+    published = repository.versions()
+    chosen: list[str] = []
+    for reference in references or sorted(published):
+        name, version = split_reference(reference)
+        chosen += [f"{name}@{each}" for each in ([version] if version else published.get(name, []))]
+        if version is None and name not in published:
+            raise StagelineError(f"no version of {name} is published")
+
+    def one(reference: str) -> list[object]:
+        name, version = split_reference(reference)
+        model = repository.load(name, str(version))
+        trial.load(model, found)
+        return [reference, model.card.sha256]
+
+    _each(chosen, one, ["model", "sha256"], "are no good")
+
+
+def _open() -> tuple[Repository, Settings]:
     found = settings.load()
     logs.configure(found, "models")
+    return modelstore.open_repository(found), found
+
+
+def _row(name: str, repository: Repository, versions: Sequence[str], known: Any) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": name, "task": None, "licence": None, "current": None, "previous": None}
+    if known:
+        row |= {"task": known["task"], "licence": known["licence"], "known_version": str(known["version"])}
+    try:
+        pointer = repository.pointer(name)
+        if pointer is not None:
+            row |= {"current": pointer.version, "previous": pointer.previous}
+            card = repository.card(name, pointer.version)
+            row |= {"task": card.task, "licence": card.licence, "sha256": card.sha256, "title": card.title}
+            row["accuracy"] = [figure.model_dump() for figure in card.accuracy]
+    except ModelError as error:
+        note(str(error))
+    return {**row, "published": list(versions)}
+
+
+def _each(names: Sequence[str], one: Callable[[str], list[object]], columns: Sequence[str], failed_how: str) -> None:
+    """Do it for each model, print a table of what went well, and fail at the end if any did not."""
     rows, failed = [], 0
-    for name in names or modelstore.manifest():
+    for name in names:
         try:
-            installed = modelstore.install(name, found)
+            rows.append(one(name))
         except ModelError as error:
             failed += 1
             note(str(error))
-            continue
-        rows.append([installed.reference, installed.folder])
     if rows:
-        print_table(["model", "folder"], rows)
+        print_table(columns, rows)
     if failed:
-        raise StagelineError(f"{failed} of {failed + len(rows)} models could not be installed")
+        raise StagelineError(f"{failed} of {len(names)} models {failed_how}")

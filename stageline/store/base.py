@@ -3,17 +3,21 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from stageline.errors import TooLarge
 from stageline.stage import StoredObject
+
+MAX_OBJECT_BYTES = 256 * 1024 * 1024  # the largest picture that the line makes, uncompressed nearly
 
 
 class ObjectStore(Protocol):
     """Objects by key. Every method raises Unavailable when the store cannot be reached."""
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, at_most: int = MAX_OBJECT_BYTES) -> bytes:
         """Read an object.
 
         Raises:
             NotFound: there is none of that key.
+            TooLarge: it has more than `at_most` bytes; none of them was read.
         """
 
     def put(self, item: StoredObject) -> None:
@@ -30,3 +34,13 @@ class ObjectStore(Protocol):
 
     def check(self) -> None:
         """Reach the store and make sure that its bucket is there."""
+
+
+def check_size(key: str, size: int, at_most: int) -> None:
+    """Refuse an object that is too large.
+
+    Raises:
+        TooLarge: it is.
+    """
+    if size > at_most:
+        raise TooLarge(f"{key} has {size} bytes; at most {at_most} are read")

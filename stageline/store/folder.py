@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from stageline.errors import NotFound, Unavailable
 from stageline.stage import StoredObject
+from stageline.store.base import MAX_OBJECT_BYTES, check_size
 
 TEMPORARY = ".part-"
 LEFT_SECONDS = 3600.0  # what is not finished then never will be
@@ -22,10 +23,12 @@ class FolderStore:
         self._was_there = False
         self._clean_again = 0.0
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, at_most: int = MAX_OBJECT_BYTES) -> bytes:
         """Read an object; see ObjectStore."""
+        path = self._file(key)
         try:
-            return self._file(key).read_bytes()
+            check_size(key, path.stat().st_size, at_most)
+            return path.read_bytes()
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             if not self._root.is_dir():  # a disk that is gone has lost nothing yet: wait for it
                 raise Unavailable(f"the folder {self._root} is not there") from None

@@ -21,6 +21,7 @@ from minio.error import MinioException, S3Error
 from stageline.errors import NotFound, SettingsError, Unavailable
 from stageline.settings import Settings, is_host, redacted
 from stageline.stage import StoredObject
+from stageline.store.base import MAX_OBJECT_BYTES, check_size
 
 CONNECT_SECONDS = 3
 ANSWER_SECONDS = 20
@@ -63,11 +64,12 @@ class S3Store:
             raise SettingsError(f"{wrong} ({error})") from None
         return cls(client, settings.s3_bucket)
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, at_most: int = MAX_OBJECT_BYTES) -> bytes:
         """Read an object; see ObjectStore."""
         with self._reaching(key):
             answer = self._client.get_object(self._bucket, key)
             try:
+                check_size(key, int(answer.headers.get("Content-Length", 0)), at_most)
                 return bytes(answer.read())
             finally:
                 answer.close()

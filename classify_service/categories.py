@@ -1,0 +1,54 @@
+"""Which category a crop shows, and how surely."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from classify_service.networks import CropNetwork
+from stageline.images import Pixels
+from stageline.inference import FloatArray
+from stageline.modelstore import Model
+from stageline.settings import Settings
+
+
+class Classifier:
+    """A classifier as its card describes it; keeps nothing between two calls.
+
+    Confidences are the softmax of the network's outputs. Those of the networks that were trained here are calibrated
+    on CIFAR-10's own held-out pictures (the temperature is folded into their last layer: models/training): of crops
+    like these, nine in ten with a confidence of 0.9 are what it says. That promises nothing about pictures that show
+    none of the ten: see docs/decisions/0006-categories-and-their-confidence.md.
+    """
+
+    def __init__(self, model: Model, settings: Settings) -> None:
+        """Open the network, and see that it gives one number per label.
+
+        Raises:
+            ModelError: it does not, or is no classifier.
+        """
+        self.labels = model.card.labels
+        self.network = CropNetwork(model, "classification", len(self.labels), settings)
+
+    def classify(self, crops: Sequence[Pixels]) -> FloatArray:
+        """Return the probability of each label, float32 [n, labels], for crops, BGR uint8 [h, w, 3] of any sizes.
+
+        Raises:
+            ModelError: the network gives what its card does not say.
+        """
+        return self.probabilities([self.network.fitted(crop) for crop in crops])
+
+    def probabilities(self, fitted: Sequence[Pixels]) -> FloatArray:
+        """Do the same for crops that were fitted already, by `network.fitted`."""
+        outputs = self.network.run(fitted)
+        powers = np.exp(outputs - outputs.max(axis=1, keepdims=True, initial=-np.inf))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+
+    def best(self, probabilities: FloatArray, count: int = 1) -> list[tuple[str, float]]:
+        """Return the `count` surest labels of one crop, [labels], with their confidences, surest first."""
+        order = np.argsort(-probabilities, kind="stable")[:count]
+        return [(self.labels[index], float(probabilities[index])) for index in order.tolist()]
+
+
+def load_classifier(model: Model, settings: Settings) -> Classifier:
+    """Open a classifier, and compute with it once; see `Classifier`."""
+    return Classifier(model, settings)

@@ -1,0 +1,71 @@
+"""Which parts of a picture are looked at, and the picture itself, decoded no larger than they need."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from stageline import images
+from stageline.images import Pixels
+
+MOST = 300  # objects, and faces, of one picture that are looked at: the surest; a detector gives no more
+Span = tuple[int, int, int, int]  # x1, y1, x2, y2 in whole pixels
+
+
+def parts(findings: Sequence[Mapping[str, Any]], width: int, height: int) -> list[tuple[int, Span]]:
+    """Return the places and boxes of the `MOST` surest findings that have an area in a picture of that size.
+
+    Edges are cut to whole pixels as facenet-pytorch does, toward zero, and to the picture; a box whose corners are
+    swapped is taken as it must be meant.
+    """
+    found = []
+    for index, finding in enumerate(findings):
+        x1, y1, x2, y2 = finding["box"]
+        (left, right), (top, bottom) = _span(x1, x2, width), _span(y1, y2, height)
+        if left < right and top < bottom:
+            found.append((index, (left, top, right, bottom)))
+    found.sort(key=lambda part: -findings[part[0]]["score"])
+    return sorted(found[:MOST])
+
+
+class Original:
+    """The original, upright, at the least size that its decoder has and that is asked for."""
+
+    def __init__(self, data: bytes, info: images.ImageInfo, scales: Iterable[float], max_pixels: int) -> None:
+        """Decode it once.
+
+        Args:
+            data: the file.
+            info: what its header says.
+            scales: by how much each part may be shrunk: the decoded picture is no smaller than the largest of them.
+            max_pixels: the most that it may have.
+
+        Raises:
+            BadImage: it cannot be decoded.
+        """
+        longest = max(info.width, info.height)
+        least = math.ceil(longest * min(1.0, max(scales, default=0.0)))
+        self.pixels, _ = images.decode(data, max_pixels, at_least=max(1, least))
+        self.scale = (self.pixels.shape[1] / info.width, self.pixels.shape[0] / info.height)
+        """Pixels of `pixels` for one of the original, across and down; 1 where the decoder did not shrink it."""
+
+    def placed(self, box: Span) -> Span:
+        """Return where a box of the original lies in `pixels`, in whole pixels, at least one."""
+        spans = []
+        for axis, scale in enumerate(self.scale):
+            first = min(round(box[axis] * scale), self.pixels.shape[1 - axis] - 1)
+            spans.append((first, max(first + 1, round(box[axis + 2] * scale))))
+        return spans[0][0], spans[1][0], spans[0][1], spans[1][1]
+
+    def crop(self, box: Span) -> Pixels:
+        """Return a view of a box of the original, uint8 [h, w, 3]."""
+        left, top, right, bottom = self.placed(box)
+        return self.pixels[top:bottom, left:right]
+
+    def points(self, points: Sequence[Sequence[float]] | None) -> list[list[float]]:
+        """Return where points [x, y] of the original lie in `pixels`."""
+        return [[x * self.scale[0], y * self.scale[1]] for x, y in points or ()]
+
+
+def _span(low: float, high: float, most: int) -> tuple[int, int]:
+    low, high = min(low, high), max(low, high)
+    return int(max(low, 0)), int(min(high, most))

@@ -1,0 +1,86 @@
+"""Crops through a network, several at a time."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from classify_service import preprocessing
+from stageline.errors import ModelError
+from stageline.images import Pixels
+from stageline.inference import FloatArray, Options, open_network
+from stageline.modelstore import Model
+from stageline.modelstore.card import NETWORK
+from stageline.settings import Settings
+
+MOST_AT_ONCE = 16  # crops in one call: on a CPU more bring nothing, and each costs its layers' memory
+
+
+class CropNetwork:
+    """A network that gives a row of numbers for each crop, fed as its card says; keeps nothing between two calls."""
+
+    def __init__(self, model: Model, task: str, outputs: int, settings: Settings) -> None:
+        """Open the network, and hold it against its card by computing on black crops.
+
+        Raises:
+            ModelError: it is for another task, takes something else than the card says, or gives other outputs than
+                [crops, outputs].
+        """
+        card = self.card = model.card
+        if card.task != task:
+            raise ModelError(f"{card.reference} is for {card.task}; what is asked for here is {task}")
+        self.size = preprocessing.input_size(card)
+        name = f"{card.reference}/{NETWORK}"
+        self._network = open_network(model.network, name, Options.of(settings), card.cpu_runtime)
+        self._most = MOST_AT_ONCE if isinstance(card.input.shape[0], str) else 1
+        self._outputs = outputs
+        self.run([np.zeros((*self.size, 3), np.uint8)] * 2)  # two, so that a free batch is seen to be free
+
+    def fitted(self, bgr: Pixels) -> Pixels:
+        """Return a crop, BGR uint8 of any size, at the size of the input, [height, width, 3]."""
+        return preprocessing.fitted(bgr, self.size, self.card.preprocessing)
+
+    def useful_scale(self, width: int, height: int) -> float:
+        """Return by how much a crop of that size may be shrunk beforehand and still fill the input."""
+        return preprocessing.useful_scale(width, height, self.size, self.card.preprocessing)
+
+    def run(self, crops: Sequence[Pixels]) -> FloatArray:
+        """Compute float32 [n, outputs], all finite, for fitted crops, as few calls as the network allows.
+
+        Raises:
+            ModelError: the network gives something else.
+        """
+        batches = [crops[at : at + self._most] for at in range(0, len(crops), self._most)]
+        return np.concatenate([np.empty((0, self._outputs), np.float32), *map(self._rows, batches)])
+
+    def _rows(self, crops: Sequence[Pixels]) -> FloatArray:
+        given = self._network.run(preprocessing.as_input(crops, self.card.input))
+        wanted = (len(crops), self._outputs)
+        if len(given) != 1 or given[0].shape != wanted:
+            shapes = " and ".join(str(list(output.shape)) for output in given) or "nothing"
+            wrong = f"gives {shapes} for {len(crops)} crops; by its card it is {list(wanted)}"
+            raise ModelError(f"{self._network.name} {wrong}")
+        if not np.isfinite(given[0]).all():
+            raise ModelError(f"{self._network.name} gives numbers that are not finite")
+        return np.asarray(given[0], np.float32)
+
+
+class Gathered:
+    """Crops of several pictures that are computed together, once there are enough: few are in memory at a time."""
+
+    def __init__(self, compute: Callable[[Sequence[Pixels]], FloatArray]) -> None:
+        """Take what computes a row for each of several fitted crops."""
+        self._compute = compute
+        self._waiting: list[tuple[Pixels, Callable[[FloatArray], None]]] = []
+
+    def add(self, crop: Pixels, keep: Callable[[FloatArray], None]) -> None:
+        """Add a crop, and what is to be done with its row."""
+        self._waiting.append((crop, keep))
+        if len(self._waiting) == MOST_AT_ONCE:
+            self.finish()
+
+    def finish(self) -> None:
+        """Compute what still waits."""
+        rows = self._compute([crop for crop, _ in self._waiting])
+        for (_, keep), row in zip(self._waiting, rows, strict=True):
+            keep(row)
+        self._waiting = []

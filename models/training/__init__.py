@@ -1,0 +1,1 @@
+"""Training of the small classifiers that this project ships: ``python -m models.training resnet18-cifar10``."""

@@ -1,0 +1,61 @@
+"""Batches of training pictures, made anew each epoch: mirrored, shifted, with a square cut out, and resized."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from models.training.recipe import Recipe
+
+
+def batches(pixels: Tensor, labels: Tensor, recipe: Recipe, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield one epoch's batches, in an order that the recipe's seed and the epoch fix.
+
+    Args:
+        pixels: uint8 [n, 3, 32, 32], on the device that trains.
+        labels: int64 [n], or float32 [n, labels] to be learnt as probabilities.
+        recipe: its batch size, shift, cutout and sizes are used.
+        epoch: counted from 0.
+
+    Yields:
+        float32 [batch, 3, size, size] in 0..255 and their labels; a last, smaller batch is left out.
+    """
+    chance = torch.Generator().manual_seed(recipe.seed * 1000 + epoch)
+    order = torch.randperm(len(labels), generator=chance).to(labels.device)
+    # Each picture is mirrored in every other epoch: more even than by chance (Jordan 2024, arXiv:2404.00498).
+    mirrored = (torch.rand(len(labels), generator=torch.Generator().manual_seed(recipe.seed)) < 0.5).to(labels.device)  # noqa: PLR2004
+    mirrored ^= bool(epoch % 2)
+    for chosen in order.split(recipe.batch_size):
+        if len(chosen) == recipe.batch_size:
+            batch = pixels[chosen].float()
+            batch = torch.where(mirrored[chosen, None, None, None], batch.flip(3), batch)
+            batch = _cut_out(_shifted(batch, recipe.shift, chance), recipe.cutout, chance)
+            yield _resized(batch, recipe.size(epoch)), labels[chosen]
+
+
+def _shifted(batch: Tensor, most: int, chance: torch.Generator) -> Tensor:
+    """Move each picture by up to `most` pixels both ways; what comes in at the border is mirrored."""
+    side = batch.shape[-1]
+    padded = functional.pad(batch, [most] * 4, mode="reflect")
+    by = torch.randint(0, 2 * most + 1, (2, len(batch)), generator=chance).to(batch.device)
+    rows, columns = (torch.arange(side, device=batch.device) + start[:, None] for start in by)
+    each = torch.arange(len(batch), device=batch.device)[:, None, None]
+    return padded.permute(0, 2, 3, 1)[each, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _cut_out(batch: Tensor, side: int, chance: torch.Generator) -> Tensor:
+    """Grey a square of that side in each picture (Cutout, arXiv:1708.04552)."""
+    if not side:
+        return batch
+    size = batch.shape[-1]
+    corner = torch.randint(0, size - side + 1, (2, len(batch), 1), generator=chance).to(batch.device)
+    along = torch.arange(size, device=batch.device)
+    inside = (along >= corner) & (along < corner + side)
+    return batch.masked_fill((inside[0][:, :, None] & inside[1][:, None, :])[:, None], 127.5)
+
+
+def _resized(batch: Tensor, size: int) -> Tensor:
+    if size != batch.shape[-1]:
+        batch = functional.interpolate(batch, size=(size, size), mode="bilinear", antialias=True)
+    return batch.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,119 @@
+"""What follows the training: calibrate, export, check, measure, and write the model's folder with its card."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.training import calibration, cifar10, export, report, trained
+from models.training.cifar10 import Pictures
+from models.training.recipe import Recipe
+from models.training.report import Figures
+from models.training.train import Run, logits
+from stageline.inference import Options, open_network
+from stageline.modelstore import Model, made_of
+from stageline.modelstore.card import CARD, NETWORK, written
+
+CPU_RUNTIME = "openvino"  # the faster one for both: docs/decisions/0005-two-runtimes.md
+TERMS = (
+    "CIFAR-10 (Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images), {count:,} of its training "
+    "pictures. It has no licence of its own, and its author asks to be cited; its pictures were gathered from the web "
+    "for 80 Million Tiny Images, which was withdrawn in 2020, and their rights are with those who took them."
+)
+COMMAND = "python -m benchmarks.classifiers ../shared/data/cifar10"
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The pictures that a run divides: those learnt from, those held out to calibrate on, and the test set."""
+
+    learn: Pictures
+    held_out: Pictures
+    test: Pictures
+
+
+def finish(run: Run, recipe: Recipe, pieces: Pieces, device: str, folder: Path) -> Model:
+    """Make the model of a run that is done, and write it, with its report, to ``folder`` (…/<name>/<version>).
+
+    Returns:
+        The model; where the very same was written before, that one, and nothing is written.
+
+    Raises:
+        ModelError: the export is not what was trained.
+        FileExistsError: the folder is there.
+    """
+    calibrating = logits(run.model, pieces.held_out, device).numpy()
+    temperature = calibration.temperature(calibrating, pieces.held_out.labels)
+    served = export.prepare(run.model, temperature)
+    onnx = export.to_onnx(served)
+    for before in trained.versions(recipe.name, folder.parent.parent):
+        if before.network == onnx:
+            return before
+    network = open_network(onnx, recipe.name, Options("cpu", torch.get_num_threads(), "float32"))
+    figures = Figures(
+        title=recipe.title,
+        trained=_how_trained(run, recipe, device),
+        history=run.history,
+        temperature=temperature,
+        difference=export.largest_difference(network, served, pieces.held_out),
+        compared=len(pieces.held_out),
+        size=len(onnx),
+        where=network.where,
+        measured=trained.measure(network, pieces.test),
+    )
+    model = made_of(_card(recipe, folder.name, pieces, figures), {NETWORK: onnx})
+    _write(model, folder, figures)
+    return model
+
+
+def _how_trained(run: Run, recipe: Recipe, device: str) -> str:
+    minutes = sum(epoch["seconds"] for epoch in run.history) / 60
+    on = f"a CPU ({torch.get_num_threads()} threads)" if device == "cpu" else "a GPU"
+    taught = f", taught by {recipe.teacher}" if recipe.teacher else ""
+    return f"Trained on {on} in {minutes:.0f} minutes, {recipe.epochs} epochs of the {device} recipe{taught}."
+
+
+def _card(recipe: Recipe, version: str, pieces: Pieces, figures: Figures) -> dict[str, Any]:
+    test, measured = pieces.test, figures.measured
+    stated = {"data": f"CIFAR-10's {len(test):,} test pictures, {test.origin}", "command": COMMAND}
+    accuracy = {"metric": "accuracy", "value": round(measured.accuracy, 4)}
+    calibrated = round(measured.calibration_error, 4)
+    error = {"metric": f"expected calibration error, {calibration.BINS} bins", "value": calibrated}
+    notes = (
+        f"{figures.trained} Its confidences are calibrated by temperature scaling (Guo et al. 2017, arXiv:1706.04599), "
+        f"T = {figures.temperature:.3f}, fitted on {figures.compared:,} training pictures that were held out. It knows "
+        f"ten things, and takes anything else for one of them. {recipe.outlook}"
+    )
+    return {
+        "name": recipe.name,
+        "version": version,
+        "task": "classification",
+        "title": recipe.title,
+        "licence": "MIT",
+        "source": f"trained by this project: python -m models.training {recipe.name}",
+        "training_data": TERMS.format(count=len(pieces.learn)),
+        "input": {"shape": ("batch", 3, cifar10.SIDE, cifar10.SIDE), "colour": "RGB", "range": (0, 255)},
+        "labels": cifar10.LABELS,
+        "cpu_runtime": CPU_RUNTIME,
+        "accuracy": [{**accuracy, **stated}, {**error, **stated}],
+        "notes": notes.strip(),
+    }
+
+
+def _write(model: Model, folder: Path, figures: Figures) -> None:
+    """Put the folder in its place whole, or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    measured = figures.measured
+    title = f"{model.card.reference}: {measured.accuracy:.2%} of {len(measured.labels)} test pictures"
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as scratch:
+        made = Path(scratch) / "made"
+        made.mkdir()
+        (made / NETWORK).write_bytes(model.network)
+        (made / "report.md").write_text(report.page(figures), encoding="utf-8")
+        (made / "confusion.png").write_bytes(report.confusion_picture(measured.confusion, title))
+        (made / CARD).write_bytes(written(model.card))
+        if folder.exists():
+            raise FileExistsError(f"{folder} is there already, and a version never changes: give another --version")
+        made.rename(folder)

@@ -1,0 +1,69 @@
+"""Recipes: every number of a training run, from recipes.toml."""
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from typing import Any
+
+DESCRIBES = ("name", "title", "outlook")  # what a recipe says, and what decides no weight
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one network is trained; see the comments in recipes.toml."""
+
+    name: str
+    title: str
+    architecture: str
+    epochs: int
+    batch_size: int
+    sizes: Sequence[int]
+    peak_lr: float
+    momentum: float
+    weight_decay: float
+    label_smoothing: float
+    warmup: float
+    shift: int
+    cutout: int
+    seed: int
+    teacher: str = ""
+    teacher_share: float = 0.0
+    outlook: str = ""
+
+    def size(self, epoch: int) -> int:
+        """Return the side of the training pictures in that epoch, counted from 0, in pixels."""
+        return self.sizes[epoch * len(self.sizes) // self.epochs]
+
+    def lr_factor(self, done: float) -> float:
+        """Return the learning rate, relative to its peak, when ``done`` (0..1) of the run is done."""
+        return done / self.warmup if done < self.warmup else max(0.0, (1 - done) / (1 - self.warmup))
+
+    def decisive(self) -> dict[str, Any]:
+        """Return what decides the weights: a checkpoint is resumed only by a recipe that agrees in all of it."""
+        return {key: value for key, value in asdict(self).items() if key not in DESCRIBES}
+
+
+def names() -> list[str]:
+    """Name the networks that have a recipe."""
+    return list(_recipes())
+
+
+def load(name: str, device: str, epochs: int | None = None) -> Recipe:
+    """Return the recipe of a network for ``cpu`` or ``cuda``; `epochs` overrides its length.
+
+    Raises:
+        KeyError: there is no recipe of that name.
+    """
+    entry = dict(_recipes()[name])
+    for kind in ("cpu", "cuda"):
+        overrides = entry.pop(kind)
+        if kind == device:
+            entry |= overrides
+    if epochs:
+        entry["epochs"] = epochs
+    return Recipe(name=name, **entry)
+
+
+def _recipes() -> dict[str, dict[str, Any]]:
+    return tomllib.loads(files("models.training").joinpath("recipes.toml").read_text())

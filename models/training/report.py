@@ -1,0 +1,105 @@
+"""The report of a training run: a page of figures, and the confusion matrix as a picture."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from models.training import calibration
+from models.training.cifar10 import LABELS
+from models.training.trained import Measured
+
+CELL, LEFT, TOP, MARGIN = 78, 150, 140, 30  # pixels
+WHITE, INK, FAINT = (255, 255, 255), (33, 37, 41), (134, 142, 150)
+RIGHT, WRONG = (24, 100, 171), (201, 42, 42)  # of the fullest cells, on the diagonal and off it
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a report states."""
+
+    title: str
+    trained: str
+    """A sentence: on what, how long, by which recipe."""
+    history: Sequence[dict[str, float]]
+    temperature: float
+    difference: float
+    """The largest one between the export's logits and torch's, on `compared` held-out pictures."""
+    compared: int
+    size: int
+    """Of the file, in bytes."""
+    where: str
+    """What it was measured on."""
+    measured: Measured
+
+
+def page(figures: Figures) -> str:
+    """Return the report as Markdown."""
+    measured, compared = figures.measured, figures.compared
+    raw = calibration.expected_calibration_error(measured.logits * figures.temperature, measured.labels)
+    lines = [
+        f"# {figures.title}",
+        "",
+        f"{figures.trained} Measured on {len(measured.labels):,} test pictures, from model.onnx on {figures.where}.",
+        "",
+        "| figure | value |",
+        "|---|---|",
+        f"| accuracy | {measured.accuracy:.2%} |",
+        f"| expected calibration error ({calibration.BINS} bins), as trained | {raw:.4f} |",
+        f"| the same, after temperature scaling | {measured.calibration_error:.4f} |",
+        f"| temperature, folded into the last layer | {figures.temperature:.3f} |",
+        f"| largest difference of a logit from torch's, on {compared:,} held-out pictures | {figures.difference:.1e} |",
+        f"| of these, with the same top class | {compared:,} |",
+        f"| model.onnx | {figures.size / 1e6:.1f} MB |",
+        "",
+        "| class | accuracy | most often taken for |",
+        "|---|---|---|",
+        *(_class_row(label, measured.confusion) for label in range(len(LABELS))),
+        "",
+        "![confusion matrix](confusion.png)",
+        "",
+        "| epoch | loss | held-out accuracy |",
+        "|---|---|---|",
+        *(f"| {n} | {e['loss']:.4f} | {e['held_out_accuracy']:.2%} |" for n, e in enumerate(figures.history, start=1)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _class_row(label: int, confusion: NDArray[np.int64]) -> str:
+    row = confusion[label]
+    others = np.where(np.arange(len(row)) == label, -1, row)
+    other = int(others.argmax())
+    return f"| {LABELS[label]} | {row[label] / max(1, row.sum()):.1%} | {LABELS[other]}, {others[other]} times |"
+
+
+def confusion_picture(confusion: NDArray[np.int64], title: str) -> bytes:
+    """Draw how many pictures of each class (rows) were taken for each (columns): a PNG file."""
+    side = CELL * len(LABELS)
+    picture = Image.new("RGB", (LEFT + side + MARGIN, TOP + side + MARGIN), WHITE)
+    draw = ImageDraw.Draw(picture)
+    large, small, narrow = (ImageFont.load_default(size) for size in (24, 17, 14))
+    draw.text((MARGIN, MARGIN), title, INK, large)
+    draw.text((MARGIN, MARGIN + 32), "rows: what it is; columns: what it was taken for", FAINT, small)
+    for n, label in enumerate(LABELS):
+        middle = CELL * n + CELL // 2
+        draw.text((LEFT - 12, TOP + middle), label, INK, small, anchor="rm")
+        draw.text((LEFT + middle, TOP - 12), label, INK, narrow, anchor="ms")
+    for (row, column), count in np.ndenumerate(confusion):
+        same = row == column
+        most = max(1, int(np.where(np.eye(len(LABELS), dtype=bool) == same, confusion, 0).max()))
+        share = (int(count) / most) ** 0.7  # so that small counts are seen
+        corner = (LEFT + column * CELL, TOP + row * CELL)
+        _cell(draw, corner, int(count), share, RIGHT if same else WRONG)
+    file = io.BytesIO()
+    picture.quantize(128).save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def _cell(draw: ImageDraw.ImageDraw, corner: tuple[int, int], count: int, share: float, full: tuple[int, ...]) -> None:
+    colour = tuple(round(255 + (part - 255) * share) for part in full)
+    draw.rectangle((*corner, corner[0] + CELL - 2, corner[1] + CELL - 2), colour if count else (248, 249, 250))
+    ink = WHITE if share > 0.55 else INK if count else (206, 212, 218)  # noqa: PLR2004 - readable on it
+    draw.text((corner[0] + CELL // 2, corner[1] + CELL // 2), str(count), ink, ImageFont.load_default(19), anchor="mm")

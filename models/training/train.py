@@ -1,0 +1,172 @@
+"""The training loop: resumable, with fixed seeds, on a GPU where there is one."""
+
+import pickle
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.training import augment, cifar10, networks, teacher
+from models.training.cifar10 import Pictures
+from models.training.recipe import Recipe
+from stageline.errors import ModelError
+
+MEAN, STD = (125.3, 123.0, 113.9), (63.0, 62.1, 66.7)  # of CIFAR-10's training pictures, RGB 0..255
+CHECKPOINT = "checkpoint.pt"
+
+
+class Normalised(nn.Module):  # type: ignore[misc] # torch has no types for mypy here
+    """A network that takes RGB 0..255: what is trained is what is exported."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return logits [n, labels] for float pixels [n, 3, h, w]."""
+        return self.network((pixels - self.mean) / self.std)
+
+
+@dataclass
+class Run:
+    """A run as it stands: what a checkpoint holds."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    epoch: int
+    history: list[dict[str, float]]
+
+
+def train(recipe: Recipe, learn: Pictures, held_out: Pictures, folder: Path, device: str) -> Run:
+    """Train to the end, from the checkpoint in `folder` where there is one: the result is the same.
+
+    Returns:
+        The run, with the network in eval mode and, for each epoch, its loss, accuracy on `held_out` and seconds.
+
+    Raises:
+        ModelError: the checkpoint is damaged or of another recipe, the teacher is missing, or the pictures are too few.
+    """
+    if len(learn) < recipe.batch_size:
+        raise ModelError(f"{len(learn)} pictures to learn from make no batch of {recipe.batch_size}")
+    run = _start(recipe, folder, device)
+    if run.epoch < recipe.epochs:
+        pixels = torch.from_numpy(learn.pixels).permute(0, 3, 1, 2).contiguous().to(device)
+        targets = _targets(recipe, learn, folder).to(device)
+        with _progress() as bar:
+            for epoch in range(run.epoch, recipe.epochs):
+                started = time.monotonic()
+                loss = _epoch(run, recipe, epoch, pixels, targets, bar)
+                right = logits(run.model, held_out, device).argmax(1).numpy() == held_out.labels
+                accuracy, seconds = float(right.mean()), time.monotonic() - started
+                run.history.append({"loss": loss, "held_out_accuracy": accuracy, "seconds": seconds})
+                run.epoch = epoch + 1
+                _save(run, recipe, folder)
+                bar.console.print(f"epoch {run.epoch}: loss {loss:.4f}, held out {accuracy:.2%}, {seconds:.0f} s")
+    run.model.eval()
+    return run
+
+
+def _epoch(run: Run, recipe: Recipe, epoch: int, pixels: Tensor, targets: Tensor, bar: Progress) -> float:
+    """Train for one epoch, counted from 0, and return its mean loss."""
+    steps = len(targets) // recipe.batch_size
+    task = bar.add_task(f"epoch {epoch + 1}/{recipe.epochs} at {recipe.size(epoch)} px", total=steps)
+    torch.manual_seed(recipe.seed + epoch)  # for networks that draw numbers: a resumed run draws the same
+    run.model.train()
+    total = torch.zeros((), device=pixels.device)
+    for step, (batch, wanted) in enumerate(augment.batches(pixels, targets, recipe, epoch)):
+        _set_lr(run, recipe, (epoch * steps + step + 1) / (recipe.epochs * steps))
+        total += _step(run, batch, wanted, recipe.label_smoothing)
+        bar.advance(task)
+    return float(total) / steps
+
+
+def logits(model: nn.Module, pictures: Pictures, device: str, batch_size: int = 500) -> Tensor:
+    """Return the float32 logits [n, labels] of pictures, on the CPU, in full precision."""
+    model.eval()
+    found = []
+    with torch.inference_mode():
+        for chunk in torch.from_numpy(pictures.pixels).split(batch_size):
+            batch = chunk.permute(0, 3, 1, 2).to(device).float().contiguous(memory_format=torch.channels_last)
+            found.append(model(batch).float().cpu())
+    return torch.cat(found)
+
+
+def _targets(recipe: Recipe, learn: Pictures, folder: Path) -> Tensor:
+    """Return labels, int64 [n], or with a teacher the probabilities to learn, float32 [n, labels]."""
+    labels = torch.from_numpy(learn.labels)
+    if not recipe.teacher:
+        return labels
+    taught = torch.from_numpy(teacher.probabilities(recipe.teacher, learn, folder, torch.get_num_threads()))
+    return torch.lerp(functional.one_hot(labels, len(cifar10.LABELS)).float(), taught, recipe.teacher_share)
+
+
+def _start(recipe: Recipe, folder: Path, device: str) -> Run:
+    torch.manual_seed(recipe.seed)
+    network = networks.build(recipe.architecture, len(cifar10.LABELS))
+    model = Normalised(network).to(device=device, memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(
+        _groups(model, recipe.weight_decay), lr=recipe.peak_lr, momentum=recipe.momentum, nesterov=True
+    )
+    run = Run(model, optimizer, 0, [])
+    path = folder / CHECKPOINT
+    if path.is_file():
+        saved = _read(path, device)
+        if saved["recipe"] != recipe.decisive():
+            raise ModelError(f"{path} is of another recipe: remove it, or keep this run elsewhere with --runs FOLDER")
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        run.epoch, run.history = saved["epoch"], saved["history"]
+    return run
+
+
+def _read(path: Path, device: str) -> dict[str, Any]:
+    try:
+        return dict(torch.load(path, map_location=device, weights_only=True))
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ModelError(f"{path} is no checkpoint, or damaged: remove it, and training starts anew") from error
+
+
+def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Decay the weights of layers; not biases, nor what batch normalisation learns."""
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def _set_lr(run: Run, recipe: Recipe, done: float) -> None:
+    for group in run.optimizer.param_groups:
+        group["lr"] = recipe.peak_lr * recipe.lr_factor(done)
+
+
+def _step(run: Run, batch: Tensor, wanted: Tensor, label_smoothing: float) -> Tensor:
+    with torch.autocast(batch.device.type, dtype=torch.bfloat16):
+        loss = functional.cross_entropy(run.model(batch).float(), wanted, label_smoothing=label_smoothing)
+    run.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    run.optimizer.step()
+    return loss.detach()
+
+
+def _save(run: Run, recipe: Recipe, folder: Path) -> None:
+    """Write the checkpoint whole: a run that is killed while it writes has the one before."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {"recipe": recipe.decisive(), "model": run.model.state_dict(), "optimizer": run.optimizer.state_dict()}
+    temporary = folder / f"{CHECKPOINT}.part"
+    torch.save({**state, "epoch": run.epoch, "history": run.history}, temporary)
+    temporary.replace(folder / CHECKPOINT)
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as bar:
+        yield bar

@@ -1,0 +1,129 @@
+"""``stageline bench models``: every model on every runtime of a device, side by side."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from stageline.bench import memory
+from stageline.bench.cases import Case, cases
+from stageline.bench.contenders import EAGER, Contender
+from stageline.bench.rounds import interleaved, times_faster
+from stageline.errors import ModelError
+from stageline.images import Pixels
+from stageline.inference import Network
+from stageline.modelstore import Model, Repository
+from stageline.modelstore.repository import split_reference
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured of one network, on one runtime, with one batch size."""
+
+    model: str
+    device: str
+    runtime: str
+    precision: str
+    batch: int
+    milliseconds: float
+    """Per picture; per crop, with a network that takes crops."""
+    pictures_per_second: float
+    mebibytes: float | None
+    times_torch: float | None
+    """How many times faster than torch in eager mode; None where torch is not installed, or cannot run it."""
+    fastest: bool
+    """Whether it is the fastest of those that serve models; torch in eager mode does not."""
+
+
+@dataclass(frozen=True)
+class How:
+    """How long, and what with."""
+
+    batches: Sequence[int] = (1, 8, 16)
+    rounds: int = 5
+    seconds: float = 0.3
+    """Each contender's turn in each round."""
+
+
+def chosen(repository: Repository, names: Sequence[str]) -> Iterator[Model]:
+    """Load models from the store: those named, as ``name`` or ``name@version``; all that are served, where none is.
+
+    Raises:
+        ModelError: one is not there, or damaged.
+        Unavailable: the store is away.
+    """
+    for reference in names or sorted(repository.versions()):
+        name, version = split_reference(reference)
+        if version is None:
+            pointer = repository.pointer(name)
+            if pointer is None and not names:
+                continue  # published, and not served
+            if pointer is None:
+                raise ModelError(f"no version of {name} is served: stageline models fetch {name}, or name a version")
+            version = pointer.version
+        yield repository.load(name, version)
+
+
+def measure(
+    models: Iterable[Model],
+    who: Sequence[Contender],
+    pictures: Sequence[Pixels],
+    how: How,
+    note: Callable[[str], None],
+) -> Iterator[Row]:
+    """Measure every network of the models; `note` is told what is being measured, and what cannot be.
+
+    Raises:
+        ModelError: a model is no network.
+    """
+    for model in models:
+        for case in cases(model, pictures, how.batches):
+            note(f"measuring {case.model}, batch {case.batch}")
+            yield from _measured(case, who, how, note)
+
+
+def _measured(case: Case, who: Sequence[Contender], how: How, note: Callable[[str], None]) -> Iterator[Row]:
+    running: dict[str, tuple[Contender, Network]] = {}
+    for contender in who:
+        try:
+            network = contender.open(case.onnx, case.model)
+            network.run(*case.calls[0])
+        except ModelError as error:
+            note(f"{contender.runtime}: {error}")
+            continue
+        running[EAGER if contender.runtime == EAGER else network.where] = (contender, network)
+    calls = {key: _through(case, network) for key, (_, network) in running.items()}
+    times = interleaved(calls, how.rounds, how.seconds)
+    serving = {key: median(seconds) for key, seconds in times.items() if key != EAGER}
+    for key, (contender, network) in running.items():
+        per_picture = median(times[key]) / case.pictures
+        _, device, precision = network.where.split()
+        yield Row(
+            model=case.model,
+            device=device,
+            runtime=contender.runtime,
+            precision=precision,
+            batch=case.batch,
+            milliseconds=1000 * per_picture,
+            pictures_per_second=1 / per_picture,
+            mebibytes=memory.growth(contender, case),
+            times_torch=times_faster(times[key], times[EAGER]) if EAGER in times else None,
+            fastest=key == min(serving, key=lambda each: serving[each], default=None),
+        )
+
+
+def _through(case: Case, network: Network) -> Callable[[], object]:
+    def run() -> None:
+        for inputs in case.calls:
+            network.run(*inputs)
+
+    return run
+
+
+def as_json(row: Row) -> dict[str, Any]:
+    """Return a row as JSON has it, its figures rounded to what they are worth."""
+    digits = {"milliseconds": 3, "pictures_per_second": 1, "mebibytes": 1, "times_torch": 2}
+    return {
+        name: round(value, digits[name]) if name in digits and value is not None else value
+        for name, value in vars(row).items()
+    }

@@ -1,0 +1,130 @@
+"""From ONNX to torch, by onnx2torch, with what it takes for a GPU: constants folded, shapes computed on the host."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import onnx2torch
+import torch
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx.helper import tensor_dtype_to_np_dtype
+from torch import fx, nn
+
+from stageline.errors import ModelError
+from stageline.inference.network import reason
+
+# onnx2torch's layers whose further arguments are shapes, axes and counts: torch wants those as numbers of the host.
+SHAPED = (
+    "OnnxExpand", "OnnxPad", "OnnxReduce", "OnnxReshape", "OnnxResize", "OnnxSlice", "OnnxSplit", "OnnxSqueeze",
+    "OnnxTile", "OnnxTopK", "OnnxUnsqueeze",
+)  # fmt: skip
+MADE_OF_SHAPES = ("OnnxConstantOfShape", "OnnxRange")
+
+
+def convert(model: ModelProto, name: str, device: torch.device, dtype: torch.dtype) -> Any:
+    """Return a network as a torch module in eval mode, its numbers of type `dtype` on `device`. Changes `model`.
+
+    Raises:
+        ModelError: onnx2torch does not know one of its operators, or not that use of it.
+    """
+    _fold_constants(model.graph)
+    try:
+        module = onnx2torch.convert(model).eval().requires_grad_(requires_grad=False)
+    except Exception as error:  # NotImplementedError, KeyError, RuntimeError, …: as deep as the graph is strange
+        raise ModelError(f"{name} cannot be converted to torch: {reason(error)}") from error
+    given = next(node for node in module.graph.nodes if node.op == "output").args[0]
+    if len(given if isinstance(given, list | tuple) else [given]) != len(model.graph.output):
+        raise ModelError(f"{name} cannot be converted to torch: two of its outputs come from one operator")
+    _move(module, _on_host(module), device, dtype)
+    module.recompile()
+    return module
+
+
+def _fold_constants(graph: GraphProto) -> None:
+    """Make plain initializers of what others are made of by Constant, Identity and Cast; drop inputs that are left out.
+
+    onnx2torch wants the weights of a layer as initializers; exporters name one through another, or halve it.
+    """
+    known = {tensor.name: tensor for tensor in graph.initializer}
+    kept = []
+    for node in graph.node:
+        tensor = _constant(node, known)
+        if tensor is not None:
+            tensor.name = node.output[0]
+            known[tensor.name] = tensor
+            graph.initializer.append(tensor)
+        else:
+            while node.input and not node.input[-1]:
+                del node.input[-1]
+            kept.append(node)
+    outputs = {output.name for output in graph.output}
+    del graph.node[:]
+    graph.node.extend(node for node in kept if node.op_type != "Constant" or outputs.intersection(node.output))
+
+
+def _constant(node: NodeProto, known: dict[str, TensorProto]) -> TensorProto | None:
+    if node.op_type == "Constant" and node.attribute[0].name == "value":
+        return numpy_helper.from_array(numpy_helper.to_array(node.attribute[0].t))
+    if node.op_type not in ("Identity", "Cast") or node.input[0] not in known:
+        return None
+    values = numpy_helper.to_array(known[node.input[0]])
+    if node.op_type == "Cast":
+        wanted = next(attribute.i for attribute in node.attribute if attribute.name == "to")
+        values = values.astype(tensor_dtype_to_np_dtype(wanted))
+    return numpy_helper.from_array(values)
+
+
+def _on_host(module: fx.GraphModule) -> set[fx.Node]:
+    """Find the nodes that compute shapes, back to where a shape is asked for, and ask for it on the host."""
+    found: set[fx.Node] = set()
+    left = [argument for node in module.graph.nodes for argument in _shapes_of(node, module)]
+    while left:
+        node = left.pop()
+        if node in found:
+            continue
+        found.add(node)
+        if _kind(node, module) == "OnnxShape":
+            module.add_submodule(node.target, _HostShape(module.get_submodule(node.target)))
+        else:
+            left += node.all_input_nodes
+    return found
+
+
+def _kind(node: fx.Node, module: fx.GraphModule) -> str:
+    return type(module.get_submodule(node.target)).__name__ if node.op == "call_module" else ""
+
+
+def _shapes_of(node: fx.Node, module: fx.GraphModule) -> Iterator[fx.Node]:
+    kind = _kind(node, module)
+    if kind.startswith(MADE_OF_SHAPES):
+        yield from node.all_input_nodes
+    elif kind.startswith(SHAPED):
+        yield from (value for value in (*node.args[1:], *node.kwargs.values()) if isinstance(value, fx.Node))
+
+
+class _HostShape(nn.Module):  # type: ignore[misc]
+    """An OnnxShape whose answer lies where the program runs: a GPU need not be waited for to read it."""
+
+    def __init__(self, shape: Any) -> None:
+        super().__init__()
+        self._part = slice(shape._start, shape._end)  # noqa: SLF001 - nowhere else
+
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        """Return the shape of an array, or the part of it that is asked for, as int64 [n]."""
+        return torch.tensor(given.shape[self._part])
+
+
+def _move(module: fx.GraphModule, on_host: set[fx.Node], device: torch.device, dtype: torch.dtype) -> None:
+    """Put numbers of type `dtype` on `device`, but for those that shapes are computed of."""
+    stay = {node.target for node in on_host}
+
+    def moved(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(device, dtype) if tensor.is_floating_point() else tensor.to(device)
+
+    for path, layer in module.named_modules():
+        for name, weight in layer.named_parameters(recurse=False):
+            setattr(layer, name, nn.Parameter(moved(weight), requires_grad=False))
+        for name, buffer in layer.named_buffers(recurse=False):
+            if path not in stay and f"{path}.{name}" not in stay:
+                setattr(layer, name, moved(buffer))
+        if type(layer).__name__ == "OnnxCast" and layer.torch_dtype.is_floating_point and path not in stay:
+            layer.torch_dtype = dtype

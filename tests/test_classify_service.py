@@ -1,0 +1,188 @@
+"""The classify stage: what it adds to the message, from every kind of original, and with whichever models there are."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from classify_service.crops import parts
+from classify_service.faces import aligned
+from classify_service.service import FACENET, IMAGENET, create
+from stageline.message import Message
+from stageline.settings import Settings
+from tests.classify_helpers import SCALE, both, document, found, named, serve, task, work
+from tests.picture_makers import all_kinds, encoded, noise, scene, with_orientation
+from tests.test_embeddings import FACES, read
+from tests.tiny_embedder import by_hand, cells
+from tests.tiny_models import colours
+
+LABELS = ["red", "green", "blue"]
+TOP_LEFT, TOP_RIGHT, BOTTOM_LEFT = [20.0, 16.0, 31.0, 23.0], [33.0, 2.0, 63.0, 23.0], [1.0, 25.0, 31.0, 47.0]
+
+
+def test_the_message_says_what_was_found_and_by_what(data_dir: Path) -> None:
+    """Categories of the picture and of its objects, references to embeddings, each with the model and its hash; the
+    rest of the message as it was. What was stored holds the same, and the embeddings: 512 numbers of length 1.
+    """
+    name, box, landmarks = FACES[0]
+    face = {"score": 0.99, "box": box, "landmarks": landmarks, "model": "mtcnn@1", "mood": "calm"}
+    data = (data_dir / "faces" / name).read_bytes()
+    given = task(data, detections=[found([0.0, 0.0, 1125.0, 300.0])], faces=[face], kind="face", missing_models=["x"])
+    stage = work(colours(scale=SCALE), cells(), classify_min_confidence=0.0)
+    assert stage.inputs(given.message) == {"original": "original/a.jpg"}
+    (outcome,) = stage.run([given])
+    assert outcome.objects[0].key == "findings/a.json"
+    stamp = colours(scale=SCALE).card.stamp
+    assert [item["box"] for item in outcome.fields["categories"]] == [None, [0.0, 0.0, 1125.0, 300.0]]
+    for item in outcome.fields["categories"]:
+        assert item.keys() == {"category", "confidence", "box", "model", "model_sha256"}
+        assert (item["model"], item["model_sha256"]) == ("colours@1", stamp["model_sha256"])
+        assert item["category"] in LABELS
+        assert 1 / 3 <= item["confidence"] <= 1
+    assert outcome.fields["faces"] == [{**face, "embedding": {"key": "findings/a.json", "index": 0}}]
+    assert outcome.fields["missing_models"] == ["x"]
+    assert outcome.fields.keys() == {"categories", "faces", "missing_models"}
+    stored = document(outcome)
+    assert stored.keys() == {"image_id", "categories", "faces", "missing_models"}
+    assert (stored["image_id"], stored["categories"]) == ("a", outcome.fields["categories"])
+    (embedded,) = stored["faces"]
+    assert {**embedded, "embedding": ...} == {"box": box, "embedding": ..., **cells().card.stamp}
+    bgr = read(data_dir, name)
+    expected = by_hand(aligned(bgr, parts([face], 1125, 1612)[0][1], landmarks, (160, 160)))
+    np.testing.assert_allclose(embedded["embedding"], expected, atol=1e-5)
+    onward = Message.decode(given.message.successor("classify", {"state": "done"}, outcome.fields).raw)
+    assert onward.fields["kind"] == "face"
+
+
+def test_each_object_is_classified_in_its_own_pixels() -> None:
+    """The scene's quarters are what they are, after the whole picture, in the order of the detections."""
+    boxes = [TOP_RIGHT, BOTTOM_LEFT, TOP_LEFT]
+    (outcome,) = work(colours(scale=SCALE)).run(
+        [task(encoded(scene(), "PNG"), detections=[found(box) for box in boxes])]
+    )
+    assert named(outcome)[1:] == [("green", TOP_RIGHT), ("blue", BOTTOM_LEFT), ("red", TOP_LEFT)]
+    (whole,) = work(colours(scale=SCALE)).run([task(encoded(Image.new("RGB", (64, 48), "blue"), "PNG"))])
+    assert named(whole) == [("blue", None)]
+
+
+@pytest.mark.parametrize("least", [0.0, 0.5, 0.75, 0.99])
+def test_what_is_not_sure_enough_is_not_named(least: float) -> None:
+    """CLASSIFY_MIN_CONFIDENCE is the least confidence, and it is included."""
+    sure = np.exp(0.02 * np.array([128, 60, 60]))
+    confidence = float(np.float32((sure / sure.sum())[0]))
+    data = encoded(Image.new("RGB", (40, 40), (128, 60, 60)), "PNG")
+    (outcome,) = work(colours(scale=0.02), classify_min_confidence=least).run([task(data)])
+    assert [item["confidence"] for item in outcome.fields["categories"]] == (
+        [round(confidence, 4)] if confidence >= least else []
+    )
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_boxes_are_in_the_picture_as_it_is_meant_to_be_seen(orientation: int, form: str) -> None:
+    """Whichever way a camera was held, an object's box names the pixels that a person sees there."""
+    data = with_orientation(scene(320, 240), orientation, form, quality=95)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")).astype(int)
+    height, width = upright.shape[:2]
+    boxes = [
+        [0.55 * width, 0.1 * height, 0.9 * width, 0.4 * height],
+        [0.1 * width, 0.6 * height, 0.4 * width, 0.9 * height],
+    ]
+    (outcome,) = both().run([task(data, detections=[found(box) for box in boxes])])
+    for box in boxes:
+        x, y = int((box[0] + box[2]) / 2), int((box[1] + box[3]) / 2)
+        seen = upright[y, x] > 128
+        names = [name for name, at in named(outcome) if at == box]
+        assert names == ([LABELS[int(seen.argmax())]] if seen.sum() == 1 else [])
+    assert len(outcome.fields["categories"]) >= 1
+
+
+@pytest.mark.parametrize("kind", all_kinds())
+def test_every_kind_of_original_is_looked_at(kind: str) -> None:
+    """Grey, CMYK, palette, alpha, 16 bits, animated: categories and embeddings come of all."""
+    given = task(all_kinds()[kind], detections=[found([1, 2, 30, 40])], faces=[{"score": 1, "box": [3, 3, 40, 40]}])
+    (outcome,) = work(colours(), cells(), classify_min_confidence=0.0).run([given])
+    assert [box for _, box in named(outcome)] == [None, [1, 2, 30, 40]]
+    assert outcome.fields["faces"][0]["embedding"] == {"key": "findings/a.json", "index": 0}
+    assert np.linalg.norm(document(outcome)["faces"][0]["embedding"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_grey_is_neither_colour_and_transparency_is_white() -> None:
+    """A grey picture is no colour more than another; of a transparent red one, white is seen."""
+    grey, clear = Image.new("L", (64, 64), 200), Image.new("RGBA", (64, 64), (255, 0, 0, 0))
+    for image, form in ((grey, "JPEG"), (grey, "PNG"), (clear, "PNG"), (clear, "WEBP"), (grey.convert("CMYK"), "JPEG")):
+        (outcome,) = work(colours(), classify_min_confidence=0.0).run([task(encoded(image, form))])
+        assert outcome.fields["categories"][0]["confidence"] == pytest.approx(1 / 3, abs=0.01)
+
+
+ODD_BOXES: list[list[float]] = [
+    [5, 5, 5, 20], [5, 5, 20, 5], [5.1, 5.2, 5.8, 20], [-50, -50, -1, -1], [64, 0, 90, 48], [1e8, 1e8, 2e8, 2e8],
+    [0, 0, 0, 0],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("box", ODD_BOXES)
+def test_a_box_without_an_area_is_passed_over(box: list[float]) -> None:
+    """A line, a point, less than a pixel, or outside: nothing is said of it, and its neighbours are not disturbed."""
+    faces = [{"score": 1, "box": box}, {"score": 1, "box": [1, 1, 60, 45], "landmarks": [[0, 0]]}]
+    given = task(encoded(scene(), "PNG"), detections=[found(box), found(TOP_RIGHT)], faces=faces)
+    (outcome,) = both().run([given])
+    assert [item for item in named(outcome) if item[1]] == [("green", TOP_RIGHT)]
+    assert outcome.fields["faces"] == [faces[0], {**faces[1], "embedding": {"key": "findings/a.json", "index": 0}}]
+    assert [item["box"] for item in document(outcome)["faces"]] == [[1, 1, 60, 45]]
+
+
+@pytest.mark.parametrize("box", [[-1e8, -1e8, 1e8, 1e8], [64, 48, 0, 0], [0, 0, 64, 48], [-3, 48.9, 64.2, -7]])
+def test_a_box_that_reaches_out_is_cut_to_the_picture(box: list[float]) -> None:
+    """Beyond the edges, or with its corners swapped, it is what of it can be seen."""
+    data = encoded(noise(), "PNG")
+    (outcome,) = work(colours(), classify_min_confidence=0.0).run([task(data, detections=[found(box)])])
+    whole, cut = outcome.fields["categories"]
+    assert {**cut, "box": None} == whole
+
+
+def test_a_foreign_message_needs_no_findings() -> None:
+    """Without detections, faces or sizes the whole picture is classified, and nothing else is said to be looked for."""
+    for fields in ({}, {"detections": None, "faces": None, "missing_models": None}, {"origin_w": 3, "origin_h": 99999}):
+        (outcome,) = both().run([task(encoded(Image.new("RGB", (64, 48), "lime"), "JPEG"), **fields)])
+        assert named(outcome) == [("green", None)]
+        assert "faces" not in outcome.fields
+        assert outcome.fields["missing_models"] == []
+
+
+def test_a_missing_model_is_named_and_nothing_is_found_by_it() -> None:
+    """Its findings are absent, so that nobody takes them for none; the others are there. Nobody misses ImageNet's."""
+    given = task(encoded(scene(), "JPEG"), faces=[{"score": 1, "box": [0, 0, 9, 9]}], missing_models=["mtcnn", FACENET])
+    (none,) = work().run([given])
+    assert none.fields == {"missing_models": ["mtcnn", FACENET, "colours"]}
+    assert document(none) == {"image_id": "a", "missing_models": ["mtcnn", FACENET, "colours"]}
+    (some,) = work(colours()).run([given])
+    assert some.fields.keys() == {"categories", "missing_models"}
+    assert some.fields["missing_models"] == ["mtcnn", FACENET]
+    (others,) = work(cells()).run([given])
+    assert others.fields.keys() == {"faces", "missing_models"}
+    assert others.fields["missing_models"] == ["mtcnn", FACENET, "colours"]
+
+
+def test_imagenets_five_best_are_given_where_it_is_installed() -> None:
+    """They are of the whole picture, however unsure, surest first; with two labels, it is two."""
+    thousand = colours(name=IMAGENET, scale=0.001)
+    (outcome,) = work(colours(scale=SCALE), thousand).run([task(encoded(scene(), "PNG"))])
+    items = outcome.fields["imagenet"]
+    assert sorted(item["category"] for item in items) == sorted(LABELS)
+    assert [item["confidence"] for item in items] == sorted((item["confidence"] for item in items), reverse=True)
+    assert all((item["box"], item["model"]) == (None, f"{IMAGENET}@1") for item in items)
+    assert document(outcome)["imagenet"] == items
+
+
+def test_classify_model_may_be_an_imagenet_network() -> None:
+    """Then categories are its labels; it is loaded once, and missed where it is not there."""
+    stage = create(Settings(classify_model=IMAGENET, device="cpu", classify_min_confidence=0.0))
+    assert [served.name for served in stage.models] == [IMAGENET, FACENET]
+    assert stage.run([task(encoded(scene(), "PNG"))])[0].fields["missing_models"] == [IMAGENET, FACENET]
+    serve(stage, colours(name=IMAGENET, labels=["tabby", "tench", "goldfish"]))
+    (outcome,) = stage.run([task(encoded(scene(), "PNG"))])
+    assert outcome.fields["categories"] == outcome.fields["imagenet"][:1]
+    assert outcome.fields["categories"][0]["category"] in ("tabby", "tench", "goldfish")

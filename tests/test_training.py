@@ -1,0 +1,217 @@
+"""Training, as far as it needs no torch: recipes, pictures, calibration, and the networks that are committed."""
+
+import hashlib
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import classifiers
+from models.training import calibration, cifar10, recipe, report, trained
+from models.training.cifar10 import LABELS, Pictures
+from models.training.trained import Measured
+from stageline.errors import BadImage, ModelError
+from stageline.inference import Options, open_network
+from stageline.modelstore import Model
+from stageline.modelstore.card import CARD, NETWORK, read_card, written
+from tests.conftest import missing
+from tests.tiny_models import colours
+
+COMMITTED = sorted(trained.TRAINED.glob(f"*/*/{CARD}"))
+
+
+def jpeg(size: int = 32) -> bytes:
+    return cv2.imencode(".jpg", np.full((size, size, 3), (255, 0, 0), np.uint8))[1].tobytes()  # blue, in BGR
+
+
+def write_zip(path: Path, files: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+
+
+@pytest.fixture(params=COMMITTED, ids=lambda path: f"{path.parent.parent.name}@{path.parent.name}")
+def committed(request: pytest.FixtureRequest) -> Model:
+    """Give each model of models/trained."""
+    folder = request.param.parent
+    return trained.find(f"{folder.parent.name}@{folder.name}")
+
+
+@pytest.fixture(scope="session")
+def pictures(data_dir: Path) -> Pictures:
+    """Give CIFAR-10's test pictures."""
+    if not (data_dir / "cifar10" / "test.zip").is_file():
+        missing(f"no {data_dir}/cifar10/test.zip")
+    return cifar10.load(data_dir / "cifar10", "test")
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("name", recipe.names())
+def test_a_recipe_is_sane(name: str, device: str) -> None:
+    """It ends at the pictures' own size, each epoch has a size, and its learning rate rises to 1 and falls to 0."""
+    found = recipe.load(name, device)
+    sizes = [found.size(epoch) for epoch in range(found.epochs)]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == cifar10.SIDE
+    assert set(sizes) == set(found.sizes)
+    factors = [found.lr_factor(done) for done in np.linspace(0, 1, 101)]
+    assert (factors[0], max(factors), factors[-1]) == (0, 1, 0)
+    assert factors.index(1) == pytest.approx(100 * found.warmup, abs=1)
+    assert (0 <= found.shift < cifar10.SIDE) & (0 <= found.cutout < cifar10.SIDE)
+    assert bool(found.teacher) == (0 < found.teacher_share <= 1)
+
+
+def test_a_recipe_is_known_by_what_decides_the_weights() -> None:
+    """Another title leaves a checkpoint valid; another length does not."""
+    found = recipe.load("resnet18-cifar10", "cpu")
+    assert "title" not in found.decisive()
+    assert recipe.load("resnet18-cifar10", "cpu", epochs=2).decisive() != found.decisive()
+
+
+def test_pictures_are_read_from_a_zip_of_jpeg_files(tmp_path: Path) -> None:
+    """RGB, with the label of the folder; what is no picture of the split is passed over."""
+    names = ["test/frog/1.jpg", "test/ship/2.jpg", "train/cat/3.jpg", "test/unicorn/4.jpg", "test/readme.txt"]
+    write_zip(tmp_path / "test.zip", dict.fromkeys(names, jpeg()))
+    found = cifar10.load(tmp_path, "test")
+    assert found.labels.tolist() == [LABELS.index("frog"), LABELS.index("ship")]
+    assert found.pixels.shape == (2, 32, 32, 3)
+    assert found.pixels[0, 0, 0].tolist() == pytest.approx([0, 0, 255], abs=2)
+
+
+def test_a_zip_without_pictures_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    """The sentence says what should be in it."""
+    write_zip(tmp_path / "train.zip", {"cat.jpg": jpeg()})
+    with pytest.raises(FileNotFoundError, match=r"train\.zip holds no train/<class>/<n>\.jpg, with the classes"):
+        cifar10.load(tmp_path, "train")
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", jpeg(33)], ids=["empty", "text", "33 px"])
+def test_a_damaged_picture_is_named(tmp_path: Path, data: bytes) -> None:
+    """The sentence names the archive and the file in it."""
+    write_zip(tmp_path / "train.zip", {"train/cat/7.jpg": data})
+    with pytest.raises(BadImage, match=r"train\.zip: train/cat/7\.jpg is no picture of 32×32"):
+        cifar10.load(tmp_path, "train")
+
+
+def test_a_damaged_zip_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    """A download that broke off is no traceback."""
+    (tmp_path / "train.zip").write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(BadImage, match=r"train\.zip is damaged"):
+        cifar10.load(tmp_path, "train")
+
+
+def test_what_is_held_out_is_balanced_and_not_learnt() -> None:
+    """100 of each class are held out; together the two parts are everything, once."""
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 150))
+    pixels = np.arange(1500, dtype=np.uint16).view(np.uint8).reshape(1500, 1, 1, 2)  # each picture is its own number
+    learn, held_out = cifar10.hold_out(Pictures(pixels, labels))
+    assert np.bincount(held_out.labels).tolist() == [100] * 10
+    numbers = np.concatenate([part.pixels.copy().view(np.uint16).ravel() for part in (learn, held_out)])
+    assert sorted(numbers) == list(range(1500))
+    assert (labels[numbers[len(learn) :]] == held_out.labels).all()
+
+
+def test_the_temperature_is_the_one_that_confidences_were_raised_by() -> None:
+    """Labels drawn from softmax(z) and logits of 3z: T is 3, and it mends likelihood and calibration."""
+    chance = np.random.default_rng(1)
+    true = chance.normal(size=(20_000, 10)).astype(np.float32) * 1.5
+    labels = (calibration.softmax(true).cumsum(axis=1) < chance.random((20_000, 1))).sum(axis=1).clip(0, 9)
+    raised = 3 * true
+    temperature = calibration.temperature(raised, labels)
+    assert temperature == pytest.approx(3, rel=0.03)
+    best = calibration.negative_log_likelihood(raised / temperature, labels)
+    for other in (temperature * 0.98, temperature * 1.02, 1.0):
+        assert best < calibration.negative_log_likelihood(raised / other, labels)
+    assert calibration.expected_calibration_error(raised, labels) > 0.1
+    assert calibration.expected_calibration_error(raised / temperature, labels) < 0.02
+
+
+def test_the_calibration_error_is_that_of_the_definition() -> None:
+    """Four pictures at 0.6, one right, and one at 0.9, right: 4/5 × 0.35 + 1/5 × 0.1."""
+    logits = np.log(np.array([[0.6, 0.4]] * 4 + [[0.1, 0.9]], dtype=np.float32))
+    labels = np.array([0, 1, 1, 1, 1])
+    assert calibration.expected_calibration_error(logits, labels) == pytest.approx(0.8 * 0.35 + 0.2 * 0.1, abs=1e-6)
+
+
+def test_the_report_shows_who_was_taken_for_whom() -> None:
+    """Rows are what a picture is; the page names the likeliest mistake, and the picture is a PNG that can be read."""
+    labels = np.repeat(np.arange(10), 4)
+    taken = labels.copy()
+    taken[12:14] = 5  # two of the four cats for dogs
+    measured = Measured(np.eye(10, dtype=np.float32)[taken] * 5, labels, seconds=0.4)
+    assert measured.confusion[3, [3, 5]].tolist() == [2, 2]
+    assert (measured.accuracy, measured.milliseconds) == (0.95, pytest.approx(10))
+    history = [{"loss": 1.5, "held_out_accuracy": 0.5}]
+    page = report.page(report.Figures("A title", "Trained.", history, 2.0, 1e-5, 30, 22_000_000, "here", measured))
+    for row in ("| accuracy | 95.00% |", "| cat | 50.0% | dog, 2 times |", "| 1 | 1.5000 | 50.00% |", "22.0 MB"):
+        assert row in page
+    picture = Image.open(io.BytesIO(report.confusion_picture(measured.confusion, "A title")))
+    assert picture.format == "PNG"
+    assert min(picture.size) > 800
+
+
+def test_versions_count_upwards(tmp_path: Path) -> None:
+    """A version never changes: the next one is free."""
+    assert trained.next_version("a", tmp_path) == "1"
+    for name in ("a/2", "a/10", "a/old", "b/11"):
+        (tmp_path / name).mkdir(parents=True)
+    assert trained.next_version("a", tmp_path) == "11"
+    with pytest.raises(ModelError, match=r"train it first, python -m models\.training a"):
+        trained.find("a@2", tmp_path)
+
+
+def test_the_benchmark_fails_where_a_card_claims_too_much(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It prints what it measured beside what the card states, and says in its exit status whether that is so."""
+    write_zip(tmp_path / "test.zip", {"test/bird/1.jpg": jpeg(), "test/cat/2.jpg": jpeg()})  # blue: the third label
+    command = [str(tmp_path), "--models", str(tmp_path / "models")]
+    assert classifiers.main(command) == 2
+    assert "holds no models" in capsys.readouterr().err
+    for stated, status in ((0.5, 0), (0.6, 1)):
+        figure = {"metric": "accuracy", "value": stated, "data": "two pictures", "command": "this"}
+        model, folder = colours(accuracy=[figure]), tmp_path / "models" / "colours" / "1"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CARD).write_bytes(written(model.card))
+        (folder / NETWORK).write_bytes(model.network)
+        assert classifiers.main(command) == status
+        printed = capsys.readouterr()
+        assert f"50.00%     {stated:.2%}" in printed.out
+        assert ("not what the card says: colours@1" in printed.err) == bool(status)
+    assert classifiers.main([*command, "--device", "cuda:7"]) == 2
+
+
+def test_both_networks_are_committed() -> None:
+    """A fresh machine classifies without any download: each recipe has its network."""
+    assert {path.parent.parent.name for path in COMMITTED} == set(recipe.names())
+
+
+def test_a_committed_card_is_that_of_its_file(committed: Model) -> None:
+    """The card validates as the store reads it, its hash is the file's, the file is small and takes what it says."""
+    card, folder = committed.card, trained.TRAINED / committed.card.name / committed.card.version
+    assert read_card((folder / CARD).read_bytes(), card.name, card.version) == card
+    assert json.loads((folder / CARD).read_text())["sha256"] == hashlib.sha256(committed.network).hexdigest()
+    assert (folder / NETWORK).stat().st_size < 30_000_000
+    assert card.labels == LABELS
+    assert "CPU" in card.notes or "GPU" in card.notes
+    assert "CIFAR-10" in card.training_data
+    network = open_network(committed.network, card.name, Options("cpu", 1, "float32"))
+    for batch in (1, 3):
+        (logits,) = network.run(np.zeros((batch, *card.input.shape[1:]), np.float32))
+        assert logits.shape == (batch, len(card.labels))
+    with Image.open(folder / "confusion.png") as picture:
+        picture.load()
+    assert f"| accuracy | {classifiers.stated_accuracy(committed):.2%} |" in (folder / "report.md").read_text()
+
+
+def test_a_committed_network_is_as_good_as_its_card_says(committed: Model, pictures: Pictures) -> None:
+    """On every fifth test picture, 200 of each class: three standard deviations of such a sample are 1.6 points."""
+    sample = pictures.take(np.arange(0, len(pictures), 5))
+    assert np.bincount(sample.labels).tolist() == [200] * 10
+    row = classifiers.measure(committed, sample, Options("cpu", 1, "auto"))
+    assert row["accuracy"] == pytest.approx(classifiers.stated_accuracy(committed), abs=0.016)
+    assert row["ece"] < 0.03
+    assert 0.85 < classifiers.stated_accuracy(committed) <= 1
