@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from classify_service.categories import Classifier
-from classify_service.crops import Original, Span, parts
+from classify_service.crops import Original, Span, parts, squared
 from classify_service.faces import FaceEmbedder, aligned
 from classify_service.networks import Gathered
 from stageline import images
@@ -106,7 +106,8 @@ class Batch:
     def _objects(self, info: images.ImageInfo, detections: Items, rows: Rows) -> Iterator[_Look]:
         if self._categories:
             for index, box in parts(detections, info.width, info.height):
-                yield _classified(*self._categories, box, partial(rows.categories.__setitem__, index))
+                around = squared(box, info.width, info.height)
+                yield _classified(*self._categories, around, partial(rows.categories.__setitem__, index))
 
     def _people(self, info: images.ImageInfo, faces: Items, rows: Rows) -> Iterator[_Look]:
         if self._faces:

@@ -8,6 +8,7 @@ from stageline import images
 from stageline.images import Pixels
 
 MOST = 300  # objects, and faces, of one picture that are looked at: the surest; a detector gives no more
+CONTEXT = 1.2  # an object is looked at in a square, its side this many times the longer one of its box
 Span = tuple[int, int, int, int]  # x1, y1, x2, y2 in whole pixels
 
 
@@ -25,6 +26,20 @@ def parts(findings: Sequence[Mapping[str, Any]], width: int, height: int) -> lis
             found.append((index, (left, top, right, bottom)))
     found.sort(key=lambda part: -findings[part[0]]["score"])
     return sorted(found[:MOST])
+
+
+def squared(box: Span, width: int, height: int) -> Span:
+    """Return the square about a box that is `CONTEXT` times as long as its longer side, moved and cut to the picture.
+
+    Classifiers learnt from pictures whose shapes are natural, with something around the object: such crops are named
+    right half as often again as tight ones that are stretched (docs/decisions/0006-categories-and-their-confidence.md).
+    """
+    side = round(CONTEXT * max(box[2] - box[0], box[3] - box[1]))
+    spans = []
+    for low, high, most in ((box[0], box[2], width), (box[1], box[3], height)):
+        first = max(0, min((low + high - side) // 2, most - side))
+        spans.append((first, min(most, first + side)))
+    return spans[0][0], spans[1][0], spans[0][1], spans[1][1]
 
 
 class Original:

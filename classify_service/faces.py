@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from classify_service.networks import CropNetwork
-from classify_service.preprocessing import resized
 from stageline.images import Pixels
 from stageline.inference import FloatArray
+from stageline.model_input import resized
 from stageline.modelstore import Model
 from stageline.settings import Settings
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from classify_service import preprocessing
+from stageline import model_input
 from stageline.errors import ModelError
 from stageline.images import Pixels
 from stageline.inference import FloatArray, Options, open_network
@@ -53,7 +54,7 @@ class CropNetwork:
         return np.concatenate([np.empty((0, self._outputs), np.float32), *map(self._rows, batches)])
 
     def _rows(self, crops: Sequence[Pixels]) -> FloatArray:
-        given = self._network.run(preprocessing.as_input(crops, self.card.input))
+        given = self._network.run(model_input.as_array(crops, self.card.input))
         wanted = (len(crops), self._outputs)
         if len(given) != 1 or given[0].shape != wanted:
             shapes = " and ".join(str(list(output.shape)) for output in given) or "nothing"

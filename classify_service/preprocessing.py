@@ -1,20 +1,14 @@
-"""From a crop, BGR uint8 [h, w, 3], to the array that a card's network takes. Pure functions."""
+"""From a crop, BGR uint8 [h, w, 3], to the size of a network's input. Pure functions."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from stageline import model_input
 from stageline.errors import ModelError
 from stageline.images import Pixels
-from stageline.modelstore import Card, Input, Preprocessing
-
-PAD = 114  # the grey around what is letterboxed, as for detectors
-COLOURS = 3
-Size = tuple[int, int]  # height, width
+from stageline.model_input import Size, resized
+from stageline.modelstore import Card, Preprocessing
 
 
 def input_size(card: Card) -> Size:
@@ -23,39 +17,10 @@ def input_size(card: Card) -> Size:
     Raises:
         ModelError: the card asks for something that crops are not given as.
     """
-    shape, resize = card.input.shape, card.preprocessing.resize
-    sides, channels = (shape[1:3], shape[3]) if card.input.layout == "NHWC" else (shape[2:4], shape[1])
-    height, width = (side if isinstance(side, int) else 0 for side in sides)
-    if not (height and width and channels == COLOURS and shape[0] in (1, "batch")):
-        wanted = '["batch", 3, height, width] for NCHW, ["batch", height, width, 3] for NHWC; or 1 for "batch"'
-        raise ModelError(f"{card.reference}: the card's input.shape is {list(shape)}; for crops it is {wanted}")
-    plain = Input(shape=shape, dtype="uint8", layout=card.input.layout, colour=card.input.colour)
-    if card.input.dtype == "uint8" and card.input != plain:
-        raise ModelError(f"{card.reference}: a uint8 input takes pixels as they are: leave range, mean and std out")
-    if resize is not None and resize < max(height, width):
+    size, resize = model_input.input_size(card), card.preprocessing.resize
+    if resize is not None and resize < max(size):
         raise ModelError(f"{card.reference}: preprocessing.resize is {resize}, less than the input's sides")
-    return height, width
-
-
-def as_input(crops: Sequence[Pixels], wanted: Input) -> NDArray[Any]:
-    """Return fitted crops, each BGR uint8 [h, w, 3], as one array, [n, 3, h, w] or [n, h, w, 3], by the card.
-
-    A byte becomes (low + byte · (high - low) / 255 - mean) / std; mean and std stand in the order of its colours.
-    """
-    pixels = np.stack(crops)
-    if wanted.colour == "RGB":
-        pixels = pixels[..., ::-1]
-    if wanted.layout == "NCHW":
-        pixels = pixels.transpose(0, 3, 1, 2)
-    if wanted.dtype == "uint8":
-        return np.ascontiguousarray(pixels)
-    per_channel = (COLOURS, 1, 1) if wanted.layout == "NCHW" else (COLOURS,)
-    low, high = wanted.range
-    mean, std = np.array(wanted.mean).reshape(per_channel), np.array(wanted.std).reshape(per_channel)
-    array = pixels.astype(np.float32, order="C")
-    array *= ((high - low) / 255 / std).astype(np.float32)
-    array += ((low - mean) / std).astype(np.float32)
-    return array
+    return size
 
 
 def fitted(bgr: Pixels, size: Size, how: Preprocessing) -> Pixels:
@@ -70,10 +35,8 @@ def fitted(bgr: Pixels, size: Size, how: Preprocessing) -> Pixels:
         return _middle(bgr, size, how.resize or max(size))
     if how.fit == "letterbox":
         scale = useful_scale(bgr.shape[1], bgr.shape[0], size, how)
-        rows, columns = max(1, round(bgr.shape[0] * scale)), max(1, round(bgr.shape[1] * scale))
-        canvas = np.full((height, width, COLOURS), PAD, np.uint8)
-        canvas[:rows, :columns] = resized(bgr, columns, rows)
-        return canvas
+        inner = max(1, round(bgr.shape[0] * scale)), max(1, round(bgr.shape[1] * scale))
+        return model_input.letterboxed(bgr, inner, size)
     return np.array(resized(bgr, width, height))  # a view would keep the whole picture in memory
 
 
@@ -84,18 +47,6 @@ def useful_scale(crop_width: int, crop_height: int, size: Size, how: Preprocessi
         return (how.resize or max(size)) / min(crop_width, crop_height)
     across, down = width / crop_width, height / crop_height
     return min(across, down) if how.fit == "letterbox" else max(across, down)
-
-
-def resized(bgr: Pixels, width: int, height: int) -> Pixels:
-    """Resize to width × height: sides that shrink by area averaging, then those that grow by linear interpolation.
-
-    The same array when nothing changes.
-    """
-    least = (min(width, bgr.shape[1]), min(height, bgr.shape[0]))
-    for target, how in ((least, cv2.INTER_AREA), ((width, height), cv2.INTER_LINEAR)):
-        if (bgr.shape[1], bgr.shape[0]) != target:
-            bgr = np.asarray(cv2.resize(bgr, target, interpolation=how), dtype=np.uint8)
-    return bgr
 
 
 def _middle(bgr: Pixels, size: Size, shorter: int) -> Pixels:

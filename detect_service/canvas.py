@@ -41,7 +41,7 @@ class Canvas:
         Raises:
             ModelError: it asks for something that detectors are not given.
         """
-        self.height, self.width = model_input.input_size(card, batches=(1, "batch"))
+        self.height, self.width = model_input.input_size(card)
         if card.preprocessing.fit == "crop":
             raise ModelError(f"{card.reference}: preprocessing.fit is crop; a detector's is letterbox or stretch")
         self.least = False

@@ -13,15 +13,12 @@ from stageline.modelstore import Card, Input
 
 PAD = 114  # the grey around letterboxed pictures, which YOLO's kin were trained with
 COLOURS = 3
+FREE = "batch"  # how a card names the first axis where it is free
 Size = tuple[int, int]  # height, width
 
 
-def input_size(card: Card, *, batches: Sequence[int | str]) -> Size:
+def input_size(card: Card) -> Size:
     """Return the height and width of a network's input.
-
-    Args:
-        card: of the network.
-        batches: what the first axis may be.
 
     Raises:
         ModelError: the card asks for something that pictures are not given as.
@@ -29,10 +26,9 @@ def input_size(card: Card, *, batches: Sequence[int | str]) -> Size:
     shape, wanted = card.input.shape, card.input
     sides, channels = (shape[1:3], shape[3]) if wanted.layout == "NHWC" else (shape[2:4], shape[1])
     height, width = (side if isinstance(side, int) else 0 for side in sides)
-    if not (height and width and channels == COLOURS and shape[0] in batches):
-        may_be = "[n, 3, height, width] for NCHW, [n, height, width, 3] for NHWC, height and width numbers, n"
-        first = " or ".join(map(str, batches))
-        raise ModelError(f"{card.reference}: the card's input.shape is {list(shape)}; it must be {may_be} {first}")
+    if not (height and width and channels == COLOURS and shape[0] in (1, FREE)):
+        may_be = f'["{FREE}", 3, height, width] for NCHW, ["{FREE}", height, width, 3] for NHWC, or 1 for "{FREE}"'
+        raise ModelError(f"{card.reference}: the card's input.shape is {list(shape)}; it must be {may_be}")
     factors, offsets = _scaling(wanted)
     if wanted.dtype == "uint8" and not _is_nothing(factors, offsets):
         raise ModelError(f"{card.reference}: a uint8 input takes pixels as they are: leave range, mean and std out")

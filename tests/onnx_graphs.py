@@ -72,6 +72,20 @@ def numbers() -> bytes:
     return bytes(made.SerializeToString())
 
 
+def constants() -> bytes:
+    """Gives 2 · x + (1, 2, 3)ᵀ, by constants that are spelled in other ways, and one that has nothing to do with x."""
+    nodes = [
+        helper.make_node("Constant", [], ["two"], value_float=2.0),
+        helper.make_node("Constant", [], ["three"], value_floats=[1.0, 2.0, 3.0]),
+        helper.make_node("Constant", [], ["axes"], value_ints=[0, 2, 3]),
+        helper.make_node("Unsqueeze", ["three", "axes"], ["column"]),
+        helper.make_node("Mul", ["x", "two"], ["twice"]),
+        helper.make_node("Add", ["twice", "column"], ["y"]),
+        helper.make_node("Constant", [], ["fixed"], value_int=7),
+    ]
+    return bytes(network(nodes, outputs=[("y", FLOAT, SHAPE), ("fixed", INT64, [])]).SerializeToString())
+
+
 def reshaped() -> bytes:
     """Gives [batch, 3, height · width], by a shape that is computed from the input's."""
     nodes = [

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from classify_service import preprocessing
 from classify_service.categories import Classifier, load_classifier
 from classify_service.networks import MOST_AT_ONCE
+from stageline import model_input
 from stageline.errors import ModelError
 from stageline.modelstore import Input, Preprocessing
 from stageline.settings import Settings
@@ -109,8 +110,8 @@ def test_the_array_is_what_the_card_says(layout: Any, colour: Any) -> None:
     crops, mean, std = [noise(5, 4, seed) for seed in (1, 2)], (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     shape = ("batch", 3, 5, 4) if layout == "NCHW" else ("batch", 5, 4, 3)
     card = Input(shape=shape, layout=layout, colour=colour, range=(0, 1), mean=mean, std=std)
-    array = preprocessing.as_input(crops, card)
-    raw = preprocessing.as_input(crops, Input(shape=shape, layout=layout, colour=colour, dtype="uint8"))
+    array = model_input.as_array(crops, card)
+    raw = model_input.as_array(crops, Input(shape=shape, layout=layout, colour=colour, dtype="uint8"))
     assert (array.dtype, raw.dtype) == (np.float32, np.uint8)
     assert array.flags.c_contiguous
     assert raw.flags.c_contiguous

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from classify_service.crops import parts
+from classify_service.crops import Span, parts, squared
 from classify_service.faces import aligned
 from classify_service.service import FACENET, IMAGENET, create
 from stageline.message import Message
@@ -97,6 +97,18 @@ def test_boxes_are_in_the_picture_as_it_is_meant_to_be_seen(orientation: int, fo
         names = [name for name, at in named(outcome) if at == box]
         assert names == ([LABELS[int(seen.argmax())]] if seen.sum() == 1 else [])
     assert len(outcome.fields["categories"]) >= 1
+
+
+@pytest.mark.parametrize(
+    ("box", "square"),
+    [
+        ((40, 40, 60, 50), (38, 33, 62, 57)), ((0, 40, 20, 50), (0, 33, 24, 57)), ((90, 70, 100, 80), (88, 68, 100, 80)),
+        ((0, 10, 100, 20), (0, 0, 100, 80)), ((0, 0, 100, 80), (0, 0, 100, 80)), ((50, 50, 51, 51), (50, 50, 51, 51)),
+    ],
+)  # fmt: skip
+def test_an_object_is_looked_at_in_a_square_around_it(box: Span, square: Span) -> None:
+    """A fifth longer than its box's longer side, about its middle, moved into the picture, and cut where that is less."""
+    assert squared(box, 100, 80) == square
 
 
 @pytest.mark.parametrize("kind", all_kinds())

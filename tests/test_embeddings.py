@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from classify_service.crops import Span, parts
 from classify_service.faces import EMBEDDING, aligned, load_embedder, tilt
 from classify_service.networks import MOST_AT_ONCE
-from classify_service.preprocessing import as_input
 from stageline import images
 from stageline.errors import ModelError
+from stageline.model_input import as_array
 from stageline.settings import Settings
 from tests.conftest import missing
 from tests.tiny_embedder import by_hand, cells
@@ -114,7 +114,7 @@ def test_an_upright_face_is_what_facenet_pytorch_cuts(data_dir: Path) -> None:
     for name, box, _ in FACES:
         bgr = read(data_dir, name)
         rgb = np.ascontiguousarray(bgr[:, :, ::-1])
-        ours = as_input([aligned(bgr, whole(box, bgr), None, SIDE)], network.card.input)[0]
+        ours = as_array([aligned(bgr, whole(box, bgr), None, SIDE)], network.card.input)[0]
         of_array, of_image = (
             fixed_image_standardization(extract_face(picture, box)).numpy() for picture in (rgb, Image.fromarray(rgb))
         )

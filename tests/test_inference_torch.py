@@ -65,7 +65,7 @@ def test_small_networks_are_converted(torch: Any) -> None:
     x = pixels((2, 3, 8, 12))
     picture = x[:1].transpose(0, 2, 3, 1).astype(np.uint8)
     cases = [(graphs.convolution(half=half), x) for half in (False, True)]
-    for onnx, given in [*cases, (graphs.reshaped(), x), (graphs.numbers(), picture)]:
+    for onnx, given in [*cases, (graphs.reshaped(), x), (graphs.constants(), x), (graphs.numbers(), picture)]:
         expected = open_network(onnx, "test", FLOAT32).run(given)
         found = on_torch(onnx).run(given)
         assert [(each.dtype, each.shape) for each in found] == [(np.float32, each.shape) for each in expected]

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from stageline import images
 from stageline.errors import StagelineError
 from stageline.inference.graph import Array, Signature, signature
+from stageline.model_input import as_array, resized
 from stageline.modelstore import Input, Model
 
 Size = tuple[int, int]  # height, width
@@ -89,7 +89,7 @@ def _case(
     varies = taken.shape is None or any(taken.shape[axis] is None for axis in _axes(card))
     chosen = pictures if varies else pictures[:1]
     calls = [
-        [_batch(picture, size, card, taken.dtype, batch)]
+        [as_array([resized(picture, size[1], size[0])] * batch, card)]
         for picture in chosen
         for size in _sizes(taken, card, picture.shape[:2], letterboxed=letterboxed)
     ]
@@ -124,15 +124,3 @@ def _pyramid(picture: Sequence[int]) -> list[Size]:
 
 def _stepped(length: float) -> int:
     return max(1, -(-round(length) // STEP)) * STEP
-
-
-def _batch(picture: images.Pixels, size: Size, card: Input, dtype: np.dtype[Any], batch: int) -> npt.NDArray[Any]:
-    """A picture, stretched, as a network takes it, `batch` times."""
-    pixels = cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA)
-    values = pixels.astype(np.float32) if dtype != np.uint8 else pixels
-    if dtype != np.uint8:
-        low, high = card.range
-        values = ((values / 255 * (high - low) + low - card.mean) / card.std).astype(dtype)
-    if card.layout == "NCHW":
-        values = values.transpose(2, 0, 1)
-    return np.ascontiguousarray(np.broadcast_to(values, (batch, *values.shape)))

@@ -120,7 +120,9 @@ def verify(
 def _open() -> tuple[Repository, Settings]:
     found = settings.load()
     logs.configure(found, "models")
-    return modelstore.open_repository(found), found
+    repository = modelstore.open_repository(found)
+    repository.check()
+    return repository, found
 
 
 def _row(name: str, repository: Repository, versions: Sequence[str], known: Any) -> dict[str, Any]:

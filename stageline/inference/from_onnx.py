@@ -1,12 +1,14 @@
 """From ONNX to torch, by onnx2torch, with what it takes for a GPU: constants folded, shapes computed on the host."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import onnx2torch
 import torch
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
-from onnx.helper import tensor_dtype_to_np_dtype
+from onnx.helper import get_attribute_value, tensor_dtype_to_np_dtype
 from torch import fx, nn
 
 from stageline.errors import ModelError
@@ -17,6 +19,7 @@ SHAPED = (
     "OnnxExpand", "OnnxPad", "OnnxReduce", "OnnxReshape", "OnnxResize", "OnnxSlice", "OnnxSplit", "OnnxSqueeze",
     "OnnxTile", "OnnxTopK", "OnnxUnsqueeze",
 )  # fmt: skip
+CONSTANTS = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
 MADE_OF_SHAPES = ("OnnxConstantOfShape", "OnnxRange")
 
 
@@ -45,32 +48,32 @@ def _fold_constants(graph: GraphProto) -> None:
     onnx2torch wants the weights of a layer as initializers; exporters name one through another, or halve it.
     """
     known = {tensor.name: tensor for tensor in graph.initializer}
-    kept = []
+    outputs, kept = {output.name for output in graph.output}, []
     for node in graph.node:
-        tensor = _constant(node, known)
-        if tensor is not None:
-            tensor.name = node.output[0]
-            known[tensor.name] = tensor
-            graph.initializer.append(tensor)
-        else:
-            while node.input and not node.input[-1]:
-                del node.input[-1]
-            kept.append(node)
-    outputs = {output.name for output in graph.output}
+        values = None if outputs.intersection(node.output) else _constant(node, known)
+        if values is not None:
+            known[node.output[0]] = numpy_helper.from_array(values, node.output[0])
+            graph.initializer.append(known[node.output[0]])
+            continue
+        while node.input and not node.input[-1]:
+            del node.input[-1]
+        kept.append(node)
     del graph.node[:]
-    graph.node.extend(node for node in kept if node.op_type != "Constant" or outputs.intersection(node.output))
+    graph.node.extend(kept)
 
 
-def _constant(node: NodeProto, known: dict[str, TensorProto]) -> TensorProto | None:
-    if node.op_type == "Constant" and node.attribute[0].name == "value":
-        return numpy_helper.from_array(numpy_helper.to_array(node.attribute[0].t))
+def _constant(node: NodeProto, known: Mapping[str, TensorProto]) -> npt.NDArray[Any] | None:
+    """What a node gives whatever the input, if it is one of the three."""
+    attributes = {attribute.name: get_attribute_value(attribute) for attribute in node.attribute}
+    if node.op_type == "Constant":
+        name, value = next(iter(attributes.items()))
+        if name == "value":
+            return numpy_helper.to_array(value)
+        return np.array(value, CONSTANTS[name]) if name in CONSTANTS else None
     if node.op_type not in ("Identity", "Cast") or node.input[0] not in known:
         return None
     values = numpy_helper.to_array(known[node.input[0]])
-    if node.op_type == "Cast":
-        wanted = next(attribute.i for attribute in node.attribute if attribute.name == "to")
-        values = values.astype(tensor_dtype_to_np_dtype(wanted))
-    return numpy_helper.from_array(values)
+    return values.astype(tensor_dtype_to_np_dtype(attributes["to"])) if node.op_type == "Cast" else values
 
 
 def _on_host(module: fx.GraphModule) -> set[fx.Node]:

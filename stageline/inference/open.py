@@ -66,6 +66,8 @@ def on_cpu(onnx: bytes, signature: Signature, name: str, options: Options, runti
     chosen = next((each for each in (runtime, OTHER[runtime]) if find_spec(each) is not None), None)
     if chosen is None:
         raise ModelError(f"{name} cannot be run: pip install {runtime} (or {OTHER[runtime]})")
+    if chosen != runtime:
+        logs.get().info("other runtime", model=name, not_installed=runtime, serving=chosen)
     if chosen == "openvino":
         from stageline.inference.openvino_runtime import OpenVino  # noqa: PLC0415 - a service may do without
 

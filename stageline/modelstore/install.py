@@ -36,6 +36,7 @@ def is_for_a_worker(name: str) -> bool:
 def install_all(names: Iterable[str], settings: Settings) -> None:
     """Have each of these models in the store; see `install`."""
     repository = open_repository(settings)
+    repository.check()
     for name in names:
         install(name, repository, settings)
 
@@ -51,7 +52,6 @@ def install(name: str, repository: Repository, settings: Settings) -> Card:
         Unavailable: the model store is away.
     """
     version = str(_entry(name)["version"])
-    repository.check()
     try:
         card = repository.load(name, version).card
     except ModelError:  # not published yet, or damaged
