@@ -1,12 +1,14 @@
 """How often a category is right, by the least confidence that it is given from: what CLASSIFY_MIN_CONFIDENCE buys.
 
-    python -m benchmarks.categories COCO128_FOLDER [--model NAME_OR_FOLDER ...] [--least-side PIXELS] [--json FILE]
+    python -m benchmarks.categories COCO128_FOLDER [--model NAME_OR_FOLDER ...] [--cifar10 FOLDER] [--every K]
+                                    [--least-side PIXELS] [--json FILE]
 
 The folder holds images/, labels/ and names.yaml, as for benchmarks.accuracy. Looked at are the crops of all labelled
 boxes, and the whole pictures, through the very functions of the stage. Eight of CIFAR-10's ten categories have a
 counterpart among COCO's classes: a category is right where it is that of the box's class; of a whole picture, that of
 any class that is labelled in it. Whatever is said of the others is wrong: a network that knows ten things calls a
-pizza one of them. A NAME is a model in the store, a FOLDER holds one (models/trained/…).
+pizza one of them. With --cifar10 (a folder with test.zip), also every K-th of its test pictures: what a threshold costs
+where all is as the network learnt it. A NAME is a model in the store, a FOLDER holds one (models/trained/…).
 """
 
 import argparse
@@ -16,9 +18,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.accuracy import read_labels, read_names
 from classify_service.batch import Batch, Models
 from classify_service.categories import Classifier, load_classifier
+from models.training import cifar10
 from stageline import images
 from stageline.errors import StagelineError
 from stageline.modelstore import Model, install, open_repository
@@ -93,6 +98,17 @@ def look(folder: Path, classifier: Loaded[Classifier], least_side: float) -> tup
     return found_in_crops, found_in_pictures
 
 
+def look_at_cifar10(folder: Path, classifier: Classifier, every: int) -> list[Seen]:
+    """Classify every so-manieth test picture of CIFAR-10."""
+    chosen = cifar10.load(folder, "test")
+    crops = list(np.ascontiguousarray(chosen.pixels[::every, :, :, ::-1]))
+    best = [classifier.best(row)[0] for row in classifier.classify(crops)]
+    truths = [cifar10.LABELS[label] for label in chosen.labels[::every]]
+    return [
+        Seen(known=True, right=name == truth, confidence=sure) for (name, sure), truth in zip(best, truths, strict=True)
+    ]
+
+
 def _judged(best: tuple[str, float], shown: Sequence[str]) -> Seen:
     truths = {COUNTERPARTS[name] for name in shown if name in COUNTERPARTS}
     return Seen(bool(truths), best[0] in truths, best[1])
@@ -115,18 +131,24 @@ def read_model(reference: str, settings: Settings) -> Model:
     return repository.load(reference, card.version)
 
 
-def measure(folder: Path, reference: str, settings: Settings, least_side: float = 0.0) -> Mapping[str, Sequence[Row]]:
-    """Measure a model at every threshold, on crops and on whole pictures.
+def measure(
+    folder: Path,
+    model: Model,
+    settings: Settings,
+    least_side: float = 0.0,
+    cifar10_every: tuple[Path, int] | None = None,
+) -> Mapping[str, Sequence[Row]]:
+    """Measure a model at every threshold, on crops, on whole pictures, and on CIFAR-10's where a folder is given.
 
     Raises:
-        StagelineError: the model cannot be had, or is no classifier.
+        StagelineError: the model is no classifier.
     """
-    model = read_model(reference, settings)
-    crops, pictures = look(folder, Loaded(model.card, load_classifier(model, settings)), least_side)
-    return {
-        "crops": [row(crops, least) for least in THRESHOLDS],
-        "pictures": [row(pictures, least) for least in THRESHOLDS],
-    }
+    classifier = load_classifier(model, settings)
+    crops, pictures = look(folder, Loaded(model.card, classifier), least_side)
+    seen = {"crops": crops, "whole pictures": pictures}
+    if cifar10_every:
+        seen["CIFAR-10's test pictures"] = look_at_cifar10(cifar10_every[0], classifier, cifar10_every[1])
+    return {what: [row(some, least) for least in THRESHOLDS] for what, some in seen.items()}
 
 
 def _print(what: str, rows: Sequence[Row]) -> None:
@@ -157,15 +179,19 @@ def main() -> int:
     parser.add_argument("--model", nargs="+", default=DEFAULT_MODELS, metavar="NAME_OR_FOLDER")
     parser.add_argument("--models", type=Path, default=Path("stageline-data/models"), help="where models are installed")
     parser.add_argument("--least-side", type=float, default=0.0, metavar="PIXELS", help="of a crop that is counted")
+    parser.add_argument("--cifar10", type=Path, metavar="FOLDER", help="look at its test pictures too")
+    parser.add_argument("--every", type=int, default=5, metavar="K", help="of those, every K-th (default 5)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     options = parser.parse_args()
     figures = {}
     try:
-        for reference in options.model:
-            found = measure(options.folder, reference, Settings(models_dir=options.models), options.least_side)
+        settings = Settings(models_dir=options.models)
+        for model in [read_model(reference, settings) for reference in options.model]:
+            more = (options.cifar10, options.every) if options.cifar10 else None
+            found = measure(options.folder, model, settings, options.least_side, more)
             for what, rows in found.items():
-                _print(f"{reference}, {what}", rows)
-            figures[reference] = {what: [asdict(one) for one in rows] for what, rows in found.items()}
+                _print(f"{model.card.reference}, {what}", rows)
+            figures[model.card.reference] = {what: [asdict(one) for one in rows] for what, rows in found.items()}
     except (StagelineError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -32,7 +32,7 @@ def squared(box: Span, width: int, height: int) -> Span:
     """Return the square about a box that is `CONTEXT` times as long as its longer side, moved and cut to the picture.
 
     Classifiers learnt from pictures whose shapes are natural, with something around the object: such crops are named
-    right half as often again as tight ones that are stretched (docs/decisions/0006-categories-and-their-confidence.md).
+    right half again as often as tight ones, stretched (docs/decisions/0006-categories-and-their-confidence.md).
     """
     side = round(CONTEXT * max(box[2] - box[0], box[3] - box[1]))
     spans = []

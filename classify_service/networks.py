@@ -20,7 +20,7 @@ class CropNetwork:
     """A network that gives a row of numbers for each crop, fed as its card says; keeps nothing between two calls."""
 
     def __init__(self, model: Model, task: str, outputs: int, settings: Settings) -> None:
-        """Open the network, and hold it against its card by computing on black crops.
+        """Open the network, and hold it against its card by computing.
 
         Raises:
             ModelError: it is for another task, takes something else than the card says, or gives other outputs than
@@ -34,7 +34,14 @@ class CropNetwork:
         self._network = open_network(model.network, name, Options.of(settings), card.cpu_runtime)
         self._most = MOST_AT_ONCE if isinstance(card.input.shape[0], str) else 1
         self._outputs = outputs
-        self.run([np.zeros((*self.size, 3), np.uint8)] * 2)  # two, so that a free batch is seen to be free
+        self._try()
+
+    def _try(self) -> None:
+        """Compute on black, white and noise, alone and together: what fails on crops should fail here."""
+        noise = np.random.default_rng(0).integers(0, 256, (*self.size, 3), np.uint8)
+        crops = [np.zeros_like(noise), np.full_like(noise, 255), noise]
+        for some in (crops[:1], crops, (crops * MOST_AT_ONCE)[: self._most]):
+            self.run(some)
 
     def fitted(self, bgr: Pixels) -> Pixels:
         """Return a crop, BGR uint8 of any size, at the size of the input, [height, width, 3]."""

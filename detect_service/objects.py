@@ -71,10 +71,11 @@ class ObjectDetector:
         return Candidates(boxes, found.scores, found.labels)
 
     def _takes_less(self) -> bool:
-        """Tell whether the network takes a part of its canvas: its height and width are free."""
+        """Tell whether the network takes a part of its canvas, a low one and a narrow one: both its sides are free."""
         self._canvas.least = True
         try:
-            self._find(np.zeros((STEP, self._canvas.width, 3), np.uint8), 0.0)
+            for height, width in ((STEP, self._canvas.width), (self._canvas.height, STEP)):
+                self._find(np.zeros((height, width, 3), np.uint8), 0.0)
         except ModelError:
             return False
         return True

@@ -16,8 +16,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.exceptions import NoPermissionError
 
 from stageline.errors import SettingsError, Unavailable
+from stageline.modelstore.install import how_to_get
 from stageline.redis_client import reaching_redis
-from stageline.serving import HOW_TO_GET_THEM, ModelWatch, missing
+from stageline.serving import ModelWatch, missing
 
 OLDEST_REDIS = (6, 2)
 _new_enough: WeakSet[redis.Redis] = WeakSet()
@@ -54,7 +55,7 @@ def _models(models: ModelWatch) -> dict[str, Any]:
             report["models"][model.name]["refused"] = model.refused
     lacking = missing(models.served)
     if lacking:
-        report |= {"missing_models": lacking, "how_to_get_them": HOW_TO_GET_THEM}
+        report |= {"missing_models": lacking, "how_to_get_them": {name: how_to_get(name) for name in lacking}}
     if models.away:
         report["model_store"] = models.away
     if lacking or models.away or any(model.refused for model in models.served):

@@ -7,7 +7,7 @@ from importlib import import_module
 from stageline import line, logs, results
 from stageline.item import Item
 from stageline.message import Message
-from stageline.serving import HOW_TO_GET_THEM, ModelWatch
+from stageline.serving import ModelWatch
 from stageline.settings import Settings
 from stageline.stage import StoredObject, Task, Work
 
@@ -26,7 +26,7 @@ class Monolith:
         watch.wait_for_models(lambda: watch.away is not None)
         watch.stop()
         if watch.away:
-            logs.get().warning("models missing", reason=watch.away, how_to_get_them=HOW_TO_GET_THEM)
+            logs.get().warning("models missing", reason=watch.away, how_to_get_them="make models")
         uploads = import_module(f"{line.DOOR_PACKAGE}.uploads")
         self._safe_filename: Callable[[str], str] = uploads.safe_filename
         self._take_in: Callable[[bytes, str, str, int], tuple[Message, StoredObject]] = uploads.take_in

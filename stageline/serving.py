@@ -1,22 +1,23 @@
 """Models as they are served: looked for while the stage works, and changed between two batches."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from stageline import logs, metrics
 from stageline.errors import ModelError, Unavailable
 from stageline.modelstore import Card, Model, Pointer, Repository, install, open_repository, trial
-from stageline.modelstore.install import is_for_a_worker
+from stageline.modelstore.install import how_to_get, is_for_a_worker
 from stageline.patience import patiently
 from stageline.settings import Settings
 
 T = TypeVar("T")
 LOOK_SECONDS = 5.0  # a new version is noticed within ten seconds, loading included
 LONGEST_PAUSE = 60.0  # between two tries of a version that was refused
-HOW_TO_GET_THEM = "make models (or: stageline models fetch NAME)"
 FIRST_FETCH_SECONDS = 20.0  # then the stage starts without what is still being fetched, and takes it up when it comes
 
 
@@ -65,13 +66,13 @@ class Served(Generic[T]):
         try:
             pointer = repository.pointer(self.name)
         except ModelError as error:
-            self._refuse(error)
+            self._refuse(str(error))
             return
         if pointer is None:
             self.refused = f"{self.name} has no current version any more" if self._now else None
         elif self._now is not None and self._now.card.version == pointer.version:
-            self.refused = None
-        elif self._retry.is_due(pointer.version):
+            self.refused, self._retry = None, _Retry()
+        elif self._retry.is_due(pointer):
             self._take_up(repository, pointer)
 
     def _take_up(self, repository: Repository, pointer: Pointer) -> None:
@@ -80,15 +81,18 @@ class Served(Generic[T]):
             self.refused = None
         except ModelError as error:
             self._retry.later()
-            self._refuse(error)
+            reason = str(error)
             if self._now is None and pointer.previous is not None:
-                self._fall_back(repository, pointer.previous)
+                reason += self._fall_back(repository, pointer.previous)
+            self._refuse(reason)
 
-    def _fall_back(self, repository: Repository, version: str) -> None:
+    def _fall_back(self, repository: Repository, version: str) -> str:
+        """Serve the version before; return what is to be added to the reason where that is no good either."""
         try:
             self._load_version(repository, version)
         except ModelError as error:
-            logs.get().error("model refused", model=self.name, reason=str(error))
+            return f"; and before it: {error}"
+        return ""
 
     def _load_version(self, repository: Repository, version: str) -> None:
         model = repository.load(self.name, version)
@@ -98,23 +102,23 @@ class Served(Generic[T]):
         seconds = round(time.monotonic() - began, 2)
         logs.get().info("model served", model=model.card.reference, sha256=model.card.sha256, seconds=seconds)
 
-    def _refuse(self, error: ModelError) -> None:
-        if self.refused != str(error):
+    def _refuse(self, reason: str) -> None:
+        if self.refused != reason:
             serving = self._now.card.reference if self._now else None
-            logs.get().error("model refused", model=self.name, reason=str(error), still_serving=serving)
-        self.refused = str(error)
+            logs.get().error("model refused", model=self.name, reason=reason, still_serving=serving)
+        self.refused = reason
 
 
 class _Retry:
     """When to try a refused version again: it may be on its way, piece by piece. Each time a little later."""
 
     def __init__(self) -> None:
-        self._version: str | None = None
+        self._pointer: Pointer | None = None
         self._at = self._pause = 0.0
 
-    def is_due(self, version: str) -> bool:
-        if version != self._version:
-            self._version, self._at, self._pause = version, 0.0, LOOK_SECONDS / 2
+    def is_due(self, pointer: Pointer) -> bool:
+        if pointer != self._pointer:
+            self._pointer, self._at, self._pause = pointer, 0.0, LOOK_SECONDS / 2
         return time.monotonic() >= self._at
 
     def later(self) -> None:
@@ -133,7 +137,8 @@ class ModelWatch(threading.Thread):
         self._settings, self._stage = settings, stage
         self._repository = open_repository(settings)
         self._stopping = threading.Event()
-        self._looked, self._fetched = threading.Event(), threading.Event()
+        self._looked, self._settled = threading.Event(), threading.Event()
+        self._fetch_ended, self._wake = threading.Event(), threading.Event()
 
     def wait_for_models(self, given_up: Callable[[], bool] = lambda: False) -> None:
         """Wait until the store was looked into, and a moment for what is being fetched."""
@@ -141,7 +146,7 @@ class ModelWatch(threading.Thread):
             if given_up():
                 return
         deadline = time.monotonic() + FIRST_FETCH_SECONDS
-        while not self._fetched.wait(0.1) and time.monotonic() < deadline and not given_up():
+        while not self._settled.wait(0.1) and time.monotonic() < deadline and not given_up():
             pass
 
     def check(self) -> None:
@@ -157,43 +162,56 @@ class ModelWatch(threading.Thread):
         """Look, fetch what is missing, and go on looking."""
         if not self.served:
             self._looked.set()
-            self._fetched.set()
+            self._settled.set()
             return
         try:
             patiently(self._first_look, self._stopping.is_set)
         except Unavailable:
             return  # stopped before the store was ever there
         self._looked.set()
-        self._fetch()
-        self._fetched.set()
-        while not self._stopping.wait(LOOK_SECONDS):
+        threading.Thread(target=self._fetch, name="fetch", daemon=True).start()
+        while not self._stopping.is_set():
+            self._wake.wait(LOOK_SECONDS)
+            self._wake.clear()
+            ended = self._fetch_ended.is_set()
             self._look()
+            if ended:
+                self._settled.set()
 
     def stop(self) -> None:
         """Look no more."""
         self._stopping.set()
+        self._wake.set()
 
     def _first_look(self) -> None:
         try:
-            self._repository.check()
-        except Unavailable as error:
-            self.away = f"the model store: {error}"
-            raise
-        self._look_at_all()
+            self._look_at_all()
+        except Unavailable:
+            self._repository.check()  # which makes a bucket that is not there yet
+            self._look_at_all()
 
     def _look(self) -> None:
-        try:
+        with contextlib.suppress(Unavailable):
             self._look_at_all()
-        except Unavailable as error:
-            if self.away is None:
-                logs.get().warning("model store away", reason=str(error), serving="what is loaded")
-            self.away = f"the model store: {error}"
 
     def _look_at_all(self) -> None:
+        """Look at each model; one that cannot be read holds up no other.
+
+        Raises:
+            Unavailable: none could be looked at.
+        """
+        reasons = []
         for served in self.served:
-            served.look(self._repository)
-        self.away = None
+            try:
+                served.look(self._repository)
+            except Unavailable as error:
+                reasons.append(error)
         self._tell_metrics()
+        if reasons and self.away is None:
+            logs.get().warning("model store away", reason=str(reasons[0]), serving="what is loaded")
+        self.away = f"the model store: {reasons[0]}" if reasons else None
+        if len(reasons) == len(self.served):
+            raise reasons[0]
 
     def _tell_metrics(self) -> None:
         metrics.MISSING_MODELS.labels(self._stage).set(len(missing(self.served)))
@@ -206,12 +224,16 @@ class ModelWatch(threading.Thread):
     def _fetch(self) -> None:
         """Fetch what is missing and needs no more than a download; once: who has no network will not have it soon."""
         for name in missing(self.served):
+            reason = "not published"
             if is_for_a_worker(name):
                 try:
-                    install(name, self._repository, self._settings)
+                    patiently(partial(install, name, self._repository, self._settings), self._stopping.is_set)
+                    continue
                 except (ModelError, Unavailable) as error:
-                    logs.get().warning("model missing", model=name, reason=str(error), how_to_get_it=HOW_TO_GET_THEM)
-        self._look()
+                    reason = str(error)
+            logs.get().warning("model missing", model=name, reason=reason, how_to_get_it=how_to_get(name))
+        self._fetch_ended.set()
+        self._wake.set()
 
 
 def missing(served: Iterable[Served[Any]]) -> list[str]:

@@ -46,16 +46,18 @@ class Tag(OneByOne):
 
     def _blind(self, message: Message) -> bool:
         """Whether something that must be hidden was not looked for."""
-        missing = {self._task(name) for name in message.fields.get("missing_models") or ()}
+        missing = {task for name in message.fields.get("missing_models") or () for task in self._tasks(name)}
         wanted = self._settings.blur_classes
         no_faces = "face-detection" in missing or message.fields.get("faces") is None
         no_objects = DETECTION in missing or message.fields.get("detections") is None
         return (no_faces and FACE in wanted) or (no_objects and bool(wanted - {FACE}))
 
-    def _task(self, model: str) -> str:
-        """Return what a model is for; one that is not known here might be a detector of somebody's own."""
+    def _tasks(self, model: str) -> set[str]:
+        """Return what a model may be for; one that is not known here might be a detector of somebody's own."""
         own = "classification" if model == self._settings.classify_model else DETECTION
-        return str(modelstore.manifest().get(model, {}).get("task", own))
+        known = str(modelstore.manifest().get(model, {}).get("task", own))
+        # DETECT_MODEL was to find objects, whatever its name says; as "mtcnn" it may stand for the faces' model too.
+        return {known, DETECTION} if model == self._settings.detect_model else {known}
 
     def _jpeg(self, key: str, pixels: images.Pixels) -> StoredObject:
         return StoredObject(key, images.encode_jpeg(pixels, self._settings.jpeg_quality), "image/jpeg")

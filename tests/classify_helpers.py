@@ -17,7 +17,8 @@ SCALE = 0.1  # of the colour classifier: a plain red picture is surely red, a mi
 
 def work(*models: Model, **more: Any) -> Classify:
     """The stage with these models, each served under its name; the others are not installed."""
-    made = create(Settings(classify_model="colours", device="cpu", inference_precision="float32", **more))
+    fields = {"classify_model": "colours", "device": "cpu", "classify_min_confidence": 0.8, **more}
+    made = create(Settings(inference_precision="float32", **fields))
     for model in models:
         serve(made, model)
     return made

@@ -7,16 +7,17 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
 from classify_service import preprocessing
 from classify_service.categories import Classifier, load_classifier
 from classify_service.networks import MOST_AT_ONCE
 from stageline import model_input
 from stageline.errors import ModelError
-from stageline.modelstore import Input, Preprocessing
+from stageline.modelstore import Input, Preprocessing, made_of
 from stageline.settings import Settings
 from tests.conftest import missing
-from tests.tiny_models import COLOURS, colours
+from tests.tiny_models import COLOURS, card, colours
 
 Pixels = NDArray[np.uint8]
 SETTINGS = Settings(device="cpu", inference_precision="float32")
@@ -84,8 +85,8 @@ def test_large_outputs_stay_probabilities() -> None:
 @pytest.mark.parametrize(
     ("model", "says"),
     [
-        (lambda: colours(outputs=2), r"gives \[2, 2\] for 2 crops; by its card it is \[2, 3\]"),
-        (lambda: colours(outputs=1), r"\[2, 1\]"),
+        (lambda: colours(outputs=2), r"gives \[1, 2\] for 1 crops; by its card it is \[1, 3\]"),
+        (lambda: colours(outputs=1), r"\[1, 1\]"),
         (lambda: colours(scale=float("nan")), "not finite"),
         (lambda: colours(task="face-embedding"), "is for face-embedding"),
         (lambda: colours(input={"shape": ["batch", 3, 48, 32]}), r"3, 48, 32"),
@@ -195,3 +196,26 @@ def test_a_picture_may_be_shrunk_as_far_as_is_useful(how: Preprocessing) -> None
     before, after = (preprocessing.fitted(part, (32, 32), how).astype(int) for part in (np.asarray(picture), small))
     assert np.abs(before - after).mean() < 4
     assert preprocessing.useful_scale(8, 4, (32, 32), how) > 1
+
+
+@pytest.mark.parametrize("fault", ["two at a time", "not finite on white"])
+def test_a_network_that_fails_on_some_crops_is_refused_when_it_is_loaded(fault: str) -> None:
+    """A batch that was baked in when it was exported, and numbers that overflow where a crop is bright."""
+    if fault == "two at a time":
+        constants = [numpy_helper.from_array(np.array([2, 3072], np.int64), "shape")]
+        nodes = [helper.make_node("Reshape", ["pixels", "shape"], ["flat"])]
+    else:
+        constants = [numpy_helper.from_array(np.array(255, np.float32), "white")]
+        nodes = [
+            helper.make_node("Sub", ["white", "pixels"], ["dark"]),
+            helper.make_node("Div", ["pixels", "dark"], ["ratio"]),
+            helper.make_node("Flatten", ["ratio"], ["flat"]),
+        ]
+    constants.append(numpy_helper.from_array(np.ones((3072, 3), np.float32), "weights"))
+    nodes.append(helper.make_node("MatMul", ["flat", "weights"], ["logits"]))
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["batch", 3, 32, 32])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])
+    graph = helper.make_graph(nodes, "faulty", [pixels], [logits], constants)
+    onnx = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8).SerializeToString()
+    with pytest.raises(ModelError):
+        load_classifier(made_of(card(), {"model.onnx": onnx}), Settings())

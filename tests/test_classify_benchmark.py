@@ -1,15 +1,17 @@
 """The measurement of categories by the least confidence: it counts what it says."""
 
+import zipfile
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from benchmarks.categories import Row, Seen, measure, row
+from benchmarks.categories import Row, Seen, measure, read_model, row
 from stageline.errors import ModelError
-from stageline.modelstore import made_of
+from stageline.modelstore import Model, made_of
 from stageline.modelstore.card import CARD, written
 from stageline.settings import Settings
+from tests.picture_makers import encoded
 from tests.tiny_models import card, colour_network
 
 SETTINGS = Settings(device="cpu")
@@ -32,13 +34,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def saved(folder: Path, labels: list[str]) -> str:
-    """A folder with a classifier that calls red, lime and blue so."""
-    model = made_of(card(labels=labels), {"model.onnx": colour_network(0.01)})
-    folder.mkdir()
-    (folder / CARD).write_bytes(written(model.card))
-    (folder / "model.onnx").write_bytes(model.network)
-    return str(folder)
+def caller(*labels: str) -> Model:
+    """A classifier that calls red, lime and blue so."""
+    return made_of(card(labels=list(labels)), {"model.onnx": colour_network(0.01)})
 
 
 def test_a_threshold_counts_what_it_lets_through() -> None:
@@ -52,25 +50,38 @@ def test_a_threshold_counts_what_it_lets_through() -> None:
     assert row([], 0.5).share_right == 0.0
 
 
-def test_crops_and_pictures_are_judged_by_their_labels(folder: Path, tmp_path: Path) -> None:
+def test_crops_and_pictures_are_judged_by_their_labels(folder: Path) -> None:
     """A car is an automobile, a crop is judged by its own label, a picture by any; a pizza is none of the ten."""
-    found = measure(folder, saved(tmp_path / "right", ["automobile", "dog", "cat"]), SETTINGS)
+    found = measure(folder, caller("automobile", "dog", "cat"), SETTINGS)
     assert found["crops"][0] == Row(0.0, known=3, known_named=3, right=3, others=1, others_named=1)
-    assert found["pictures"][0] == Row(0.0, known=2, known_named=2, right=2, others=1, others_named=1)
+    assert found["whole pictures"][0] == Row(0.0, known=2, known_named=2, right=2, others=1, others_named=1)
     last = found["crops"][-1]  # of a plain colour the softmax of 2.55, 0, 0 is 0.865
     assert (last.least, last.known_named, last.others_named) == (0.99, 0, 0)
-    found = measure(folder, saved(tmp_path / "wrong", ["dog", "truck", "cat"]), SETTINGS)
-    assert (found["crops"][0].right, found["pictures"][0].right) == (1, 2)
+    found = measure(folder, caller("dog", "truck", "cat"), SETTINGS)
+    assert (found["crops"][0].right, found["whole pictures"][0].right) == (1, 2)
 
 
-def test_small_crops_can_be_left_out(folder: Path, tmp_path: Path) -> None:
+def test_small_crops_can_be_left_out(folder: Path) -> None:
     """The dog's box is ten pixels wide."""
-    found = measure(folder, saved(tmp_path / "m", ["automobile", "dog", "cat"]), SETTINGS, least_side=11)
+    found = measure(folder, caller("automobile", "dog", "cat"), SETTINGS, least_side=11)
     assert found["crops"][0] == Row(0.0, 2, 2, 2, 1, 1)
-    assert found["pictures"][0].known == 2
+    assert found["whole pictures"][0].known == 2
 
 
-def test_a_model_that_is_nowhere_is_a_sentence(folder: Path, tmp_path: Path) -> None:
-    """Neither a folder nor a name that the manifest knows."""
+def test_cifar10s_own_pictures_are_judged_by_their_folders(folder: Path, tmp_path: Path) -> None:
+    """Every second of two cats and two ships, each of which is blue: one of the two that are looked at is a cat."""
+    with zipfile.ZipFile(tmp_path / "test.zip", "w") as archive:
+        for name in ("cat/0", "cat/1", "ship/2", "ship/3"):
+            archive.writestr(f"test/{name}.jpg", encoded(Image.new("RGB", (32, 32), "blue"), "JPEG"))
+    found = measure(folder, caller("frog", "dog", "cat"), SETTINGS, cifar10_every=(tmp_path, 2))
+    assert found["CIFAR-10's test pictures"][0] == Row(0.0, known=2, known_named=2, right=1, others=0, others_named=0)
+
+
+def test_a_model_is_read_from_its_folder_or_the_store(tmp_path: Path) -> None:
+    """A folder with a card, or a name; a name that nobody knows is a sentence."""
+    model = caller("frog", "dog", "cat")
+    (tmp_path / CARD).write_bytes(written(model.card))
+    (tmp_path / "model.onnx").write_bytes(model.network)
+    assert read_model(str(tmp_path), SETTINGS) == model
     with pytest.raises(ModelError, match="no model is called 'nobody'"):
-        measure(folder, "nobody", Settings(models_dir=tmp_path / "models"))
+        read_model("nobody", Settings(models_dir=tmp_path / "models"))

@@ -8,6 +8,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -75,13 +76,13 @@ class Swapped:
             while not stopping.is_set():
                 self.ids.append(self.running.client.upload(picture))
 
-        sender = threading.Thread(target=send)
-        sender.start()
-        try:
-            yield
-        finally:
-            stopping.set()
-            sender.join()
+        with ThreadPoolExecutor(1) as pool:
+            sending = pool.submit(send)
+            try:
+                yield
+            finally:
+                stopping.set()
+        sending.result()
 
     def results(self) -> list[dict]:
         """Wait for all that was sent; each completed, its results."""
@@ -133,10 +134,15 @@ def test_models_change_under_load_and_no_picture_fails(swapped, tmp_path) -> Non
         come_piecemeal(swapped)
         plant_a_bad_hash(swapped)
         plant_a_wrong_shape(swapped)
+        assert swapped.stageline("promote", "colours@2").returncode == 0
+        swapped.wait_for_serving(2)
+        assert swapped.stageline("rollback", "colours").returncode == 0
+        swapped.wait_for_serving(3)
     results = swapped.results()
     made_by = {category["model"] for each in results for category in each["categories"]}
     assert {"colours@1", "colours@2", "colours@3"} == made_by
     for each in results:
+        assert each["stages"]["classify"]["attempt"] == 1, "no picture failed, not even once"
         whole = [category for category in each["categories"] if category["box"] is None]
         assert [category["category"] for category in whole] == [f"red-{whole[0]['model'].partition('@')[2]}"]
         assert whole[0]["model_sha256"] == version(int(whole[0]["model"][-1])).card.sha256

@@ -41,6 +41,13 @@ def test_a_published_version_never_changes(repository) -> None:
     assert repository.load("colours", "1") == colours()
 
 
+def test_a_published_card_never_changes_either(repository) -> None:
+    """The same network under the same version with other labels is refused: who asked for it is not told that it is."""
+    repository.publish(colours())
+    with pytest.raises(ModelError, match=r"colours@1 is published already, with another card"):
+        repository.publish(colours(labels=["a", "b", "c"]))
+
+
 def test_the_pointer_moves_forth_and_back(repository) -> None:
     """Promoting remembers the version before; rolling back twice is where one was."""
     for version in ("1", "2"):
@@ -118,7 +125,8 @@ def change(path: str, value: Any) -> Callable[[dict], None]:
         ("input.shape", []), ("input.shape", [0, 3, 32, 32]), ("input.shape", ["batch", 3, 32, 10**9]),
         ("input.dtype", "float64"), ("input.layout", "CHW"), ("input.colour", "CMYK"), ("input.range", [0]),
         ("input.std", [1, 1]), ("input.std", [0, 1, 1]), ("input.range", [1, 1]), ("title", None), ("licence", 3),
-        ("cpu_runtime", "abacus"), ("accuracy", [{"metric": "top-1"}]), ("preprocessing", {"fit": "pull"}),
+        ("cpu_runtime", "abacus"), ("files", {f"n{n}.onnx": "0" * 64 for n in range(9)}),
+        ("accuracy", [{"metric": "top-1"}]), ("preprocessing", {"fit": "pull"}),
     ],
 )  # fmt: skip
 def test_a_card_that_does_not_validate_is_refused_with_its_field(field, value, repository, store) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 
 from detect_service.canvas import Canvas, letterbox
 from detect_service.detectors import load_objects
@@ -12,7 +13,7 @@ from stageline.errors import ModelError
 from stageline.model_input import PAD
 from stageline.modelstore import open_repository
 from stageline.settings import Settings
-from tests.detector_graphs import SCORES, model, ssd_network, yolox_network
+from tests.detector_graphs import SCORES, Graph, model, ssd_network, yolox_network
 
 BLUE, GREEN, RED = 200, 100, 50
 
@@ -154,6 +155,32 @@ def test_the_converted_yolox_is_given_no_more_than_it_needs(models_dir) -> None:
     for size in ((300, 800), (800, 300), (416, 416), (1, 1), (10, 2000)):
         detector.detect(plain(*size), 0.3)
     assert shapes == [(1, 3, 160, 416), (1, 3, 416, 160), (1, 3, 416, 416), (1, 3, 416, 416), (1, 3, 32, 416)]
+
+
+def free_yolox(height: int | str, width: int | str) -> bytes:
+    """A graph with YOLOX's cells for whatever size it is given, and the same score everywhere."""
+    graph = Graph("images", TensorProto.FLOAT, [1, 3, height, width])
+    grids = []
+    for stride in (8, 16, 32):
+        cells = graph.node("AveragePool", graph.pixels, kernel_shape=[stride] * 2, strides=[stride] * 2)
+        grids.append(graph.node("Reshape", cells, graph.int64([1, 3, -1])))
+    rows = graph.node("Transpose", graph.node("Concat", *grids, axis=2), perm=[0, 2, 1])
+    nothing = graph.node("MatMul", rows, graph.floats(np.zeros((3, 85))))
+    found = graph.node("Add", nothing, graph.floats([0, 0, 0, 0, 1, SCORES[0], *[0] * 79]))
+    return graph.model([("output", found, [1, "cells", 85], TensorProto.FLOAT)])
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "least"),
+    [("height", "width", True), ("height", 416, False), (416, "width", False), (416, 416, False)],
+)
+def test_a_canvas_is_cut_only_where_both_sides_are_free(height: int | str, width: int | str, *, least: bool) -> None:
+    """One free side does not do: wide pictures and portraits are found in, with whatever canvas the network takes."""
+    detector = load_objects(model("yolox-nano", free_yolox(height, width)), Settings())
+    assert detector._canvas.least == least
+    for size in ((100, 400), (400, 100), (200, 200)):
+        found = detector.detect(plain(*size), 0.5)
+        assert {each.label for each in found} == {"person"}
 
 
 def test_findings_are_bounded() -> None:

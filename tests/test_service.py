@@ -80,7 +80,7 @@ def test_a_stage_without_its_models_is_degraded_and_says_how_to_get_them(start, 
     report = json.loads(get(port, "/readyz")[1])
     assert report["status"] == "degraded"
     assert report["missing_models"] == ["yolox-nano", "mtcnn"]
-    assert "make models" in report["how_to_get_them"]
+    assert all("make models" in report["how_to_get_them"][name] for name in report["missing_models"])
     shutil.copytree(settings.models_folder, tmp_path / "none", dirs_exist_ok=True)
     wait_until(lambda: json.loads(get(port, "/readyz")[1])["status"] == "ready")
 

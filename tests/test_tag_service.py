@@ -9,7 +9,7 @@ from stageline.errors import SettingsError
 from stageline.message import Message
 from stageline.settings import Settings
 from stageline.stage import Task
-from tag_service.service import create
+from tag_service.service import Tag, create
 
 JPEG = all_kinds()["jpeg"]
 BOTH: dict[str, Any] = {"faces": [], "detections": []}
@@ -35,6 +35,24 @@ def test_no_privacy_copy_of_what_was_not_looked_at(classes: str, fields: dict[st
     outcome = create(settings).run_one(Task(message, {"original": JPEG}))
     assert ("blurred/a.jpg" in [stored.key for stored in outcome.objects]) == written
     assert (outcome.fields["blurred_path"] is not None) == written
+
+
+@pytest.mark.parametrize(
+    ("models", "classes", "missing"),
+    [
+        ({"detect_model": "resnet18-imagenet"}, "frog", "resnet18-imagenet"),
+        ({"detect_model": "mine", "classify_model": "mine"}, "frog", "mine"),
+        ({"detect_model": "mtcnn"}, "frog", "mtcnn"),
+        ({"detect_model": "mtcnn"}, "face", "mtcnn"),
+    ],
+)
+def test_the_model_set_as_the_detector_counts_as_one(models: dict[str, str], classes: str, missing: str) -> None:
+    """Whatever else its name stands for: where it is missing, no copy seems to hide what it should have found."""
+    message = Message.of({"image_id": "a", "original_path": "original/a.jpg", **BOTH, "missing_models": [missing]})
+    work = Tag(Settings(blur_classes=classes, **models))
+    outcome = work.run_one(Task(message, {"original": JPEG}))
+    assert [stored.key for stored in outcome.objects] == ["tagged/a.jpg"]
+    assert outcome.fields["blurred_path"] is None
 
 
 def test_what_nothing_finds_cannot_be_hidden() -> None:

@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import Any
 
-import numpy as np
-
 DESCRIBES = ("name", "title", "outlook")  # what a recipe says, and what decides no weight
 
 
@@ -29,7 +27,6 @@ class Recipe:
     shift: int
     cutout: int
     seed: int
-    cycles: Sequence[Sequence[float]] = ((1.0, 1.0),)
     teacher: str = ""
     teacher_share: float = 0.0
     outlook: str = ""
@@ -40,12 +37,7 @@ class Recipe:
 
     def lr_factor(self, done: float) -> float:
         """Return the learning rate, relative to ``peak_lr``, when ``done`` (0..1) of the run is done."""
-        knots, factors, begun = [0.0], [0.0], 0.0
-        for length, peak in self.cycles:
-            knots += [begun + self.warmup * length, begun + length]
-            factors += [peak, 0.0]
-            begun += length
-        return float(np.interp(done * begun, knots, factors))
+        return done / self.warmup if done < self.warmup else max(0.0, (1 - done) / (1 - self.warmup))
 
     def decisive(self) -> dict[str, Any]:
         """Return what decides the weights: a checkpoint is resumed only by a recipe that agrees in all of it."""

@@ -30,7 +30,7 @@ class _Part(BaseModel):
 class Input(_Part):
     """What the network takes: pixels of `range` [lowest, highest], from which `mean` is taken before `std` divides."""
 
-    shape: tuple[Annotated[int, Field(ge=1, le=8192)] | Name, ...] = Field(min_length=4, max_length=4)
+    shape: tuple[Annotated[int, Field(ge=1, le=2048)] | Name, ...] = Field(min_length=4, max_length=4)
     """A number, or the name of an axis that is free, as ``batch``."""
     dtype: Literal["float32", "uint8"] = "float32"
     layout: Literal["NCHW", "NHWC"] = "NCHW"
@@ -81,7 +81,7 @@ class Card(_Part):
     preprocessing: Preprocessing = Preprocessing()
     cpu_runtime: Literal["onnxruntime", "openvino"] = "onnxruntime"
     """Which is the faster on a CPU: docs/decisions/0005-two-runtimes.md."""
-    files: Mapping[FileName, Sha256] = Field(min_length=1)
+    files: Mapping[FileName, Sha256] = Field(min_length=1, max_length=8)
     sha256: Sha256
     """Of model.onnx; of a model of several networks, see `combined_sha256`."""
     source_sha256: Sha256 | None = None
@@ -169,7 +169,7 @@ def read_folder(folder: Path) -> Model:
     try:
         fields = json.loads((folder / CARD).read_bytes())
         networks = {path.name: path.read_bytes() for path in sorted(folder.glob("*.onnx")) if path.is_file()}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{folder / CARD} cannot be read: {error}") from error
     if not isinstance(fields, dict) or not networks:
         lacking = "a JSON object in it" if networks else "an ONNX file beside it"

@@ -33,6 +33,15 @@ def is_for_a_worker(name: str) -> bool:
     return "extra" not in manifest().get(name, {"extra": "unknown"})
 
 
+def how_to_get(name: str) -> str:
+    """Say what to do about a model that is missing."""
+    if name not in manifest():
+        return f"no known model is called {name}: publish yours (docs/adding-a-model.md), or correct the setting"
+    if not is_for_a_worker(name):
+        return f"make setup-train, then .venv/bin/stageline models fetch {name} (it is converted by torch)"
+    return f"make models (or: stageline models fetch {name})"
+
+
 def install_all(names: Iterable[str], settings: Settings) -> None:
     """Have each of these models in the store; see `install`."""
     repository = open_repository(settings)

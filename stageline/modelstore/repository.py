@@ -96,8 +96,9 @@ class Repository:
             published = self.card(card.name, card.version)
         except ModelError:  # not there, or damaged, and then about to be mended
             published = None
-        if published is not None and published.files != card.files:
-            raise ModelError(f"{card.reference} is published already, and is another network: give yours a new version")
+        if published is not None and published != card:
+            which = "another network" if published.files != card.files else "with another card"
+            raise ModelError(f"{card.reference} is published already, {which}: give yours a new version")
         for file, data in model.files.items():
             self._store.put(StoredObject(f"{folder}/{file}", data, "application/octet-stream"))
         if published is None:
@@ -106,9 +107,9 @@ class Repository:
     def promote(self, name: str, version: str) -> Pointer:
         """Make a version the one that is served; the caller has verified it. Workers notice within ten seconds."""
         before = self._pointer_or_none(name)
-        if before is not None and before.version == version:
-            return before
-        return self._point(name, version, before.version if before else None)
+        if before is None:
+            return self._point(name, version, None)
+        return self._point(name, version, before.previous if before.version == version else before.version)
 
     def rollback(self, name: str) -> Pointer:
         """Serve the version before again.
