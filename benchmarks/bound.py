@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stageline import line
 from stageline.message import Message
+from stageline.serving import load_once
 from stageline.settings import Settings
 from stageline.stage import StoredObject, Task
 
@@ -20,6 +21,7 @@ class BareLine:
     def __init__(self, settings: Settings) -> None:
         self._most_pixels = settings.max_image_pixels
         self._works = {stage.name: stage.load(settings) for stage in line.LINE}
+        load_once([model for work in self._works.values() for model in work.models], settings, "bound")
         self._take_in: TakeIn = import_module(f"{line.DOOR_PACKAGE}.uploads").take_in
 
     def lap(self, pictures: Sequence[Path]) -> dict[str, float]:

@@ -21,7 +21,7 @@ def categories(
     found = []
     for index, probabilities in rows.categories.items():
         ((label, confidence),) = by.value.best(probabilities)
-        if confidence >= min_confidence:
+        if label and confidence >= min_confidence:  # an empty label names nothing
             found.append(_category(by.card, label, confidence, None if index is None else detections[index]["box"]))
     return found
 
@@ -29,7 +29,7 @@ def categories(
 def imagenet(by: Loaded[Classifier], rows: Rows) -> list[Item]:
     """Name the five classes of ImageNet that the whole picture shows most likely, however unsure."""
     best = [named for probabilities in rows.imagenet for named in by.value.best(probabilities, TOP)]
-    return [_category(by.card, label, confidence, None) for label, confidence in best]
+    return [_category(by.card, label, confidence, None) for label, confidence in best if label]
 
 
 def embeddings(by: Loaded[FaceEmbedder], rows: Rows, faces: Sequence[Mapping[str, Any]]) -> list[Item]:

@@ -7,7 +7,7 @@ from importlib import import_module
 from stageline import line, logs, results
 from stageline.item import Item
 from stageline.message import Message
-from stageline.serving import ModelWatch
+from stageline.serving import load_once
 from stageline.settings import Settings
 from stageline.stage import StoredObject, Task, Work
 
@@ -21,10 +21,7 @@ class Monolith:
         self._settings = settings
         self._works: Mapping[line.Stage, Work] = {stage: stage.load(settings) for stage in line.LINE}
         self.models = [model for work in self._works.values() for model in work.models]
-        watch = ModelWatch(self.models, settings, WORKER)
-        watch.start()
-        watch.wait_for_models(lambda: watch.away is not None)
-        watch.stop()
+        watch = load_once(self.models, settings, WORKER)
         if watch.away:
             logs.get().warning("models missing", reason=watch.away, how_to_get_them="make models")
         uploads = import_module(f"{line.DOOR_PACKAGE}.uploads")

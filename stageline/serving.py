@@ -236,6 +236,15 @@ class ModelWatch(threading.Thread):
         self._wake.set()
 
 
+def load_once(served: Sequence[Served[Any]], settings: Settings, stage: str) -> ModelWatch:
+    """Load what the store has, fetching what is missing, and look no more: for chains that live shortly."""
+    watch = ModelWatch(served, settings, stage)
+    watch.start()
+    watch.wait_for_models(lambda: watch.away is not None)
+    watch.stop()
+    return watch
+
+
 def missing(served: Iterable[Served[Any]]) -> list[str]:
     """Name the models that are not loaded and are not optional."""
     return [model.name for model in served if model.now() is None and not model.optional]

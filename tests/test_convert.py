@@ -179,7 +179,7 @@ def test_ssdlite_finds_what_torchvision_finds(torch: Any, data_dir: Path, instal
     ours = install_from("ssdlite320-mobilenet-v3", saved(torch, network.state_dict()))
 
     assert list(ours.card.labels) == manifest()["ssd-mobilenet-v1"]["labels"]
-    found = load_objects(ours, Settings()).detect(pictures[0], 0.3)
+    found = load_objects(ours, Settings(inference_precision="float32")).detect(pictures[0], 0.3)
     scale = np.array([pictures[0].shape[1], pictures[0].shape[0]] * 2) / 320
     rows = zip(theirs["boxes"].numpy() * scale, theirs["scores"].tolist(), theirs["labels"].tolist(), strict=True)
     wanted = [(ours.card.labels[label], score, box) for box, score, label in rows if score >= 0.3]

@@ -198,7 +198,7 @@ def test_an_embedding_without_length_stays_finite() -> None:
     [
         (
             lambda: cells(1),
-            r"facenet-vggface2@1/model\.onnx gives \[2, 256\] for 2 crops; by its card it is \[2, 512\]",
+            r"facenet-vggface2@1/model\.onnx gives \[1, 256\] for 1 crops; by its card it is \[1, 512\]",
         ),
         (lambda: cells(task="classification", labels=["a"]), "is for classification"),
         (lambda: cells(input={"shape": ["batch", 3, 112, 112]}), "112, 112"),

@@ -16,6 +16,7 @@ import importlib, json, re, sys
 from pathlib import Path
 from stageline import images
 from stageline.message import Message
+from stageline.serving import load_once
 from stageline.settings import Settings
 from stageline.stage import Task
 
@@ -24,7 +25,9 @@ data = Path(file).read_bytes()
 if step == "check":
     images.check(data, Settings().max_image_pixels)
 else:
-    work = importlib.import_module(f"{step}_service.service").create(Settings(models_dir=models))
+    settings = Settings(models_dir=models)
+    work = importlib.import_module(f"{step}_service.service").create(settings)
+    load_once(work.models, settings, step)
     fields = {"image_id": "a", "original_path": "original/a.jpg", "detections": json.loads(findings)}
     task = Task(Message.of(fields), {"original": data})
     (outcome,) = work.run([task])

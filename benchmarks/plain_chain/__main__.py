@@ -23,11 +23,13 @@ def main() -> None:
     elif step == "grayscale":
         common.run(step, "grayscale_queue", "objectdetect_queue", steps.grayscale)
     elif step == "detect":
-        from benchmarks.plain_chain.detect import Detector  # torch: only this step needs it
+        from benchmarks.plain_chain.detect import Detector  # torch, which the light steps do without
 
         common.run(step, "objectdetect_queue", "classify_queue", Detector())
     elif step == "classify":
-        common.run(step, "classify_queue", "tag_queue", steps.classify)
+        from benchmarks.plain_chain.classify import Classifier  # torch, as above
+
+        common.run(step, "classify_queue", "tag_queue", Classifier())
     else:
         common.run(step, "tag_queue", "done_queue", steps.tag)
 

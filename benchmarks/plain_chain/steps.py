@@ -1,4 +1,4 @@
-"""The light steps of the plain chain: resize, grayscale, classify and tag."""
+"""The light steps of the plain chain: resize, grayscale and tag."""
 
 import cv2
 
@@ -27,12 +27,7 @@ def grayscale(message: Message, bucket: Bucket) -> Message:
     return {**message, "path": path}
 
 
-def classify(message: Message, bucket: Bucket) -> Message:  # noqa: ARG001 - called like every step
-    """Nothing: a place for models of one's own."""
-    return {**message, "kind": "face" if message["faces"] else "object"}
-
-
-def _pixels(box: list[float], image: Image) -> tuple[int, int, int, int]:
+def pixels(box: list[float], image: Image) -> tuple[int, int, int, int]:
     """A box in whole pixels, inside the picture."""
     height, width = image.shape[:2]
     x1, y1, x2, y2 = (round(value) for value in box)
@@ -41,14 +36,14 @@ def _pixels(box: list[float], image: Image) -> tuple[int, int, int, int]:
 
 def _draw(image: Image, box: list[float], text: str, colour: tuple[int, int, int]) -> None:
     """A frame and its label."""
-    x1, y1, x2, y2 = _pixels(box, image)
+    x1, y1, x2, y2 = pixels(box, image)
     cv2.rectangle(image, (x1, y1), (x2, y2), colour, 2)
     cv2.putText(image, text, (x1, max(12, y1 - 4)), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1, cv2.LINE_AA)
 
 
 def _blur(image: Image, box: list[float]) -> None:
     """Blur what is in the box."""
-    x1, y1, x2, y2 = _pixels(box, image)
+    x1, y1, x2, y2 = pixels(box, image)
     if x2 > x1 and y2 > y1:
         image[y1:y2, x1:x2] = cv2.GaussianBlur(image[y1:y2, x1:x2], (51, 51), 30)
 

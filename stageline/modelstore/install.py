@@ -86,7 +86,7 @@ def _made(name: str, settings: Settings) -> Model:
     if entry.get("bundled"):
         return read_folder(Path(str(files("models").joinpath("trained", name, entry["version"]))))
     if entry.get("extra") == "train" and find_spec("torch") is None:  # before a hundred megabytes are fetched
-        raise ModelError(f"{name} must be converted by torch: pip install 'stageline[train]', or make setup-train")
+        raise ModelError(f"{name} needs torch: pip install 'stageline[train]', or make setup-train")
     settings.stageline_data.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.stageline_data, prefix=".installing-") as scratch:
         source = download.fetch(name, entry, settings.stageline_model_mirror, Path(scratch) / "source")
