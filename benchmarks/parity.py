@@ -6,8 +6,7 @@ DATA holds coco128/images, faces and cifar10/test.zip. Compared are the models s
 without it) and those of models/trained; torch joins in where torch and onnx2torch are installed. Networks get what
 the reference got while it found objects, faces or classes; one for embeddings gets whole pictures. The columns:
 
-- difference: the largest absolute difference of an output, divided by the largest number in that output of the
-  reference's; of several outputs, the worst;
+- difference: the largest absolute one of an output, by the largest number in it; of several outputs, the worst;
 - same class: the share of pictures with the same top class; accuracy: on every K-th test picture of CIFAR-10;
 - cosine: the smallest between an embedding and the reference's;
 - boxes: how many of the reference's objects (score at least 0.3) or faces are found again, with the same label and an
@@ -40,6 +39,7 @@ from stageline.settings import Settings
 
 Box = tuple[str, tuple[float, float, float, float]]  # a label, and x1, y1, x2, y2 in pixels
 Open = Callable[[bytes, str], Network]
+Networks = Mapping[str, Network]
 MOST_PIXELS, LONGER_SIDE, LEAST_SCORE, SAME = 50_000_000, 640, 0.3, 0.5
 REFERENCE = Contender("onnxruntime", "cpu", Options("cpu", 1, "float32"))
 TABLE = "{:<30}{:<25}{:>9}{:>12}{:>12}{:>10}{:>10}{:>10}{:>8}"
@@ -124,7 +124,7 @@ def same_boxes(expected: Sequence[Box], found: Sequence[Box]) -> tuple[int, floa
     return again, furthest
 
 
-def detected(model: Model, networks: Mapping[str, Network], data: Data) -> list[list[Box]] | None:
+def detected(model: Model, networks: Networks, data: Data) -> list[list[Box]] | None:
     """What a detector finds in each picture; None for a model that is none."""
     if model.card.task == "object-detection":
         (network,) = networks.values()
@@ -155,7 +155,7 @@ def compare(model: Model, data: Data, others: Mapping[str, Open], note: Callable
             note(f"{name}: {error}")
 
 
-def _classify_or_embed(model: Model, networks: Mapping[str, Network], data: Data) -> None:
+def _classify_or_embed(model: Model, networks: Networks, data: Data) -> None:
     if model.card.labels == cifar10.LABELS:
         trained.measure(networks["model.onnx"], data.classes)
         return
@@ -163,9 +163,7 @@ def _classify_or_embed(model: Model, networks: Mapping[str, Network], data: Data
         networks["model.onnx"].run(*next(cases(model, [bgr], [1])).calls[0])
 
 
-def _rows(
-    model: Model, recorders: Mapping[str, Recorder], networks: Mapping[str, Network], data: Data
-) -> Iterator[Row]:
+def _rows(model: Model, recorders: Mapping[str, Recorder], networks: Networks, data: Data) -> Iterator[Row]:
     """What each network gives for the reference's inputs."""
     for file, recorder in recorders.items():
         network = networks[file]
@@ -184,10 +182,8 @@ def _by_task(row: Row, model: Model, ours: FloatArray, theirs: FloatArray, data:
         lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
         return replace(row, cosine=float(((ours * theirs).sum(axis=1) / lengths).min()))
     same = float((ours.argmax(axis=1) == theirs.argmax(axis=1)).mean())
-    accuracy = (
-        trained.Measured(theirs, data.classes.labels, 0).accuracy if model.card.labels == cifar10.LABELS else None
-    )
-    return replace(row, pictures=len(ours), same_class=same, accuracy=accuracy)
+    right = trained.Measured(theirs, data.classes.labels, 0) if model.card.labels == cifar10.LABELS else None
+    return replace(row, pictures=len(ours), same_class=same, accuracy=right.accuracy if right else None)
 
 
 def _boxes_row(model: Model, where: str, expected: Sequence[Sequence[Box]], found: Sequence[Sequence[Box]]) -> Row:
