@@ -119,8 +119,8 @@ def test_what_was_accepted_is_told_when_the_line_goes(begin, start_line, giraffe
     (tmp_path / "in" / "1.jpg").write_bytes(giraffe.read_bytes())
     os.mkfifo(tmp_path / "in" / "2.jpg")  # it is read once somebody writes
     upload = begin("upload", "in", "--json", STAGELINE_URL=f"http://127.0.0.1:{running.port}")
-    originals = running.folder / "data" / "images" / "original"
-    wait_for(lambda: originals.is_dir() and any(originals.iterdir()))
+    results = running.folder / "data" / "images" / "results"
+    wait_for(lambda: results.is_dir() and any(results.iterdir()))  # so it was accepted, and answered long ago
     wait_for(lambda: running.client.get("/queue-status")["unfinished"] == 0)
     running.kill()
     (tmp_path / "in" / "2.jpg").write_bytes(giraffe.read_bytes())
