@@ -154,7 +154,7 @@ class OurLine(Contender):
         """Look only at how many are unfinished: asking for each picture's status would cost the line work."""
         all_sent.wait()
         moved, last = time.monotonic(), -1
-        while (left := int(self._queue.scard(UNFINISHED))) > 0:
+        while (left := int(self._queue.zcard(UNFINISHED))) > 0:
             if left != last:
                 moved, last = time.monotonic(), left
             if time.monotonic() - moved > STALL_SECONDS:

@@ -1,15 +1,18 @@
 """Pure functions of an upload: its name, its id, its first message."""
 
+import hashlib
 import re
 import secrets
 import time
 import unicodedata
+from collections.abc import Mapping
 from typing import Any
 
 from ulid import ULID
 
 from stageline import images
 from stageline.message import Message
+from stageline.rerun import first_run
 from stageline.stage import StoredObject
 from stageline.status import now
 
@@ -41,30 +44,48 @@ def traceparent(given: str | None) -> str:
 
 
 def take_in(
-    data: bytes, filename: str, trace: str, max_pixels: int, worker: str = "monolith"
+    data: bytes,
+    filename: str,
+    trace: str,
+    max_pixels: int,
+    worker: str = "monolith",
+    image_id: str | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> tuple[Message, StoredObject]:
     """Check and name an upload; return the message that sends it down the line, and the original to store.
+
+    Args:
+        data: the picture's bytes.
+        filename: the name to show.
+        trace: a W3C trace context.
+        max_pixels: the most that are taken.
+        worker: what this process is called.
+        image_id: its id; a new one where none is given.
+        more: further fields of the message.
 
     Raises:
         BadImage: it is not a picture that the line takes.
     """
     started, begun = now(), time.monotonic()
     info = images.check(data, max_pixels)
-    image_id = str(ULID())
+    sha256 = hashlib.sha256(data).hexdigest()
+    image_id = image_id or str(ULID())
     key = f"original/{image_id}.{info.extension}"
-    entry: dict[str, Any] = {"state": "done", "attempt": 1, "worker": worker, "started": started}
-    entry |= {"ms": round(1000 * (time.monotonic() - begun), 1), "key": key, "keys": [key]}
-    message = Message.of(
-        {
-            "image_id": image_id,
-            "filename": filename,
-            "file_size": len(data),
-            "original_path": key,
-            "origin_w": info.width,
-            "origin_h": info.height,
-            "attempt": 1,
-            "traceparent": trace,
-            "stages": {STAGE: entry},
-        }
-    )
-    return message, StoredObject(key, data, info.content_type)
+    finished, ms = now(), round(1000 * (time.monotonic() - begun), 1)
+    entry: dict[str, Any] = {"state": "done", "run": 1, "attempt": 1, "worker": worker, "started": started}
+    entry |= {"finished": finished, "ms": ms, "key": key, "keys": [key]}
+    fields = {
+        "image_id": image_id,
+        "filename": filename,
+        "file_size": len(data),
+        "original_path": key,
+        "origin_w": info.width,
+        "origin_h": info.height,
+        "sha256": sha256,
+        "uploaded_at": finished,
+        "attempt": 1,
+        "traceparent": trace,
+        "stages": {STAGE: entry},
+        **first_run(finished),
+    }
+    return Message.of(fields | dict(more or {})), StoredObject(key, data, info.content_type)

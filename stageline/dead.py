@@ -8,19 +8,26 @@ from typing import Any, cast
 
 import redis
 
-from stageline import line
+from stageline import line, rerun, tell
 from stageline.errors import StagelineError
-from stageline.keys import DEAD_COUNTS, DEAD_LETTERS, UNFINISHED, status_key
+from stageline.keys import DEAD_COUNTS, DEAD_LETTERS, PACE, UNFINISHED
 from stageline.message import Message
 from stageline.redis_client import Call, Scripts, reaching_redis
-from stageline.status import now, opened
+from stageline.status import now
 
 
 def letter(
-    stage: str, raw: bytes, reason: str, trace: str = "", *, message: Message | None = None, attempt: int = 1
+    stage: str,
+    raw: bytes,
+    reason: str,
+    trace: str = "",
+    *,
+    message: Message | None = None,
+    entry: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """Make a dead letter; what is no message keeps its raw bytes, in base64."""
-    kept: dict[str, Any] = {"stage": stage, "reason": reason, "traceback": trace, "time": now(), "attempt": attempt}
+    """Make a dead letter, with what the stage tells of it; what is no message keeps its raw bytes, in base64."""
+    kept: dict[str, Any] = {"stage": stage, "reason": reason, "traceback": trace, "time": now()}
+    kept |= {"attempt": (entry or {}).get("attempt", 1), "entry": entry}
     if message is None:
         kept |= {"image_id": None, "raw_base64": base64.b64encode(raw).decode()}
     else:
@@ -66,8 +73,12 @@ class DeadLetters:
             return {}
         return {stage.decode(): int(count) for stage, count in found.items()}
 
-    def replay(self, raw: bytes, content: Mapping[str, Any]) -> bool:
-        """Queue the message again at the stage where it failed, as a first attempt; False when it was gone.
+    def replay(self, raw: bytes, content: Mapping[str, Any]) -> Message | None:
+        """Queue the message again at the stage where it failed, as its picture's next run.
+
+        Returns:
+            The message as it was queued; None when the letter was gone, or its picture was sent again, or deleted, by
+            other means.
 
         Raises:
             StagelineError: the letter holds no message, or its stage is no longer of the line.
@@ -75,17 +86,21 @@ class DeadLetters:
         if not content.get("message"):
             raise StagelineError("this dead letter is not a message, so it cannot be replayed; drop it")
         message = Message.decode(content["message"].encode())
-        again = Message.of({**message.fields, "attempt": 1})
         try:
             stage = line.stage(content["stage"])
         except KeyError:
             raise StagelineError(f"the line has no stage {content['stage']!r}, so this cannot be replayed") from None
-        keys = [DEAD_LETTERS, DEAD_COUNTS, stage.queue, UNFINISHED, status_key(message.image_id)]
-        args: list[str | bytes] = [raw, stage.name, again.raw, message.image_id]
-        for field, value in opened(again).items():
-            if field != "created_at":
-                args += [field, "processing" if field == "status" else value]
-        return bool(self._scripts.run(Call("replay", keys, args)))
+        again = rerun.after_failure(message, stage.name, content)
+        notes = tell.sent_again(again, stage.name)
+        keys = [DEAD_LETTERS, DEAD_COUNTS, stage.queue, UNFINISHED, PACE, *notes.keys()]
+        args = [raw, stage.name, again.raw, again.image_id, *notes.args()]
+        return again if self._scripts.run(Call("replay", keys, args)) else None
+
+    def drop_of(self, image_id: str) -> None:
+        """Forget the dead letters of a picture that was sent again, or deleted."""
+        for raw, content in self.list():
+            if content.get("image_id") == image_id:
+                self.drop(raw)
 
     def drop(self, raw: bytes) -> bool:
         """Forget a dead letter; False when it was gone."""

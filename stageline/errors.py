@@ -39,6 +39,10 @@ class BadImage(Rejected):
         self.status = status
 
 
+class Forgotten(Rejected):
+    """The picture was deleted, or sent down the line again, while this message was on its way."""
+
+
 class TooLarge(Rejected):
     """The object is larger than what is read into memory."""
 

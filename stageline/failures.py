@@ -1,12 +1,11 @@
 """What becomes of a picture that failed at a stage: it is retried later, or buried."""
 
-from stageline import dead, logs, metrics, results
+from stageline import dead, logs, metrics, results, tell
 from stageline.errors import BadMessage, Rejected, Unavailable
 from stageline.item import Item
 from stageline.patience import patiently
-from stageline.queue import Consumer, back_off
+from stageline.queue import DROPPED, Consumer, back_off
 from stageline.settings import Settings
-from stageline.status import stage_fields
 from stageline.store import ObjectStore
 
 UNAVAILABLE_SECONDS = 5.0
@@ -21,33 +20,38 @@ class Failures:
         self._settings = settings
         self._stage = consumer.stage.name
 
-    def settle(self, item: Item, error: Exception) -> None:
-        """Retry or bury; wait for servers that are away."""
+    def settle(self, item: Item, error: Exception) -> bool:
+        """Retry or bury; wait for servers that are away. False when its picture is to be forgotten instead."""
         if isinstance(error, Unavailable):  # no fault of the picture's: no attempt is counted
             raw = item.message.raw
-            patiently(lambda: self._consumer.delay(raw, raw, UNAVAILABLE_SECONDS))
-        elif isinstance(error, Rejected) or item.message.attempt >= self._settings.max_attempts:
-            self._bury(item, error)
-        else:
-            self._retry(item, error)
+            return patiently(lambda: self._consumer.delay(raw, raw, UNAVAILABLE_SECONDS)) != DROPPED
+        if isinstance(error, Rejected) or item.message.attempt >= self._settings.max_attempts:
+            return self._bury(item, error)
+        return self._retry(item, error)
 
-    def _retry(self, item: Item, error: Exception) -> None:
+    def _retry(self, item: Item, error: Exception) -> bool:
         message = item.message
         pause = back_off(message.attempt, self._settings.retry_base_seconds, self._settings.retry_cap_seconds)
         entry = {**item.entry("retrying", self._consumer.identity), "reason": _reason(error)}
-        fields = stage_fields(self._stage, entry)
-        patiently(lambda: self._consumer.delay(message.raw, message.retried().raw, pause, message.image_id, fields))
+        again = message.retried(self._stage, entry).raw
+        notes = tell.retrying(message, self._stage, entry)
         self._log("retrying", item, error, retry_in=round(pause, 1))
+        return patiently(lambda: self._consumer.delay(message.raw, again, pause, notes)) != DROPPED
 
-    def _bury(self, item: Item, error: Exception) -> None:
+    def _bury(self, item: Item, error: Exception) -> bool:
         message, reason = item.message, _reason(error)
         entry = {**item.entry("failed", self._consumer.identity), "reason": reason}
-        patiently(lambda: self._store.put(results.failed(message, self._stage, reason, entry)))
+        document = results.failure(message, self._stage, reason, entry)
+        if patiently(lambda: self._consumer.superseded([message]))[0]:
+            patiently(lambda: self._consumer.let_go(message.raw))
+            return False
+        if not message.is_probe:
+            patiently(lambda: self._store.put(results.stored(document)))
         whole = None if isinstance(error, BadMessage) else message
-        letter = dead.letter(self._stage, message.raw, reason, item.trace, message=whole, attempt=message.attempt)
-        fields = {**stage_fields(self._stage, entry, "failed"), "reason": reason}
-        patiently(lambda: self._consumer.bury(message.raw, letter, message.image_id, fields))
+        letter = dead.letter(self._stage, message.raw, reason, item.trace, message=whole, entry=entry)
+        notes = tell.failed(message, self._stage, entry, document)
         self._log("buried", item, error)
+        return patiently(lambda: self._consumer.bury(message.raw, letter, message, notes)) != DROPPED
 
     def _log(self, outcome: str, item: Item, error: Exception, **more: object) -> None:
         metrics.PICTURES.labels(self._stage, outcome).inc()

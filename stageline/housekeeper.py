@@ -2,7 +2,7 @@
 
 import threading
 import time
-from typing import cast
+from typing import Any, cast
 
 from stageline import line, logs, metrics
 from stageline.errors import BadMessage, NewerMessage, Unavailable
@@ -10,6 +10,7 @@ from stageline.keys import WORKERS, delayed_key, in_flight_key, queue_of
 from stageline.message import Message
 from stageline.redis_client import Call, Scripts, connect, reaching_redis
 from stageline.settings import Settings
+from stageline.status import now
 
 SWEEP_SECONDS = 1.0
 GRACE_SECONDS = 5.0  # after an outage, so that living workers beat before anyone is called dead
@@ -70,13 +71,25 @@ class Housekeeper(threading.Thread):
         After too many attempts the next worker buries it, unworked; so whoever buries holds what is buried.
         """
         image_id, again = None, raw
+        queue = queue_of(identity)
+        stage = next((stage.name for stage in line.LINE if stage.queue == queue), queue)
         try:
             message = Message.decode(raw)
-            image_id, again = message.image_id, message.retried().raw
+            image_id, again = message.image_id, message.retried(stage, _lost(message, identity)).raw
         except (BadMessage, NewerMessage):
             pass  # a living worker will say what is wrong with it
-        queue = queue_of(identity)
         if self._scripts.run(Call("put_back", [in_flight_key(identity), queue], [raw, again])):
-            stage = next((stage.name for stage in line.LINE if stage.queue == queue), queue)
             metrics.RETURNED.labels(stage).inc()
             logs.get().warning("returned", image_id=image_id, stage=stage, dead_worker=identity)
+
+
+def _lost(message: Message, identity: str) -> dict[str, Any]:
+    """What the history says of an attempt that nobody came back from."""
+    entry: dict[str, Any] = {"state": "lost", "run": message.run, "attempt": message.attempt, "worker": identity}
+    return entry | {
+        "started": None,
+        "finished": now(),
+        "ms": None,
+        "key": None,
+        "reason": "its worker died, or was lost",
+    }

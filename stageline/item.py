@@ -36,8 +36,9 @@ class Item:
     def entry(self, state: str, worker: str) -> dict[str, Any]:
         """What a stage tells of its work on this picture, in the status and in results/."""
         keys = [stored.key for stored in self.outcome.objects]
-        entry: dict[str, Any] = {"state": state, "attempt": self.message.attempt, "worker": worker}
-        entry |= {"started": self.started, "ms": round(1000 * (self.fetch_seconds + self.work_seconds), 1)}
+        entry: dict[str, Any] = {"state": state, "run": self.message.run, "attempt": self.message.attempt}
+        entry |= {"worker": worker, "started": self.started, "finished": None if state == "working" else now()}
+        entry["ms"] = round(1000 * (self.fetch_seconds + self.work_seconds), 1)
         return entry | ({"key": keys[0], "keys": keys} if keys else {"key": None})
 
 

@@ -1,7 +1,12 @@
 """The names of everything that Stageline keeps in Redis, beside the queues of the line."""
 
 WORKERS = "stageline:workers"  # sorted set: a worker's identity → its last beat, in the server's seconds
-UNFINISHED = "stageline:unfinished"  # set: ids of accepted pictures that are neither completed nor failed
+UNFINISHED = (
+    "stageline:moving"  # sorted set: ids of accepted pictures that are on their way, by when they were accepted
+)
+PACE = "stageline:pace"  # hash: how fast pictures come to their end; see stageline.pace
+OUTCOMES = "stageline:outcomes"  # list of JSON: what the catalogue has yet to write down
+EVENTS = "stageline:events"  # stream: what happens to pictures, for those who watch; the newest 20,000
 DEAD_LETTERS = "dead_letters"  # list of JSON
 DEAD_COUNTS = "stageline:dead"  # hash: a stage → how many of its messages are among the dead letters
 
@@ -9,6 +14,21 @@ DEAD_COUNTS = "stageline:dead"  # hash: a stage → how many of its messages are
 def status_key(image_id: str) -> str:
     """The hash that holds a picture's status."""
     return f"stageline:status:{image_id}"
+
+
+def minute_key(seconds: float) -> str:
+    """The hash that counts what happened in the minute of that time, in seconds since 1970."""
+    return f"stageline:minute:{int(seconds // 60)}"
+
+
+def content_key(sha256: str | None) -> str:
+    """The id of the picture that has this content, for a day; '' where the content is not known."""
+    return f"stageline:sha256:{sha256}" if sha256 else ""
+
+
+def name_key(filename: str | None) -> str:
+    """The id of the newest picture of that name, for as long as a status lasts; '' where it has none."""
+    return f"stageline:named:{filename}" if filename else ""
 
 
 def delayed_key(queue: str) -> str:

@@ -24,6 +24,7 @@ class Stage:
 
 
 DOOR_PACKAGE = "grab_service"  # takes uploads, and feeds the first queue
+CATALOGUE_PACKAGE = "catalogue_service"  # writes down what came of each picture
 LINE = (
     Stage("resize", "resize_queue", "resize_service"),
     Stage("grayscale", "grayscale_queue", "grayscale_service"),

@@ -8,6 +8,7 @@ PICTURES = Counter("stageline_pictures_total", "Pictures that left a stage, by o
 STEP_SECONDS = Histogram(
     "stageline_step_seconds", "Time spent on a picture: fetch, work or store.", ["stage", "step"], buckets=BUCKETS
 )
+CACHE_READS = Counter("stageline_cache_reads_total", "Reads of the hot cache: hit, miss or away.", ["result"])
 HELD = Gauge("stageline_held_pictures", "Pictures taken from the queue and not yet handed on.", ["stage"])
 MISSING_MODELS = Gauge("stageline_missing_models", "Models that were never installed.", ["stage"])
 REFUSED_MODELS = Gauge("stageline_refused_models", "Models whose current version is no good.", ["stage"])

@@ -44,5 +44,5 @@ class Monolith:
             item.work_seconds = time.monotonic() - began
             made |= {stored.key: stored for stored in item.outcome.objects}
             message = message.successor(stage.name, item.entry("done", WORKER), item.outcome.fields)
-        document = results.completed(message)
+        document = results.stored(results.document(message, "completed"))
         return message, {**made, document.key: document}

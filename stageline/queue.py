@@ -8,25 +8,32 @@ out goes back to the queue (see stageline.housekeeper).
 import random
 import re
 import uuid
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import cast
 
 import redis
 
-from stageline import line
+from stageline import line, tell
 from stageline.keys import (
     DEAD_COUNTS,
     DEAD_LETTERS,
+    PACE,
     UNFINISHED,
     WORKERS,
+    content_key,
     delayed_key,
     in_flight_key,
+    name_key,
     queue_of,
     status_key,
 )
 from stageline.message import Message
+from stageline.notes import Notes
 from stageline.redis_client import Call, Scripts, connect, reaching_redis
-from stageline.status import StatusFields
+
+DROPPED = -1  # what a step answers for a picture that was deleted, or sent again, meanwhile
+CONTENT_SECONDS = 86_400  # that a picture's content is remembered, for those who want no duplicates
+TOMBSTONE_SECONDS = 30 * 86_400  # of a picture deleted on its way: longer than any message waits
 
 
 def new_identity(queue: str, label: str) -> str:
@@ -77,63 +84,105 @@ class Consumer:
         with reaching_redis():
             return cast("list[bytes]", self.client.lrange(self._list, 0, -1))
 
-    def begin(self, messages: Sequence[tuple[Message, StatusFields]]) -> None:
-        """Note that work on the messages has begun."""
+    def begin(self, messages: Sequence[tuple[Message, Notes]]) -> list[int]:
+        """Note that work on the messages has begun; 0 for one that is not ours any more, DROPPED for one to forget."""
         calls = [
-            Call("begin", [self._list, status_key(message.image_id)], [message.raw, *_flat(fields)])
-            for message, fields in messages
+            Call("begin", [self._list, *notes.keys()], [message.raw, *notes.args()]) for message, notes in messages
         ]
-        self.scripts.run_all(calls)
+        return self.scripts.run_all(calls)
 
-    def hand_off(self, message: Message, successor: Message, fields: StatusFields) -> Call:
-        """The step that moves the message to the next queue, or ends its way after the last stage."""
+    def superseded(self, messages: Sequence[Message]) -> list[bool]:
+        """Tell of which messages the picture was deleted, or sent again, meanwhile."""
+        with reaching_redis():
+            pipe = self.client.pipeline(transaction=False)
+            for message in messages:
+                pipe.hget(status_key(message.image_id), "run")
+            return [int(run or 0) > message.run for run, message in zip(pipe.execute(), messages, strict=True)]
+
+    def hand_off(self, message: Message, successor: Message, notes: Notes) -> Call:
+        """The step that moves the message to the next queue."""
         following = line.after(self.stage)
-        status = status_key(message.image_id)
-        if following is None:
-            keys = [self._list, UNFINISHED, status]
-            return Call("finish", keys, [message.raw, message.image_id, self._ttl, *_flat(fields)])
-        keys = [self._list, following.queue, status]
-        return Call("hand_off", keys, [message.raw, successor.raw, *_flat(fields)])
+        assert following is not None  # noqa: S101 - the last stage's messages are finished
+        keys = [self._list, following.queue, *notes.keys()]
+        return Call("hand_off", keys, [message.raw, successor.raw, *notes.args()])
+
+    def finish(self, message: Message, notes: Notes) -> Call:
+        """The step that ends the picture's way, or lets it wait."""
+        keys = [self._list, UNFINISHED, PACE, *notes.keys()]
+        return Call("finish", keys, [message.raw, message.image_id, self._ttl, *notes.args()])
+
+    def let_go(self, raw: bytes) -> None:
+        """Forget a message whose picture was deleted, or sent again."""
+        self.scripts.run(Call("let_go", [self._list], [raw]))
 
     def put_back(self, raw: bytes) -> None:
         """Return a message untouched to the head of its queue."""
         self.scripts.run(Call("put_back", [self._list, self.stage.queue], [raw, raw]))
 
-    def delay(self, raw: bytes, again: bytes, seconds: float, image_id: str = "", fields: StatusFields = ()) -> None:
+    def delay(self, raw: bytes, again: bytes, seconds: float, notes: Notes | None = None) -> int:
         """Put a message aside for some seconds; ``again`` is what will be queued then."""
-        keys = [self._list, delayed_key(self.stage.queue), status_key(image_id)]
-        self.scripts.run(Call("delay", keys, [raw, again, seconds, *_flat(fields)]))
+        told = notes or Notes()
+        keys = [self._list, delayed_key(self.stage.queue), *told.keys()]
+        return int(self.scripts.run(Call("delay", keys, [raw, again, seconds, *(notes.args() if notes else ())])))
 
-    def bury(self, raw: bytes, letter: bytes, image_id: str, fields: StatusFields) -> None:
-        """Move a message that failed for good to the dead letters."""
-        self.scripts.run(bury(self.identity, raw, letter, image_id, self._ttl, fields))
-
-
-def bury(identity: str, raw: bytes, letter: bytes, image_id: str, ttl: int, fields: StatusFields) -> Call:
-    """The step that moves what ``identity`` holds to the dead letters."""
-    stage = next((stage.name for stage in line.LINE if stage.queue == queue_of(identity)), queue_of(identity))
-    keys = [in_flight_key(identity), DEAD_LETTERS, DEAD_COUNTS, UNFINISHED, status_key(image_id)]
-    return Call("bury", keys, [raw, letter, stage, image_id, ttl, *_flat(fields)])
+    def bury(self, raw: bytes, letter: bytes, message: Message | None = None, notes: Notes | None = None) -> int:
+        """Move what failed for good to the dead letters; without a message where not even its picture is known."""
+        told = notes or Notes()
+        image_id, content = (message.image_id, message.fields.get("sha256")) if message else ("", None)
+        kept = [self._list, DEAD_LETTERS, DEAD_COUNTS, UNFINISHED, PACE, content_key(content)]
+        args = [raw, letter, self.stage.name, image_id, self._ttl, *told.args()]
+        return int(self.scripts.run(Call("bury", [*kept, *told.keys()], args)))
 
 
 class Door:
     """The producer's side: accepting a picture, and the depth of every queue."""
 
-    def __init__(self, url: str, max_unfinished: int) -> None:
+    def __init__(self, url: str, max_unfinished: int, status_ttl: int = 3600) -> None:
         self.client = connect(url)
         self.scripts = Scripts(self.client)
         self._most = max_unfinished
+        self._ttl = status_ttl
 
     def is_full(self) -> bool:
         """Whether as many accepted pictures are unfinished as the line takes."""
         with reaching_redis():
-            return int(self.client.scard(UNFINISHED)) >= self._most
+            return int(self.client.zcard(UNFINISHED)) >= self._most
 
-    def accept(self, message: Message, fields: StatusFields, *, limited: bool = True) -> bool:
-        """Queue a picture and open its status in one step that may be repeated; False when the line is full."""
-        keys = [status_key(message.image_id), UNFINISHED, line.LINE[0].queue]
+    def accept(self, message: Message, *, limited: bool = True, dedupe: bool = False) -> str | None:
+        """Queue a picture and open its status, in one step that may be repeated.
+
+        Returns:
+            Its id; with ``dedupe`` the id of another that has the same content, where there is one and it has not
+            failed; None when the line is full.
+        """
+        notes = tell.accepted(message)
+        own = {name: None if message.is_probe else message.fields.get(name) for name in ("sha256", "filename")}
+        keys = [UNFINISHED, line.LINE[0].queue, content_key(own["sha256"]), name_key(own["filename"]), PACE]
         most = self._most if limited else 0
-        return bool(self.scripts.run(Call("accept", keys, [message.image_id, message.raw, most, *_flat(fields)])))
+        args = [message.image_id, message.raw, most, int(dedupe), CONTENT_SECONDS, self._ttl, *notes.args()]
+        there = self.scripts.run(Call("accept", [*keys, *notes.keys()], args))
+        return None if there is None else cast("bytes", there).decode()
+
+    def send_again(self, message: Message, stage: line.Stage) -> str:
+        """Queue a picture's next run at a stage: "sent", "moving", "changed" (by somebody, meanwhile) or "full"."""
+        notes = tell.sent_again(message, stage.name)
+        keys = [UNFINISHED, stage.queue, PACE, *notes.keys()]
+        args = [message.image_id, message.raw, self._most, message.run - 1, *notes.args()]
+        return cast("bytes", self.scripts.run(Call("send_again", keys, args))).decode()
+
+    def delete(
+        self, image_id: str, sha256: str | None = None, filename: str | None = None, *, probe: bool = False
+    ) -> None:
+        """Forget a picture; one that is still on its way is dropped by the worker that holds it, or takes it next."""
+        notes = tell.deleted(image_id, probe=probe)
+        keys = [UNFINISHED, content_key(sha256), name_key(filename), *notes.keys()]
+        self.scripts.run(Call("delete", keys, [image_id, self._ttl, TOMBSTONE_SECONDS, *notes.args()]))
+
+    def newest_named(self, filename: str) -> str | None:
+        """Return the id of the newest picture of that name, where it came within the last STATUS_TTL seconds."""
+        with reaching_redis():
+            found = cast("bytes | None", self.client.get(name_key(filename)))
+        return found.decode() if found else None
 
     def depths(self) -> dict[str, dict[str, int]]:
         """Count each stage's messages: waiting, in_flight and delayed."""
@@ -143,7 +192,7 @@ class Door:
     def unfinished(self) -> int:
         """Count the accepted pictures that are not finished."""
         with reaching_redis():
-            return int(self.client.scard(UNFINISHED))
+            return int(self.client.zcard(UNFINISHED))
 
 
 def depths(client: redis.Redis) -> dict[str, dict[str, int]]:
@@ -163,8 +212,3 @@ def depths(client: redis.Redis) -> dict[str, dict[str, int]]:
         stage.name: {"waiting": counts[2 * i], "in_flight": held[stage.queue], "delayed": counts[2 * i + 1]}
         for i, stage in enumerate(line.LINE)
     }
-
-
-def _flat(fields: StatusFields) -> list[Any]:
-    pairs = fields.items() if isinstance(fields, Mapping) else fields
-    return [part for pair in pairs for part in pair]

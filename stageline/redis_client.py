@@ -23,6 +23,7 @@ NOT_NOW = (
     redis.exceptions.TryAgainError,
 )
 NO_DISK = "MISCONF"
+SHARED = "_notes.lua"  # stands before every script
 
 
 def connect(url: str, retries: int = 1) -> redis.Redis:
@@ -62,10 +63,12 @@ class Scripts:
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
+        folder = files("stageline").joinpath("lua")
+        shared = folder.joinpath(SHARED).read_text()
         self._source = {
-            file.name.removesuffix(".lua"): file.read_text()
-            for file in files("stageline").joinpath("lua").iterdir()
-            if file.name.endswith(".lua")
+            file.name.removesuffix(".lua"): shared + file.read_text()
+            for file in folder.iterdir()
+            if file.name.endswith(".lua") and file.name != SHARED
         }
         self._sha = {
             name: hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()

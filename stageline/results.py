@@ -8,24 +8,28 @@ from stageline.message import Message
 from stageline.stage import StoredObject
 from stageline.status import now
 
+WAITING = "waiting"  # for POST /process: it came to the stage after which it was to wait
+
 
 def key(image_id: str) -> str:
     """The key of a picture's results."""
     return f"results/{image_id}.json"
 
 
-def completed(message: Message) -> StoredObject:
-    """The results of a picture that came to the end of the line."""
-    return _stored(message, {"status": "completed"})
+def document(message: Message, status: str, **more: Any) -> dict[str, Any]:
+    """Say all that is known of a picture that came to an end, or waits: the message's fields, and how it stands."""
+    at = now()
+    ended = {} if status == WAITING else {"completed_at": at}
+    return {**message.fields, "status": status, **more, "updated_at": at, **ended}
 
 
-def failed(message: Message, stage: str, reason: str, entry: Mapping[str, Any]) -> StoredObject:
-    """The results of a picture that failed for good at ``stage``."""
+def failure(message: Message, stage: str, reason: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Say all that is known of a picture that failed for good at ``stage``."""
     stages = {**message.fields.get("stages", {}), stage: dict(entry)}
-    return _stored(message, {"status": "failed", "failed_stage": stage, "reason": reason, "stages": stages})
+    return document(message, "failed", failed_stage=stage, reason=reason, stages=stages)
 
 
-def _stored(message: Message, fields: Mapping[str, Any]) -> StoredObject:
-    document = {**message.fields, **fields, "completed_at": now()}
-    text = json.dumps(document, indent=2, ensure_ascii=False)
-    return StoredObject(key(message.image_id), text.encode(), "application/json")
+def stored(said: Mapping[str, Any]) -> StoredObject:
+    """A document as the object that holds it."""
+    text = json.dumps(said, indent=2, ensure_ascii=False)
+    return StoredObject(key(said["image_id"]), text.encode(), "application/json")

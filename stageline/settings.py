@@ -30,6 +30,8 @@ class Settings(BaseSettings):
     s3_bucket: str = Field("images", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     models_bucket: str = Field("models", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     s3_region: str | None = None
+    database_url: str | None = Field(None, pattern=r"^(postgres(ql)?(\+psycopg2)?|sqlite)://", repr=False)
+    cache_url: str | None = Field(None, pattern=r"^(rediss?|unix)://", repr=False)
     stageline_data: Path = Path("stageline-data")
 
     # The door.
@@ -40,6 +42,10 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(50_000_000, ge=1)
     max_queue_size: int = Field(1000, ge=1)
     status_ttl: int = Field(3600, ge=1)
+
+    # What is kept.
+    cache_ttl: int = Field(3600, ge=1)
+    retention_days: int = Field(0, ge=0, le=36_500)
 
     # The stages.
     resize_scale: float = Field(0.25, gt=0, le=1)
@@ -86,9 +92,17 @@ class Settings(BaseSettings):
             return frozenset(word.strip().casefold() for word in value.split(",") if word.strip())
         return value
 
-    @field_validator("redis_url")
+    @field_validator("cache_url", mode="before")
     @classmethod
-    def _can_be_dialled(cls, value: str) -> str:
+    def _off(cls, value: object) -> object:
+        """Take ``CACHE_URL=off``: no cache, not even the one that ``stageline up`` would start."""
+        return None if isinstance(value, str) and value.strip().casefold() == "off" else value
+
+    @field_validator("redis_url", "cache_url")
+    @classmethod
+    def _can_be_dialled(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         try:
             found = parse_url(value)  # type: ignore[no-untyped-call]
         except ValueError:  # its own words may hold a piece of the password

@@ -1,9 +1,9 @@
 """A picture's status while it moves: one Redis hash, with a field for each stage; it expires after the end."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 import redis
 
@@ -11,9 +11,10 @@ from stageline.keys import status_key
 from stageline.message import Message
 from stageline.redis_client import reaching_redis
 
-StatusFields = Mapping[str, str] | Iterable[tuple[str, str]]
 STAGE = "stage:"
-KNOWN = ("filename", "file_size", "original_path")
+KNOWN = ("filename", "file_size", "original_path", "run", "batch_id", "until", "sha256")
+NUMBERS = {"file_size": int, "run": int, "ahead": int, "estimate": float}
+DELETED_RUN = 2**31  # the run of a tombstone: no message has it
 
 
 def now() -> str:
@@ -21,27 +22,37 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def stage_fields(stage: str, entry: Mapping[str, Any], status: str = "processing") -> dict[str, str]:
-    """The status fields that say what a stage is doing, or did."""
-    return {"status": status, "updated_at": now(), STAGE + stage: json.dumps(entry)}
-
-
 def opened(message: Message) -> dict[str, str]:
     """The fields that open a picture's status: what is known of it, and what stages have already done to it."""
     known = {name: str(message.fields[name]) for name in KNOWN if name in message.fields}
     stages = {STAGE + name: json.dumps(entry) for name, entry in message.fields.get("stages", {}).items()}
     at = now()
-    return {**known, "status": "submitted", "created_at": at, "updated_at": at, **stages}
+    created = message.fields.get("uploaded_at") or at
+    return {**known, "run": str(message.run), "status": "submitted", "created_at": created, "updated_at": at, **stages}
 
 
 def read(client: redis.Redis, image_id: str) -> dict[str, Any] | None:
-    """Return a picture's status with its stages decoded, or None when Redis knows nothing of it."""
+    """Return a picture's status with its stages decoded, or None when Redis knows nothing of it.
+
+    Of a deleted picture it knows that: its status is ``deleted``, for a while.
+    """
+    (found,) = read_all(client, [image_id])
+    return found
+
+
+def read_all(client: redis.Redis, image_ids: Sequence[str]) -> list[dict[str, Any] | None]:
+    """Return several, in one round trip."""
     with reaching_redis():
-        found = cast("dict[bytes, bytes]", client.hgetall(status_key(image_id)))
-    if not found:
-        return None
+        pipe = client.pipeline(transaction=False)
+        for image_id in image_ids:
+            pipe.hgetall(status_key(image_id))
+        return [_decoded(found) if found else None for found in pipe.execute()]
+
+
+def _decoded(found: Mapping[bytes, bytes]) -> dict[str, Any]:
     fields: dict[str, Any] = {name.decode(): value.decode() for name, value in found.items()}
-    if "file_size" in fields:
-        fields["file_size"] = int(fields["file_size"])
+    for name, number in NUMBERS.items():
+        if name in fields:
+            fields[name] = number(fields[name])
     stages = {name.removeprefix(STAGE): json.loads(fields.pop(name)) for name in list(fields) if name.startswith(STAGE)}
     return {**fields, "stages": stages}

@@ -6,17 +6,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stageline import line, logs, metrics, results
+from stageline import line, logs, metrics, results, status, tell
+from stageline.erase import erase_objects
+from stageline.errors import Forgotten
 from stageline.failures import Failures
 from stageline.item import Hands, Item
 from stageline.lease import Lease
 from stageline.message import Message
 from stageline.patience import patiently
-from stageline.queue import Consumer
+from stageline.queue import DROPPED, Consumer
 from stageline.redis_client import Call
 from stageline.settings import Settings
 from stageline.stage import StoredObject
-from stageline.status import stage_fields
 from stageline.store import ObjectStore
 
 AT_ONCE = 32
@@ -26,11 +27,12 @@ LINGER_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class _Done:
-    """An item that was worked on, what to store of it, and the message that follows."""
+    """An item that was worked on, what to store of it, the step that hands it on, and whether it comes to its end."""
 
     item: Item
     objects: Sequence[StoredObject]
-    successor: Message
+    step: Call
+    ends: bool
 
 
 class Storer(threading.Thread):
@@ -77,52 +79,79 @@ class Storer(threading.Thread):
         if good:
             self._store_and_hand_on(good)
         for item in ours:
-            if item.error is not None:
-                self._failures.settle(item, item.error)
+            if item.error is not None and not self._settle_failed(item, item.error):
+                self._forget(item.message)
         for item in items:
             self._hands.drop(item.message.raw)
+
+    def _settle_failed(self, item: Item, error: Exception) -> bool:
+        """Have it retried or buried; False when its picture is to be forgotten."""
+        return not isinstance(error, Forgotten) and self._failures.settle(item, error)
 
     def _still_ours(self, items: Sequence[Item]) -> list[Item]:
         """Leave out what was given away while this worker was out of touch: it must write nothing for it."""
         if all(self._lease.covers(item.asked) for item in items):
             return list(items)
         held = set(patiently(self._consumer.held))
-        return [item for item in items if item.message.raw in held]
+        return [item for item in items if item.message.raw in held or isinstance(item.error, Forgotten)]
 
     def _follow_up(self, item: Item) -> _Done | None:
         """Make the message that follows; where that fails, the item has failed."""
         if item.error is not None:
             return None
         try:
-            entry = item.entry("done", self._consumer.identity)
-            successor = item.message.successor(self._stage.name, entry, item.outcome.fields)
-            ending = [results.completed(successor)] if self._is_last else []
-            return _Done(item, [*item.outcome.objects, *ending], successor)
+            name = self._stage.name
+            successor = item.message.successor(name, item.entry("done", self._consumer.identity), item.outcome.fields)
+            entry = successor.fields["stages"][name]
+            waits = item.message.fields.get("until") == name
+            if not (self._is_last or waits):
+                step = self._consumer.hand_off(item.message, successor, tell.done(item.message, name, entry))
+                return _Done(item, item.outcome.objects, step, ends=False)
+            document = results.document(successor, results.WAITING if waits else "completed")
+            step = self._consumer.finish(item.message, tell.ended(item.message, name, entry, document))
+            said = [] if item.message.is_probe else [results.stored(document)]
+            return _Done(item, [*item.outcome.objects, *said], step, ends=True)
         except Exception as error:  # noqa: BLE001 - what a stage made may be anything
             item.fail(error)
             return None
 
-    def _store_and_hand_on(self, good: Sequence[_Done]) -> None:
+    def _store_and_hand_on(self, done: Sequence[_Done]) -> None:
         started = time.monotonic()
-        objects = [stored for done in good for stored in done.objects]
+        good = self._not_forgotten(done)
+        objects = [stored for each in good for stored in each.objects]
         try:
             patiently(lambda: self._store.put_all(objects))
         except Exception as error:  # noqa: BLE001 - one object that cannot be stored fails no neighbour
             if len(good) == 1:
                 good[0].item.fail(error)
                 return
-            for done in good:
-                self._store_and_hand_on([done])
+            for each in good:
+                self._store_and_hand_on([each])
             return
         seconds = time.monotonic() - started
-        moved = patiently(lambda: self._consumer.scripts.run_all([self._hand_off(done) for done in good]))
-        for done, ours in zip(good, moved, strict=True):
-            self._report(done.item, seconds, "done" if ours else "given away")
+        moved = patiently(lambda: self._consumer.scripts.run_all([each.step for each in good]))
+        for each, answer in zip(good, moved, strict=True):
+            if answer == DROPPED:
+                each.item.fail(Forgotten(each.item.message.image_id))
+            else:
+                self._report(each.item, seconds, "done" if answer else "given away")
 
-    def _hand_off(self, done: _Done) -> Call:
-        status = "completed" if self._is_last else "processing"
-        fields = stage_fields(self._stage.name, done.successor.fields["stages"][self._stage.name], status)
-        return self._consumer.hand_off(done.item.message, done.successor, fields)
+    def _not_forgotten(self, done: Sequence[_Done]) -> list[_Done]:
+        """Leave out the pictures that were deleted, or sent again: nothing is stored of them."""
+        forgotten = patiently(lambda: self._consumer.superseded([each.item.message for each in done]))
+        for each, gone in zip(done, forgotten, strict=True):
+            if gone:
+                each.item.fail(Forgotten(each.item.message.image_id))
+        return [each for each in done if each.item.error is None]
+
+    def _forget(self, message: Message) -> None:
+        """Let a message go; of a deleted picture nothing is left behind, whatever was stored in between."""
+        patiently(lambda: self._consumer.let_go(message.raw))
+        known = patiently(lambda: status.read(self._consumer.client, message.image_id))
+        if known is not None and known.get("status") == "deleted":
+            patiently(lambda: erase_objects(self._store, message.image_id))
+        metrics.PICTURES.labels(self._stage.name, "dropped").inc()
+        logs.get().info("dropped", image_id=message.image_id, stage=self._stage.name, run=message.run)
 
     def _report(self, item: Item, store_seconds: float, outcome: str) -> None:
         for step, seconds in (("fetch", item.fetch_seconds), ("work", item.work_seconds), ("store", store_seconds)):

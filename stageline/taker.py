@@ -8,16 +8,15 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from stageline import dead, logs
-from stageline.errors import BadMessage, NewerMessage, Rejected, Unavailable
+from stageline import dead, logs, tell
+from stageline.errors import BadMessage, Forgotten, NewerMessage, Rejected, Unavailable
 from stageline.item import Hands, Item
 from stageline.lease import Lease
 from stageline.message import Message
 from stageline.patience import Answer, Patience, patiently
-from stageline.queue import Consumer
+from stageline.queue import DROPPED, Consumer
 from stageline.settings import Settings
 from stageline.stage import Work
-from stageline.status import stage_fields
 from stageline.store import ObjectStore
 
 TAKE_SECONDS = 1.0
@@ -114,7 +113,7 @@ class Taker(threading.Thread):
         message = message or Message.salvage(raw)
         if message is None:
             logs.get().error("buried", stage=self._consumer.stage.name, reason=str(error))
-            self._consumer.bury(raw, dead.letter(self._consumer.stage.name, raw, str(error)), "", ())
+            self._consumer.bury(raw, dead.letter(self._consumer.stage.name, raw, str(error)))
             return
         item = Item(message, asked)
         item.fail(error)
@@ -155,11 +154,16 @@ class Taker(threading.Thread):
         if not items:
             return
         stage, worker = self._consumer.stage.name, self._consumer.identity
-        noted = [(item.message, stage_fields(stage, item.entry("working", worker))) for item in items]
+        noted = [(item.message, tell.begun(item.message, stage, item.entry("working", worker))) for item in items]
+        answers = [1] * len(items)
         with contextlib.suppress(Unavailable):  # stopped meanwhile: what is not fetched is given back
-            self._patiently(lambda: self._consumer.begin(noted))
-        for item in items:
-            self._fetchers.submit(self._fetch, item)
+            answers = self._patiently(lambda: self._consumer.begin(noted))
+        for item, answer in zip(items, answers, strict=True):
+            if answer == DROPPED:
+                item.fail(Forgotten(item.message.image_id))
+                self.ready.put(item)
+            else:
+                self._fetchers.submit(self._fetch, item)
 
     def _fetch(self, item: Item) -> None:
         """Fetch what the stage needs, however long the store is away; on a stop the item goes on without."""

@@ -1,4 +1,4 @@
-"""The whole line on this machine: an embedded Redis unless REDIS_URL names one, the door, and every stage."""
+"""The whole line on this machine: what servers are not named are embedded; the door, every stage, the catalogue."""
 
 import errno
 import fcntl
@@ -23,6 +23,7 @@ STATE = "line.json"
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.1
 EVERYWHERE = ("0.0.0.0", "")  # noqa: S104 - compared with, not listened on
+OFF = "off"  # as CACHE_URL takes it
 COSTLIEST, MOST_OF_COSTLIEST = "detect", 4  # the stage that gets a worker per core, up to so many
 
 
@@ -68,19 +69,22 @@ class Line:
             raise StagelineError(f"the line cannot be started on {self._data}: {error}") from error
 
     def _start(self) -> None:
-        ports = iter(free_ports(1 + sum(self._workers.values()), but=[self._settings.port]))
+        others = ("redis", "cache", "catalogue")
+        ports = iter(free_ports(len(others) + sum(self._workers.values()), but=[self._settings.port]))
         environment = {"PYTHONUNBUFFERED": "1", "STAGELINE_DATA": str(self._data.absolute())}
         environment["REDIS_URL"] = self._redis_url(ports)
+        environment["CACHE_URL"] = self._cache_url(ports)
         for stage in line.LINE:
             count = self._workers[stage.name]
             for index in range(count):
                 name = f"{stage.name}-{index}" if count > 1 else stage.name
-                self._add_stage(stage, name, next(ports), environment)
+                self._add_service(name, stage.package, next(ports), environment)
+        self._add_service("catalogue", line.CATALOGUE_PACKAGE, next(ports), environment)
         self._services.add("grab", _module(line.DOOR_PACKAGE), {**environment, "NUM_WORKERS": "1"})
-        self._write_state(environment["REDIS_URL"])
+        self._write_state({"redis_url": environment["REDIS_URL"], "cache_url": environment["CACHE_URL"]})
 
     def wait_until_ready(self, stopping: threading.Event) -> None:
-        """Wait until the door and every stage say that they are ready.
+        """Wait until the door, every stage and the catalogue say that they are ready.
 
         Raises:
             StagelineError: they do not within a minute.
@@ -109,10 +113,10 @@ class Line:
             (self._data / STATE).unlink(missing_ok=True)
             self._lock.close()
 
-    def _add_stage(self, stage: line.Stage, name: str, port: int, environment: Mapping[str, str]) -> None:
+    def _add_service(self, name: str, package: str, port: int, environment: Mapping[str, str]) -> None:
         self._health[name] = port
         own = {"HEALTH_PORT": str(self._health[name]), "WORKER_ID": name, "NUM_WORKERS": "1"}
-        self._services.add(name, _module(stage.package), {**environment, **own})
+        self._services.add(name, _module(package), {**environment, **own})
 
     def _redis_url(self, ports: Iterator[int]) -> str:
         if "redis_url" in self._settings.model_fields_set:
@@ -121,6 +125,22 @@ class Line:
         folder.mkdir(exist_ok=True)
         port = next(ports)
         self._servers.add("redis", embedded.command(folder, port), {}, keep_open=[self._lock] if self._lock else [])
+        return f"redis://127.0.0.1:{port}/0"
+
+    def _cache_url(self, ports: Iterator[int]) -> str:
+        """Where the hot cache is, or ``off``.
+
+        Before a folder none is started: the system keeps its files in memory already, and reading them there costs a
+        tenth of asking a Redis (docs/decisions/0009).
+        """
+        if "cache_url" in self._settings.model_fields_set:
+            return self._settings.cache_url or OFF
+        if not self._settings.minio_endpoint:
+            return OFF
+        folder = self._data / "cache"
+        folder.mkdir(exist_ok=True)
+        port = next(ports)
+        self._servers.add("cache", embedded.cache_command(folder, port), {})
         return f"redis://127.0.0.1:{port}/0"
 
     def _lock_data(self) -> None:
@@ -139,9 +159,9 @@ class Line:
             ) from None
         self._lock = lock
 
-    def _write_state(self, redis_url: str) -> None:
+    def _write_state(self, urls: Mapping[str, str]) -> None:
         pids = {**self._servers.pids(), **self._services.pids()}
-        state = {"redis_url": redis_url, "url": self.url, "pid": os.getpid(), "health": self._health, "pids": pids}
+        state = {**urls, "url": self.url, "pid": os.getpid(), "health": self._health, "pids": pids}
         temporary = self._data / f"{STATE}.new"
         temporary.write_text(json.dumps(state, indent=2) + "\n")
         temporary.replace(self._data / STATE)

@@ -218,7 +218,7 @@ def test_a_failing_picture_is_retried_then_buried_and_can_be_replayed(start_line
     door = Door(str(running.state["redis_url"]), 10)
     from stageline.message import Message
 
-    door.accept(Message.of({"image_id": "ghost", "original_path": "original/ghost.jpg"}), {"status": "submitted"})
+    door.accept(Message.of({"image_id": "ghost", "original_path": "original/ghost.jpg"}))
     wait_for(lambda: running.client.get("/status/ghost")["status"] == "failed")
     letter = json.loads(client.lindex("dead_letters", 0))
     assert letter["stage"] == "resize"

@@ -35,7 +35,7 @@ def housekeeper(settings) -> Housekeeper:
 def queue_up(door: Door, *names: str) -> None:
     for name in names:
         message = Message.of({"image_id": name, "original_path": f"original/{name}.jpg", "attempt": 1})
-        door.accept(message, {"status": "submitted"})
+        door.accept(message)
 
 
 def waiting(door: Door) -> list[tuple[str, int]]:

@@ -43,7 +43,7 @@ def test_a_message_keeps_its_bytes_and_its_fields() -> None:
     onward = Message.decode(message.successor("tag", {"state": "done"}, {"kind": "face"}).raw)
     assert onward.fields["somebody"] == {"elses": [1, None]}
     assert onward.fields["filename"] == "straße ☃.jpg"
-    assert onward.fields["stages"] == {"tag": {"state": "done"}}
+    assert onward.fields["stages"] == {"tag": {"state": "done", "path": "grayscale/01JD.jpg", "fields": ["kind"]}}
 
 
 def test_a_foreign_producer_needs_two_fields() -> None:
@@ -51,7 +51,7 @@ def test_a_foreign_producer_needs_two_fields() -> None:
     for raw in (json.dumps(LEAST), json.dumps({**LEAST, "attempt": None, "path": None, "v": None, "origin_w": None})):
         message = Message.decode(raw.encode())
         assert (message.attempt, message.path, message.pixels) == (1, "original/a.jpg", None)
-        assert message.retried().attempt == 2
+        assert message.retried("resize", {"state": "retrying"}).attempt == 2
     doubled = b'{"image_id": "b", "image_id": "a", "original_path": "original/a.jpg"}'
     assert Message.decode(doubled).image_id == "a"
 
@@ -157,7 +157,7 @@ def test_depth_is_limited_before_python_does() -> None:
     for depth in (20, 40, 100, 900, 990):
         raw = json.dumps(LEAST).encode()[:-1] + b', "x": ' + b"[" * depth + b"]" * depth + b"}"
         if depth < 30:
-            assert Message.decode(raw).retried().attempt == 2
+            assert Message.decode(raw).retried("resize", {"state": "retrying"}).attempt == 2
         else:
             with pytest.raises(BadMessage, match=r"levels|not JSON"):
                 Message.decode(raw)
@@ -169,7 +169,7 @@ def test_half_a_character_is_refused(text: str) -> None:
     raw = '{"image_id": "a", "original_path": "original/a.jpg", "x": {"%s": 1}}'
     with pytest.raises(BadMessage, match="half a character"):
         Message.decode((raw % text).encode())
-    assert "😀" in Message.decode((raw % r"\ud83d\ude00").encode()).retried().raw.decode()
+    assert "😀" in Message.decode((raw % r"\ud83d\ude00").encode()).retried("resize", {"state": "retrying"}).raw.decode()
 
 
 def test_a_newer_message_waits_for_a_newer_worker() -> None:
@@ -208,7 +208,7 @@ def test_no_bytes_raise_anything_else() -> None:
         passed += 1
         again = Message.decode(message.successor("detect", {}, {}).raw)
         assert again.image_id == message.image_id
-        assert message.retried().attempt == message.attempt + 1
+        assert message.retried("resize", {"state": "retrying"}).attempt == message.attempt + 1
         assert message.path
         assert message.pixels is None or message.pixels > 0
     assert 0 < passed < len(raws)

@@ -5,12 +5,11 @@ import time
 
 import pytest
 
-from stageline import dead, keys, line, status
+from stageline import dead, keys, line, results, status, tell
 from stageline.errors import StagelineError
 from stageline.message import Message
 from stageline.queue import Consumer, Door, back_off
 from stageline.redis_client import Call
-from stageline.status import stage_fields
 
 RESIZE = line.stage("resize")
 TAG = line.stage("tag")
@@ -31,7 +30,10 @@ def message(image_id: str = "a", **fields) -> Message:
 
 
 def accept(door: Door, image_id: str) -> bool:
-    return door.accept(message(image_id), {"status": "submitted"})
+    return door.accept(message(image_id)) == image_id
+
+
+ENTRY = {"state": "done", "run": 1, "attempt": 1, "worker": "w", "ms": 3.0, "key": None}
 
 
 def taken(consumer: Consumer) -> Message:
@@ -63,7 +65,7 @@ def test_what_is_taken_is_in_flight(door: Door, consumer: Consumer) -> None:
     got = taken(consumer)
     assert door.depths()["resize"] == {"waiting": 0, "in_flight": 1, "delayed": 0}
     successor = got.successor("resize", {"state": "done"}, {"path": "resized/a.jpg"})
-    assert consumer.scripts.run(consumer.hand_off(got, successor, stage_fields("resize", {"state": "done"}))) == 1
+    assert consumer.scripts.run(consumer.hand_off(got, successor, tell.done(got, "resize", ENTRY))) == 1
     assert door.depths()["resize"]["in_flight"] == 0
     (handed,) = door.client.lrange("grayscale_queue", 0, -1)
     assert json.loads(handed) == successor.fields
@@ -76,11 +78,13 @@ def test_a_worker_whose_work_was_given_away_writes_nothing(door: Door, consumer:
     door.client.delete(keys.in_flight_key(consumer.identity))
     before = {key: door.client.dump(key) for key in door.client.keys("*")}
     successor = got.successor("resize", {}, {})
-    assert consumer.scripts.run(consumer.hand_off(got, successor, stage_fields("resize", {}))) == 0
+    assert consumer.scripts.run(consumer.hand_off(got, successor, tell.done(got, "resize", ENTRY))) == 0
     consumer.put_back(got.raw)
-    consumer.delay(got.raw, got.retried().raw, 0.0, "a", {"status": "x"})
-    consumer.bury(got.raw, b"{}", "a", {"status": "x"})
-    consumer.begin([(got, {"status": "x"})])
+    notes = tell.done(got, "resize", ENTRY)
+    assert consumer.scripts.run(consumer.finish(got, notes)) == 0
+    assert consumer.delay(got.raw, got.retried("resize", ENTRY).raw, 0.0, notes) == 0
+    assert consumer.bury(got.raw, b"{}", got, notes) == 0
+    assert consumer.begin([(got, notes)]) == [0]
     assert {key: door.client.dump(key) for key in door.client.keys("*")} == before
 
 
@@ -90,7 +94,8 @@ def test_the_last_stage_ends_the_way(any_redis, door: Door) -> None:
     last = Consumer(any_redis, TAG, "one", 60)
     door.client.rpush(TAG.queue, message("a").raw)
     got = taken(last)
-    last.scripts.run(last.hand_off(got, got, stage_fields("tag", {"state": "done"}, "completed")))
+    notes = tell.ended(got, "tag", ENTRY, results.document(got, "completed"))
+    assert last.scripts.run(last.finish(got, notes)) == 1
     assert door.unfinished() == 0
     assert status.read(door.client, "a")["status"] == "completed"
     assert 0 < door.client.ttl(keys.status_key("a")) <= 60
@@ -100,7 +105,7 @@ def test_a_delayed_message_comes_back_when_due(door: Door, consumer: Consumer) -
     """It is in neither list until its time has come; then release moves it once."""
     accept(door, "a")
     got = taken(consumer)
-    consumer.delay(got.raw, got.retried().raw, 0.2)
+    consumer.delay(got.raw, got.retried("resize", ENTRY).raw, 0.2)
     release = Call("release", [keys.delayed_key(RESIZE.queue), RESIZE.queue], [10])
     assert consumer.scripts.run(release) == 0
     assert door.depths()["resize"] == {"waiting": 0, "in_flight": 0, "delayed": 1}
@@ -134,10 +139,12 @@ def test_messages_travel_byte_for_byte(door: Door, consumer: Consumer) -> None:
 def test_a_buried_message_can_be_replayed_once(door: Door, consumer: Consumer) -> None:
     """A dead letter keeps stage, reason and traceback; a replay queues it as a first attempt, and only once."""
     accept(door, "a")
-    got = Message.decode(taken(consumer).retried().raw)
+    got = Message.decode(taken(consumer).retried("resize", ENTRY).raw)
     door.client.lpush(keys.in_flight_key(consumer.identity), got.raw)
-    letter = dead.letter("resize", got.raw, "why", "trace", message=got, attempt=2)
-    consumer.bury(got.raw, letter, "a", {**stage_fields("resize", {"state": "failed"}, "failed"), "reason": "why"})
+    entry = {**ENTRY, "state": "failed", "attempt": 2}
+    letter = dead.letter("resize", got.raw, "why", "trace", message=got, entry=entry)
+    document = results.failure(got, "resize", "why", entry)
+    consumer.bury(got.raw, letter, got, tell.failed(got, "resize", entry, document))
     assert door.unfinished() == 0
     letters = dead.DeadLetters(door.client)
     ((raw, content),) = letters.list()
@@ -151,7 +158,11 @@ def test_a_buried_message_can_be_replayed_once(door: Door, consumer: Consumer) -
     assert (found["status"], found["stages"], "reason" in found) == ("processing", {}, False)
     assert door.unfinished() == 1
     assert door.client.ttl(keys.status_key("a")) == -1
-    assert taken(consumer).attempt == 1
+    again = taken(consumer)
+    assert (again.attempt, again.run, again.starts_at) == (1, 2, "resize")
+    assert [(each["run"], each["attempt"], each["state"]) for each in again.fields["history"]] == [
+        (1, 1, "done"), (1, 2, "failed"),
+    ]  # fmt: skip
 
 
 def test_a_dead_letter_that_is_no_message_cannot_be_replayed(door: Door, consumer: Consumer) -> None:
@@ -159,7 +170,7 @@ def test_a_dead_letter_that_is_no_message_cannot_be_replayed(door: Door, consume
     raw = b"\xff\x00 not json"
     door.client.rpush(RESIZE.queue, raw)
     consumer.take(0.1)
-    consumer.bury(raw, dead.letter("resize", raw, "not JSON"), "", ())
+    consumer.bury(raw, dead.letter("resize", raw, "not JSON"))
     letters = dead.DeadLetters(door.client)
     ((kept, content),) = letters.list()
     assert __import__("base64").b64decode(content["raw_base64"]) == raw
@@ -188,7 +199,7 @@ def test_what_others_put_among_the_dead_letters_is_shown_and_dropped(door: Door)
 def test_opening_a_status_keeps_what_was_done(door: Door) -> None:
     """The status opens with what the message knows of the picture and of the stages it has been through."""
     sent = message("a", filename="a.jpg", file_size=7, stages={"grab": {"state": "done"}})
-    door.accept(sent, status.opened(sent))
+    door.accept(sent)
     found = status.read(door.client, "a")
     assert (found["status"], found["filename"], found["file_size"]) == ("submitted", "a.jpg", 7)
     assert found["stages"] == {"grab": {"state": "done"}}

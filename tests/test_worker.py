@@ -72,7 +72,7 @@ def work_through(settings: Settings, running, stop_all) -> Iterator[Callable[...
             path = f"original/{fields['image_id']}.jpg"
             store.put(StoredObject(path, b"picture", "image/jpeg"))
             full = {"original_path": path, "origin_w": 10, "origin_h": 10, **fields}
-            assert door.accept(Message.of(full), {"status": "submitted"})
+            assert door.accept(Message.of(full))
         worker = Worker(RESIZE, work, store, found)
         thread = threading.Thread(target=worker.run, daemon=True)
         running.append((worker, thread))
@@ -172,7 +172,7 @@ def test_a_worker_that_stops_gives_back_what_it_has_not_begun(work_through, stop
 def test_a_bad_message_fails_its_picture_where_the_id_can_be_read(work_through, settings) -> None:
     """It does not stay unfinished for ever: its status and its results say failed, its raw bytes are kept."""
     door = work_through(Recorder(), named("a"), lambda door: handed_on(door) == ["a"])
-    door.accept(Message.of({"image_id": "half", "original_path": "original/half.jpg"}), {"status": "submitted"})
+    door.accept(Message.of({"image_id": "half", "original_path": "original/half.jpg"}))
     raw = b'{"image_id": "half", "original_path": "original/half.jpg", "detections": "none"}'
     door.client.lrem(RESIZE.queue, 1, Message.of({"image_id": "half", "original_path": "original/half.jpg"}).raw)
     door.client.rpush(RESIZE.queue, raw)

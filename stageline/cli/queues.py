@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from stageline import status
 from stageline.cli.common import EXIT_FAILED, AsJson, attached_settings, note, print_json, print_table, say
 from stageline.dead import DeadLetters
 from stageline.errors import StagelineError, Unavailable
@@ -47,7 +46,7 @@ def reconcile(
     door = Door(found.redis_url, found.max_queue_size)
     lost = list(lost_pictures(open_store(found), door))
     for message in lost if queue else ():
-        door.accept(message, status.opened(message), limited=False)
+        door.accept(message, limited=False)
     if as_json:
         print_json([message.image_id for message in lost])
         return

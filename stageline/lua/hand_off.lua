@@ -1,8 +1,9 @@
--- Hands a message on: out of the worker's in-flight list, its successor onto the next queue, its status noted.
--- KEYS: 1 the worker's in-flight list, 2 the next queue, 3 status hash
--- ARGV: 1 message as taken, 2 successor, 3… status field, value, …
--- Returns 0, and does nothing, when the message is no longer this worker's.
+-- Hands a message on: out of the worker's in-flight list, its successor onto the next queue.
+-- KEYS: 1 the worker's in-flight list, 2 the next queue; the notes'
+-- ARGV: 1 message as taken, 2 successor, 3… notes
+-- Returns 0, and does nothing, when the message is no longer this worker's; -1 when it was dropped, see begin.lua.
 if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 0 then return 0 end
+if superseded(3) then return -1 end
 redis.call('RPUSH', KEYS[2], ARGV[2])
-redis.call('HSET', KEYS[3], unpack(ARGV, 3))
+note(3)
 return 1

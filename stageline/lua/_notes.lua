@@ -1,0 +1,69 @@
+-- Stands before every script; see stageline/notes.py. The last four KEYS are the notes': the picture's status hash,
+-- the stream of events, the list of outcomes, the hash of this minute's counts.
+local EVENTS_KEPT, OUTCOMES_WHOLE, MINUTE_KEPT = 20000, 10000, 7200
+
+-- Whether a picture was deleted, or sent down the line again, since this message was made.
+-- ARGV: first the message's run
+local function superseded(first)
+  local run = redis.call('HGET', KEYS[#KEYS - 3], 'run')
+  return run and tonumber(run) > tonumber(ARGV[first])
+end
+
+-- Notes what a step did.
+-- ARGV: first the run; 1 image id, 2 how many status fields, … field, value, …; then event type ('': none), event data,
+--       outcome ('': none), the same in short; then counter, number, … to the end
+local function note(first)
+  local status, events, outcomes, minute = unpack(KEYS, #KEYS - 3)
+  local at = first + 3 + 2 * tonumber(ARGV[first + 2])
+  if at > first + 3 then redis.call('HSET', status, unpack(ARGV, first + 3, at - 1)) end
+  if ARGV[at] ~= '' then
+    redis.call('XADD', events, 'MAXLEN', '~', EVENTS_KEPT, '*',
+      'type', ARGV[at], 'image_id', ARGV[first + 1], 'data', ARGV[at + 1])
+  end
+  if ARGV[at + 2] ~= '' then
+    redis.call('RPUSH', outcomes, redis.call('LLEN', outcomes) < OUTCOMES_WHOLE and ARGV[at + 2] or ARGV[at + 3])
+  end
+  for i = at + 4, #ARGV, 2 do redis.call('HINCRBY', minute, ARGV[i], ARGV[i + 1]) end
+  if at + 4 < #ARGV then redis.call('EXPIRE', minute, MINUTE_KEPT) end
+end
+
+local function seconds()
+  local now = redis.call('TIME')
+  return now[1] + now[2] / 1e6
+end
+
+local function mean(old, sample, weight) return old and old + weight * (sample - old) or sample end
+
+-- Puts a picture in line with those that are unfinished, and notes how many are before it, and the time it may take.
+-- The model and what it learns: see stageline/pace.py.
+local function enter(unfinished, pace, image_id)
+  local status, ahead = KEYS[#KEYS - 3], redis.call('ZCARD', unfinished)
+  local known = redis.call('HMGET', pace, 'gap', 'alone', 'ratio')
+  redis.call('HSET', status, 'ahead', ahead)
+  if known[1] and known[2] then
+    redis.call('HSET', status, 'estimate', (ahead * known[1] + known[2]) * (known[3] or 1))
+  end
+  redis.call('ZADD', unfinished, seconds(), image_id)
+end
+
+-- Takes a picture out from among the unfinished, and learns from how long it took.
+local function leave(unfinished, pace, image_id)
+  local entered = redis.call('ZSCORE', unfinished, image_id)
+  if not entered then return end
+  local now, was = seconds(), redis.call('HMGET', KEYS[#KEYS - 3], 'ahead', 'estimate')
+  local known = redis.call('HMGET', pace, 'last', 'gap', 'alone', 'ratio', 'busy')
+  local took, gap, alone, ratio = now - entered, tonumber(known[2]), tonumber(known[3]), tonumber(known[4]) or 1
+  if known[5] == '1' then
+    local sample = now - known[1]
+    gap = mean(gap, gap and math.min(sample, 10 * gap) or sample, 0.05)
+  end
+  if was[1] == '0' or not alone then alone = mean(alone, took, 0.2) end
+  local estimate = tonumber(was[2])
+  if estimate and estimate > 0 then
+    ratio = math.max(0.2, math.min(5, ratio * (math.max(0.01, took) / estimate) ^ 0.05))
+  end
+  redis.call('ZREM', unfinished, image_id)
+  redis.call('HSET', pace, 'last', now, 'gap', gap or took, 'alone', alone, 'ratio', ratio,
+    'busy', redis.call('ZCARD', unfinished) > 0 and 1 or 0)
+end
+

@@ -1,0 +1,181 @@
+"""What each atomic step tells: events, outcomes for the catalogue, counts, the pace; and what is dropped."""
+
+import json
+import time
+
+import pytest
+
+from stageline import events, keys, line, pace, results, stats, status, tell
+from stageline.message import Message
+from stageline.queue import DROPPED, Consumer, Door
+
+RESIZE, TAG = line.stage("resize"), line.stage("tag")
+ENTRY = {"state": "done", "run": 1, "attempt": 1, "worker": "w", "ms": 3.0, "key": None}
+
+
+@pytest.fixture
+def door(any_redis) -> Door:
+    return Door(any_redis, 100, 60)
+
+
+@pytest.fixture
+def consumer(any_redis) -> Consumer:
+    return Consumer(any_redis, RESIZE, "one", 60)
+
+
+@pytest.fixture
+def last(any_redis) -> Consumer:
+    return Consumer(any_redis, TAG, "one", 60)
+
+
+def message(image_id: str = "a", **fields) -> Message:
+    return Message.of({"image_id": image_id, "original_path": f"original/{image_id}.jpg", "attempt": 1, **fields})
+
+
+def outcomes(door: Door) -> list[dict]:
+    return [json.loads(raw) for raw in door.client.lrange(keys.OUTCOMES, 0, -1)]
+
+
+def told(door: Door) -> list[str]:
+    return [event.type for event in events.read(door.client, events.START, 1000)]
+
+
+def taken(consumer: Consumer) -> Message:
+    raw = consumer.take(0.1)
+    assert raw is not None
+    return Message.decode(raw)
+
+
+def finish(last: Consumer, sent: Message) -> int:
+    last.client.rpush(TAG.queue, sent.raw)
+    got = taken(last)
+    document = results.document(got, "completed", detections=[{"label": "dog"}, {"label": "dog"}])
+    return last.scripts.run(last.finish(got, tell.ended(got, "tag", ENTRY, document)))
+
+
+def test_a_pictures_way_is_told_step_by_step(door: Door, consumer: Consumer, last: Consumer) -> None:
+    """Accepted, begun, done, completed: an event each; an outcome for what the catalogue must know, once."""
+    sent = message(filename="größe.jpg", uploaded_at="2026-11-21T10:00:00.000Z")
+    assert door.accept(sent) == "a"
+    assert door.accept(sent) == "a", "an accept that is repeated tells nothing twice"
+    got = taken(consumer)
+    consumer.begin([(got, tell.begun(got, "resize", {**ENTRY, "state": "working"}))])
+    following = got.successor("resize", ENTRY, {})
+    consumer.scripts.run(consumer.hand_off(got, following, tell.done(got, "resize", ENTRY)))
+    finish(last, following)
+    assert told(door) == ["accepted", "stage", "stage", "completed"]
+    assert [each["status"] for each in outcomes(door)] == ["submitted", "processing", "completed"]
+    assert outcomes(door)[0]["document"]["filename"] == "größe.jpg"
+    assert outcomes(door)[2]["document"]["detections"] == [{"label": "dog"}, {"label": "dog"}]
+    ended = events.read(door.client, events.START, 1000)[-1].content
+    assert (ended["image_id"], ended["counts"], ended["faces"]) == ("a", {"dog": 2}, 0)
+    found = stats.read(door.client, 2)
+    assert (found["line"]["accepted"], found["line"]["completed"], found["stages"]["resize"]["done"]) == (1, 1, 1)
+
+
+def test_a_long_list_of_outcomes_goes_on_in_short(door: Door) -> None:
+    """While the catalogue is away its list grows by ids alone, which the bucket explains."""
+    door.client.rpush(keys.OUTCOMES, *["x"] * 10_000)
+    door.accept(message("late", filename="x" * 200))
+    raw = door.client.lindex(keys.OUTCOMES, -1)
+    assert len(raw) < 150
+    assert {"image_id": "late", "run": 1, "status": "submitted"}.items() <= json.loads(raw).items()
+
+
+def test_a_deleted_picture_is_dropped_at_every_step(door: Door, consumer: Consumer, last: Consumer) -> None:
+    """Begun, handed on, delayed, buried or finished: nothing of it moves on, and nothing more is told."""
+    steps = (
+        lambda c, m, n: c.begin([(m, n)])[0],
+        lambda c, m, n: c.scripts.run(c.hand_off(m, m.successor("resize", ENTRY, {}), n)),
+        lambda c, m, n: c.delay(m.raw, m.retried("resize", ENTRY).raw, 0.0, n),
+        lambda c, m, n: c.bury(m.raw, b"{}", m, n),
+        lambda c, m, n: c.scripts.run(c.finish(m, n)),
+    )
+    for number, step in enumerate(steps):
+        name = f"gone{number}"
+        door.accept(message(name))
+        got = taken(consumer)
+        door.delete(name)
+        before = (told(door), outcomes(door))
+        assert consumer.superseded([got]) == [True]
+        assert step(consumer, got, tell.done(got, "resize", ENTRY)) == DROPPED
+        assert consumer.held() == []
+        assert (told(door), outcomes(door)) == before
+    assert told(door)[-1] == outcomes(door)[-1]["status"] == "deleted"
+    assert door.unfinished() == door.client.llen("grayscale_queue") == door.client.llen(keys.DEAD_LETTERS) == 0
+    assert status.read(door.client, "gone0")["status"] == "deleted"
+
+
+def test_a_picture_sent_again_leaves_its_older_run_behind(door: Door, consumer: Consumer, last: Consumer) -> None:
+    """A run can be sent only when the picture does not move, only once, and what is left of the one before is dropped."""
+    door.accept(message())
+    old = taken(consumer)
+    again = message(run=2, runs=[{"run": 2, "from": "resize", "created_at": "2026-11-21T10:00:00.000Z"}])
+    assert door.send_again(again, RESIZE) == "moving"
+    finish(last, old)
+    assert door.send_again(again, RESIZE) == "sent"
+    assert door.send_again(again, RESIZE) == "moving"
+    assert consumer.superseded([old, again]) == [True, False]
+    assert consumer.scripts.run(consumer.finish(old, tell.done(old, "resize", ENTRY))) == DROPPED
+    assert (taken(consumer).run, door.unfinished()) == (2, 1)
+    door.delete("a")
+    assert door.send_again(message(run=3, runs=again.fields["runs"]), RESIZE) == "changed"
+    assert outcomes(door)[-2]["from"] == "resize"
+
+
+def test_the_same_content_is_taken_once_where_asked(door: Door, consumer: Consumer) -> None:
+    """With dedupe the id that is there is given, one that failed not counted; the newest of a name is found."""
+    first, second = message("a", sha256="77", filename="x.jpg"), message("b", sha256="77", filename="x.jpg")
+    assert door.accept(first) == "a"
+    assert door.accept(second, dedupe=True) == "a"
+    assert (door.unfinished(), door.newest_named("x.jpg"), door.newest_named("y.jpg")) == (1, "a", None)
+    assert door.accept(second) == "b", "only where it is asked for"
+    assert door.newest_named("x.jpg") == "b"
+    got = taken(consumer)
+    entry = {**ENTRY, "state": "failed"}
+    document = results.failure(got, "resize", "why", entry)
+    consumer.bury(got.raw, b"{}", got, tell.failed(got, "resize", entry, document))
+    assert door.accept(message("c", sha256="77"), dedupe=True) == "c"
+    door.delete("c", "77")
+    door.delete("b", "77", "x.jpg")
+    assert door.newest_named("x.jpg") is None
+    assert door.accept(message("d", sha256="77"), dedupe=True) == "d"
+
+
+def test_a_probe_is_nobodys_picture(door: Door, consumer: Consumer) -> None:
+    """It is queued and has a status; no event, no outcome, no name, no count."""
+    door.accept(message("probe-1", probe=True, sha256="77", filename="x.jpg", until="classify"))
+    got = taken(consumer)
+    consumer.begin([(got, tell.begun(got, "resize", ENTRY))])
+    door.delete("probe-1", probe=True)
+    assert (told(door), outcomes(door), door.newest_named("x.jpg")) == ([], [], None)
+    assert "accepted" not in stats.read(door.client, 1)["line"]
+
+
+def test_the_time_left_is_learnt_from_what_pictures_took(door: Door, last: Consumer) -> None:
+    """Nothing is claimed before anything was seen; then those behind others wait longer, and the last stage is nearer."""
+    assert door.accept(message("first")) == "first"
+    assert pace.left(door.client, ["first"], {})["first"].seconds is None
+    time.sleep(0.05)
+    finish(last, message("first"))
+    for name in "abcd":
+        door.accept(message(name))
+    found = pace.left(door.client, [*"abcd", "first"], {"b": 4})
+    assert [found[name].position for name in "abcd"] == [0, 1, 2, 3]
+    assert found["a"].seconds < found["c"].seconds < found["d"].seconds
+    assert found["b"].seconds < found["c"].seconds - found["a"].seconds * 0.5
+    assert "first" not in found, "it is not on its way"
+
+
+def test_percentiles_are_within_a_tenth() -> None:
+    """Buckets grow by a fifth: what is read from them is near the true percentile, over six orders of magnitude."""
+    from collections import Counter
+
+    for scale in (1.0, 100.0, 1e6):
+        buckets: Counter[int] = Counter()
+        for number in range(1, 1001):
+            (name,) = (name for name in stats.counts("x", "done", scale * number) if "<" in name)
+            buckets[int(name.split("<")[1])] += 1
+        for percent in (50, 95, 99):
+            assert stats.percentile(buckets, percent) == pytest.approx(scale * 10 * percent, rel=0.11)
+    assert stats.percentile({}, 50) is None
