@@ -102,7 +102,7 @@ class Settings(BaseSettings):
     @classmethod
     def _can_be_dialled(cls, value: str | None) -> str | None:
         if value is None:
-            return None
+            return value
         try:
             found = parse_url(value)  # type: ignore[no-untyped-call]
         except ValueError:  # its own words may hold a piece of the password

@@ -107,7 +107,7 @@ def test_a_deleted_picture_is_dropped_at_every_step(door: Door, consumer: Consum
 
 
 def test_a_picture_sent_again_leaves_its_older_run_behind(door: Door, consumer: Consumer, last: Consumer) -> None:
-    """A run can be sent only when the picture does not move, only once, and what is left of the one before is dropped."""
+    """A run is sent only when the picture does not move, only once; what is left of the one before is dropped."""
     door.accept(message())
     old = taken(consumer)
     again = message(run=2, runs=[{"run": 2, "from": "resize", "created_at": "2026-11-21T10:00:00.000Z"}])
@@ -124,7 +124,7 @@ def test_a_picture_sent_again_leaves_its_older_run_behind(door: Door, consumer: 
 
 
 def test_the_same_content_is_taken_once_where_asked(door: Door, consumer: Consumer) -> None:
-    """With dedupe the id that is there is given, one that failed not counted; the newest of a name is found."""
+    """With dedupe the id that is there is given, one that failed not counted."""
     first, second = message("a", sha256="77", filename="x.jpg"), message("b", sha256="77", filename="x.jpg")
     assert door.accept(first) == "a"
     assert door.accept(second, dedupe=True) == "a"
@@ -153,7 +153,7 @@ def test_a_probe_is_nobodys_picture(door: Door, consumer: Consumer) -> None:
 
 
 def test_the_time_left_is_learnt_from_what_pictures_took(door: Door, last: Consumer) -> None:
-    """Nothing is claimed before anything was seen; then those behind others wait longer, and the last stage is nearer."""
+    """Nothing is claimed before anything was seen; then those behind others wait longer, and the end is nearer."""
     assert door.accept(message("first")) == "first"
     assert pace.left(door.client, ["first"], {})["first"].seconds is None
     time.sleep(0.05)
