@@ -51,19 +51,21 @@ local function leave(unfinished, pace, image_id)
   local entered = redis.call('ZSCORE', unfinished, image_id)
   if not entered then return end
   local now, was = seconds(), redis.call('HMGET', KEYS[#KEYS - 3], 'ahead', 'estimate')
-  local known = redis.call('HMGET', pace, 'last', 'gap', 'alone', 'ratio', 'busy')
+  local known = redis.call('HMGET', pace, 'last', 'gap', 'alone', 'ratio', 'busy', 'gaps')
   local took, gap, alone, ratio = now - entered, tonumber(known[2]), tonumber(known[3]), tonumber(known[4]) or 1
+  local gaps, others = tonumber(known[6]) or 0, redis.call('ZCARD', unfinished) - 1
   if known[5] == '1' then
     local sample = now - known[1]
-    gap = mean(gap, gap and math.min(sample, 10 * gap) or sample, 0.05)
+    gaps = gaps + 1
+    gap = mean(gap, gap and math.min(sample, 10 * gap) or sample, math.max(0.02, 1 / gaps))
   end
-  if was[1] == '0' or not alone then alone = mean(alone, took, 0.2) end
+  if (was[1] == '0' and others == 0) or not alone then alone = mean(alone, took, 0.2) end
   local estimate = tonumber(was[2])
   if estimate and estimate > 0 then
     ratio = math.max(0.2, math.min(5, ratio * (math.max(0.01, took) / estimate) ^ 0.05))
   end
   redis.call('ZREM', unfinished, image_id)
-  redis.call('HSET', pace, 'last', now, 'gap', gap or took, 'alone', alone, 'ratio', ratio,
-    'busy', redis.call('ZCARD', unfinished) > 0 and 1 or 0)
+  redis.call('HSET', pace, 'last', now, 'gap', gap or took, 'gaps', gaps, 'alone', alone, 'ratio', ratio,
+    'busy', others > 0 and 1 or 0)
 end
 
