@@ -54,8 +54,8 @@ def test_stageline_imports_no_service() -> None:
 
 
 def test_every_service_is_in_the_line_and_complete() -> None:
-    """Each folder is a stage of the table, or the door, and has what a service has."""
-    assert sorted([line.DOOR_PACKAGE, *(stage.package for stage in line.LINE)]) == SERVICES
+    """Each folder is a stage of the table, the door or the catalogue, and has what a service has."""
+    assert sorted([line.DOOR_PACKAGE, line.CATALOGUE_PACKAGE, *(stage.package for stage in line.LINE)]) == SERVICES
     for service in SERVICES:
         for name in ("__init__.py", "__main__.py", "Dockerfile", "requirements.in", "requirements.txt"):
             assert (REPOSITORY / service / name).is_file(), f"{service} has no {name}"
@@ -90,7 +90,8 @@ def test_what_is_asked_for_is_in_the_lock() -> None:
 def test_a_services_requirements_are_enough() -> None:
     """What a service imports, itself or through stageline, is in its own requirements."""
     names = {"cv2": "opencv-python-headless", "PIL": "pillow", "prometheus_client": "prometheus-client"}
-    names |= {"pydantic_settings": "pydantic-settings", "ulid": "python-ulid"}
+    names |= {"pydantic_settings": "pydantic-settings", "ulid": "python-ulid", "psycopg2": "psycopg2-binary"}
+    names |= {"flask_openapi3": "flask-openapi3", "flask_openapi3_swagger": "flask-openapi3-swagger"}
     for service in SERVICES:
         code = (
             f"import sys; import {service}.{'app' if service == line.DOOR_PACKAGE else 'service'}\n"
