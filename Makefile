@@ -51,7 +51,8 @@ lock: setup-test
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/lock.sh
 
 servers: setup
-	scripts/debian-packages.sh redis-server=redis-server curl=curl git=git
+	scripts/debian-packages.sh redis-server=redis-server pg_ctlcluster=postgresql chromium=chromium \
+	  chromedriver=chromium-driver curl=curl git=git
 	scripts/install-minio.sh $(TOOLS) $(BIN)/pip || \
 	  { test "$(CI)" != true && echo "no MinIO: the tests that need one are skipped" >&2; }
 
