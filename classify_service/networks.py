@@ -26,9 +26,8 @@ class CropNetwork:
             ModelError: it is for another task, takes something else than the card says, or gives other outputs than
                 [crops, outputs].
         """
+        model.must_be_for(task)
         card = self.card = model.card
-        if card.task != task:
-            raise ModelError(f"{card.reference} is for {card.task}; what is asked for here is {task}")
         self.size = preprocessing.input_size(card)
         name = f"{card.reference}/{NETWORK}"
         self._network = open_network(model.network, name, Options.of(settings), card.cpu_runtime)

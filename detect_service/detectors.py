@@ -25,7 +25,7 @@ def load_objects(model: Model, settings: Settings) -> ObjectDetector:
     Raises:
         ModelError: it is no object detector, or not what its card says.
     """
-    _check_task(model, "object-detection")
+    model.must_be_for("object-detection")
     return ObjectDetector(_open(model, NETWORK, model.network, settings), model.card)
 
 
@@ -35,7 +35,7 @@ def load_faces(model: Model, settings: Settings) -> FaceDetector:
     Raises:
         ModelError: it is no face detector, lacks one of the networks, or one is not what it should be.
     """
-    _check_task(model, "face-detection")
+    model.must_be_for("face-detection")
     absent = [name for name in FACE_NETWORKS if name not in model.files]
     if absent:
         raise ModelError(f"{model.card.reference} lacks {', '.join(absent)} of MTCNN's {', '.join(FACE_NETWORKS)}")
@@ -47,11 +47,6 @@ def load_faces(model: Model, settings: Settings) -> FaceDetector:
         except ModelError as error:
             raise ModelError(f"{network.name}: {error}") from None
     return FaceDetector(pnet, rnet, onet, settings.face_min_size)
-
-
-def _check_task(model: Model, task: str) -> None:
-    if model.card.task != task:
-        raise ModelError(f"{model.card.reference} is for {model.card.task}, and {task} is asked for")
 
 
 def _open(model: Model, file: str, data: bytes, settings: Settings) -> Network:

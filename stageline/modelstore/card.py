@@ -126,6 +126,15 @@ class Model:
         except KeyError:
             raise ModelError(f"{self.card.reference} has no {NETWORK}, but {', '.join(self.files)}") from None
 
+    def must_be_for(self, task: str) -> None:
+        """Hold its task against the one that it is wanted for.
+
+        Raises:
+            ModelError: it is for another.
+        """
+        if self.card.task != task:
+            raise ModelError(f"{self.card.reference} is for {self.card.task}, and {task} is asked for")
+
 
 def read_card(data: bytes, name: str, version: str) -> Card:
     """Read a card.
