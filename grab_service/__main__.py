@@ -1,6 +1,7 @@
 """Run the door: ``python -m grab_service``. gunicorn serves it; the housekeeper runs beside it."""
 
 import contextlib
+import gc
 import sys
 import threading
 from typing import Any
@@ -55,7 +56,9 @@ class DoorServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         store = open_store(self._found)
         threading.Thread(target=_make_ready, args=(store,), daemon=True).start()
         Housekeeper(self._found).start()
-        return create_app(self._found, GrabDoor(store, self._found))
+        app = create_app(self._found, GrabDoor(store, self._found))
+        gc.freeze()  # what is there now stays: no need to look through it again and again
+        return app
 
 
 def _make_ready(store: ObjectStore) -> None:

@@ -5,7 +5,9 @@ and there are many more threads, which cost little while they wait, than uploads
 """
 
 import contextlib
+import select
 import socket
+import threading
 import time
 from typing import Any
 
@@ -20,6 +22,7 @@ ANSWER_SECONDS = 300.0  # for one piece of the answer that the application made
 PIECE = 1 << 16  # bytes of an answer that must be taken within IDLE_SECONDS
 GOODBYE_SECONDS = 2.0  # for the last of an answer to arrive before the connection closes
 GOODBYE_BYTES = 1 << 16
+STOPPING = threading.Event()  # set when the process is told to stop: answers that never end then do
 
 
 class SlowClient(NoMoreData, TimeoutError):  # type: ignore[misc] # gunicorn has no types, and lets go of these quietly
@@ -74,6 +77,16 @@ class PatientSocket(socket.socket):
             except TimeoutError:
                 raise SlowClient from None
 
+    def is_gone(self) -> bool:
+        """Whether the client has hung up, so that nobody reads what is still to come."""
+        try:
+            readable, _, _ = select.select([self], [], [], 0)
+            return bool(readable) and not super().recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except (OSError, ValueError):
+            return True
+
     def say_goodbye(self) -> None:
         """Let the last of the answer arrive, here and now: gunicorn would wait for it where it accepts others."""
         deadline, most = time.monotonic() + GOODBYE_SECONDS, GOODBYE_BYTES
@@ -90,6 +103,11 @@ class PatientSocket(socket.socket):
 
 class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     """gunicorn's worker with threads, on such sockets."""
+
+    def handle_exit(self, sig: Any, frame: Any) -> None:
+        """Stop: what is being answered is finished, and what would go on for ever ends."""
+        STOPPING.set()
+        super().handle_exit(sig, frame)
 
     def enqueue_req(self, conn: Any) -> None:
         """Have a request read and answered by a thread."""

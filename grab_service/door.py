@@ -1,39 +1,74 @@
-"""What the door does, apart from HTTP: accept a picture, tell its status, show its stages."""
+"""What the door does, apart from HTTP: take pictures in, count what waits, reach its servers."""
 
-import json
 import time
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
+from grab_service.problems import LineFull
 from grab_service.uploads import STAGE, take_in
-from stageline import health, images, line, logs, results, status
+from stageline import health, logs
+from stageline.catalogue.engine import open_engine
+from stageline.catalogue.reader import Catalogue
 from stageline.dead import DeadLetters
-from stageline.errors import NotFound, StagelineError
-from stageline.message import ID, Message
+from stageline.errors import Unavailable
+from stageline.keys import status_key
+from stageline.message import Message
 from stageline.queue import Door
+from stageline.redis_client import reaching_redis
 from stageline.settings import Settings
-from stageline.store import ObjectStore
+from stageline.store import CachedStore, ObjectStore
 
-SHOWN_FIELDS = ("filename", "file_size", "status", "reason", "created_at", "updated_at", "original_path")
-SHOWN_FOLDERS = {name: name for name in ("original", "resized", "grayscale", "tagged", "blurred")}
-
-
-class LineFull(StagelineError):
-    """As many accepted pictures are unfinished as MAX_QUEUE_SIZE allows."""
+PREPROCESSED = "detect"  # the stage after which a picture waits that is only to be preprocessed: its kind is known then
+ROOMY, ROOMY_SECONDS = 100, 0.1  # with room for so many more it is not asked again for a while: accepting asks anyway
 
 
-class NotKnown(StagelineError):
-    """There is no such picture, or not that of it."""
+@dataclass(frozen=True)
+class Wanted:
+    """How a picture is to be taken in."""
+
+    process: bool = True
+    dedupe: bool = False
+    batch_id: str | None = None
+    image_id: str | None = None
+    probe: bool = False
+
+    def fields(self) -> dict[str, Any]:
+        """What its message says of that."""
+        said: dict[str, Any] = {}
+        if not self.process:
+            said["until"] = PREPROCESSED
+        if self.batch_id:
+            said["batch_id"] = self.batch_id
+        if self.probe:
+            said |= {"probe": True, "until": "classify"}
+        return said
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A picture that was taken in, or that was there already."""
+
+    image_id: str
+    message: Message
+
+    @property
+    def duplicate(self) -> bool:
+        """Whether another of the same content was there already, so that this one was not taken."""
+        return self.image_id != self.message.image_id
 
 
 class GrabDoor:
     """The door's state: the queue's producer side, and the object store."""
 
     def __init__(self, store: ObjectStore, settings: Settings) -> None:
-        self._store = store
-        self._settings = settings
-        self._line = Door(settings.redis_url, settings.max_queue_size)
-        self._dead = DeadLetters(self._line.client)
+        self.store = store
+        self.settings = settings
+        self.line = Door(settings.redis_url, settings.max_queue_size, settings.status_ttl)
+        self.client = self.line.client
+        self.dead = DeadLetters(self.client)
+        self.catalogue = Catalogue(open_engine(settings))  # dialled when first asked
+        self._roomy_until = 0.0
+        self.counted: tuple[dict[str, int], float] = {}, 0.0  # the catalogue's pictures by status, and until when
 
     def refuse_when_full(self) -> None:
         """Say so before a body is read.
@@ -41,10 +76,16 @@ class GrabDoor:
         Raises:
             LineFull: the line takes no more now.
         """
-        if self._line.is_full():
-            raise self._full()
+        now = time.monotonic()
+        if now < self._roomy_until:
+            return
+        unfinished, most = self.line.unfinished(), self.settings.max_queue_size
+        if unfinished >= most:
+            raise self.full()
+        if most - unfinished > ROOMY:
+            self._roomy_until = now + ROOMY_SECONDS
 
-    def accept(self, data: bytes, filename: str, trace: str) -> Message:
+    def accept(self, data: bytes, filename: str, trace: str, wanted: Wanted) -> Taken:
         """Check a picture, store it, queue it. Once this returns, the picture is not lost.
 
         Raises:
@@ -53,86 +94,57 @@ class GrabDoor:
             Unavailable: Redis or the object store is away.
         """
         started = time.monotonic()
-        found = self._settings
-        message, original = take_in(data, filename, trace, found.max_image_pixels, found.worker_id)
-        self._store.put(original)
-        if not self._line.accept(message, status.opened(message)):
-            self._store.delete(message.original_path)
-            raise self._full()
-        ms = round(1000 * (time.monotonic() - started), 1)
-        logs.get().info("accepted", image_id=message.image_id, stage=STAGE, attempt=1, ms=ms, key=message.original_path)
-        return message
+        found = self.settings
+        message, original = take_in(
+            data, filename, trace, found.max_image_pixels, found.worker_id, wanted.image_id, wanted.fields()
+        )
+        self.store.put(original)
+        there = self.line.accept(message, dedupe=wanted.dedupe)
+        if there != message.image_id:
+            self.store.delete(message.original_path)
+        if there is None:
+            raise self.full()
+        if there == message.image_id:
+            ms = round(1000 * (time.monotonic() - started), 1)
+            key = message.original_path
+            logs.get().info("accepted", image_id=message.image_id, stage=STAGE, attempt=1, ms=ms, key=key)
+        return Taken(there, message)
 
-    def status(self, image_id: str) -> dict[str, Any]:
-        """Tell where a picture is, what each stage did, and, at the end, what was found.
-
-        Raises:
-            NotKnown: no picture has that id.
-        """
-        _check_id(image_id)
-        found = status.read(self._line.client, image_id)
-        ended = found is None or found.get("status") in ("completed", "failed")
-        document = self._results(image_id) if ended else None
-        if found is None:
-            if document is None:
-                raise NotKnown(f"no picture has the id {image_id}")
-            found = {name: document.get(name) for name in ("filename", "file_size", "original_path", "status")}
-            found |= {"updated_at": document.get("completed_at"), "stages": document.get("stages", {})}
-        stages = {STAGE: found["stages"][STAGE]} if STAGE in found["stages"] else {}  # not of a foreign producer's
-        stages |= {stage.name: found["stages"].get(stage.name, {"state": "waiting"}) for stage in line.LINE}
-        shown = {name: found[name] for name in SHOWN_FIELDS if name in found}
-        return {"image_id": image_id, **shown, "stages": stages, "results": document}
-
-    def image(self, image_id: str, stage: str) -> tuple[bytes, str]:
-        """Return a picture as a stage left it, with its media type.
-
-        Raises:
-            NotKnown: no such picture, no such stage, or the stage has not come to it yet.
-        """
-        _check_id(image_id)
-        if stage not in SHOWN_FOLDERS:
-            raise NotKnown(f"stage must be one of {', '.join(SHOWN_FOLDERS)}, not {stage!r}")
-        key = f"{SHOWN_FOLDERS[stage]}/{image_id}.jpg"
-        if stage == "original":
-            key = str(self.status(image_id).get("original_path") or key)
+    def estimate(self, image_id: str) -> float | None:
+        """The seconds that an accepted picture will take, by what the last ones took; None while that is not known."""
         try:
-            data = self._store.get(key)
-        except NotFound:
-            raise NotKnown(f"{key} is not there (yet): see /status/{image_id}") from None
-        return data, images.probe(data, self._settings.max_image_pixels).content_type
+            with reaching_redis():
+                found = cast("bytes | None", self.client.hget(status_key(image_id), "estimate"))
+        except Unavailable:  # the picture is accepted all the same
+            return None
+        return round(float(found), 2) if found else None
 
     def queues(self) -> dict[str, Any]:
         """Count what waits, is in flight, is delayed and is dead, by stage and in all."""
-        stages = self._line.depths()
-        dead = self._dead.counts()
+        stages = self.line.depths()
+        dead = self.dead.counts()
         for name, counts in stages.items():
             counts["dead"] = dead.get(name, 0)
         total = {state: sum(counts[state] for counts in stages.values()) for state in next(iter(stages.values()))}
-        return {"stages": stages, "total": total, "unfinished": self._line.unfinished(), **self._limit()}
+        most = self.settings.max_queue_size
+        return {"stages": stages, "total": total, "unfinished": self.line.unfinished(), "max_queue_size": most}
 
-    def check_queue(self) -> None:
-        """Reach Redis, and make sure that it is new enough."""
-        health.check_redis(self._line.client)
+    def checks(self) -> dict[str, Any]:
+        """What must be there for the door to work: a name → a call that raises Unavailable where it is not."""
+        return {"redis": lambda: health.check_redis(self.client), "object_store": self.store.check}
 
-    def check_store(self) -> None:
-        """Reach the object store."""
-        self._store.check()
+    def check_cache(self) -> str:
+        """Reach the cache; say that it is off where there is none.
 
-    def _results(self, image_id: str) -> Mapping[str, Any] | None:
-        try:
-            document: Mapping[str, Any] = json.loads(self._store.get(results.key(image_id)))
-        except NotFound:
-            return None
-        return document
+        Raises:
+            Unavailable: it does not answer.
+        """
+        if not isinstance(self.store, CachedStore):
+            return "off"
+        self.store.check_cache()
+        return "ok"
 
-    def _limit(self) -> dict[str, int]:
-        return {"max_queue_size": self._settings.max_queue_size}
-
-    def _full(self) -> LineFull:
-        most = self._settings.max_queue_size
+    def full(self) -> LineFull:
+        """The line takes no more."""
+        most = self.settings.max_queue_size
         return LineFull(f"{most} pictures are on their way, which is all that MAX_QUEUE_SIZE allows; try again soon")
-
-
-def _check_id(image_id: str) -> None:
-    if not ID.fullmatch(image_id):
-        raise NotKnown(f"an id matches {ID.pattern}")

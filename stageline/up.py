@@ -13,7 +13,7 @@ from typing import IO
 
 import urllib3
 
-from stageline import embedded, line
+from stageline import embedded, line, logs
 from stageline.errors import SettingsError, StagelineError
 from stageline.ports import free_ports, try_port
 from stageline.settings import Settings
@@ -137,10 +137,14 @@ class Line:
             return self._settings.cache_url or OFF
         if not self._settings.minio_endpoint:
             return OFF
-        folder = self._data / "cache"
+        folder, port = self._data / "cache", next(ports)
+        try:
+            command = embedded.cache_command(folder, port)
+        except SettingsError as error:  # everything works without one
+            logs.get().warning("no cache", reason=str(error))
+            return OFF
         folder.mkdir(exist_ok=True)
-        port = next(ports)
-        self._servers.add("cache", embedded.cache_command(folder, port), {})
+        self._servers.add("cache", command, {})
         return f"redis://127.0.0.1:{port}/0"
 
     def _lock_data(self) -> None:

@@ -12,10 +12,13 @@ from tempfile import mkdtemp
 from typing import Any, NoReturn, TypeVar
 
 import pytest
+from sqlalchemy import Engine
 
 from benchmarks.running_line import RunningLine
-from benchmarks.servers import MinioServer, RedisServer
+from benchmarks.servers import MinioServer, PostgresServer, RedisServer
 from stageline import embedded
+from stageline.catalogue import open_engine
+from stageline.catalogue.migrate import migrate
 from stageline.errors import ModelError, SettingsError
 from stageline.modelstore.install import by_default, install_all
 from stageline.queue import Door
@@ -24,7 +27,7 @@ from stageline.store import FolderStore, ObjectStore, S3Store
 
 REPOSITORY = Path(__file__).parent.parent
 SHARED = REPOSITORY.parent / "shared"
-Server = TypeVar("Server", RedisServer, MinioServer)
+Server = TypeVar("Server", RedisServer, MinioServer, PostgresServer)
 
 
 def missing(reason: str) -> NoReturn:
@@ -77,6 +80,26 @@ def minio_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServ
     """A real MinIO."""
     with served(MinioServer(tmp_path_factory.mktemp("minio"))) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A real PostgreSQL."""
+    with served(PostgresServer(tmp_path_factory.mktemp("postgres"))) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def catalogue_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """The catalogue in each kind of database, empty and migrated."""
+    url = None
+    if request.param == "postgres":
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        url = server.create_database("catalogue")
+    engine = open_engine(Settings(database_url=url, stageline_data=tmp_path / "catalogue"))
+    migrate(engine)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture

@@ -2,17 +2,42 @@
 
 import io
 import json
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from picture_makers import all_kinds
 from werkzeug.test import TestResponse
 
+from stageline.catalogue.engine import FILE, open_engine
+from stageline.catalogue.migrate import migrate
 from stageline.message import Message
 from stageline.queue import Door
 from stageline.settings import Settings
 
 KINDS = all_kinds()
 JPEG = KINDS["jpeg"]
+
+
+@lru_cache(maxsize=1)
+def _empty_catalogue() -> bytes:
+    """A migrated database with nothing in it."""
+    with TemporaryDirectory() as folder:
+        found = Settings(stageline_data=Path(folder))
+        engine = open_engine(found)
+        migrate(engine)
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        engine.dispose()
+        return (Path(folder) / FILE).read_bytes()
+
+
+def with_catalogue(settings: Settings) -> Settings:
+    """The settings, with an empty catalogue below their folder."""
+    settings.stageline_data.mkdir(parents=True, exist_ok=True)
+    (settings.stageline_data / FILE).write_bytes(_empty_catalogue())
+    return settings
 
 
 def limits(settings: Settings, **more: Any) -> Settings:

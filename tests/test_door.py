@@ -13,6 +13,7 @@ from grab_service.door import GrabDoor
 from stageline.settings import Settings
 from stageline.store import FolderStore, ObjectStore
 
+ALWAYS = ("image_id", "job_id", "filename", "file_size", "status", "message")
 FORM_TYPE = "application/x-www-form-urlencoded"  # what curl --data-binary says
 
 
@@ -43,7 +44,7 @@ def test_an_upload_is_accepted_stored_and_queued(way: str, settings: Settings, s
         answer = client.post("/upload?filename=street.jpg", data=JPEG, content_type=kind)
     assert answer.status_code == 202
     content = json.loads(answer.data)
-    assert set(content) == {"image_id", "job_id", "filename", "file_size", "status", "message"}
+    assert set(content) == {*ALWAYS, "task_id", "estimated_seconds"}
     assert content["image_id"] == content["job_id"]
     assert (content["filename"], content["file_size"], content["status"]) == ("street.jpg", len(JPEG), "submitted")
     assert answer.headers["Location"] == f"/status/{content['image_id']}"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from door_client import JPEG, assert_problem, limits
+from door_client import JPEG, assert_problem, limits, with_catalogue
 from flask.testing import FlaskClient
 from picture_makers import encoded, scene
 
@@ -21,7 +21,7 @@ UNKNOWN = "01J00000000000000000000000"
 @pytest.fixture
 def folder(settings: Settings) -> ObjectStore:
     """A bucket for what does not depend on the kind of store."""
-    found = FolderStore(settings.stageline_data / "images")
+    found = FolderStore(with_catalogue(settings).stageline_data / "images")
     found.check()
     return found
 
@@ -76,8 +76,12 @@ def test_odd_headers_are_no_500(headers: dict[str, str], client: FlaskClient) ->
 
 def test_health_and_metrics(client: FlaskClient) -> None:
     """Every page that watches is there, and says that all is well."""
-    for path in ("/health", "/readyz"):
-        assert client.get(path).get_json()["status"] == "ready"
+    assert client.get("/readyz").get_json()["status"] == "ready"
+    whole = client.get("/health").get_json()
+    assert (whole["status"], whole["checks"]) == (
+        "degraded", {"redis": "ok", "object_store": "ok", "catalogue": "ok", "cache": "off"},
+    )  # fmt: skip
+    assert [problem.split()[1] for problem in whole["problems"]] == [stage.name for stage in line.LINE]
     assert client.get("/healthz").get_json() == {"status": "alive"}
     client.post("/upload", data=JPEG)
     client.post("/upload", data=b"x")
@@ -93,7 +97,7 @@ def test_dead_letters_are_counted_and_junk_among_them_harms_no_page(client: Flas
         raw = b"not a message %d" % number
         lists.rpush("objectdetect_queue", raw)
         consumer.take(0.1)
-        consumer.bury(raw, dead.letter("detect", raw, "why"), "", ())
+        consumer.bury(raw, dead.letter("detect", raw, "why"))
     lists.rpush("dead_letters", b"\xff", b"[]", b"{}")
     assert client.get("/queue-status").get_json()["stages"]["detect"]["dead"] == 3
     assert b'stageline_queue_messages{stage="detect",state="dead"} 3.0' in client.get("/metrics").data

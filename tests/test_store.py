@@ -1,17 +1,29 @@
-"""The contract of the object store, held against a folder and against a real MinIO."""
+"""The contract of the object store, held against a folder and a real MinIO, each bare and behind a hot cache."""
 
+import hashlib
 import os
 import socket
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from stageline.embedded import CACHE_OPTIONS
 from stageline.errors import NotFound, TooLarge, Unavailable
 from stageline.settings import Settings
 from stageline.stage import StoredObject
-from stageline.store import FolderStore, ObjectStore, S3Store
+from stageline.store import CachedStore, FolderStore, HotCache, ObjectStore, S3Store
 from tests.conftest import s3_settings
+
+
+@pytest.fixture(params=["bare", "behind a cache"])
+def store(request: pytest.FixtureRequest, store: ObjectStore) -> ObjectStore:
+    """Each kind of object store, empty, with and without a cache before it."""
+    if request.param == "bare":
+        return store
+    cache = request.getfixturevalue("start_redis")(*CACHE_OPTIONS)
+    return CachedStore(store, HotCache(cache.url, 3600, "images"))
 
 
 def item(key: str, data: bytes = b"data") -> StoredObject:
@@ -38,6 +50,19 @@ def test_what_is_too_large_is_not_read(store: ObjectStore) -> None:
     assert store.get("original/a.jpg", 5) == b"12345"
     with pytest.raises(TooLarge, match="has 5 bytes; at most 4"):
         store.get("original/a.jpg", 4)
+
+
+def test_an_object_is_told_of_without_reading_it(store: ObjectStore) -> None:
+    """Its size, the MD5 of its bytes, and when it was written last, in UTC; alike for those put alone and together."""
+    before = datetime.now(UTC) - timedelta(seconds=2)  # S3 tells whole seconds
+    store.put(item("original/a.jpg", b"first, and longer"))
+    store.put(item("original/a.jpg", b"second"))
+    store.put_all([item("tagged/a.jpg", b""), item("tagged/b.jpg", b"third")])
+    for key, data in (("original/a.jpg", b"second"), ("tagged/a.jpg", b""), ("tagged/b.jpg", b"third")):
+        found = store.stat(key)
+        assert (found.size, found.etag) == (len(data), hashlib.md5(data).hexdigest())
+        assert before <= found.modified <= datetime.now(UTC) + timedelta(seconds=2)
+        assert found.modified.utcoffset() == timedelta(0)
 
 
 def test_several_are_put_at_once(store: ObjectStore) -> None:
@@ -70,9 +95,10 @@ def test_a_store_that_keeps_archives_is_noticed(minio_server, tmp_path) -> None:
 
 
 def test_what_is_not_there_is_not_found(store: ObjectStore) -> None:
-    """Reading an unknown key says NotFound; deleting it is no error."""
-    with pytest.raises(NotFound):
-        store.get("original/none.jpg")
+    """Reading an unknown key, and asking for its size, says NotFound; deleting it is no error."""
+    for ask in (store.get, store.stat):
+        with pytest.raises(NotFound):
+            ask("original/none.jpg")
     store.delete("original/none.jpg")
 
 
@@ -122,8 +148,9 @@ def test_a_folder_keeps_keys_inside(tmp_path) -> None:
     store = FolderStore(tmp_path / "bucket")
     (tmp_path / "secret").write_text("no")
     for key in ("../secret", "/etc/passwd", "original/../../secret", ""):
-        with pytest.raises(NotFound):
-            store.get(key)
+        for ask in (store.get, store.stat):
+            with pytest.raises(NotFound):
+                ask(key)
 
 
 def test_a_folder_that_cannot_be_written_is_unavailable(tmp_path) -> None:
@@ -141,7 +168,12 @@ def test_a_store_that_is_away_is_unavailable() -> None:
     away = S3Store.from_settings(
         Settings(minio_endpoint="127.0.0.1:9", minio_access_key="a", minio_secret_key="secret-one")
     )
-    for step in (lambda: away.get("a/b.jpg"), lambda: away.put(item("a/b.jpg")), away.check):
+    for step in (
+        lambda: away.get("a/b.jpg"),
+        lambda: away.stat("a/b.jpg"),
+        lambda: away.put(item("a/b.jpg")),
+        away.check,
+    ):
         with pytest.raises(Unavailable, match="MINIO_ENDPOINT"):
             step()
 
@@ -169,7 +201,8 @@ def test_a_folder_that_vanished_is_unavailable(tmp_path) -> None:
     store = FolderStore(tmp_path / "bucket")
     store.put(item("original/a.jpg"))
     (tmp_path / "bucket").rename(tmp_path / "gone")
-    for step in (lambda: store.get("original/a.jpg"), lambda: store.put(item("a/b.jpg")), store.check):
+    ask = (lambda: store.get("original/a.jpg"), lambda: store.stat("original/a.jpg"))
+    for step in (*ask, lambda: store.put(item("a/b.jpg")), store.check):
         with pytest.raises(Unavailable, match="bucket is"):
             step()
     (tmp_path / "gone").rename(tmp_path / "bucket")

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from stageline.cli import bench, lines, models, pictures, queues
+from stageline.cli import bench, catalogue, lines, models, pictures, queues
 from stageline.cli.common import explain_errors
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ for command in (lines.up, lines.run, pictures.upload, pictures.status, queues.qu
 app.add_typer(queues.dead, name="dead")
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")
+app.add_typer(catalogue.app, name="catalogue")
 
 
 def main() -> None:

@@ -1,15 +1,44 @@
 """The object store: pixels live here, under stage folders. A bucket of MinIO or any S3, or a folder."""
 
+from typing import Any
+
+from redis.connection import parse_url
+
+from stageline.errors import SettingsError
 from stageline.settings import Settings
-from stageline.store.base import ObjectStore
+from stageline.store.base import ObjectStat, ObjectStore
+from stageline.store.cached import CachedStore
 from stageline.store.folder import FolderStore
+from stageline.store.hot_cache import HotCache
 from stageline.store.s3 import S3Store
 
-__all__ = ["FolderStore", "ObjectStore", "S3Store", "open_store"]
+__all__ = ["CachedStore", "FolderStore", "HotCache", "ObjectStat", "ObjectStore", "S3Store", "open_store"]
 
 
 def open_store(settings: Settings) -> ObjectStore:
-    """Return the bucket that the settings name: at MINIO_ENDPOINT, or a folder below STAGELINE_DATA."""
+    """Return the bucket that the settings name, with the hot cache before it where CACHE_URL names one.
+
+    The bucket is at MINIO_ENDPOINT, or a folder below STAGELINE_DATA.
+
+    Raises:
+        SettingsError: MINIO_ENDPOINT is malformed, or the cache would be the Redis that holds the queues.
+    """
+    store: ObjectStore
     if settings.minio_endpoint:
-        return S3Store.from_settings(settings)
-    return FolderStore(settings.stageline_data / settings.s3_bucket)
+        store = S3Store.from_settings(settings)
+    else:
+        store = FolderStore(settings.stageline_data / settings.s3_bucket)
+    if settings.cache_url is None:
+        return store
+    if _server(settings.cache_url) == _server(settings.redis_url):
+        raise SettingsError(
+            "CACHE_URL names the server of REDIS_URL: pictures would fill the memory that the queues need, and it "
+            "evicts nothing; give the cache a Redis of its own (maxmemory, allkeys-lru), or set CACHE_URL=off"
+        )
+    return CachedStore(store, HotCache(settings.cache_url, settings.cache_ttl, settings.s3_bucket))
+
+
+def _server(url: str) -> tuple[Any, ...]:
+    """Which server a URL names, whatever its database and password."""
+    found = parse_url(url)  # type: ignore[no-untyped-call]
+    return (found.get("path"),) if found.get("path") else (found.get("host"), found.get("port", 6379))

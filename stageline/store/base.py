@@ -1,12 +1,26 @@
 """What every object store does; the contract suite in tests/test_store.py holds each to it."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from stageline.errors import TooLarge
 from stageline.stage import StoredObject
 
 MAX_OBJECT_BYTES = 256 * 1024 * 1024  # the largest picture that the line makes, uncompressed nearly
+
+
+@dataclass(frozen=True)
+class ObjectStat:
+    """What is known of an object without reading it: its size in bytes, its ETag, and when it was written (UTC).
+
+    The ETag is the hex MD5 of the bytes, as S3 gives it, but of what was uploaded there in parts.
+    """
+
+    size: int
+    etag: str
+    modified: datetime
 
 
 class ObjectStore(Protocol):
@@ -18,6 +32,13 @@ class ObjectStore(Protocol):
         Raises:
             NotFound: there is none of that key.
             TooLarge: it has more than `at_most` bytes; none of them was read.
+        """
+
+    def stat(self, key: str) -> ObjectStat:
+        """Tell an object's size, ETag and time.
+
+        Raises:
+            NotFound: there is none of that key.
         """
 
     def put(self, item: StoredObject) -> None:

@@ -1,15 +1,17 @@
 """A folder as the bucket: the embedded line's store, which a person can browse."""
 
+import hashlib
 import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from stageline.errors import NotFound, Unavailable
 from stageline.stage import StoredObject
-from stageline.store.base import MAX_OBJECT_BYTES, check_size
+from stageline.store.base import MAX_OBJECT_BYTES, ObjectStat, check_size
 
 TEMPORARY = ".part-"
 LEFT_SECONDS = 3600.0  # what is not finished then never will be
@@ -26,15 +28,16 @@ class FolderStore:
     def get(self, key: str, at_most: int = MAX_OBJECT_BYTES) -> bytes:
         """Read an object; see ObjectStore."""
         path = self._file(key)
-        try:
+        with self._reading(key):
             check_size(key, path.stat().st_size, at_most)
             return path.read_bytes()
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            if not self._root.is_dir():  # a disk that is gone has lost nothing yet: wait for it
-                raise Unavailable(f"the folder {self._root} is not there") from None
-            raise NotFound(f"{key} is not in {self._root}") from None
-        except OSError as error:
-            raise Unavailable(f"the folder {self._root} cannot be read: {error}") from error
+
+    def stat(self, key: str) -> ObjectStat:
+        """Tell an object's size, ETag and time, reading it through; see ObjectStore."""
+        with self._reading(key), self._file(key).open("rb") as file:
+            found = os.fstat(file.fileno())
+            etag = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        return ObjectStat(found.st_size, etag, datetime.fromtimestamp(found.st_mtime, UTC))
 
     def put(self, item: StoredObject) -> None:
         """Write an object; see ObjectStore."""
@@ -70,6 +73,17 @@ class FolderStore:
             self._clean()
         if not os.access(self._root, os.W_OK | os.X_OK):
             raise Unavailable(f"the folder {self._root} cannot be written to")
+
+    @contextmanager
+    def _reading(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            if not self._root.is_dir():  # a disk that is gone has lost nothing yet: wait for it
+                raise Unavailable(f"the folder {self._root} is not there") from None
+            raise NotFound(f"{key} is not in {self._root}") from None
+        except OSError as error:
+            raise Unavailable(f"the folder {self._root} cannot be read: {error}") from error
 
     def _find_root(self) -> None:
         """Make the folder at first; one that was there and is gone is not made again, empty, in its place."""

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import urllib3
@@ -21,7 +22,7 @@ from minio.error import MinioException, S3Error
 from stageline.errors import NotFound, SettingsError, Unavailable
 from stageline.settings import Settings, is_host, redacted
 from stageline.stage import StoredObject
-from stageline.store.base import MAX_OBJECT_BYTES, check_size
+from stageline.store.base import MAX_OBJECT_BYTES, ObjectStat, check_size
 
 CONNECT_SECONDS = 3
 ANSWER_SECONDS = 20
@@ -74,6 +75,13 @@ class S3Store:
             finally:
                 answer.close()
                 answer.release_conn()
+
+    def stat(self, key: str) -> ObjectStat:
+        """Tell an object's size, ETag and time; see ObjectStore."""
+        with self._reaching(key):
+            found = self._client.stat_object(self._bucket, key)
+        modified = found.last_modified or datetime.fromtimestamp(0, UTC)
+        return ObjectStat(found.size or 0, (found.etag or "").strip('"'), modified.astimezone(UTC))
 
     def put(self, item: StoredObject) -> None:
         """Write an object; see ObjectStore."""

@@ -1,0 +1,211 @@
+"""How fast the HTTP door is, on one core behind gunicorn.
+
+    python -m benchmarks.door PICTURES_FOLDER [--seconds N] [--senders N] [--store minio|folder] [--json FILE]
+
+The door is pinned to the first core this process may use; Redis, MinIO and the senders get the others. Each way of
+sending, as a form and as the raw body, is measured for some seconds after a warm-up: uploads per second, the CPU time
+that each process spends on an upload, and how many uploads one core would take if nothing else slowed it.
+"""
+
+import argparse
+import http.client
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.processes import cpu_seconds
+from benchmarks.running_line import KEPT
+from benchmarks.servers import MinioServer, RedisServer
+from stageline.cli.pictures import pictures_in
+from stageline.ports import HOST, free_port
+
+WARM_UP_SECONDS = 2.0
+BOUNDARY = "stageline-benchmark"
+Figures = dict[str, Any]
+
+
+class PinnedDoor:
+    """``python -m grab_service`` on one core."""
+
+    def __init__(self, folder: Path, core: int, environment: dict[str, str]) -> None:
+        self.port = free_port()
+        own = {"PORT": str(self.port), "HOST": HOST, "STAGELINE_DATA": str(folder), "LOG_LEVEL": "INFO"}
+        kept = {name: value for name, value in os.environ.items() if name in KEPT}
+        self._log = (folder / "door.log").open("wb")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "grab_service"], env={**kept, **own, "MAX_QUEUE_SIZE": "100000000", **environment},
+            stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
+        )  # fmt: skip
+        os.sched_setaffinity(self.process.pid, {core})
+
+    def wait_until_ready(self) -> None:
+        """Wait until it answers that its servers are there."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                if get(self.port, "/readyz")[0] == 200:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.1)
+        raise RuntimeError("the door did not come up")
+
+    def stop(self) -> None:
+        """End it."""
+        self.process.terminate()
+        self.process.wait(30)
+        self._log.close()
+
+
+def get(port: int, path: str) -> tuple[int, bytes]:
+    """Send a GET on a connection of its own."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=30)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def as_form(data: bytes) -> tuple[bytes, str]:
+    """The body and the content type of a form with the picture in it."""
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\n\r\n'
+    return head.encode() + data + f"\r\n--{BOUNDARY}--\r\n".encode(), f"multipart/form-data; boundary={BOUNDARY}"
+
+
+def as_body(data: bytes) -> tuple[bytes, str]:
+    """The picture itself."""
+    return data, "application/octet-stream"
+
+
+WAYS = {"multipart": as_form, "raw": as_body}
+
+
+class Senders:
+    """Threads that send pictures, one after the other, each on a connection that it keeps."""
+
+    def __init__(self, port: int, bodies: Sequence[tuple[bytes, str]], count: int) -> None:
+        self._port, self._bodies = port, bodies
+        self._ending = threading.Event()
+        self.latencies: list[float] = []
+        self.refused: list[int] = []
+        self._threads = [threading.Thread(target=self._send, args=(number,)) for number in range(count)]
+
+    def run(self, seconds: float) -> float:
+        """Send for so long; return how long it really was."""
+        began = time.monotonic()
+        for thread in self._threads:
+            thread.start()
+        time.sleep(seconds)
+        self._ending.set()
+        for thread in self._threads:
+            thread.join()
+        return time.monotonic() - began
+
+    def _send(self, first: int) -> None:
+        connection = http.client.HTTPConnection(HOST, self._port, timeout=60)
+        for body, kind in itertools.islice(itertools.cycle(self._bodies), first * 7, None):
+            if self._ending.is_set():
+                break
+            began = time.monotonic()
+            connection.request("POST", "/upload", body, {"Content-Type": kind})
+            answer = connection.getresponse()
+            answer.read()
+            self.latencies.append(time.monotonic() - began)
+            if answer.status != 202:
+                self.refused.append(answer.status)
+        connection.close()
+
+
+def measure_way(
+    door: PinnedDoor, pids: dict[str, int], way: str, data: Sequence[bytes], options: argparse.Namespace
+) -> Figures:
+    """Send in one way."""
+    bodies = [WAYS[way](each) for each in data]
+    Senders(door.port, bodies, options.senders).run(WARM_UP_SECONDS)
+    before = {name: cpu_seconds(pid) for name, pid in pids.items()}
+    senders = Senders(door.port, bodies, options.senders)
+    seconds = senders.run(options.seconds)
+    count = len(senders.latencies)
+    cpu = {name: 1000 * (cpu_seconds(pid) - before[name]) / count for name, pid in pids.items()}
+    ordered = sorted(senders.latencies)
+    return {
+        "uploads_per_second": count / seconds,
+        "refused": len(senders.refused),
+        "cpu_ms_per_upload": cpu,
+        "uploads_per_second_of_one_core": 1000 / cpu["door"],
+        "core_used": cpu["door"] * count / seconds / 1000,
+        "latency_ms": {f"p{share}": 1000 * ordered[int(count * share / 100)] for share in (50, 95, 99)},
+    }
+
+
+@contextmanager
+def running(folder: Path, store: str) -> Iterator[tuple[PinnedDoor, dict[str, int]]]:
+    """A door and its servers, on cores of their own where there are two."""
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, set(cores[1:]) or set(cores))  # what we start inherits it
+    redis, minio = RedisServer(folder / "redis"), MinioServer(folder / "minio")
+    door = None
+    try:
+        redis.start()
+        environment, pids = {"REDIS_URL": redis.url}, {"redis": redis.pid}
+        if store == "minio":
+            minio.start()
+            keys = {"MINIO_ACCESS_KEY": minio.access_key, "MINIO_SECRET_KEY": minio.secret_key}
+            environment |= {"MINIO_ENDPOINT": minio.endpoint, **keys}
+            pids["minio"] = minio.pid
+        door = PinnedDoor(folder, cores[0], environment)
+        door.wait_until_ready()
+        yield door, {"door": door.process.pid, **pids}
+    finally:
+        if door:
+            door.stop()
+        minio.stop()
+        redis.stop()
+        os.sched_setaffinity(0, set(cores))
+
+
+def report(found: dict[str, Figures], mean_kb: float) -> Iterator[str]:
+    """The figures, for people."""
+    yield f"uploads of {mean_kb:.0f} KB on one core behind gunicorn"
+    for way, each in found.items():
+        cpu = ", ".join(f"{name} {ms:.2f}" for name, ms in each["cpu_ms_per_upload"].items())
+        latency = ", ".join(f"{name} {ms:.1f}" for name, ms in each["latency_ms"].items())
+        yield f"{way:>10}: {each['uploads_per_second']:.0f} uploads/s with {100 * each['core_used']:.0f} % of the core"
+        alone = each["uploads_per_second_of_one_core"]
+        yield f"{'':>12}CPU ms per upload: {cpu}; so one core takes {alone:.0f} uploads/s"
+        yield f"{'':>12}latency ms: {latency}; refused: {each['refused']}"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", type=Path)
+    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--senders", type=int, default=4)
+    parser.add_argument("--store", choices=["minio", "folder"], default="minio")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    data = [path.read_bytes() for path in pictures_in([options.pictures])]
+    with (
+        tempfile.TemporaryDirectory(prefix="stageline-door-") as scratch,
+        running(Path(scratch), options.store) as (door, pids),
+    ):
+        found = {way: measure_way(door, pids, way, data, options) for way in WAYS}
+    print("\n".join(report(found, sum(map(len, data)) / len(data) / 1000)))
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

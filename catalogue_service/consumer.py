@@ -1,0 +1,83 @@
+"""The loop: outcomes off their list in Redis, into the catalogue, and only then off the list."""
+
+import threading
+from typing import cast
+
+from prometheus_client import Counter, Gauge
+
+from catalogue_service.lease import KEY, WriterLease
+from stageline.catalogue.writer import Writer
+from stageline.errors import Unavailable
+from stageline.keys import OUTCOMES
+from stageline.patience import Patience
+from stageline.redis_client import Call, Scripts, connect, reaching_redis
+
+AT_ONCE = 500
+READ_AT_ONCE = 50  # of the list; the first that brings us past so many bytes ends the batch
+MOST_BYTES = 16 * 1024 * 1024
+POLL_SECONDS = 0.2
+STANDBY_SECONDS = 1.0
+
+APPLIED = Counter("stageline_outcomes_total", "Outcomes that the catalogue took off its list, by result.", ["result"])
+BACKLOG = Gauge("stageline_outcomes_waiting", "Outcomes that the catalogue has yet to write down.")
+
+
+class Consumer:
+    """Takes outcomes in batches; a batch that was applied and not yet taken off is applied again, to no effect."""
+
+    def __init__(self, redis_url: str, writer: Writer, lease: WriterLease) -> None:
+        self._client = connect(redis_url)
+        self._scripts = Scripts(self._client)
+        self._writer = writer
+        self._lease = lease
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        """Consume until ended; wait, for as long as it takes, while Redis, the database or the bucket is away."""
+        patience = Patience()
+        while not self._ended.is_set():
+            if not self._lease.wait(STANDBY_SECONDS):
+                continue
+            try:
+                taken = self.step()
+            except Unavailable as error:
+                patience.wait(error)
+                continue
+            patience.reset()
+            if not taken:
+                self._ended.wait(POLL_SECONDS)
+
+    def end(self) -> None:
+        """Stop after the batch at hand."""
+        self._ended.set()
+
+    def step(self) -> int:
+        """Apply one batch, and take it off the list; return how many outcomes it had.
+
+        Raises:
+            Unavailable: Redis, the database or the bucket is away; nothing was taken off.
+        """
+        batch = self._read()
+        if not batch:
+            BACKLOG.set(0)
+            return 0
+        applied = self._writer.apply(batch)
+        args: list[str | bytes | int] = [self._lease.identity, len(batch), batch[0], batch[-1]]
+        if not self._scripts.run(Call("trim_outcomes", [OUTCOMES, KEY], args)):
+            self._lease.renew()  # is it still ours?
+            return 0
+        for result, count in vars(applied).items():
+            APPLIED.labels(result).inc(count)
+        return len(batch)
+
+    def _read(self) -> list[bytes]:
+        batch: list[bytes] = []
+        with reaching_redis():
+            BACKLOG.set(self._client.llen(OUTCOMES))
+            while len(batch) < AT_ONCE and sum(map(len, batch)) < MOST_BYTES:
+                begin = len(batch)
+                more = cast("list[bytes]", self._client.lrange(OUTCOMES, begin, begin + READ_AT_ONCE - 1))
+                batch += more
+                if len(more) < READ_AT_ONCE:
+                    break
+        return batch

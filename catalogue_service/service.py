@@ -1,0 +1,81 @@
+"""The wiring: settings, logs, health, migrations, and then the consumer until SIGTERM."""
+
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+from sqlalchemy import Engine
+
+from catalogue_service.consumer import Consumer
+from catalogue_service.lease import WriterLease
+from catalogue_service.retention import Retention
+from stageline import health, logs, settings
+from stageline.catalogue import Catalogue, expiry, open_engine
+from stageline.catalogue.migrate import migrate
+from stageline.catalogue.writer import Writer
+from stageline.errors import EXIT_SETTINGS, SettingsError, Unavailable
+from stageline.patience import patiently
+from stageline.redis_client import connect
+from stageline.settings import Settings
+from stageline.store import ObjectStore, open_store
+
+STATEMENT_SECONDS = 60.0  # longer than a reader's: nobody waits for it
+
+
+def main() -> None:
+    """Write the catalogue until SIGTERM."""
+    try:
+        found = settings.load()
+        logs.configure(found, "catalogue")
+        _run(found)
+    except SettingsError as error:
+        sys.stderr.write(f"catalogue: {error}\n")
+        sys.exit(EXIT_SETTINGS)
+    os._exit(0)  # no waiting for a read that hangs on a store that is away
+
+
+def _run(found: Settings) -> None:
+    stopping = threading.Event()
+    engine, store = open_engine(found, STATEMENT_SECONDS), open_store(found)
+    lease = WriterLease(found.redis_url, found.lease_seconds)
+    consumer = Consumer(found.redis_url, Writer(engine, store, found.retention_days), lease)
+
+    def stop(*_: object) -> None:
+        stopping.set()
+        consumer.end()
+
+    for signalled in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signalled, stop)
+    if found.health_port:
+        _serve_health(found, engine, store)
+    try:
+        patiently(lambda: _make_ready(engine, store, found), stopping.is_set)
+    except Unavailable:
+        return
+    retention = Retention(Catalogue(engine), store, lease, found)
+    lease.start()
+    retention.start()
+    consumer.run()
+    retention.end()
+    lease.end()
+
+
+def _make_ready(engine: Engine, store: ObjectStore, found: Settings) -> None:
+    store.check()
+    migrate(engine)
+    expiry.bring_up_to_date(engine, found.retention_days)
+
+
+def _serve_health(found: Settings, engine: Engine, store: ObjectStore) -> None:
+    client = connect(found.redis_url)
+    catalogue = Catalogue(engine)
+    checks = {
+        "redis": lambda: health.check_redis(client), "object_store": store.check, "catalogue": catalogue.check,
+    }  # fmt: skip
+
+    def ready() -> tuple[dict[str, Any], int]:
+        return health.readiness(checks)
+
+    health.serve(found.health_port, ready)

@@ -1,0 +1,157 @@
+"""Batches: many pictures in one request, each checked, stored and queued on its own as it comes."""
+
+import contextlib
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from ulid import ULID
+
+from grab_service.door import GrabDoor, Wanted
+from grab_service.forms import Sent
+from grab_service.known import MOVING
+from grab_service.once import Claim
+from grab_service.problems import NotKnown, content, describe
+from grab_service.uploads import safe_filename
+from stageline import pace, status
+from stageline.errors import Unavailable
+from stageline.redis_client import reaching_redis
+from stageline.status import now
+
+FIELDS = ("image", "file", "images", "files")
+MOST_FILES = 1000
+MOST_BYTES = 2 * 1024 * 1024 * 1024
+KEPT_SECONDS = 86_400
+RENEW_AFTER = 16  # files
+
+
+@dataclass
+class Batch:
+    """A batch that is being taken: what came of each file so far, and a digest of all that was sent."""
+
+    door: GrabDoor
+    wanted: Wanted
+    trace: str
+    claim: Claim | None = None
+    files: list[dict[str, Any]] = field(default_factory=list)
+    created_at: str = field(default_factory=now)
+    digest: Any = field(default_factory=hashlib.sha256)
+
+    @property
+    def batch_id(self) -> str:
+        """Its id; that of a batch that is sent again under its key is the same."""
+        return str(self.wanted.batch_id)
+
+    def look_at(self, sent: Sent) -> None:
+        """Count a file into the digest, without taking it."""
+        for part in ((sent.filename or "").encode(errors="replace"), sent.data or b""):
+            self.digest.update(len(part).to_bytes(8, "big") + part)
+
+    def take(self, sent: Sent) -> None:
+        """Take a file, or note why it is not taken."""
+        self.look_at(sent)
+        filename = safe_filename(sent.filename)
+        if len(self.files) >= MOST_FILES:
+            self._refuse(filename, content(413, f"a batch takes {MOST_FILES:,} files: send the others in another one"))
+        elif sent.data is None:
+            most = self.door.settings.max_upload_bytes
+            self._refuse(filename, content(413, f"the file is too large; {most:,} bytes are taken (MAX_UPLOAD_BYTES)"))
+        else:
+            self._accept(sent.data, filename)
+        if self.claim and len(self.files) % RENEW_AFTER == 0:
+            self.claim.renew()
+
+    def break_off(self, error: Exception) -> None:
+        """Note that the rest of the form could not be read; what was taken stays."""
+        told = describe(error)
+        if told is None or not self.files:
+            raise error
+        self._refuse("the rest of the form", told)
+
+    def keep(self) -> None:
+        """Remember for a day what came of each file."""
+        record = json.dumps({"created_at": self.created_at, "files": self.files})
+        with reaching_redis():
+            self.door.client.set(_record(self.batch_id), record, ex=KEPT_SECONDS)
+
+    def answer(self) -> dict[str, Any]:
+        """What came of each file."""
+        refused = sum("problem" in each for each in self.files)
+        told = {"batch_id": self.batch_id, "accepted": len(self.files) - refused, "refused": refused}
+        return {**told, "files": [_with_url(each) for each in self.files]}
+
+    def _accept(self, data: bytes, filename: str) -> None:
+        image_id = None
+        if self.claim:  # whoever takes this batch over makes the same ids of the same files
+            image_id = f"{self.batch_id}-{len(self.files)}-{hashlib.sha256(data).hexdigest()[:8]}"
+        wanted = Wanted(self.wanted.process, self.wanted.dedupe, self.batch_id, image_id)
+        try:
+            taken = self.door.accept(data, filename, self.trace, wanted)
+        except Exception as error:
+            told = describe(error)
+            if told is None:
+                raise
+            self._refuse(filename, told)
+            return
+        self.files.append({"filename": filename, "image_id": taken.image_id})
+
+    def _refuse(self, filename: str, problem: dict[str, Any]) -> None:
+        self.files.append({"filename": filename, "problem": problem})
+
+
+def new_id() -> str:
+    """An id for a batch."""
+    return str(ULID())
+
+
+def told(door: GrabDoor, batch_id: str) -> dict[str, Any]:
+    """Tell how a batch stands: from its record, after a day from the catalogue.
+
+    Raises:
+        NotKnown: there is no such batch.
+        Unavailable: it is older, and the catalogue is away.
+    """
+    with reaching_redis():
+        raw = cast("bytes | None", door.client.get(_record(batch_id)))
+    if raw is None:
+        found = door.catalogue.batch(batch_id) if batch_id.isascii() and batch_id.isalnum() else None
+        if found is None:
+            raise NotKnown(f"no batch has the id {batch_id[:80]}")
+        record = {"created_at": found["created_at"], "files": found["files"]}
+    else:
+        record = json.loads(raw)
+    files = list(_as_they_stand(door, batch_id, record["files"]))
+    counts = Counter(str(each.get("status") or "refused") for each in files)
+    moving = [each["image_id"] for each in files if each.get("status") in MOVING]
+    left = [each.seconds for each in pace.left(door.client, moving, {}).values()] if moving else []
+    longest = max((seconds for seconds in left if seconds is not None), default=None)
+    told = {"batch_id": batch_id, "created_at": record["created_at"], "total": len(files), "counts": counts}
+    return {**told, "done": not moving, "estimated_seconds_left": longest, "files": files}
+
+
+def _as_they_stand(door: GrabDoor, batch_id: str, files: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    ids = [each["image_id"] for each in files if each.get("image_id")]
+    live = dict(zip(ids, status.read_all(door.client, ids), strict=True)) if ids else {}
+    rows: dict[str, str] = {}
+    if any(each is None for each in live.values()):
+        with contextlib.suppress(Unavailable):
+            found = door.catalogue.batch(batch_id) or {"files": []}
+            rows = {each["image_id"]: each["status"] for each in found["files"]}
+    for each in files:
+        if "problem" in each:
+            yield each
+            continue
+        image_id = each["image_id"]
+        stands = (live.get(image_id) or {}).get("status") or rows.get(image_id) or each.get("status") or "unknown"
+        yield {"image_id": image_id, "filename": each.get("filename"), "status": stands}
+
+
+def _with_url(file: dict[str, Any]) -> dict[str, Any]:
+    return file if "problem" in file else {**file, "status_url": f"/status/{file['image_id']}"}
+
+
+def _record(batch_id: str) -> str:
+    return f"stageline:batch:{batch_id}"

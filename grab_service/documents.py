@@ -1,0 +1,81 @@
+"""The API's own description: ``/openapi.json``, and a page to browse and try it, ``/docs``."""
+
+import json
+from importlib.resources import files
+from typing import Any, cast
+
+from flask import Blueprint, Response, abort, current_app
+from flask_openapi3.openapi import OpenAPI
+
+from grab_service.schemas.common import Problem
+
+SWAGGER = "flask_openapi3_swagger"
+PARTS = {  # of Swagger UI, as they lie in its package
+    "swagger-ui.css": ("css", "text/css"),
+    "swagger-ui-bundle.js": ("js", "text/javascript"),
+}
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Stageline · the API</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+<div id="swagger-ui"></div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</html>
+"""
+START = """window.ui = SwaggerUIBundle({ url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true });\n"""
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; font-src data:; base-uri 'none'; frame-ancestors 'none'"
+)  # Swagger UI sets styles inline, and its icons are data
+routes = Blueprint("documents", __name__)
+
+
+@routes.get("/openapi.json")
+def openapi() -> Response:
+    """Describe the API, as OpenAPI 3.1 has it."""
+    app = cast("OpenAPI", current_app)
+    return Response(json.dumps(describe(app)) + "\n", mimetype="application/json")
+
+
+@routes.get("/docs")
+def docs() -> Response:
+    """Show the description as a page."""
+    return _guarded(PAGE, "text/html")
+
+
+@routes.get("/docs/<name>")
+def part(name: str) -> Response:
+    """Serve a part of that page."""
+    if name == "start.js":
+        return _guarded(START, "text/javascript")
+    if name not in PARTS:
+        abort(404, "/docs has no such part")
+    folder, kind = PARTS[name]
+    answer = _guarded(files(SWAGGER).joinpath("templates", "swagger", folder, name).read_bytes(), kind)
+    answer.headers["Cache-Control"] = "public, max-age=86400"
+    return answer
+
+
+def describe(app: OpenAPI) -> dict[str, Any]:
+    """The description, as plain data."""
+    if not app.spec_json:
+        schemas = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        found = cast("dict[str, Any]", app.api_doc)
+        components = found["components"]["schemas"]
+        components.pop("ValidationErrorModel", None)  # flask-openapi3's own format of errors, which is not ours
+        components |= schemas.pop("$defs", {})
+        components["Problem"] = schemas
+        for schema in components.values():
+            schema.pop("$defs", None)
+    return app.spec_json
+
+
+def _guarded(content: str | bytes, kind: str) -> Response:
+    answer = Response(content, mimetype=kind)
+    answer.headers["Content-Security-Policy"] = POLICY
+    answer.headers["X-Content-Type-Options"] = "nosniff"
+    return answer

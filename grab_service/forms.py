@@ -1,0 +1,153 @@
+"""Reading what a client sends: a form's files one by one, or the raw body, each into one buffer, within limits."""
+
+import io
+import re
+from collections.abc import Collection, Iterator
+from http import HTTPStatus
+from typing import IO, NamedTuple
+
+from flask import current_app, request
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
+
+from grab_service.problems import FORM
+from stageline.errors import BadImage
+
+FIELDS = ("image", "file")
+PIECE = 1 << 16
+MOST_PARTS = 1000
+FORM_OVERHEAD = 64 * 1024  # what a multipart body may have around its picture
+HOW_TO_SEND = "send a picture as the multipart field `image` or `file` (curl -F image=@street.jpg), or as the raw body"
+
+
+class Sent(NamedTuple):
+    """A file that was sent: None as its data where it has more bytes than are taken."""
+
+    data: bytes | None
+    filename: str | None
+
+
+def picture() -> Sent:
+    """Read the one picture that the request sends, in a form or as its body.
+
+    Raises:
+        BadImage: there is none, or it cannot be read to its end.
+        RequestEntityTooLarge: it has more bytes than are taken.
+    """
+    sent = _first(files(FIELDS)) if request.mimetype == FORM else Sent(_raw(), request.args.get("filename"))
+    if sent.data is None or len(sent.data) > current_app.config["MAX_UPLOAD_BYTES"]:
+        raise RequestEntityTooLarge
+    if not sent.data:
+        raise BadImage(f"the upload is empty (0 bytes); {HOW_TO_SEND}", HTTPStatus.BAD_REQUEST)
+    return sent
+
+
+def files(fields: Collection[str], *, most_parts: int | None = MOST_PARTS) -> Iterator[Sent]:
+    """Yield the files of a form, each when it has come whole; of what else is in it nothing is kept.
+
+    Raises:
+        BadImage: the form cannot be read to its end, or has no such file.
+        RequestEntityTooLarge: it has more parts, or more text in them, than is taken.
+    """
+    boundary = request.mimetype_params.get("boundary", "")
+    if not boundary or len(boundary) > 256 or not boundary.isascii():  # noqa: PLR2004 - RFC 2046 allows 70
+        raise BadImage(f"the form's Content-Type names no boundary; {HOW_TO_SEND}", HTTPStatus.BAD_REQUEST)
+    found = as_text = False
+    for field, sent in _Form(boundary.encode(), request.stream, fields, most_parts):
+        if sent is None:
+            as_text = as_text or field in fields
+            continue
+        found = True
+        yield sent
+    if not found:
+        named = " or ".join(f"`{field}`" for field in fields)
+        wrong = "the field came as text, not as a file" if as_text else f"the form has no field {named}"
+        raise BadImage(f"{wrong}; {HOW_TO_SEND}", HTTPStatus.BAD_REQUEST)
+
+
+def _first(sent: Iterator[Sent]) -> Sent:
+    """The first of them; the rest is read, for a form that breaks off is refused, and let go."""
+    first = next(sent)
+    for _ in sent:
+        pass
+    return first
+
+
+def _raw() -> bytes:
+    buffer = io.BytesIO()
+    while piece := _read(request.stream):
+        buffer.write(piece)
+    return buffer.getvalue()
+
+
+def _read(stream: IO[bytes]) -> bytes:
+    try:
+        return stream.read(PIECE)
+    except ClientDisconnected as error:  # what werkzeug makes of any OSError
+        why = error.__context__ or "it ends too soon"
+        status = HTTPStatus.REQUEST_TIMEOUT if isinstance(why, TimeoutError) else HTTPStatus.BAD_REQUEST
+        raise BadImage(f"the body cannot be read to its end: {why}; {HOW_TO_SEND}", status) from error
+    except (OSError, ParseException) as error:  # our side of it is memory alone: what fails is the client, or its line
+        raise BadImage(f"the body cannot be read to its end: {error}; {HOW_TO_SEND}", 400) from error
+
+
+class _Near:
+    """A pattern that is looked for only from where what it must hold is found: it would try each byte before that."""
+
+    def __init__(self, held: bytes, pattern: re.Pattern[bytes]) -> None:
+        self._held, self._pattern = held, pattern
+
+    def search(self, data: bytearray) -> re.Match[bytes] | None:
+        """Find it; at most one line break stands before it."""
+        at = data.find(self._held)
+        return None if at < 0 else self._pattern.search(data, max(0, at - 2))
+
+
+class _Form:
+    """The parts of a form, as they come: a field's name, and its file where it is one of those that are wanted."""
+
+    def __init__(self, boundary: bytes, stream: IO[bytes], wanted: Collection[str], most_parts: int | None) -> None:
+        config = current_app.config
+        self._most, self._text_left = config["MAX_UPLOAD_BYTES"], config["MAX_FORM_MEMORY_SIZE"]
+        self._decoder = MultipartDecoder(boundary, max_form_memory_size=self._text_left, max_parts=most_parts)
+        self._decoder.boundary_re = _Near(b"--" + boundary, self._decoder.boundary_re)  # type: ignore[assignment]
+        self._stream, self._wanted = stream, wanted
+
+    def __iter__(self) -> Iterator[tuple[str, Sent | None]]:
+        part: Field | File | None = None
+        buffer = io.BytesIO()
+        for event in self._events():
+            if isinstance(event, Field | File):
+                part, buffer = event, io.BytesIO()
+            elif isinstance(event, Data) and part is not None:
+                self._keep(part, event.data, buffer)
+                if not event.more_data:
+                    yield part.name, self._sent(part, buffer)
+                    part, buffer = None, io.BytesIO()
+
+    def _keep(self, part: Field | File, data: bytes, buffer: io.BytesIO) -> None:
+        if isinstance(part, Field):
+            self._text_left -= len(data)
+            if self._text_left < 0:
+                raise RequestEntityTooLarge
+        elif part.name in self._wanted and buffer.tell() <= self._most:
+            buffer.write(data)
+
+    def _sent(self, part: Field | File, buffer: io.BytesIO) -> Sent | None:
+        if isinstance(part, Field) or part.name not in self._wanted:
+            return None
+        return Sent(buffer.getvalue() if buffer.tell() <= self._most else None, part.filename)
+
+    def _events(self) -> Iterator[object]:
+        try:
+            while True:
+                event = self._decoder.next_event()
+                if isinstance(event, Epilogue):
+                    return
+                if isinstance(event, NeedData):
+                    self._decoder.receive_data(_read(self._stream) or None)
+                else:
+                    yield event
+        except (ValueError, AttributeError) as error:  # werkzeug's own, of what is no form
+            raise BadImage(f"the form is broken or breaks off: {error}; {HOW_TO_SEND}", 400) from error

@@ -1,0 +1,129 @@
+"""What happens to pictures, told to everybody who watches: one thread reads the stream, and hands out what it reads.
+
+Who watches holds a thread of gunicorn's, so there are only so many places. Who reads too slowly is cut off, and goes on
+where they were: the stream keeps the newest 20,000 events, and each has an id to resume from.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+
+from grab_service.connections import STOPPING
+from grab_service.problems import NoPlace
+from stageline import events, logs
+from stageline.errors import Unavailable
+from stageline.events import Event
+from stageline.redis_client import connect
+
+PLACES = 64  # half of gunicorn's threads
+MOST_BEHIND = 2000  # events that wait for one reader
+BLOCK_MS = 5000
+AT_ONCE = 500
+PAUSE_SECONDS = 1.0
+
+
+class Watcher:
+    """One who watches: all pictures, or one."""
+
+    def __init__(self, hub: "Hub", image_id: str | None, is_gone: Callable[[], bool]) -> None:
+        self.image_id = image_id
+        self._is_gone = is_gone
+        self._hub = hub
+        self._behind: queue.Queue[Event] = queue.Queue(MOST_BEHIND)
+        self.cut_off = False
+
+    def tell(self, event: Event) -> None:
+        """Hand out an event, unless it is of another picture."""
+        if self.image_id in (None, event.image_id) and not self.cut_off:
+            try:
+                self._behind.put_nowait(event)
+            except queue.Full:
+                self.cut_off = True
+
+    def next(self, seconds: float) -> Event | None:
+        """Wait so long for the next event; None where none came."""
+        try:
+            return self._behind.get(timeout=seconds)
+        except queue.Empty:
+            return None
+
+    @property
+    def over(self) -> bool:
+        """Whether it ends here: the door is stopping, this one did not keep up, or hung up."""
+        return STOPPING.is_set() or self.cut_off or self._is_gone()
+
+    def leave(self) -> None:
+        """Watch no more; may be repeated."""
+        self._hub.leave(self)
+
+
+class Hub:
+    """Reads the stream of events, from when the first one watches."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._client = connect(redis_url)
+        self._lock = threading.Lock()
+        self._watchers: set[Watcher] = set()
+        self._reader: threading.Thread | None = None
+        self._after = events.START
+
+    def watch(self, image_id: str | None = None, is_gone: Callable[[], bool] = lambda: False) -> Watcher:
+        """Begin to watch: what happens from now on is told, until ``is_gone`` says that nobody listens.
+
+        Raises:
+            NoPlace: as many watch already as may.
+            Unavailable: Redis is away.
+        """
+        watcher = Watcher(self, image_id, is_gone)
+        with self._lock:
+            if len(self._watchers) >= PLACES:
+                raise NoPlace(f"{PLACES} connections follow events already, all that a process takes; try again soon")
+            if self._reader is None:
+                self._after = events.newest(self._client)
+                self._reader = threading.Thread(target=self._read, name="events", daemon=True)
+                self._reader.start()
+            self._watchers.add(watcher)
+        return watcher
+
+    def leave(self, watcher: Watcher) -> None:
+        """Let one go."""
+        with self._lock:
+            self._watchers.discard(watcher)
+
+    def newest(self) -> str:
+        """The id of the newest event there is."""
+        return events.newest(self._client)
+
+    def since(self, after: str, image_id: str | None) -> Iterator[Event]:
+        """Read what was told after that event, of one picture or of all."""
+        while found := events.read(self._client, after, AT_ONCE):
+            after = found[-1].id
+            yield from (event for event in found if image_id in (None, event.image_id))
+
+    def _read(self) -> None:
+        while not STOPPING.is_set():
+            try:
+                found = events.read(self._client, self._after, AT_ONCE, BLOCK_MS)
+            except Unavailable:
+                STOPPING.wait(PAUSE_SECONDS)
+                continue
+            except Exception as error:  # noqa: BLE001 - whatever it was, those who watch wait for what comes next
+                logs.get().error("events", exc_info=error)
+                STOPPING.wait(PAUSE_SECONDS)
+                continue
+            with self._lock:
+                watchers = list(self._watchers)
+            for event in found:
+                self._after = event.id
+                for watcher in watchers:
+                    watcher.tell(event)
+
+
+def is_after(event_id: str, other: str) -> bool:
+    """Whether an event came after another."""
+    return _order(event_id) > _order(other)
+
+
+def _order(event_id: str) -> tuple[int, int]:
+    milliseconds, _, number = event_id.partition("-")
+    return int(milliseconds), int(number or 0)

@@ -1,0 +1,87 @@
+// Calls to the line. Every refusal becomes an ApiError whose message is the sentence that the line gave.
+
+export const STAGES = ["resize", "grayscale", "detect", "classify", "tag"];
+export const SHOWN = [
+  { name: "original", stage: "grab", label: "Original" },
+  { name: "resized", stage: "resize", label: "Resized" },
+  { name: "grayscale", stage: "grayscale", label: "Grayscale" },
+  { name: "tagged", stage: "tag", label: "Tagged" },
+  { name: "blurred", stage: "tag", label: "Blurred" },
+];
+const TIMEOUT_MS = 20_000;
+
+export class ApiError extends Error {
+  constructor(status, message, retryAfter = null) {
+    super(message);
+    this.status = status; // 0: nothing answered
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** Read the sentence out of a refusal. */
+export function problemOf(status, text, retryAfter = null) {
+  let detail = "";
+  try {
+    const found = JSON.parse(text);
+    detail = found.detail || found.title || "";
+    for (const { field, message } of found.errors ?? []) detail += `${detail ? "; " : ""}${field}: ${message}`;
+  } catch {
+    // No JSON: something between us and the line answered.
+  }
+  const wait = Number.parseFloat(retryAfter);
+  return new ApiError(status, detail || `the line answered ${status}`, Number.isFinite(wait) ? wait : null);
+}
+
+async function call(path, options = {}) {
+  let answer;
+  try {
+    answer = await fetch(path, { signal: AbortSignal.timeout(TIMEOUT_MS), ...options });
+  } catch (error) {
+    const late = error.name === "TimeoutError";
+    throw new ApiError(0, late ? "the line did not answer in 20 s" : "no connection to the line");
+  }
+  const text = await answer.text();
+  if (!answer.ok) throw problemOf(answer.status, text, answer.headers.get("Retry-After"));
+  return text ? JSON.parse(text) : null;
+}
+
+const json = (content) => ({
+  method: "POST",
+  headers: { "Content-Type": "application/json" },
+  body: JSON.stringify(content),
+});
+
+function query(parameters) {
+  const kept = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return kept.length ? `?${new URLSearchParams(kept)}` : "";
+}
+
+const at = (folder, id) => `/${folder}/${encodeURIComponent(id)}`;
+
+export const images = (filters) => call(`/images${query(filters)}`);
+export const status = (id) => call(at("status", id));
+export const ledger = (id) => call(at("ledger", id));
+export const processAgain = (id, from) => call(at("process", id) + query({ from }), { method: "POST" });
+export const remove = (id) => call(at("image", id), { method: "DELETE" });
+export const replay = (ids) => call("/dead/replay", json(ids ? { image_ids: ids } : { all: true }));
+export const similarFaces = (id, face) => call("/faces/search?limit=12", json({ image_id: id, face }));
+export const stats = (minutes) => call(`/stats${query({ minutes })}`);
+export const queues = () => call("/queue-status");
+export const models = () => call("/models");
+
+/** The health report, also when it comes with 503. */
+export async function health() {
+  let answer;
+  try {
+    answer = await fetch("/health", { signal: AbortSignal.timeout(8000), cache: "no-store" });
+    return await answer.json();
+  } catch {
+    if (answer) throw new ApiError(answer.status, `something that is not the line answers here (${answer.status})`);
+    throw new ApiError(0, "no connection to the line");
+  }
+}
+
+/** Where a picture is, as a stage left it. */
+export const imageUrl = (id, stage) => `${at("image", id)}${stage === "original" ? "" : query({ stage })}`;
+
+export const pictureHash = (id) => `#/picture/${encodeURIComponent(id)}`;

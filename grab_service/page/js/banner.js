@@ -1,0 +1,80 @@
+// Says plainly when the line is down, and what is wrong with it; and how the connection is, in the header.
+
+import { fill, h, setText } from "./dom.js";
+import { on, retryNow, state } from "./events.js";
+import { icon } from "./icons.js";
+
+const banner = document.getElementById("banner");
+const light = document.getElementById("connection");
+let dismissed = "";
+let shown = "";
+let text = null;
+
+/** Keep the banner and the light as the connection is. */
+export function startBanner() {
+  on("state", draw);
+  setInterval(tick, 500);
+  draw(state());
+}
+
+function secondsLeft({ retryAt }) {
+  return Math.max(1, Math.ceil((retryAt - Date.now()) / 1000));
+}
+
+function sentences({ phase, report, reason }) {
+  const known = report?.problems?.length ? report.problems : [];
+  if (known.length) return known;
+  if (report?.status === "unavailable") return Object.values(report.checks ?? {}).filter((check) => check !== "ok");
+  if (phase !== "lost") return [];
+  return report ? ["The line answers, but sends no live updates"] : [capital(reason ?? "no connection to the line")];
+}
+
+const capital = (sentence) => sentence.charAt(0).toUpperCase() + sentence.slice(1);
+
+function draw(now) {
+  drawLight(now);
+  const found = sentences(now);
+  const bad = now.phase === "lost" || now.report?.status === "unavailable";
+  const wanted = found.length ? JSON.stringify([bad, now.phase === "lost", found]) : "";
+  if (wanted === shown) {
+    tick();
+    return;
+  }
+  shown = wanted;
+  banner.hidden = wanted === "" || wanted === dismissed;
+  if (banner.hidden) {
+    fill(banner);
+    return;
+  }
+  text = h("span.countdown", { "aria-hidden": "true" });
+  banner.className = bad ? "banner bad" : "banner";
+  fill(
+    banner,
+    icon("alert"),
+    h("div.banner-text", { role: bad ? "alert" : "status" }, found.map((one) => h("p", capital(one)))),
+    text,
+    now.phase === "lost"
+      ? h("button.quiet", { type: "button", onclick: retryNow }, "Try now")
+      : h("button.quiet", { type: "button", onclick: dismiss, "aria-label": "Dismiss this message" }, icon("cross")),
+  );
+  tick();
+}
+
+function dismiss() {
+  dismissed = shown;
+  banner.hidden = true;
+}
+
+function tick() {
+  const now = state();
+  if (!text || banner.hidden) return;
+  setText(text, now.phase === "lost" && now.retryAt ? `trying again in ${secondsLeft(now)} s` : "");
+}
+
+function drawLight({ phase, report }) {
+  const troubled = report && report.status !== "ready";
+  const [kind, label] =
+    phase === "live" ? (troubled ? ["warn", "Degraded"] : ["good", "Live"]) : phase === "lost" ? ["bad", "Offline"] : ["", "Connecting"];
+  light.className = `connection ${kind}`;
+  setText(light.querySelector("span"), label);
+}

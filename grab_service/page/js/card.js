@@ -1,0 +1,126 @@
+// One picture in the gallery; changed in place as events come.
+
+import { STAGES, imageUrl, pictureHash } from "./api.js";
+import { fill, h, setText } from "./dom.js";
+import { ago, moment, plural } from "./format.js";
+import { STATUSES, icon } from "./icons.js";
+
+/** A status as an icon and a word: never a colour alone. */
+export function badge(status) {
+  const known = STATUSES[status] ?? { icon: "info", label: status ?? "unknown" };
+  return h("span.badge", { data: { status: status ?? "" } }, icon(known.icon), h("span", known.label));
+}
+
+/** Make a card of a row of /images. */
+export function makeCard(row) {
+  const card = {
+    row,
+    done: new Set(),
+    working: null,
+    name: h("span.card-name"),
+    badge: h("span.card-badge"),
+    time: h("time.card-time"),
+    chips: h("span.card-chips"),
+    thumb: h("span.thumb"),
+    steps: h("span.steps", { hidden: true }, STAGES.map((stage) => h("i", { data: { stage } }))),
+  };
+  card.link = h(
+    "a.card", { href: pictureHash(row.image_id) },
+    card.thumb, card.steps,
+    h("span.card-body", card.name, h("span.card-line", card.badge, card.time), card.chips),
+  );
+  card.root = h("li", { data: { id: row.image_id } }, card.link);
+  drawCard(card);
+  return card;
+}
+
+/** Take in what an event or a newer row says, and show it. */
+export function updateCard(card, change) {
+  Object.assign(card.row, change);
+  drawCard(card);
+}
+
+/** Note what a stage does. */
+export function noteStage(card, { stage, state }) {
+  if (state === "done") card.done.add(stage);
+  card.working = state === "working" ? stage : null;
+  if (card.row.status === "submitted") card.row.status = "processing";
+  drawCard(card);
+}
+
+/** A new run begins: nothing is done yet. */
+export function startOver(card, change) {
+  card.done.clear();
+  card.working = null;
+  updateCard(card, { reason: null, failed_stage: null, ...change });
+}
+
+function drawCard(card) {
+  const { row } = card;
+  setText(card.name, row.filename || row.image_id);
+  card.name.title = row.filename || row.image_id;
+  if (card.shownStatus !== row.status) {
+    fill(card.badge, badge(row.status));
+    card.shownStatus = row.status;
+  }
+  card.time.setAttribute("datetime", row.uploaded_at ?? "");
+  card.time.title = moment(row.uploaded_at);
+  setText(card.time, ago(row.uploaded_at));
+  drawThumb(card);
+  drawSteps(card);
+  drawChips(card);
+}
+
+function moving({ status }) {
+  return status === "submitted" || status === "processing";
+}
+
+/** The resized picture where it exists, else the original: asking for what is not there would be an error. */
+function drawThumb(card) {
+  const { row } = card;
+  const resized = card.done.has("resize") || (!moving(row) && row.failed_stage !== "resize");
+  const wanted = resized ? "resized" : row.fresh && moving(row) ? null : "original";
+  if (card.shownThumb === wanted || card.shownThumb === "resized") return;
+  card.shownThumb = wanted;
+  if (!wanted) return;
+  const image = h("img", { src: imageUrl(row.image_id, wanted), alt: "", loading: "lazy", decoding: "async" });
+  image.addEventListener("load", () => image.classList.add("here"));
+  image.addEventListener("error", () => fill(card.thumb, icon("picture")));
+  fill(card.thumb, image);
+}
+
+function drawSteps(card) {
+  const { row, steps } = card;
+  steps.hidden = !moving(row);
+  if (steps.hidden) return;
+  for (const step of steps.children) {
+    const { stage } = step.dataset;
+    step.className = card.done.has(stage) ? "done" : card.working === stage ? "working" : "";
+  }
+}
+
+function drawChips(card) {
+  const { row } = card;
+  const key = JSON.stringify([row.status, row.categories, row.faces, row.reason]);
+  if (card.shownChips === key) return;
+  card.shownChips = key;
+  if (row.status === "failed" && row.reason) {
+    fill(card.chips, h("span.card-reason", { title: row.reason }, row.reason));
+    return;
+  }
+  const counts = countsOf(row);
+  const shown = counts.slice(0, 3).map(([label, count]) => h("span.chip", count > 1 ? `${count} × ${label}` : label));
+  const more = counts.slice(3);
+  fill(
+    card.chips,
+    row.faces ? h("span.chip", icon("face"), plural(row.faces, "face")) : null,
+    shown,
+    more.length ? h("span.chip.more", { title: more.map(([label]) => label).join(", ") }, `+${more.length}`) : null,
+  );
+}
+
+function countsOf(row) {
+  const counts = new Map();
+  for (const { category } of row.categories ?? []) counts.set(category, (counts.get(category) ?? 0) + 1);
+  return [...counts].sort((a, b) => b[1] - a[1]);
+}

@@ -1,0 +1,40 @@
+// What was dropped or chosen, folders walked through.
+
+const PICTURE = /\.(jpe?g|jfif|png|webp|gif|bmp)$/i;
+
+const isPicture = (file) => file.type.startsWith("image/") || PICTURE.test(file.name);
+
+/** Of a folder, only what may be a picture: nobody means to send its .DS_Store. */
+export function pick(files) {
+  const all = [...files];
+  const pictures = all.filter(isPicture);
+  return { files: pictures, leftOut: all.length - pictures.length };
+}
+
+/** The files of a drop. The entries must be asked for at once: after the event they are gone. */
+export async function dropped(transfer) {
+  const entries = [...transfer.items].filter((item) => item.kind === "file").map((item) => item.webkitGetAsEntry?.());
+  if (!entries.some((entry) => entry?.isDirectory)) return { files: [...transfer.files], leftOut: 0 };
+  const alone = [];
+  const walked = [];
+  for (const entry of entries) {
+    if (entry?.isDirectory) await walk(entry, walked);
+    else if (entry) alone.push(await fileOf(entry));
+  }
+  const found = pick(walked);
+  return { files: [...alone, ...found.files], leftOut: found.leftOut };
+}
+
+async function walk(folder, into) {
+  const reader = folder.createReader();
+  for (;;) {
+    const some = await new Promise((done, failed) => reader.readEntries(done, failed)); // a hundred at a time
+    if (!some.length) return;
+    for (const entry of some) {
+      if (entry.isDirectory) await walk(entry, into);
+      else into.push(await fileOf(entry));
+    }
+  }
+}
+
+const fileOf = (entry) => new Promise((done, failed) => entry.file(done, failed));

@@ -1,0 +1,185 @@
+// All pictures, newest first; filled page by page, and live.
+
+import { makeCard, noteStage, startOver, updateCard } from "./card.js";
+import { announce, fill, h, setText, throttled } from "./dom.js";
+import { on } from "./events.js";
+import { makeFilters, matches } from "./filters.js";
+import { number, plural } from "./format.js";
+import { icon } from "./icons.js";
+import { findPage } from "./search.js";
+import { uploadView } from "./upload-view.js";
+
+const PAGE = 48;
+const MOST = 200; // in one answer of the line
+const cards = new Map(); // id → card
+const grid = h("ul.grid", { "aria-label": "Pictures" });
+const note = h("div.gallery-note");
+const more = h("button", { type: "button", hidden: true, onclick: () => loadMore() }, "Show more");
+const count = h("p.count", { role: "status" });
+const filtering = makeFilters(() => reload());
+let cursor = null;
+let loading = null; // which load is under way; a later one makes an earlier one's answer void
+let started = false;
+let scrolled = 0;
+let looked = 0;
+let ended = { completed: 0, failed: 0 };
+
+/** Show the gallery. It stays as it was, and is kept up to date, while other views are shown. */
+export function showGallery(root, route) {
+  const [zone, uploads] = uploadView();
+  const asked = route.query.toString();
+  const same = started && asked === new URLSearchParams(set()).toString();
+  fill(root, h("h1.visually-hidden", "Pictures"), zone, uploads, h("div.gallery-bar", filtering.bar, count), grid, note, h("div.more", more));
+  const watcher = new IntersectionObserver(
+    (seen) => seen.some((entry) => entry.isIntersecting) && cards.size && loadMore(), { rootMargin: "600px" },
+  );
+  watcher.observe(more);
+  if (!started) begin();
+  if (same) {
+    for (const card of cards.values()) updateCard(card, {});
+    requestAnimationFrame(() => scrollTo(0, scrolled));
+  } else {
+    filtering.set(route.query);
+    reload();
+  }
+  return () => {
+    scrolled = scrollY;
+    watcher.disconnect();
+  };
+}
+
+const set = () => Object.entries(filtering.filters).filter(([, value]) => value);
+
+function begin() {
+  started = true;
+  on("event", heard);
+  on("resync", refresh);
+  setInterval(() => grid.isConnected && cards.forEach((card) => updateCard(card, {})), 30_000); // "2 min ago"
+}
+
+async function load(wanted, limit, show) {
+  const mine = Symbol("load");
+  loading = mine;
+  more.disabled = true;
+  try {
+    const answer = await findPage({ ...filtering.filters }, limit, wanted);
+    if (loading !== mine) return;
+    show(answer.images);
+    cursor = answer.next_cursor;
+    looked = (wanted ? looked : 0) + (answer.looked ?? 0);
+    drawNote();
+  } catch (error) {
+    if (loading === mine) drawNote(error);
+  }
+  if (loading === mine) loading = null;
+  more.disabled = false;
+  more.hidden = !cursor;
+}
+
+function reload() {
+  cursor = null;
+  cards.clear();
+  more.hidden = true;
+  setText(count, "");
+  fill(note);
+  fill(grid, Array.from({ length: 8 }, () => h("li", { "aria-hidden": "true" }, h("div.card.skeleton", h("span.thumb"), h("span.bone"), h("span.bone.short")))));
+  return load(null, PAGE, replace);
+}
+
+function loadMore() {
+  if (cursor && !loading) load(cursor, PAGE, (rows) => rows.forEach((row) => put(row, "append")));
+}
+
+/** Look again at as much as is shown: after a gap in the events, anything may have changed. */
+const refresh = throttled(1500, () => load(null, Math.min(MOST, Math.max(PAGE, cards.size)), replace));
+
+function replace(rows) {
+  const kept = new Map(cards);
+  cards.clear();
+  fill(grid);
+  for (const row of rows) {
+    const card = kept.get(row.image_id);
+    if (!card) {
+      put(row, "append");
+      continue;
+    }
+    cards.set(row.image_id, card);
+    grid.append(card.root);
+    updateCard(card, row);
+  }
+}
+
+function put(row, where) {
+  if (cards.has(row.image_id)) return updateCard(cards.get(row.image_id), row);
+  if (!cards.size) fill(grid);
+  const card = makeCard(row);
+  cards.set(row.image_id, card);
+  grid[where](card.root);
+  filtering.seen((row.categories ?? []).map(({ category }) => category));
+}
+
+function heard({ type, ...data }) {
+  const card = cards.get(data.image_id);
+  if (type === "accepted") return accepted(data);
+  if (type === "deleted") return leave(data.image_id);
+  if (type === "completed" || type === "failed") {
+    ended[type] += 1;
+    report();
+  }
+  if (!card) {
+    if (type !== "stage" && set().length) refresh(); // it may belong here now
+    return undefined;
+  }
+  if (data.run < (card.row.run ?? 1)) return undefined; // of a run that was given up
+  if (type === "stage") return noteStage(card, data);
+  const change = { status: data.status, run: data.run };
+  if (type === "rerun") startOver(card, change);
+  else if (type === "failed") updateCard(card, { ...change, reason: data.reason, failed_stage: data.stage });
+  else if (type === "completed") updateCard(card, { ...change, kind: data.kind, faces: data.faces, categories: asCategories(data.counts) });
+  else updateCard(card, change);
+  if (!matches(filtering.filters, card.row)) leave(data.image_id);
+  return undefined;
+}
+
+function asCategories(counts) {
+  return Object.entries(counts ?? {}).flatMap(([category, n]) => Array.from({ length: n }, () => ({ category, confidence: null })));
+}
+
+function accepted(data) {
+  const row = { ...data, uploaded_at: data.at, status: data.status ?? "submitted", categories: [], faces: 0, fresh: true };
+  if (cards.has(data.image_id) || !matches(filtering.filters, row)) return;
+  put(row, "prepend");
+  const card = cards.get(data.image_id);
+  card.root.classList.add("arrived");
+  drawNote();
+}
+
+function leave(id) {
+  cards.get(id)?.root.remove();
+  cards.delete(id);
+  drawNote();
+}
+
+const report = throttled(3000, () => {
+  const parts = [];
+  if (ended.completed) parts.push(`${plural(ended.completed, "picture")} completed`);
+  if (ended.failed) parts.push(`${plural(ended.failed, "picture")} failed`);
+  ended = { completed: 0, failed: 0 };
+  announce(parts.join(", "));
+});
+
+function drawNote(error = null) {
+  setText(count, cards.size ? `${plural(cards.size, "picture")}${cursor ? " so far" : ""}` : "");
+  if (error) {
+    if (!cards.size) fill(grid);
+    fill(note, h("div.empty", icon("alert"), h("h2", "The pictures cannot be listed"), h("p", error.message), h("button", { type: "button", onclick: reload }, icon("again"), "Try again")));
+  } else if (cards.size) fill(note);
+  else if (set().length) {
+    fill(grid);
+    const among = looked && cursor ? `None among the ${number(looked)} newest; there are older ones.` : "Change or clear the filters.";
+    fill(note, h("div.empty", icon("search"), h("h2", "No picture is like that"), h("p", among)));
+  } else {
+    fill(grid);
+    fill(note, h("div.empty", icon("picture"), h("h2", "No pictures yet"), h("p", "Drop some above, or send one from a terminal:"), h("pre.code", `curl -F image=@street.jpg ${location.origin}/upload`)));
+  }
+}

@@ -1,0 +1,101 @@
+// A picture as each stage left it, side by side; a click enlarges.
+
+import { SHOWN, imageUrl } from "./api.js";
+import { fill, h, setText } from "./dom.js";
+import { openDialog } from "./dialog.js";
+import { bytes, duration } from "./format.js";
+import { icon } from "./icons.js";
+
+/** Make the strip of a picture; `draw(status, ledger)` shows what is there by now. */
+export function makeStrip(id) {
+  const tiles = SHOWN.map((shown) => makeTile(id, shown, (at) => enlarge(tiles, at)));
+  const root = h("ol.strip", { "aria-label": "The picture at every stage" }, tiles.map((tile) => tile.root));
+  let firstRun = null;
+  function draw(status, ledger) {
+    firstRun ??= status.run ?? 1;
+    for (const tile of tiles) drawTile(tile, status, ledger, status.run > firstRun);
+  }
+  return { root, draw };
+}
+
+function makeTile(id, shown, open) {
+  const tile = { id, ...shown, frame: h("span.tile-frame"), note: h("span.tile-note"), url: null };
+  tile.button = h("button.tile", { type: "button", disabled: true, onclick: () => open(tile) }, tile.frame);
+  tile.root = h("li", tile.button, h("p.tile-caption", h("span.tile-name", shown.label), tile.note));
+  return tile;
+}
+
+function drawTile(tile, status, ledger, changed) {
+  const entry = status.stages?.[tile.stage] ?? {};
+  const there = tile.name === "original" || entry.state === "done";
+  const size = objectOf(tile, ledger)?.size ?? (tile.name === "original" ? status.file_size : null);
+  const took = tile.name === "original" || tile.name === "blurred" ? null : entry.ms;
+  const key = there ? `${entry.run ?? 1} ${entry.finished ?? ""}` : (entry.state ?? "waiting");
+  setText(tile.note, there ? [size && bytes(size), took && duration(took)].filter(Boolean).join(" · ") : sentence(entry, status));
+  if (tile.key === key) return;
+  tile.key = key;
+  tile.button.disabled = !there;
+  tile.root.classList.toggle("there", there);
+  if (there) show(tile, changed && tile.name !== "original");
+  else fill(tile.frame, icon(entry.state === "failed" ? "alert" : entry.state === "working" ? "spin" : "clock"));
+}
+
+function sentence(entry, status) {
+  if (entry.state === "working") return "being made";
+  if (entry.state === "failed") return "failed";
+  if (status.status === "waiting") return "waits for you";
+  return status.status === "failed" ? "never reached" : "not yet";
+}
+
+const objectOf = ({ name, stage }, ledger) =>
+  ledger?.stages?.find((entry) => entry.stage === stage)?.objects?.find(({ key }) => key.startsWith(`${name}/`));
+
+async function show(tile, changed) {
+  const { id, name, label } = tile;
+  tile.url = imageUrl(id, name);
+  let source = tile.url;
+  if (changed) {
+    // Made anew in another run: what the browser holds under this address is the old one.
+    const answer = await fetch(tile.url, { cache: "no-store" }).catch(() => null);
+    if (answer?.ok) source = URL.createObjectURL(await answer.blob());
+  }
+  tile.source = source;
+  const image = h("img", { src: source, alt: `${label}: enlarge`, decoding: "async" });
+  image.addEventListener("load", () => image.classList.add("here"));
+  image.addEventListener("error", () => fill(tile.frame, icon("picture"), h("span", "gone")));
+  fill(tile.frame, image);
+}
+
+function enlarge(tiles, first) {
+  let at = first;
+  const there = () => tiles.filter((tile) => tile.source);
+  const image = h("img.large", { alt: "" });
+  const name = h("span.large-name", { "aria-live": "polite" });
+  const save = h("a.button", icon("download"), "Download");
+  function go(step) {
+    const all = there();
+    at = all[(all.indexOf(at) + step + all.length) % all.length];
+    draw();
+  }
+  function draw() {
+    image.src = at.source;
+    image.alt = at.label;
+    setText(name, `${at.label} (${there().indexOf(at) + 1} of ${there().length})`);
+    save.setAttribute("href", at.url);
+    save.setAttribute("download", `${at.name}-${at.id}.jpg`);
+  }
+  const dialog = openDialog(
+    "enlarged", "The picture at every stage",
+    h("div.large-frame", image),
+    h(
+      "div.large-bar",
+      h("button.icon-button", { type: "button", "aria-label": "The stage before", onclick: () => go(-1) }, icon("left")), name,
+      h("button.icon-button", { type: "button", "aria-label": "The next stage", onclick: () => go(1) }, icon("right")), save,
+    ),
+  );
+  dialog.addEventListener("keydown", (event) => {
+    if (event.key === "ArrowLeft") go(-1);
+    if (event.key === "ArrowRight") go(1);
+  });
+  draw();
+}

@@ -1,0 +1,162 @@
+"""Every error that the door answers with: one format (RFC 9457), one place."""
+
+import contextlib
+import json
+import time
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, NamedTuple, cast
+
+from flask import Flask, Response, current_app, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.routing import RequestRedirect
+
+from grab_service.connections import PatientSocket
+from stageline import logs
+from stageline.errors import BadImage, StagelineError, Unavailable
+
+PROBLEM = "application/problem+json"
+RETRY_SECONDS = 5
+FORM = "multipart/form-data"
+TAKING = ("uploads.upload", "uploads.batch_upload")
+LINGER_BYTES, LINGER_SECONDS, CHUNK = 256 * 1024 * 1024, 10.0, 1 << 16
+
+
+class Misfit(NamedTuple):
+    """A parameter that is not what it must be."""
+
+    field: str
+    message: str
+
+
+class BadParameters(StagelineError):
+    """Parameters are not what they must be; each is named."""
+
+    def __init__(self, misfits: Sequence[Misfit]) -> None:
+        super().__init__("; ".join(f"{field}: {message}" for field, message in misfits))
+        self.misfits = list(misfits)
+
+
+class WrongType(StagelineError):
+    """The body is of another media type than is taken here."""
+
+
+class NotKnown(StagelineError):
+    """There is no such picture, or not that of it."""
+
+
+class NotNow(StagelineError):
+    """The picture, or the request, is in a state in which this cannot be done."""
+
+
+class LineFull(StagelineError):
+    """As many accepted pictures are unfinished as MAX_QUEUE_SIZE allows."""
+
+
+class NoPlace(StagelineError):
+    """As many connections wait for events, or for results, as may."""
+
+
+class NoModel(StagelineError):
+    """What is asked for takes a model that is not installed."""
+
+
+STATUSES: dict[type[StagelineError], int] = {
+    WrongType: 415,
+    NotKnown: 404,
+    NotNow: 409,
+    LineFull: 429,
+    NoPlace: 503,
+    NoModel: 503,
+}
+
+
+def content(status: int, detail: str, misfits: Sequence[Misfit] = ()) -> dict[str, Any]:
+    """What a problem says, as plain data."""
+    said: dict[str, Any] = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
+    said["detail"] = detail
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        said["errors"] = [{"field": field, "message": message} for field, message in misfits]
+    return said
+
+
+def problem(status: int, detail: str, misfits: Sequence[Misfit] = ()) -> Response:
+    """An error as application/problem+json."""
+    answer = Response(json.dumps(content(status, detail, misfits)) + "\n", status, mimetype=PROBLEM)
+    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        answer.headers["Retry-After"] = str(RETRY_SECONDS)
+    return answer
+
+
+def describe(error: Exception) -> dict[str, Any] | None:
+    """What an error about one picture says, for an answer about many; None for one that is about none."""
+    if isinstance(error, BadImage):
+        return content(error.status, str(error), [Misfit("image", str(error))])
+    if isinstance(error, HTTPException):
+        return content(413, what_fits()) if isinstance(error, RequestEntityTooLarge) else None
+    status = 503 if isinstance(error, Unavailable) else STATUSES.get(type(error))  # type: ignore[arg-type]
+    return content(status, str(error)) if status else None
+
+
+def handle_errors(app: Flask) -> None:
+    """Have the application answer every error as a problem."""
+    app.register_error_handler(HTTPException, _http_problem)
+    app.register_error_handler(BadParameters, lambda error: problem(422, str(error), error.misfits))
+    app.register_error_handler(BadImage, lambda error: problem(error.status, str(error), [Misfit("image", str(error))]))
+    for kind, status in STATUSES.items():
+        app.register_error_handler(kind, lambda error, status=status: problem(status, str(error)))
+    app.register_error_handler(Unavailable, _unavailable)
+    app.register_error_handler(Exception, _unforeseen)
+    app.after_request(_linger)
+
+
+def what_fits() -> str:
+    """How large an upload may be."""
+    config = current_app.config
+    most = f"the upload is too large; at most {config['MAX_UPLOAD_BYTES']:,} bytes are taken (MAX_UPLOAD_BYTES)"
+    if request.mimetype != FORM:
+        return most
+    return f"{most}, and a form of {config['MAX_FORM_PARTS']:,} parts with {config['MAX_FORM_MEMORY_SIZE']:,} of text"
+
+
+def _linger(answer: Response) -> Response:
+    """Read on, after an error was sent, what the client still sends: closing at once would reset the connection.
+
+    A client that writes its whole body before it reads would then never see why it was refused.
+    """
+    body, connection = request.environ["wsgi.input"], request.environ.get("gunicorn.socket")
+
+    def read_on() -> None:
+        left, deadline = LINGER_BYTES, time.monotonic() + LINGER_SECONDS
+        if isinstance(connection, PatientSocket):
+            connection.allow(LINGER_SECONDS)
+        with contextlib.suppress(Exception):  # it is gone, or sends nonsense: nothing is owed to it
+            while left > 0 and time.monotonic() < deadline and (chunk := body.read(CHUNK)):
+                left -= len(chunk)
+
+    refused = answer.status_code >= HTTPStatus.BAD_REQUEST and answer.status_code != HTTPStatus.REQUEST_TIMEOUT
+    if refused and request.method not in ("GET", "HEAD"):
+        answer.call_on_close(read_on)
+    return answer
+
+
+def _http_problem(error: HTTPException) -> Response:
+    if isinstance(error, RequestRedirect):
+        return cast("Response", error.get_response())
+    if isinstance(error, RequestEntityTooLarge):
+        return problem(413, what_fits())
+    answer = problem(error.code or 500, error.description or "")
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        answer.headers["Allow"] = ", ".join(error.valid_methods)
+    return answer
+
+
+def _unavailable(error: Unavailable) -> Response:
+    takes_pictures = request.method == "POST" and request.endpoint in TAKING
+    accepted = "the picture may not have been accepted, " if takes_pictures else ""
+    return problem(503, f"{error}; {accepted}try again")
+
+
+def _unforeseen(error: Exception) -> Response:
+    logs.get().error("failed", path=request.path, exc_info=error)
+    return problem(500, "something failed that should not have; the log of grab_service says what")

@@ -1,0 +1,90 @@
+"""Telling of pictures, showing them, sending them on, deleting them."""
+
+from flask import Response, request
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+
+from grab_service import batches, listing
+from grab_service.answers import answer, door, known
+from grab_service.checked import checked
+from grab_service.ledger import Ledger
+from grab_service.reruns import Reruns
+from grab_service.schemas.common import ImagePath, NamePath, content, responses
+from grab_service.schemas.pictures import (
+    ImageQuery,
+    ImagesQuery,
+    Pictures,
+    PictureStatus,
+    TaskAnswer,
+    TaskPath,
+)
+from grab_service.schemas.pictures import Ledger as LedgerAnswer
+from grab_service.schemas.uploads import Batch, BatchPath, Processing, ProcessQuery
+
+routes = APIBlueprint("pictures", __name__, abp_tags=[Tag(name="pictures", description="What became of them.")])
+PICTURE = content("image/*", "the picture", {"type": "string", "format": "binary"})
+
+
+@routes.get("/status/<image_id>", responses=responses({200: PictureStatus}, 404))
+@checked
+def status(path: NamePath) -> Response:
+    """Tell where a picture is, and what was found in it."""
+    return answer(known().status(path.image_id))
+
+
+@routes.get("/images", responses=responses({200: Pictures}))
+@checked
+def images(query: ImagesQuery) -> Response:
+    """List pictures, newest first, page by page; what arrives meanwhile changes no later page."""
+    return answer(listing.page(door(), query))
+
+
+@routes.get("/image/<image_id>", responses=responses({200: PICTURE, 304: None}, 404, 412, 416))
+@checked
+def image(path: NamePath, query: ImageQuery) -> Response:
+    """Show a picture as a stage left it."""
+    data, content_type = known().image(path.image_id, query.stage)
+    made = Response(data, mimetype=content_type)
+    made.headers["X-Content-Type-Options"] = "nosniff"  # a picture with a page behind it stays a picture
+    made.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    made.headers["Cache-Control"] = "no-cache"  # kept, and asked for again with its ETag: a re-run writes it anew
+    made.add_etag()
+    made.make_conditional(request)
+    return made
+
+
+@routes.delete("/image/<image_id>", responses=responses({204: None}, 404))
+@checked
+def delete(path: ImagePath) -> Response:
+    """Delete a picture and all that was made of it; one that is still on its way leaves nothing behind."""
+    known().remove(path.image_id)
+    return Response(status=204)
+
+
+@routes.post("/process/<image_id>", responses=responses({202: Processing}, 404, 409, 429))
+@checked
+def process(path: NamePath, query: ProcessQuery) -> Response:
+    """Send a waiting picture on, or run one again, from the beginning or from a stage."""
+    told = Reruns(door(), known()).process(path.image_id, query.from_stage)
+    return answer(told, 202, Location=f"/task/{told['task_id']}")
+
+
+@routes.get("/ledger/<image_id>", responses=responses({200: LedgerAnswer}, 404))
+@checked
+def ledger(path: NamePath) -> Response:
+    """Tell what each stage did to a picture, and what it left."""
+    return answer(Ledger(door(), known()).of(path.image_id))
+
+
+@routes.get("/task/<task_id>", responses=responses({200: TaskAnswer}, 404))
+@checked
+def task(path: TaskPath) -> Response:
+    """Tell of one way of a picture down the line, with all that was tried."""
+    return answer(Ledger(door(), known()).task(path.task_id))
+
+
+@routes.get("/batch/<batch_id>", responses=responses({200: Batch}, 404))
+@checked
+def batch(path: BatchPath) -> Response:
+    """Tell how a batch stands."""
+    return answer(batches.told(door(), path.batch_id))

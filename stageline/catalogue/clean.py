@@ -1,0 +1,110 @@
+"""Taking single values out of documents that anybody may have written: what is no good is None, and nothing raises."""
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+LONGEST_NAME = 512  # characters; as bytes they still fit into an index of PostgreSQL
+LONGEST_TEXT = 4000
+MOST_KEYS = 64
+MOST_POINTS = 64
+LARGEST_WHOLE = 2**31 - 1
+LARGEST_BIG = 2**63 - 1
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2999, 1, 1, tzinfo=UTC)
+CROCKFORD = {letter: value for value, letter in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
+ULID_LENGTH, ULID_TIME_LENGTH = 26, 10
+ULID_SINCE, ULID_UNTIL = datetime(2015, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+
+
+def text(value: object, most: int = LONGEST_NAME) -> str | None:
+    """A text that any database takes: no NUL, no half characters, not too long."""
+    if not isinstance(value, str):
+        return None
+    value = value[:most].replace("\0", "\ufffd")
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()
+
+
+def number(value: object) -> float | None:
+    """A finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def whole(value: object, least: int = 0, most: int = LARGEST_WHOLE) -> int | None:
+    """A whole number within bounds."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if least <= value <= most else None
+
+
+def time(value: object) -> datetime | None:
+    """A moment of ISO 8601; in UTC where it does not say its zone."""
+    if not isinstance(value, str):
+        return None
+    try:
+        found = datetime.fromisoformat(value)
+        found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return found if EARLIEST <= found <= LATEST else None
+
+
+def later(moment: datetime | None, milliseconds: float | None) -> datetime | None:
+    """The moment so many milliseconds later."""
+    if moment is None or milliseconds is None:
+        return moment
+    try:
+        return moment + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return moment
+
+
+def ulid_time(identity: str) -> datetime | None:
+    """When an id was made, where it is a ULID."""
+    if len(identity) != ULID_LENGTH or not all(letter in CROCKFORD for letter in identity):
+        return None
+    milliseconds = 0
+    for letter in identity[:ULID_TIME_LENGTH]:
+        milliseconds = milliseconds * 32 + CROCKFORD[letter]
+    try:
+        found = datetime.fromtimestamp(milliseconds // 1000, UTC) + timedelta(milliseconds=milliseconds % 1000)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return found if ULID_SINCE <= found <= ULID_UNTIL else None
+
+
+def box(value: object) -> list[float] | None:
+    """The four numbers of a box."""
+    return _numbers(value, 4)
+
+
+def points(value: object) -> list[list[float]] | None:
+    """A list of points."""
+    if not isinstance(value, list) or len(value) > MOST_POINTS:
+        return None
+    found = [point for point in (_numbers(each, 2) for each in value) if point is not None]
+    return found if len(found) == len(value) else None
+
+
+def keys(value: object) -> list[str] | None:
+    """A list of object keys."""
+    if not isinstance(value, list):
+        return None
+    return [key for key in (text(each, 128) for each in value[:MOST_KEYS]) if key is not None]
+
+
+def objects(value: object) -> list[dict[str, Any]]:
+    """The objects of a list, without what is none."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def _numbers(value: object, count: int) -> list[float] | None:
+    if not isinstance(value, list) or len(value) != count:
+        return None
+    found = [good for good in map(number, value) if good is not None]
+    return found if len(found) == count else None

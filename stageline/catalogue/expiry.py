@@ -1,0 +1,48 @@
+"""Keeping ``expires_at`` what RETENTION_DAYS says, for pictures that came while it was set to something else."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine, delete, null, select, text, update
+
+from stageline import logs
+from stageline.catalogue.engine import writing
+from stageline.catalogue.tables import deleted_images, image_info
+
+AT_ONCE = 10_000
+DUE = {
+    "postgresql": "uploaded_at + make_interval(days => :days)",
+    "sqlite": "datetime(uploaded_at, '+' || :days || ' days') || substr(uploaded_at, 20)",  # the rest: fractions
+}
+FORGET_TOMBSTONES = timedelta(days=30)  # by then no outcome of a deleted picture waits anywhere
+
+
+def bring_up_to_date(engine: Engine, retention_days: int) -> int:
+    """Set every picture's ``expires_at`` anew where it differs; return how many there were.
+
+    Raises:
+        Unavailable: the database is away; some may be done.
+    """
+    due = text(DUE[engine.dialect.name]).bindparams(days=retention_days) if retention_days else null()
+    differs = image_info.c.expires_at.is_distinct_from(due)
+    some_keys = select(image_info.c.image_key).where(differs).limit(AT_ONCE)
+    statement = update(image_info).where(image_info.c.image_key.in_(some_keys)).values(expires_at=due)
+    changed = 0
+    while True:
+        with writing(engine) as connection:
+            some = connection.execute(statement).rowcount
+        changed += some
+        if not some:
+            break
+    if changed:
+        logs.get().info("expiry changed", pictures=changed, retention_days=retention_days)
+    return changed
+
+
+def forget_tombstones(engine: Engine, now: datetime) -> None:
+    """Remove what keeps long deleted pictures deleted.
+
+    Raises:
+        Unavailable: the database is away.
+    """
+    with writing(engine) as connection:
+        connection.execute(delete(deleted_images).where(deleted_images.c.deleted_at < now - FORGET_TOMBSTONES))

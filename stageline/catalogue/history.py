@@ -1,0 +1,99 @@
+"""From a document to what was tried, when and by whom: the rows of tasks and of task_history. Pure."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from stageline.catalogue import clean
+
+Row = dict[str, Any]
+Document = Mapping[str, Any]
+STATES = ("submitted", "processing", "waiting", "completed", "failed")
+
+
+class Entry(NamedTuple):
+    """What one stage did in one attempt."""
+
+    stage: str | None
+    run: int
+    attempt: int
+    state: str | None
+    worker: str | None
+    started: datetime | None
+    finished: datetime | None
+    ms: float | None
+    error: str | None
+    keys: list[str] | None
+
+
+def entries(document: Document) -> list[Entry]:
+    """What was tried, in the order in which it happened: what is in ``history``, and the latest of each stage."""
+    found = [entry_of(each) for each in clean.objects(document.get("history"))]
+    stages = document.get("stages")
+    if isinstance(stages, dict):
+        found += [entry_of(each, stage) for stage, each in stages.items()]
+    told = [entry for entry in found if entry is not None and entry.stage]
+    return sorted(told, key=lambda entry: (entry.run, entry.started or entry.finished or clean.LATEST, entry.attempt))
+
+
+def entry_of(value: object, stage: object = None) -> Entry | None:
+    """Read an entry; None where it is no object."""
+    if not isinstance(value, dict):
+        return None
+    started, ms = clean.time(value.get("started")), clean.number(value.get("ms"))
+    written = value.get("keys") or ([value["key"]] if value.get("key") else None)
+    return Entry(
+        clean.text(value.get("stage") if stage is None else stage, 64),
+        run_of(value),
+        clean.whole(value.get("attempt"), 1) or 1,
+        clean.text(value.get("state"), 32),
+        clean.text(value.get("worker"), 200),
+        started,
+        clean.time(value.get("finished")) or (clean.later(started, ms) if value.get("state") != "working" else None),
+        ms,
+        clean.text(value.get("reason"), clean.LONGEST_TEXT),
+        clean.keys(written),
+    )
+
+
+def rows(image_id: str, told: list[Entry]) -> list[Row]:
+    """The rows of task_history."""
+    return [
+        {"image_key": image_id, "position": position, **entry._asdict()} for position, entry in enumerate(told)
+    ]  # fmt: skip
+
+
+def tasks(document: Document, image: Row) -> list[Row]:
+    """The rows of tasks: one for each time that the picture was sent; how the last stands, the document itself says."""
+    found = {run_of(each): _task(each, image["image_key"]) for each in clean.objects(document.get("runs"))}
+    run = image["run"]
+    current = found.setdefault(run, _task({"run": run}, image["image_key"]))
+    current["created_at"] = current["created_at"] or (image["uploaded_at"] if run == 1 else None)
+    current |= {"status": image["status"], "finished_at": image["completed_at"], "reason": image["reason"]}
+    return [found[number] for number in sorted(found)]
+
+
+def run_of(value: Mapping[str, Any]) -> int:
+    """Which run a document, an entry or an outcome is of; the first where it does not say."""
+    return clean.whole(value.get("run"), 1) or 1
+
+
+def label_of(worker: str | None) -> str | None:
+    """The WORKER_ID in a worker's identity, ``queue:label:hex``; a foreign one's name as it is."""
+    if worker is None:
+        return None
+    parts = worker.split(":")
+    return (parts[1] if len(parts) == 3 else worker) or None  # noqa: PLR2004
+
+
+def _task(run: Mapping[str, Any], image_id: str) -> Row:
+    status = run.get("status")
+    return {
+        "image_key": image_id,
+        "run": run_of(run),
+        "from_stage": clean.text(run.get("from"), 64),
+        "status": status if isinstance(status, str) and status in STATES else None,
+        "created_at": clean.time(run.get("created_at")),
+        "finished_at": clean.time(run.get("finished_at")),
+        "reason": clean.text(run.get("reason"), clean.LONGEST_TEXT),
+    }

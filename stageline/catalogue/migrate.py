@@ -1,0 +1,86 @@
+"""Bringing the database's tables up to what this code knows: under a lock, and only by adding."""
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, text
+
+from stageline import logs
+from stageline.catalogue import vector
+from stageline.catalogue.engine import reaching_database, reading, writing
+
+LOCK = 0x57A6E11E  # of PostgreSQL's advisory locks
+HERE = Path(__file__).parent / "migrations"
+
+
+def migrate(engine: Engine) -> None:
+    """Take every step that the database lacks; where another process does so now, wait for it.
+
+    A database with steps that this code does not know is left as it is: steps only add, so it serves.
+
+    Raises:
+        Unavailable: the database is away.
+    """
+    if engine.dialect.name == "sqlite":
+        with _file_lock(engine):
+            with reading(engine) as connection:
+                connection.exec_driver_sql("COMMIT")  # a journal's mode is changed outside of transactions
+                connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+                connection.exec_driver_sql("BEGIN")
+            with writing(engine) as connection:
+                _upgrade(connection)
+        return
+    with writing(engine) as connection:
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        _upgrade(connection)
+    vector.prepare(engine)
+
+
+def revision(engine: Engine) -> str | None:
+    """Return the latest step that the database has taken; None where it has none.
+
+    Raises:
+        Unavailable: the database is away.
+    """
+    with reading(engine) as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(HERE).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    known = {step.revision for step in ScriptDirectory.from_config(config).walk_revisions()}
+    taken = set(MigrationContext.configure(connection).get_current_heads())
+    if taken - known:
+        logs.get().warning("newer schema", taken=sorted(taken), reason="a newer version made it; it is left as it is")
+        return
+    command.upgrade(config, "head")
+
+
+@contextlib.contextmanager
+def _file_lock(engine: Engine) -> Iterator[None]:
+    database = engine.url.database
+    if not database or database == ":memory:":
+        yield
+        return
+    path = Path(f"{database}.lock")
+    with _opened(path) as fileno:
+        fcntl.flock(fileno, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    with reaching_database():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    with file:
+        yield file.fileno()

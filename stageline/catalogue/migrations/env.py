@@ -1,0 +1,9 @@
+"""What Alembic runs: on the connection, and in the transaction, that stageline.catalogue.migrate gives it."""
+
+from alembic import context
+
+from stageline.catalogue.tables import METADATA
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=METADATA)
+with context.begin_transaction():
+    context.run_migrations()

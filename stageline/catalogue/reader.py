@@ -1,0 +1,205 @@
+"""Asking the catalogue. Every method raises Unavailable when the database is away."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import ColumnElement, Connection, Engine, Select, func, literal, select, tuple_
+
+from stageline.catalogue import clean, search
+from stageline.catalogue import cursor as cursors
+from stageline.catalogue import engine as engines
+from stageline.catalogue.engine import reading
+from stageline.catalogue.tables import TEXT, UtcTime, faces, image_info, prediction_results, task_history, tasks
+
+MOST = 200  # pictures on a page
+MOVING = ("submitted", "processing")
+SHOWN = ("filename", "status", "kind", "width", "height", "file_size", "sha256", "uploaded_at", "updated_at",
+    "completed_at", "expires_at", "batch_id", "run", "reason", "failed_stage", "original_path")  # fmt: skip
+Place = tuple[ColumnElement[datetime], ColumnElement[str]]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which pictures; what is None does not matter. Uploaded from ``since`` on and before ``until``."""
+
+    status: str | None = None
+    kind: str | None = None
+    category: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    filename: str | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some pictures, newest first; ``next_cursor`` is None on the last page."""
+
+    images: list[dict[str, Any]]
+    next_cursor: str | None
+
+
+class Catalogue:
+    """The catalogue, to be read; safe to share between threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def check(self) -> None:
+        """Reach the database."""
+        engines.check(self.engine)
+
+    def pictures(self, wanted: Filter, cursor: str | None = None, limit: int = 50) -> Page:
+        """Return a page of pictures. What arrives meanwhile changes no page that follows.
+
+        Raises:
+            BadCursor: the cursor is none that a page gave.
+            Unavailable: the database is away.
+        """
+        after = cursors.decode(cursor) if cursor else None
+        most = max(1, min(limit, MOST))
+        with reading(self.engine) as connection:
+            found = connection.execute(page_query(wanted, after, most + 1)).mappings().all()
+            images = _told(connection, found[:most])
+        last = found[most - 1] if len(found) > most else None
+        return Page(images, cursors.encode(last["uploaded_at"], last["image_key"]) if last else None)
+
+    def picture(self, image_id: str) -> dict[str, Any] | None:
+        """Return what is known of a picture, as on a page; None where it is not known."""
+        return self._one(select(image_info).where(image_info.c.image_key == clean.text(image_id)))
+
+    def newest_named(self, filename: str) -> dict[str, Any] | None:
+        """Return the newest picture of that name, as on a page."""
+        return self._one(page_query(Filter(filename=filename), None, 1))
+
+    def by_sha256(self, sha256: str) -> dict[str, Any] | None:
+        """Return the newest picture of that content, as on a page; those that failed do not count."""
+        same = select(image_info).where(
+            image_info.c.sha256 == clean.text(sha256.lower()), image_info.c.status != "failed"
+        )
+        return self._one(same.order_by(image_info.c.uploaded_at.desc(), image_info.c.image_key.desc()).limit(1))
+
+    def task(self, image_id: str, run: int) -> dict[str, Any] | None:
+        """Return one of the times that a picture was sent down the line, with all that was tried; None: not known."""
+        with reading(self.engine) as connection:
+            key = clean.text(image_id)
+            query = select(tasks).where(tasks.c.image_key == key, tasks.c.run == run)
+            task = connection.execute(query).mappings().one_or_none()
+            tried = select(task_history).where(task_history.c.image_key == key, task_history.c.run == run)
+            history = connection.execute(tried.order_by(task_history.c.position)).mappings().all() if task else []
+        if task is None:
+            return None
+        names = ("stage", "attempt", "state", "worker", "started", "finished", "ms", "error")
+        told = [_jsonable({name: each[name] for name in names}) for each in history]
+        moments = {name: task[name] for name in ("created_at", "finished_at", "reason")}
+        found = {"task_id": f"{image_id}.{run}", "image_id": image_id, "run": run, "from": task["from_stage"]}
+        return {**found, "status": task["status"], **_jsonable(moments), "history": told}
+
+    def batch(self, batch_id: str) -> dict[str, Any] | None:
+        """Return the pictures that were accepted of a batch; None where none is known."""
+        columns = (image_info.c.image_key, image_info.c.filename, image_info.c.status, image_info.c.uploaded_at)
+        query = select(*columns).where(image_info.c.batch_id == clean.text(batch_id))
+        with reading(self.engine) as connection:
+            found = connection.execute(query.order_by(image_info.c.uploaded_at, image_info.c.image_key)).all()
+        if not found:
+            return None
+        counts: dict[str, int] = {}
+        for row in found:
+            counts[row.status] = counts.get(row.status, 0) + 1
+        told = {"batch_id": batch_id, "created_at": iso(found[0].uploaded_at), "total": len(found), "counts": counts}
+        files = [{"image_id": row.image_key, "filename": row.filename, "status": row.status} for row in found]
+        return {**told, "done": not any(counts.get(status) for status in MOVING), "files": files}
+
+    def counts(self) -> dict[str, int]:
+        """Count the pictures by status."""
+        with reading(self.engine) as connection:
+            query = select(image_info.c.status, func.count()).group_by(image_info.c.status)
+            return {status: count for status, count in connection.execute(query)}  # noqa: C416 - rows are no pairs
+
+    def expired(self, now: datetime, limit: int) -> list[dict[str, Any]]:
+        """List pictures that are past their time, the oldest first, without those that are on their way."""
+        query = select(image_info).where(image_info.c.expires_at <= now, image_info.c.status.not_in(MOVING))
+        with reading(self.engine) as connection:
+            return [dict(row) for row in connection.execute(query.order_by("expires_at").limit(limit)).mappings()]
+
+    def nearest_faces(
+        self, embedding: NDArray[np.float32], limit: int, model: str | None = None
+    ) -> list[dict[str, Any]]:
+        """List the most similar faces, the nearest first: their picture, place, box and cosine similarity.
+
+        Only those of ``model`` (name@version) count, where one is given: two models' embeddings mean different things.
+        """
+        with reading(self.engine) as connection:
+            return search.nearest(connection, embedding, limit, model)
+
+    def _one(self, query: Select[Any]) -> dict[str, Any] | None:
+        with reading(self.engine) as connection:
+            found = connection.execute(query).mappings().first()
+            return _told(connection, [found])[0] if found else None
+
+
+def page_query(wanted: Filter, after: tuple[datetime, str] | None, limit: int) -> Select[Any]:
+    """The query of a page. With a category it walks that category's index, which has each picture's time."""
+    query = select(image_info)
+    place: Place = (image_info.c.uploaded_at, image_info.c.image_key)
+    if wanted.category is not None:
+        named = select(prediction_results.c.uploaded_at, prediction_results.c.image_key).distinct()
+        named = named.where(prediction_results.c.category == clean.text(wanted.category))
+        of = prediction_results.c.uploaded_at, prediction_results.c.image_key
+        found = _within(named, of, wanted, after).order_by(*(column.desc() for column in of)).subquery()
+        query = query.join(found, found.c.image_key == image_info.c.image_key)
+        place = found.c.uploaded_at, found.c.image_key
+    else:
+        query = _within(query, place, wanted, after)
+    for name in ("status", "kind", "filename"):
+        value = getattr(wanted, name)
+        if value is not None:
+            query = query.where(image_info.c[name] == clean.text(value))  # as it was when it was written
+    return query.order_by(*(column.desc() for column in place)).limit(limit)
+
+
+def _within(query: Select[Any], place: Place, wanted: Filter, after: tuple[datetime, str] | None) -> Select[Any]:
+    if wanted.since is not None:
+        query = query.where(place[0] >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(place[0] < wanted.until)
+    if after is not None:
+        query = query.where(tuple_(*place) < tuple_(literal(after[0], UtcTime()), literal(after[1], TEXT)))
+    return query
+
+
+def _told(connection: Connection, found: Iterable[Mapping[Any, Any]]) -> list[dict[str, Any]]:
+    """Pictures as they are shown, each with the best of every category, and how many faces it has."""
+    pictures = list(found)
+    keys = [picture["image_key"] for picture in pictures]
+    categories: dict[str, list[dict[str, Any]]] = {key: [] for key in keys}
+    best = func.max(prediction_results.c.confidence).label("confidence")
+    query = select(prediction_results.c.image_key, prediction_results.c.category, best)
+    query = query.where(prediction_results.c.image_key.in_(keys)).group_by("image_key", "category")
+    for key, category, confidence in connection.execute(query) if keys else ():
+        categories[key].append({"category": category, "confidence": confidence})
+    counted = select(faces.c.image_key, func.count()).where(faces.c.image_key.in_(keys)).group_by("image_key")
+    counts = {key: count for key, count in connection.execute(counted)} if keys else {}  # noqa: C416 - rows are no pairs
+    for each in categories.values():
+        each.sort(key=lambda found: (-found["confidence"], found["category"]))
+    return [
+        {**_picture(picture), "categories": categories[key], "faces": counts.get(key, 0)}
+        for key, picture in zip(keys, pictures, strict=True)
+    ]
+
+
+def _picture(row: Mapping[Any, Any]) -> dict[str, Any]:
+    known = {**row, "file_size": row["bytes"]}
+    return {"image_id": row["image_key"], **_jsonable({name: known[name] for name in SHOWN})}
+
+
+def _jsonable(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: iso(value) if isinstance(value, datetime) else value for name, value in values.items()}
+
+
+def iso(moment: datetime) -> str:
+    """A moment as the line writes it: in UTC, with milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

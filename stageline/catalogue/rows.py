@@ -1,0 +1,168 @@
+"""From a document (a picture's results, or its first message) to the catalogue's rows of that picture. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from stageline.catalogue import clean, history
+from stageline.errors import BadMessage
+from stageline.message import ID
+
+Row = dict[str, Any]
+Document = Mapping[str, Any]
+RANKS = {"submitted": 0, "processing": 1, "waiting": 2, "completed": 3, "failed": 3}
+ENDED = ("completed", "failed")
+# Which stage tells whose work a finding is, what the findings are called in a document, and what in the catalogue.
+FINDINGS = (
+    ("detect", "detections", "object-detection", "label", "score"),
+    ("classify", "categories", "image-classification", "category", "confidence"),
+    ("classify", "imagenet", "imagenet", "category", "confidence"),
+)
+
+
+class Embedding(NamedTuple):
+    """A face's embedding, as little-endian float32, and the model that made it."""
+
+    data: bytes
+    model: str | None
+
+
+@dataclass
+class PictureRows:
+    """All rows of one picture."""
+
+    image: Row
+    predictions: list[Row] = field(default_factory=list)
+    faces: list[Row] = field(default_factory=list)
+    tasks: list[Row] = field(default_factory=list)
+    history: list[Row] = field(default_factory=list)
+
+
+def rows_of(document: Document, embeddings: Mapping[int, Embedding], retention_days: int) -> PictureRows:
+    """Make a picture's rows; ``embeddings`` are those of its faces, by their place.
+
+    Whatever is missing, or no good, is left out; documents may come from anybody.
+
+    Raises:
+        BadMessage: nothing can be made of it: not even the picture's id or its status is known.
+    """
+    image_id, status = document.get("image_id"), document.get("status")
+    if not (isinstance(image_id, str) and ID.fullmatch(image_id)):
+        raise BadMessage(f"the document's image_id must match {ID.pattern}")
+    if not isinstance(status, str) or status not in RANKS:
+        raise BadMessage(f"the status of {image_id} must be one of {', '.join(RANKS)}")
+    told = history.entries(document)
+    image = _image(document, image_id, status, told, retention_days)
+    return PictureRows(
+        image=image,
+        predictions=[row for kind in FINDINGS for row in _predictions(document, image, kind)],
+        faces=_faces(document, image_id, embeddings),
+        tasks=history.tasks(document, image),
+        history=history.rows(image_id, told),
+    )
+
+
+def expiry(uploaded_at: datetime, retention_days: int) -> datetime | None:
+    """When a picture is to be erased; None when everything is kept."""
+    try:
+        return uploaded_at + timedelta(days=retention_days) if retention_days else None
+    except OverflowError:
+        return None
+
+
+def _image(document: Document, image_id: str, status: str, told: list[history.Entry], retention_days: int) -> Row:
+    uploaded_at = _uploaded_at(document, image_id, told)
+    completed_at = clean.time(document.get("completed_at")) if status in ENDED else None
+    sha256 = document.get("sha256")
+    return {
+        "image_key": image_id,
+        "filename": clean.text(document.get("filename")),
+        "kind": clean.text(document.get("kind"), 32),
+        "status": status,
+        "reason": clean.text(document.get("reason"), clean.LONGEST_TEXT) if status in ENDED else None,
+        "failed_stage": clean.text(document.get("failed_stage"), 64) if status == "failed" else None,
+        "width": clean.whole(document.get("origin_w")),
+        "height": clean.whole(document.get("origin_h")),
+        "bytes": clean.whole(document.get("file_size"), most=clean.LARGEST_BIG),
+        "sha256": sha256.lower() if isinstance(sha256, str) and _is_sha256(sha256) else None,
+        "original_path": clean.text(document.get("original_path"), 128),
+        "batch_id": clean.text(document.get("batch_id"), 64),
+        "run": history.run_of(document),
+        "rank": RANKS[status],
+        "uploaded_at": uploaded_at,
+        "updated_at": clean.time(document.get("updated_at")) or completed_at or uploaded_at,
+        "completed_at": completed_at,
+        "expires_at": expiry(uploaded_at, retention_days),
+    }
+
+
+def _uploaded_at(document: Document, image_id: str, told: list[history.Entry]) -> datetime:
+    """When the picture came, as well as the document tells: foreign producers need not say."""
+    runs = clean.objects(document.get("runs"))
+    found = clean.time(document.get("uploaded_at")) or (clean.time(runs[0].get("created_at")) if runs else None)
+    found = found or clean.ulid_time(image_id) or min((each.started for each in told if each.started), default=None)
+    return found or clean.time(document.get("updated_at")) or clean.time(document.get("completed_at")) or clean.EARLIEST
+
+
+def _predictions(document: Document, image: Row, kind: tuple[str, str, str, str, str]) -> list[Row]:
+    stage, name, task, category_field, confidence_field = kind
+    stages = document.get("stages")
+    entry = history.entry_of(stages.get(stage)) if isinstance(stages, dict) else None
+    rows = []
+    for position, found in enumerate(clean.objects(document.get(name))):
+        category, confidence = clean.text(found.get(category_field)), clean.number(found.get(confidence_field))
+        if not category or confidence is None:
+            continue
+        model, version = split_model(found.get("model"))
+        rows.append(
+            {
+                "image_key": image["image_key"],
+                "task": task,
+                "position": position,
+                "category": category,
+                "confidence": confidence,
+                "hostname": history.label_of(entry.worker) if entry else None,
+                "time": (entry.finished if entry else None) or image["updated_at"],
+                "model": model,
+                "version": version,
+                "model_sha256": clean.text(found.get("model_sha256"), 64),
+                "box": clean.box(found.get("box")),
+                "uploaded_at": image["uploaded_at"],
+            }
+        )
+    return rows
+
+
+def _faces(document: Document, image_id: str, embeddings: Mapping[int, Embedding]) -> list[Row]:
+    rows = []
+    for position, face in enumerate(clean.objects(document.get("faces"))):
+        model, version = split_model(face.get("model"))
+        embedding = embeddings.get(position)
+        rows.append(
+            {
+                "image_key": image_id,
+                "position": position,
+                "score": clean.number(face.get("score")),
+                "box": clean.box(face.get("box")),
+                "landmarks": clean.points(face.get("landmarks")),
+                "model": model,
+                "version": version,
+                "embedding": embedding.data if embedding else None,
+                "embedding_model": embedding.model if embedding else None,
+            }
+        )
+    return rows
+
+
+def split_model(reference: object) -> tuple[str | None, str | None]:
+    """Take ``name@version`` apart; the version is None where there is none."""
+    found = clean.text(reference, 200)
+    if not found:
+        return None, None
+    name, _, version = found.partition("@")
+    return name or None, version or None
+
+
+def _is_sha256(value: str) -> bool:
+    return len(value) == 64 and all(letter in "0123456789abcdefABCDEF" for letter in value)  # noqa: PLR2004

@@ -1,0 +1,82 @@
+"""The nearest faces: by pgvector's index where the database has it, else by looking at every face, some at a time."""
+
+import heapq
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, select, text, tuple_
+
+from stageline.catalogue import vector
+from stageline.catalogue.tables import faces, image_info
+from stageline.catalogue.vector import SIZE
+
+AT_ONCE = 4096  # faces in memory: 8 MiB
+Found = tuple[float, str, int]
+
+
+def nearest(
+    connection: Connection, embedding: NDArray[np.float32], limit: int, model: str | None = None
+) -> list[dict[str, Any]]:
+    """List the most similar faces, nearest first; see `Catalogue.nearest_faces`.
+
+    Raises:
+        ValueError: the embedding is none.
+    """
+    wanted = np.asarray(embedding, dtype=np.float32).reshape(-1)
+    if wanted.size != SIZE or not np.isfinite(wanted).all() or not wanted.any():
+        raise ValueError(f"an embedding is {SIZE} finite numbers, not all 0")
+    if vector.is_there(connection):
+        return _indexed(connection, wanted, limit, model)
+    unit = wanted / np.linalg.norm(wanted)
+    best: list[Found] = []
+    for keys, matrix in _chunks(connection, model):
+        lengths = np.linalg.norm(matrix, axis=1)
+        similar = np.divide(matrix @ unit, lengths, out=np.full(len(keys), -1.0, np.float32), where=lengths > 0)
+        few = np.argpartition(-similar, limit - 1)[:limit] if len(keys) > limit else np.arange(len(keys))
+        found = [(float(similar[place]), *keys[place]) for place in few.tolist()]
+        best = heapq.nsmallest(limit, [*best, *found], key=lambda each: (-each[0], each[1], each[2]))
+    return _described(connection, best)
+
+
+def _chunks(connection: Connection, model: str | None) -> Iterator[tuple[list[tuple[str, int]], NDArray[np.float32]]]:
+    """Read all embeddings, some at a time: never more in memory, however many there are."""
+    query = select(faces.c.image_key, faces.c.position, faces.c.embedding).where(faces.c.embedding.is_not(None))
+    if model is not None:
+        query = query.where(faces.c.embedding_model == model)
+    rows = connection.execution_options(yield_per=AT_ONCE).execute(query)
+    for some in rows.partitions():
+        good = [(row[0], row[1], bytes(row[2])) for row in some if len(row[2]) == 4 * SIZE]
+        if good:
+            matrix = np.frombuffer(b"".join(row[2] for row in good), "<f4").reshape(-1, SIZE)
+            yield [(row[0], row[1]) for row in good], matrix.astype(np.float32, copy=False)
+
+
+def _described(connection: Connection, best: Sequence[Found]) -> list[dict[str, Any]]:
+    if not best:
+        return []
+    places = [(key, position) for _, key, position in best]
+    query = select(faces.c.image_key, faces.c.position, faces.c.box, image_info.c.filename).join(
+        image_info, image_info.c.image_key == faces.c.image_key
+    )
+    query = query.where(tuple_(faces.c.image_key, faces.c.position).in_(places))
+    known = {(row[0], row[1]): (row[2], row[3]) for row in connection.execute(query)}
+    return [
+        _face(key, position, *known[key, position], similarity)
+        for similarity, key, position in best
+        if (key, position) in known
+    ]
+
+
+def _indexed(
+    connection: Connection, wanted: NDArray[np.float32], limit: int, model: str | None
+) -> list[dict[str, Any]]:
+    values = {"wanted": vector.literal(wanted.astype("<f4").tobytes()), "most": limit, "model": model}
+    rows = connection.execute(text(vector.NEAREST), values)
+    return [_face(row.image_key, row.position, row.box, row.filename, float(row.similarity)) for row in rows]
+
+
+def _face(key: str, position: int, box: list[float] | None, filename: str | None, similarity: float) -> dict[str, Any]:
+    told = {"image_id": key, "filename": filename, "face": position, "box": box}
+    return {**told, "similarity": round(min(1.0, max(-1.0, similarity)), 6)}

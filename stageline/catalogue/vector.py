@@ -1,0 +1,72 @@
+"""pgvector, where the PostgreSQL server has it: an index of the faces' embeddings. Without, every face is looked at.
+
+It is beside the migrations, since a server may get the extension on any day: each start looks again.
+"""
+
+import numpy as np
+from sqlalchemy import Connection, Engine, text
+
+from stageline import logs
+from stageline.catalogue.engine import writing
+from stageline.errors import Unavailable
+
+SIZE = 512
+STEPS = (
+    "CREATE EXTENSION IF NOT EXISTS vector",
+    "ALTER TABLE faces ADD COLUMN IF NOT EXISTS embedding_vector vector(512)",
+    "CREATE INDEX IF NOT EXISTS ix_faces_embedding_vector ON faces USING hnsw (embedding_vector vector_cosine_ops)",
+)
+AVAILABLE = "SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'"
+HAS_COLUMN = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'faces'::regclass AND attname = 'embedding_vector'"
+LACKING = """SELECT image_key, position, embedding FROM faces
+    WHERE embedding IS NOT NULL AND embedding_vector IS NULL AND length(embedding) = 2048 LIMIT 1000"""
+FILL = (
+    "UPDATE faces SET embedding_vector = CAST(:vector AS vector) WHERE image_key = :image_key AND position = :position"
+)
+NEAREST = """SELECT f.image_key, f.position, f.box, i.filename,
+        1 - (f.embedding_vector <=> CAST(:wanted AS vector)) AS similarity
+    FROM faces f JOIN image_info i USING (image_key)
+    WHERE f.embedding_vector IS NOT NULL AND (CAST(:model AS text) IS NULL OR f.embedding_model = :model)
+    ORDER BY f.embedding_vector <=> CAST(:wanted AS vector) LIMIT :most"""
+
+
+def prepare(engine: Engine) -> bool:
+    """Make the column and its index where the server can; whether it has them now.
+
+    Raises:
+        Unavailable: the database is away.
+    """
+    with writing(engine) as connection:
+        if not connection.scalar(text(AVAILABLE)):
+            return False
+    try:
+        with writing(engine) as connection:
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            for step in STEPS:
+                connection.execute(text(step))
+        while _fill(engine):
+            pass
+    except Unavailable as error:  # also: this user may not create extensions
+        logs.get().warning("no index of faces", reason=str(error), instead="each search looks at every face")
+        return False
+    return True
+
+
+def is_there(connection: Connection) -> bool:
+    """Whether this database has the column."""
+    return connection.dialect.name == "postgresql" and bool(connection.scalar(text(HAS_COLUMN)))
+
+
+def literal(embedding: bytes) -> str:
+    """An embedding as pgvector reads it."""
+    return "[" + ",".join(map(repr, np.frombuffer(embedding, "<f4").astype(float).tolist())) + "]"
+
+
+def _fill(engine: Engine) -> int:
+    """Fill the column where it is empty, for some faces; how many."""
+    with writing(engine) as connection:
+        found = connection.execute(text(LACKING)).all()
+        if found:
+            rows = [{"image_key": row[0], "position": row[1], "vector": literal(bytes(row[2]))} for row in found]
+            connection.execute(text(FILL), rows)
+        return len(found)

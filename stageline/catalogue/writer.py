@@ -1,0 +1,193 @@
+"""The one writer: applies batches of outcomes, each in one transaction; may be repeated, and never goes back."""
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, select, text
+
+from stageline import logs
+from stageline.catalogue import bulk, documents, vector
+from stageline.catalogue.engine import writing
+from stageline.catalogue.outcomes import WITH_DOCUMENT, Outcome, Picture, Step
+from stageline.catalogue.rows import RANKS, Row, rows_of
+from stageline.catalogue.tables import (
+    OF_A_PICTURE,
+    deleted_images,
+    faces,
+    image_info,
+    prediction_results,
+    task_history,
+    tasks,
+)
+from stageline.errors import BadMessage, NotFound, Unavailable
+from stageline.store import ObjectStore
+
+LOCK = 0x57A6E11D  # of PostgreSQL's advisory locks: two writers take turns
+READERS = 8
+PROBE = "probe-"  # begins the id of a picture that is nobody's: somebody looks for others with it
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What came of a batch: outcomes that changed rows, that were old or repeated, and that were no good."""
+
+    changed: int = 0
+    old: int = 0
+    skipped: int = 0
+
+    def __add__(self, other: "Applied") -> "Applied":
+        return Applied(self.changed + other.changed, self.old + other.old, self.skipped + other.skipped)
+
+
+class Writer:
+    """Writes to the catalogue; any number may, though one is enough."""
+
+    def __init__(self, engine: Engine, store: ObjectStore, retention_days: int) -> None:
+        self._engine = engine
+        self._store = store
+        self._days = retention_days
+        self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="documents")
+
+    def apply(self, raw: Sequence[bytes]) -> Applied:
+        """Apply outcomes as they came off the list.
+
+        One that is no good is logged and left out; it holds up no other.
+
+        Raises:
+            Unavailable: the database or the object store is away: nothing was applied, try again.
+        """
+        return self.apply_outcomes([outcome for outcome in map(_decoded, raw) if outcome is not None], len(raw))
+
+    def apply_outcomes(self, found: Sequence[Outcome], given: int | None = None, *, again: bool = False) -> Applied:
+        """Apply outcomes, of ``given`` that there were; see `apply`. ``again`` also rewrites rows that are no older.
+
+        Raises:
+            Unavailable: the database or the object store is away: nothing was applied, try again.
+        """
+        kept = [outcome for outcome in found if not outcome.image_id.startswith(PROBE)]
+        fetched = {place: self._pool.submit(self._read, each) for place, each in enumerate(kept) if _needs_bucket(each)}
+        read = (fetched[place].result() if place in fetched else self._read(each) for place, each in enumerate(kept))
+        steps = [step for step in read if step is not None]
+        applied = self._write(steps, again=again)
+        return applied + Applied(skipped=(len(found) if given is None else given) - len(steps))
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _read(self, outcome: Outcome) -> Step | None:
+        """Make an outcome's rows, with its document and its embeddings from the bucket where it refers to them."""
+        if outcome.status not in WITH_DOCUMENT:
+            return Step(outcome)
+        try:
+            document = outcome.document
+            if document is None and RANKS[outcome.status] > 0:
+                document = documents.read_results(self._store, outcome.image_id)
+            if document is None:
+                return Step(outcome)
+            told = {"status": outcome.status, "run": outcome.run, **document, "image_id": outcome.image_id}
+            embeddings = documents.read_embeddings(self._store, document)
+            return Step(outcome, rows_of(told, embeddings, self._days))
+        except Unavailable:
+            raise
+        except (BadMessage, NotFound) as error:
+            _skip(outcome, str(error))
+        except Exception:  # noqa: BLE001 - whatever a document is, it stops no other
+            logs.get().exception("outcome skipped", image_id=outcome.image_id, status=outcome.status)
+        return None
+
+    def _write(self, steps: Sequence[Step], *, again: bool) -> Applied:
+        """Write in one transaction; where the database refuses a value, in halves, until what it refuses is alone."""
+        if not steps:
+            return Applied()
+        try:
+            with writing(self._engine) as connection:
+                changed = self._in_transaction(connection, steps, again=again)
+            return Applied(changed, len(steps) - changed)
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a value does to a database, it stops no other
+            if len(steps) == 1:
+                logs.get().exception("outcome skipped", image_id=steps[0].outcome.image_id, reason=str(error)[:300])
+                return Applied(skipped=1)
+        middle = len(steps) // 2
+        return self._write(steps[:middle], again=again) + self._write(steps[middle:], again=again)
+
+    def _in_transaction(self, connection: Connection, steps: Sequence[Step], *, again: bool) -> int:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        by_picture: dict[str, list[Step]] = {}
+        for step in steps:
+            by_picture.setdefault(step.outcome.image_id, []).append(step)
+        pictures = _load(connection, list(by_picture), [key for key, own in by_picture.items() if _moves(own)])
+        changed = sum(pictures[key].take(own, self._days, again=again) for key, own in by_picture.items())
+        _store(connection, {key: picture for key, picture in pictures.items() if picture.is_changed})
+        return changed
+
+
+def _decoded(raw: bytes) -> Outcome | None:
+    try:
+        return Outcome.decode(raw)
+    except BadMessage as error:
+        logs.get().warning("outcome skipped", reason=str(error))
+        return None
+
+
+def _needs_bucket(outcome: Outcome) -> bool:
+    if outcome.status not in WITH_DOCUMENT:
+        return False
+    return RANKS[outcome.status] > 0 if outcome.document is None else documents.wants_embeddings(outcome.document)
+
+
+def _skip(outcome: Outcome, reason: str) -> None:
+    logs.get().warning("outcome skipped", image_id=outcome.image_id, status=outcome.status, reason=reason)
+
+
+def _moves(steps: Iterable[Step]) -> bool:
+    return any(step.rows is None or step.rows.image["rank"] == 0 for step in steps)
+
+
+def _load(connection: Connection, keys: Sequence[str], moving: Sequence[str]) -> dict[str, Picture]:
+    """Read how pictures stand; their tasks only where they are not written anew."""
+    pictures = {key: Picture() for key in keys}
+    for row in connection.execute(select(image_info).where(image_info.c.image_key.in_(keys))).mappings():
+        pictures[row["image_key"]].image = dict(row)
+    deleted = select(deleted_images).where(deleted_images.c.image_key.in_(keys))
+    for key, deleted_at in connection.execute(deleted):
+        pictures[key].deleted_at = deleted_at
+    if moving:
+        for row in connection.execute(select(tasks).where(tasks.c.image_key.in_(moving))).mappings():
+            pictures[row["image_key"]].tasks[row["run"]] = dict(row)
+    return pictures
+
+
+def _store(connection: Connection, pictures: dict[str, Picture]) -> None:
+    rewritten = [key for key, picture in pictures.items() if picture.whole or not picture.image]
+    bulk.remove(connection, OF_A_PICTURE, rewritten)
+    bulk.remove(
+        connection,
+        (image_info, tasks),
+        [key for key, picture in pictures.items() if picture.image and not picture.whole],
+    )
+    left = [picture for picture in pictures.values() if picture.image]
+    bulk.add(connection, image_info, [picture.image for picture in left if picture.image])
+    bulk.add(connection, tasks, [task for picture in left for task in picture.tasks.values()])
+    whole = [picture.whole for picture in left if picture.whole]
+    bulk.add(connection, prediction_results, [row for rows in whole for row in rows.predictions])
+    bulk.add(connection, task_history, [row for rows in whole for row in rows.history])
+    found_faces = [row for rows in whole for row in rows.faces]
+    bulk.add(connection, faces, found_faces)
+    _index_faces(connection, [face for face in found_faces if face["embedding"]])
+    gone = [(key, picture.deleted_at) for key, picture in pictures.items() if picture.deleted_at]
+    bulk.add(connection, deleted_images, [{"image_key": key, "deleted_at": at} for key, at in gone])
+
+
+def _index_faces(connection: Connection, embedded: Sequence[Row]) -> None:
+    """Fill pgvector's column, where there is one."""
+    if embedded and vector.is_there(connection):
+        rows = [
+            {"image_key": face["image_key"], "position": face["position"], "vector": vector.literal(face["embedding"])}
+            for face in embedded
+        ]
+        connection.execute(text(vector.FILL), rows)

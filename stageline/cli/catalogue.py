@@ -1,0 +1,85 @@
+"""``stageline catalogue``: the database of what is known of every picture."""
+
+from dataclasses import asdict
+from typing import Any
+
+import typer
+from sqlalchemy import Engine
+
+from stageline import logs
+from stageline.catalogue import Catalogue, open_engine
+from stageline.catalogue.migrate import migrate as bring_up
+from stageline.catalogue.migrate import revision
+from stageline.catalogue.rebuild import Rebuilt
+from stageline.catalogue.rebuild import rebuild as build
+from stageline.cli.common import AsJson, attached_settings, note, print_json, print_table, say
+from stageline.errors import Unavailable
+from stageline.keys import OUTCOMES
+from stageline.redis_client import connect, reaching_redis
+from stageline.settings import Settings
+from stageline.store import open_store
+
+app = typer.Typer(no_args_is_help=True, help="The catalogue of pictures: how it stands, migrating, rebuilding it.")
+STATEMENT_SECONDS = 600.0
+
+
+@app.command()
+def migrate(as_json: AsJson = False) -> None:
+    """Bring the tables up to this version; catalogue_service does so at its start."""
+    _, engine = _open()
+    bring_up(engine)
+    told = {"schema": revision(engine)}
+    if as_json:
+        print_json(told)
+    else:
+        say(f"the catalogue's schema is {told['schema']}")
+
+
+@app.command()
+def rebuild(as_json: AsJson = False) -> None:
+    """Make the catalogue anew from the bucket alone; the line may run meanwhile."""
+    found, engine = _open()
+    bring_up(engine)
+    done = build(engine, open_store(found), found, _progress)
+    if as_json:
+        print_json(asdict(done))
+        return
+    say(f"{done.results} pictures with results, {done.originals} without; {done.removed} removed")
+    if done.skipped:
+        say(f"{done.skipped} were no good and are left out; the log says why")
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Count the pictures by status, and the outcomes that are not written down yet."""
+    found, engine = _open()
+    told: dict[str, Any] = {"schema": revision(engine), "pictures": Catalogue(engine).counts()}
+    told["backlog"] = _backlog(found)
+    if as_json:
+        print_json(told)
+        return
+    print_table(["status", "pictures"], sorted(told["pictures"].items()))
+    say(f"schema {told['schema']}; {_waiting(told['backlog'])}")
+
+
+def _open() -> tuple[Settings, Engine]:
+    found = attached_settings()
+    logs.configure(found, "catalogue")
+    return found, open_engine(found, STATEMENT_SECONDS)
+
+
+def _backlog(found: Settings) -> int | None:
+    try:
+        with reaching_redis():
+            return int(connect(found.redis_url).llen(OUTCOMES))
+    except Unavailable as error:
+        note(str(error))
+        return None
+
+
+def _waiting(backlog: int | None) -> str:
+    return "what waits to be written down is not known" if backlog is None else f"{backlog} outcomes wait"
+
+
+def _progress(done: Rebuilt) -> None:
+    note(f"{done.results + done.originals} pictures")

@@ -1,0 +1,15 @@
+-- Says what came of a request that was claimed; see claim.lua.
+-- KEYS: 1 the record of its key
+-- ARGV: 1 who did it, 2 the answer ('': there is none, it may be done again under the same id), 3 seconds to keep it,
+--       4 '1': nothing at all was done, so that the key is free
+-- Returns 0, and does nothing, when it is somebody else's by now.
+if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
+if ARGV[4] == '1' then
+  redis.call('DEL', KEYS[1])
+elseif ARGV[2] == '' then
+  redis.call('HSET', KEYS[1], 'until', 0)
+else
+  redis.call('HSET', KEYS[1], 'answer', ARGV[2])
+  redis.call('EXPIRE', KEYS[1], ARGV[3])
+end
+return 1

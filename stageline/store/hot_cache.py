@@ -1,0 +1,206 @@
+"""The hot cache: a Redis of its own that keeps copies of objects for a while. Whatever is wrong with it, nothing fails.
+
+Who writes an object says so first: each of its keys then holds that writer's mark, which readers take for nothing.
+After the store has the object, its copy takes the mark's place, but only if the mark is still this writer's: when two
+write one key, or one writes what another deletes, nobody can know here whose object the store has, and no copy is kept.
+"""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from stageline import logs, metrics
+from stageline.errors import Unavailable
+
+CONNECT_SECONDS = 0.3
+ANSWER_SECONDS = 1.0
+PAUSE_SECONDS = 5.0  # without asking, after it failed to answer
+SAY_AGAIN_SECONDS = 60.0
+MARK_SECONDS = 60
+MARK = b"stageline:being-written:"  # a copy that begins so is never read, so an object of these bytes harms nobody
+MOST_OWED = 20_000
+AT_ONCE = 1000
+Answer = TypeVar("Answer")
+
+# UNLINK comes first: a server that is out of memory refuses SET, and still lets go of what must not be read any more.
+ANNOUNCE = f"""
+redis.call('UNLINK', unpack(KEYS))
+for _, key in ipairs(KEYS) do redis.call('SET', key, ARGV[1], 'EX', {MARK_SECONDS}) end
+"""
+# KEYS: each object's, followed by that of its copy, which came by a plain SET: a script would copy it three times over.
+REVEAL = """
+for n = 1, #KEYS, 2 do
+  local ours = redis.call('GET', KEYS[n]) == ARGV[1]
+  if ours and redis.call('EXISTS', KEYS[n + 1]) == 1 then redis.call('RENAME', KEYS[n + 1], KEYS[n])
+  else redis.call('UNLINK', KEYS[n], KEYS[n + 1]) end
+end
+"""
+
+
+class HotCache:
+    """Copies of a bucket's objects. After an error it is left alone for five seconds, and what it was not told is owed.
+
+    While it is away the log says so once a minute.
+
+    What is owed are keys that were overwritten or deleted while the cache could not be told so: this process reads no
+    copy before it has told, and tells as soon as the cache answers. Until then, another process that still reaches the
+    cache may read the old copy, and so it may to the end of the copy's time if this process dies before it could tell.
+    """
+
+    def __init__(self, url: str, ttl: int, bucket: str) -> None:
+        """Keep copies for ``ttl`` seconds; connect when first used."""
+        self._client = redis.Redis.from_url(
+            url,
+            socket_connect_timeout=CONNECT_SECONDS,
+            socket_timeout=ANSWER_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+        )
+        self._ttl = ttl
+        self._prefix = f"stageline:cache:{bucket}:"
+        self._lock = threading.Lock()
+        self._silent: str | None = None  # why, while it does not answer
+        self._ask_again = 0.0
+        self._say_again = float("-inf")
+        self._owed: dict[str, float] = {}  # key → when it came to be owed
+        self._owes_all = False
+        self._reminder: threading.Timer | None = None
+
+    def get(self, key: str) -> bytes | None:
+        """Return the copy of an object; None where there is none to be had."""
+        away = object()
+        found = self._ask(lambda: self._client.get(self._prefix + key), away)
+        metrics.CACHE_READS.labels("away" if found is away else "hit" if _is_copy(found) else "miss").inc()
+        return found if _is_copy(found) else None
+
+    def announce(self, keys: Sequence[str]) -> bytes | None:
+        """Let go of what is kept under these keys; return the mark to reveal new copies by, or None: then keep none."""
+        mark = MARK + uuid.uuid4().hex.encode()
+        names = [self._prefix + key for key in keys]
+        if self._ask(lambda: self._client.eval(ANNOUNCE, len(names), *names, mark) is None):
+            return mark
+        self._owe(keys)
+        return None
+
+    def reveal(self, mark: bytes, copies: Mapping[str, bytes]) -> None:
+        """Keep copies of what the store has now, where no one else wrote or deleted it meanwhile."""
+        names = {self._prefix + key: data for key, data in copies.items()}
+        pairs = [(name, f"{name}#{mark[len(MARK) :].decode()}") for name in names]
+
+        def send() -> bool:
+            pipe = self._client.pipeline(transaction=False)
+            for name, new in pairs:
+                pipe.set(new, names[name], ex=self._ttl)
+            pipe.eval(REVEAL, 2 * len(pairs), *(name for pair in pairs for name in pair), mark)
+            pipe.execute()
+            return True
+
+        if pairs:
+            self._ask(send)
+
+    def drop(self, keys: Sequence[str]) -> None:
+        """Let go of copies and marks, now or as soon as the cache answers."""
+        if self._ask(lambda: self._client.unlink(*(self._prefix + key for key in keys))) is None:
+            self._owe(keys)
+
+    def check(self) -> None:
+        """Reach the cache.
+
+        Raises:
+            Unavailable: it does not answer, or not as a Redis that takes copies does.
+        """
+        name = f"{self._prefix}check"
+        if not self._ask(lambda: self._client.eval(ANNOUNCE, 1, name, MARK) is None):
+            raise Unavailable(
+                f"the hot cache does not answer (CACHE_URL), so pictures are read from the object store: {self._silent}"
+            )
+
+    def _ask(self, question: Callable[[], Any], otherwise: Any = None) -> Any:
+        """Ask, having told first what is owed; ``otherwise`` while it does not answer."""
+        if not self._may_ask():
+            return otherwise
+        try:
+            if self._owed or self._owes_all:
+                self._tell()
+            answer = question()
+        except Exception as error:  # noqa: BLE001 - what listens there may be no Redis at all
+            self._note_silence(error)
+            return otherwise
+        self._silent = None
+        return answer
+
+    def _may_ask(self) -> bool:
+        """Whether it is worth a try; of all threads, one tries each five seconds while it does not answer."""
+        if self._silent is None:
+            return True
+        with self._lock:
+            now = time.monotonic()
+            if now < self._ask_again:
+                return False
+            self._ask_again = now + PAUSE_SECONDS
+            return True
+
+    def _note_silence(self, error: Exception) -> None:
+        with self._lock:
+            now = time.monotonic()
+            self._silent = f"{type(error).__name__}: {error}"
+            self._ask_again = now + PAUSE_SECONDS
+            say = now >= self._say_again
+            if say:
+                self._say_again = now + SAY_AGAIN_SECONDS
+        if say:
+            logs.get().warning("cache away", reason=self._silent, instead="pictures are read from the object store")
+
+    def _owe(self, keys: Sequence[str]) -> None:
+        """Remember what the cache could not be told; where it is too much, that all must go."""
+        now = time.monotonic()
+        with self._lock:
+            self._owed.update(dict.fromkeys(keys, now))
+            if len(self._owed) > MOST_OWED:
+                self._owed.clear()
+                self._owes_all = True
+        self._remind()
+
+    def _remind(self) -> None:
+        """Have it told even if nothing is read or written here again."""
+        with self._lock:
+            if self._reminder is None:
+                self._reminder = threading.Timer(PAUSE_SECONDS, self._tell_later)
+                self._reminder.daemon = True
+                self._reminder.start()
+
+    def _tell_later(self) -> None:
+        with self._lock:
+            self._reminder = None
+        self._ask(self._client.ping)
+        if self._owed or self._owes_all:
+            self._remind()
+
+    def _tell(self) -> None:
+        """Let go of the copies that must not be read any more."""
+        if self._owes_all:
+            for names in _chunks(list(self._client.scan_iter(f"{self._prefix}*", count=AT_ONCE))):
+                self._client.unlink(*names)
+            self._owes_all = False
+        with self._lock:
+            owed = dict(self._owed)
+        for names in _chunks([self._prefix + key for key in owed]):
+            self._client.unlink(*names)
+        with self._lock:
+            for key, since in owed.items():
+                if self._owed.get(key) == since:  # else it is owed once more
+                    del self._owed[key]
+
+
+def _is_copy(found: Any) -> bool:
+    return isinstance(found, bytes) and not found.startswith(MARK)
+
+
+def _chunks(names: list[Any]) -> list[list[Any]]:
+    return [names[start : start + AT_ONCE] for start in range(0, len(names), AT_ONCE)]

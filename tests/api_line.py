@@ -1,0 +1,145 @@
+"""A whole line on a real Redis, MinIO and PostgreSQL, as the tests of the API share it, and a client that checks."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import urllib3
+from conftest import served
+from pydantic import BaseModel
+from tiny_embedder import cells
+
+from benchmarks.running_line import RunningLine
+from benchmarks.servers import MinioServer, PostgresServer, RedisServer
+from grab_service.schemas.common import Problem
+from grab_service.schemas.pictures import PictureStatus
+from grab_service.schemas.uploads import Accepted
+from stageline.modelstore import Repository
+from stageline.settings import Settings
+from stageline.store import FolderStore
+
+PATIENCE = 90.0  # seconds for what must come; nothing is asserted of how soon
+ENDED = ("completed", "failed", "waiting")
+Found = TypeVar("Found")
+
+
+class Answer(NamedTuple):
+    """What the door answered."""
+
+    status: int
+    headers: Any
+    data: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body, as plain data."""
+        return json.loads(self.data)
+
+
+class Api:
+    """A client of a line's door."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._http = urllib3.PoolManager(retries=False, timeout=PATIENCE)
+
+    def call(self, method: str, path: str, **more: Any) -> Answer:
+        """Send a request."""
+        answer = self._http.request(method, self.url + path, **more)
+        return Answer(answer.status, answer.headers, answer.data)
+
+    def ok(self, method: str, path: str, model: type[BaseModel], status: int = 200, **more: Any) -> Any:
+        """Send a request whose answer is that status, and what the model describes."""
+        answer = self.call(method, path, **more)
+        assert answer.status == status, answer
+        model.model_validate(answer.json)
+        return answer.json
+
+    def refused(self, method: str, path: str, status: int, *words: str, **more: Any) -> Any:
+        """Send a request that is answered with a problem, whose sentence has these words."""
+        answer = self.call(method, path, **more)
+        assert answer.status == status, answer
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        Problem.model_validate(answer.json)
+        assert answer.json["status"] == status
+        for word in words:
+            assert word in answer.json["detail"], answer.json
+        return answer.json
+
+    def upload(self, data: bytes, name: str = "a.jpg", query: str = "", **headers: str) -> dict[str, Any]:
+        """Upload a picture as a form."""
+        fields = {"image": (name, data)}
+        found: dict[str, Any] = self.ok("POST", f"/upload{query}", Accepted, 202, fields=fields, headers=headers)
+        return found
+
+    def ended(self, image_id: str, run: int = 1) -> dict[str, Any]:
+        """Wait until a picture has come to the end of that run."""
+
+        def look() -> dict[str, Any] | None:
+            found: dict[str, Any] = self.ok("GET", f"/status/{image_id}", PictureStatus)
+            return found if found["status"] in ENDED and found["run"] >= run else None
+
+        return until(look)
+
+    def catalogued(self, image_id: str) -> dict[str, Any]:
+        """Wait until the catalogue has a picture's end."""
+
+        def look() -> dict[str, Any] | None:
+            rows = self.call("GET", "/images?limit=200").json["images"]
+            return next((row for row in rows if row["image_id"] == image_id and row["completed_at"]), None)
+
+        return until(look)
+
+
+class ApiLine(NamedTuple):
+    """A line, its client, and the servers below it."""
+
+    api: Api
+    line: RunningLine
+    redis: RedisServer
+    minio: MinioServer
+    postgres: PostgresServer
+    settings: Settings
+
+
+def until(look: Callable[[], Found | None]) -> Found:
+    """Wait for what must come."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        found = look()
+        if found:
+            return found
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@contextmanager
+def api_line(folder: Path, models_dir: Path) -> Iterator[ApiLine]:
+    """Start one, with a tiny network for faces among its models."""
+    models = folder / "models"
+    shutil.copytree(models_dir, models)
+    repository = Repository(FolderStore(models))
+    repository.publish(cells())
+    repository.promote("facenet-vggface2", "1")
+    with (
+        served(RedisServer(folder / "redis")) as redis,
+        served(RedisServer(folder / "cache", ["--appendonly", "no"])) as cache,
+        served(MinioServer(folder / "minio")) as minio,
+        served(PostgresServer(folder / "postgres")) as postgres,
+    ):
+        environment = {
+            "REDIS_URL": redis.url, "CACHE_URL": cache.url, "DATABASE_URL": postgres.create_database("catalogue"), "MODELS_DIR": str(models),
+            "MINIO_ENDPOINT": minio.endpoint, "MINIO_ACCESS_KEY": minio.access_key,
+            "MINIO_SECRET_KEY": minio.secret_key, "RETRY_BASE_SECONDS": "0.1", "MAX_UPLOAD_BYTES": "2000000",
+        }  # fmt: skip
+        line = RunningLine(folder / "line", environment)
+        try:
+            line.start()
+            found = Settings(**{name.lower(): value for name, value in environment.items()})
+            yield ApiLine(Api(f"http://127.0.0.1:{line.port}"), line, redis, minio, postgres, found)
+        finally:
+            line.kill()

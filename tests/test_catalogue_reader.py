@@ -1,0 +1,261 @@
+"""Asking the catalogue: pages that stay steady, filters that are values and never SQL, and the nearest faces."""
+
+import base64
+import json
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from sqlalchemy import Engine, create_mock_engine, event, text
+
+from stageline.catalogue import BadCursor, Catalogue, Filter, cursor, vector
+from stageline.catalogue.engine import writing
+from stageline.catalogue.writer import Writer
+from stageline.errors import Unavailable
+from stageline.store import FolderStore
+from tests.catalogue_makers import BEGAN, SHA, at, document, embedding, ended, keep, outcome, stream
+
+INJECTIONS = (
+    "' OR '1'='1",
+    "'; DROP TABLE image_info; --",
+    "%",
+    "\\",
+    'a"b',
+    "\x00",
+    "\ud800",
+    "person' UNION SELECT 1 --",
+)
+
+
+@pytest.fixture
+def bucket(tmp_path) -> FolderStore:
+    found = FolderStore(tmp_path / "bucket")
+    found.check()
+    return found
+
+
+@pytest.fixture
+def writer(catalogue_engine: Engine, bucket) -> Writer:
+    return Writer(catalogue_engine, bucket, 0)
+
+
+@pytest.fixture
+def catalogue(catalogue_engine: Engine) -> Catalogue:
+    return Catalogue(catalogue_engine)
+
+
+def ids(catalogue: Catalogue, limit: int = 50, **wanted) -> list[str]:
+    """Every id, page by page."""
+    found, following = [], None
+    while True:
+        page = catalogue.pictures(Filter(**wanted), following, limit)
+        assert len(page.images) <= limit
+        found += [image["image_id"] for image in page.images]
+        following = page.next_cursor
+        if following is None:
+            return found
+
+
+def test_a_picture_on_a_page_has_what_the_api_promises(catalogue, writer) -> None:
+    writer.apply(stream("a", batch_id="b1"))
+    (image,) = catalogue.pictures(Filter()).images
+    assert image == {
+        "image_id": "a", "filename": "a.jpg", "status": "completed", "kind": "face", "width": 640, "height": 480,
+        "file_size": 1234, "sha256": SHA, "uploaded_at": at(0), "updated_at": at(7), "completed_at": at(7),
+        "expires_at": None, "batch_id": "b1", "run": 1, "reason": None, "failed_stage": None,
+        "original_path": "original/a.jpg", "faces": 1, "categories": [
+            {"category": "automobile", "confidence": 0.97}, {"category": "person", "confidence": 0.9},
+            {"category": "dog", "confidence": 0.7},
+        ],
+    }  # fmt: skip
+    json.dumps(image)
+    assert catalogue.picture("a") == image
+    assert catalogue.picture("b") is None
+
+
+def test_pages_hold_each_picture_once_also_where_many_came_in_the_same_moment(catalogue, writer) -> None:
+    """Newest first, and by their ids where the moment is the same."""
+    writer.apply([ended(document(f"p{n:02}", n // 7)) for n in range(40)])
+    expected = [f"p{n:02}" for n in sorted(range(40), key=lambda n: (n // 7, f"p{n:02}"), reverse=True)]
+    for limit in (1, 3, 7, 39, 40, 41):
+        assert ids(catalogue, limit) == expected
+        assert ids(catalogue, limit, category="person") == expected
+
+
+def test_pages_are_steady_while_pictures_arrive_and_go(catalogue, writer) -> None:
+    """Somebody who turns the pages sees every picture that was there, once, whatever comes or goes meanwhile."""
+    writer.apply([ended(document(f"p{n:02}", n)) for n in range(30)])
+    for wanted in ({}, {"category": "dog"}, {"status": "completed"}, {"kind": "face"}):
+        seen, following = [], None
+        while True:
+            page = catalogue.pictures(Filter(**wanted), following, 4)
+            seen += [image["image_id"] for image in page.images]
+            writer.apply([ended(document(f"new-{len(seen)}-{len(wanted)}", 1000 + len(seen)))])
+            if page.images:
+                writer.apply([outcome(f"new-{len(seen)}-{len(wanted)}", "deleted")])
+            following = page.next_cursor
+            if following is None:
+                break
+        assert seen == [f"p{n:02}" for n in reversed(range(30))]
+
+
+def test_each_filter_and_several_together(catalogue, writer) -> None:
+    found = [
+        document("face", 1), document("object", 2, kind="object", detections=[]), document("broken", 3, "failed"),
+        document("later", 4, filename="same.jpg"), document("latest", 5, "waiting", filename="same.jpg"),
+    ]  # fmt: skip
+    writer.apply([ended(each) for each in found])
+    assert ids(catalogue, status="failed") == ["broken"]
+    assert ids(catalogue, kind="object") == ["object"]
+    assert ids(catalogue, category="dog") == ["latest", "later", "broken", "face"]
+    assert ids(catalogue, category="automobile", kind="object") == ["object"]
+    assert ids(catalogue, category="dog", status="failed", kind="face") == ["broken"]
+    assert ids(catalogue, category="cat") == []
+    assert ids(catalogue, filename="same.jpg") == ["latest", "later"]
+    since, until = BEGAN + timedelta(seconds=2), BEGAN + timedelta(seconds=4)
+    assert ids(catalogue, since=since, until=until) == ["broken", "object"]
+    assert ids(catalogue, since=since, until=until, category="dog") == ["broken"]
+    assert catalogue.counts() == {"completed": 3, "failed": 1, "waiting": 1}
+    assert catalogue.newest_named("same.jpg")["image_id"] == "latest"
+    assert catalogue.newest_named("other.jpg") is None
+
+
+def test_content_is_found_unless_it_failed(catalogue, writer) -> None:
+    writer.apply([*stream("a", 1), *stream("b", 2), *stream("c", 3, "failed")])
+    assert catalogue.by_sha256(SHA.upper())["image_id"] == "b"
+    assert catalogue.by_sha256("00" * 32) is None
+
+
+@pytest.mark.parametrize("words", INJECTIONS)
+def test_sql_in_a_filter_is_a_value_like_any_other(catalogue, writer, words) -> None:
+    """It finds what is called so, and nothing else; also what no database can hold as it is."""
+    writer.apply([*stream("a"), ended(document("b", 1, filename=words, detections=[{"label": words, "score": 1.0}]))])
+    for name in ("filename", "category"):
+        assert ids(catalogue, **{name: words}) == ["b"]
+    assert ids(catalogue, status=words) == ids(catalogue, kind=words) == []
+    for ask in (catalogue.picture, catalogue.by_sha256, catalogue.batch):
+        assert ask(words) is None
+    assert catalogue.newest_named(words)["image_id"] == "b"
+    assert catalogue.task(words, 1) is None
+    assert catalogue.picture("a") is not None
+
+
+def encoded(content: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(content).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["x", "ü", "=", "AAAA", "a" * 5000, encoded(None), encoded([]), encoded([1, 2]), encoded(["2026-01-01", "a"]),
+     encoded(["2026-01-01T00:00:00+00:00", "../x"]), encoded(["2026-01-01T00:00:00+00:00", 7]),
+     encoded({"a": 1, "b": 2}),
+     encoded(["0001-01-01T00:00:00+23:59", "a"]), encoded(["'; DROP TABLE image_info; --", "a"]), "[" * 150],
+)  # fmt: skip
+def test_a_cursor_that_no_page_gave_is_refused(bad) -> None:
+    with pytest.raises(BadCursor, match="next_cursor"):
+        cursor.decode(bad)
+
+
+def test_a_cursor_comes_back_as_it_went() -> None:
+    moment = BEGAN + timedelta(microseconds=123456)
+    assert cursor.decode(cursor.encode(moment, "01K-x_Y")) == (moment, "01K-x_Y")
+
+
+def test_a_task_tells_all_that_was_tried(catalogue, writer) -> None:
+    writer.apply([*stream("a"), outcome("a", "processing", 2, **{"from": "tag"})])
+    task = catalogue.task("a", 1)
+    assert {**task, "history": len(task["history"])} == {
+        "task_id": "a.1", "image_id": "a", "run": 1, "from": "resize", "status": "completed", "created_at": at(0),
+        "finished_at": at(7), "reason": None, "history": 7,
+    }  # fmt: skip
+    assert task["history"][3] == {
+        "stage": "detect", "attempt": 1, "state": "retrying", "worker": "detect_queue:detect-host:0123456789ab",
+        "started": at(2.5), "finished": at(3), "ms": 4.5, "error": "no model: try again",
+    }  # fmt: skip
+    assert catalogue.task("a", 2)["status"] == "processing"
+    assert catalogue.task("a", 3) is None
+
+
+def test_a_batch_lists_its_pictures(catalogue, writer) -> None:
+    writer.apply([*stream("a", 1, batch_id="b"), *stream("b", 2, "failed", batch_id="b"), *stream("c", 3)])
+    said = catalogue.batch("b")
+    assert said == {
+        "batch_id": "b", "created_at": at(1), "total": 2, "counts": {"completed": 1, "failed": 1}, "done": True,
+        "files": [{"image_id": "a", "filename": "a.jpg", "status": "completed"},
+                  {"image_id": "b", "filename": "b.jpg", "status": "failed"}],
+    }  # fmt: skip
+    writer.apply(stream("d", 4, batch_id="b")[:1])
+    assert catalogue.batch("b")["done"] is False
+    assert catalogue.batch("no such") is None
+
+
+def test_the_nearest_faces_are_those_that_numpy_finds(catalogue, writer, bucket, monkeypatch) -> None:
+    """By cosine similarity, the nearest first, however few are looked at together; other models' do not count."""
+    monkeypatch.setattr("stageline.catalogue.search.AT_ONCE", 7)
+    said = [document(f"p{n:02}", n) for n in range(50)]
+    for n, each in enumerate(said):
+        keep(bucket, each, seed=n)
+    writer.apply([ended(each) for each in said])
+    every = np.array([embedding(n) for n in range(50)], "<f4")
+    wanted = (every[17] * 3 + every[4]).astype(np.float32)
+    similar = every @ wanted / np.linalg.norm(every, axis=1) / np.linalg.norm(wanted)
+    order = np.argsort(-similar)[:10].tolist()
+    found = catalogue.nearest_faces(wanted, 10)
+    assert [each["image_id"] for each in found] == [f"p{n:02}" for n in order]
+    assert np.allclose([each["similarity"] for each in found], similar[order], atol=1e-5)
+    assert found[0] | {"similarity": 0} == {
+        "image_id": "p17", "filename": "p17.jpg", "face": 0, "box": [5, 5, 9, 9], "similarity": 0,
+    }  # fmt: skip
+    assert catalogue.nearest_faces(wanted, 3, "facenet@2") == found[:3]
+    assert catalogue.nearest_faces(wanted, 3, "facenet@1") == []
+    for bad in (np.zeros(512), np.ones(511), np.full(512, np.nan)):
+        with pytest.raises(ValueError, match="512"):
+            catalogue.nearest_faces(bad, 1)
+
+
+def test_pgvectors_statements_are_whole() -> None:
+    """The server here may lack the extension: at least its statements take the values that they are given."""
+    said: list[str] = []
+    engine = create_mock_engine("postgresql+psycopg2://", lambda statement, *_: said.append(str(statement)))
+    for statement in (*vector.STEPS, vector.AVAILABLE, vector.HAS_COLUMN, vector.LACKING):
+        engine.execute(text(statement))
+    assert len(said) == 6
+    assert set(text(vector.NEAREST).compile().params) == {"wanted", "model", "most"}
+    assert set(text(vector.FILL).compile().params) == {"vector", "image_key", "position"}
+    numbers = np.array([0.5, -2.0, 1e-7], "<f4")
+    assert np.array(json.loads(vector.literal(numbers.tobytes())), "<f4").tolist() == numbers.tolist()
+
+
+def test_without_pgvector_every_face_is_looked_at(catalogue_engine) -> None:
+    if catalogue_engine.dialect.name == "postgresql":
+        with writing(catalogue_engine) as connection:
+            if connection.scalar(text(vector.AVAILABLE)):
+                pytest.skip("this server has pgvector")
+        assert vector.prepare(catalogue_engine) is False
+    with writing(catalogue_engine) as connection:
+        assert vector.is_there(connection) is False
+
+
+def test_reading_takes_no_lock_of_a_writers(catalogue, catalogue_engine, writer) -> None:
+    """A page is read while a writer is in the middle of a transaction, and shows nothing of it."""
+    writer.apply(stream("a"))
+    with writing(catalogue_engine) as connection:
+        connection.execute(text("DELETE FROM image_info"))
+        assert ids(catalogue) == ["a"]
+
+
+def test_every_question_says_when_the_database_is_away(catalogue, catalogue_engine, writer) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no route")
+
+    catalogue_engine.dispose()
+    event.listen(catalogue_engine, "do_connect", fail, insert=True)
+    questions = [
+        catalogue.check, catalogue.counts, lambda: catalogue.pictures(Filter()), lambda: catalogue.picture("a"),
+        lambda: catalogue.newest_named("a"), lambda: catalogue.by_sha256("a"), lambda: catalogue.task("a", 1),
+        lambda: catalogue.batch("a"), lambda: catalogue.nearest_faces(np.ones(512, np.float32), 1),
+        lambda: catalogue.expired(BEGAN, 1), lambda: writer.apply(stream("a")),
+    ]  # fmt: skip
+    for question in questions:
+        with pytest.raises(Unavailable, match="DATABASE_URL"):
+            question()

@@ -1,0 +1,116 @@
+"""Erasing what is past its time: objects, rows, and what Redis knows; and nothing else."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from benchmarks.servers import RedisServer
+from catalogue_service.consumer import Consumer
+from catalogue_service.lease import WriterLease
+from catalogue_service.retention import Retention
+from stageline.catalogue import Catalogue, expiry
+from stageline.catalogue.writer import Writer
+from stageline.erase import erase_objects
+from stageline.keys import OUTCOMES
+from stageline.message import FOLDERS
+from stageline.redis_client import connect
+from stageline.settings import Settings
+from stageline.stage import StoredObject
+from stageline.store import FolderStore
+from tests.catalogue_makers import document, dump, ended, keep, outcome, stream
+
+
+@pytest.fixture
+def redis(redis_server: RedisServer):
+    found = connect(redis_server.url)
+    found.flushall()
+    return found
+
+
+@pytest.fixture
+def bucket(tmp_path) -> FolderStore:
+    found = FolderStore(tmp_path / "bucket")
+    found.check()
+    return found
+
+
+def test_erasing_removes_every_object_of_one_picture(store) -> None:
+    """In every folder, whatever its ending, and nobody else's."""
+    mine = [f"{folder}/a.{ending}" for folder in FOLDERS for ending in ("jpg", "json")]
+    others = ["original/ab.jpg", "original/a-b.jpg", "results/aa.json"]
+    store.put_all([StoredObject(key, b"x", "image/jpeg") for key in [*mine, *others]])
+    assert erase_objects(store, "a") == len(mine)
+    assert sorted(store.keys("")) == sorted(others)
+    assert erase_objects(store, "a") == 0
+    for bad in ("", "../a", "a/b", "*"):
+        with pytest.raises(ValueError, match="id"):
+            erase_objects(store, bad)
+    assert len(list(store.keys(""))) == len(others)
+
+
+def swept(engine, bucket, redis_server, days: int, now: datetime) -> Writer:
+    """One sweep of retention at that time, and then what it told the catalogue."""
+    found = Settings(redis_url=redis_server.url, retention_days=days)
+    writer, lease = Writer(engine, bucket, days), WriterLease(redis_server.url, 30)
+    lease.renew()
+    Retention(Catalogue(engine), bucket, lease, found).sweep(now)
+    Consumer(redis_server.url, writer, lease).step()
+    return writer
+
+
+def test_what_is_past_its_time_goes_and_nothing_else(catalogue_engine, redis, redis_server, bucket) -> None:
+    """Objects, rows and Redis; those that are younger, or on their way, stay."""
+    now = datetime(2026, 11, 25, tzinfo=UTC)
+    for name, seconds in (("old", 0), ("young", 86_400 * 3)):
+        keep(bucket, document(name, seconds))
+    keep(bucket, document("moving", 1))
+    writer = Writer(catalogue_engine, bucket, 2)
+    writer.apply(
+        [*stream("old"), *stream("young", 86_400 * 3), *stream("moving", 1), outcome("moving", "processing", 2)]
+    )
+    swept(catalogue_engine, bucket, redis_server, 2, now)
+    assert [row["image_key"] for row in dump(catalogue_engine)["image_info"]] == ["moving", "young"]
+    assert {key.split("/")[1].split(".")[0] for key in bucket.keys("")} == {"moving", "young"}
+    assert [json.loads(raw) for raw in redis.lrange(OUTCOMES, 0, -1)] == []
+    writer.apply(stream("old"))
+    assert Catalogue(catalogue_engine).picture("old") is None
+
+
+def test_with_retention_0_everything_stays(catalogue_engine, redis, redis_server, bucket) -> None:
+    keep(bucket, document("old"))
+    Writer(catalogue_engine, bucket, 2).apply(stream("old"))
+    swept(catalogue_engine, bucket, redis_server, 0, datetime(2099, 1, 1, tzinfo=UTC))
+    assert Catalogue(catalogue_engine).picture("old") is not None
+
+
+def test_what_a_probe_left_goes_after_an_hour(catalogue_engine, redis, redis_server, bucket) -> None:
+    """What is younger may still be in use."""
+    for key in ("original/probe-x.jpg", "resized/probe-x.jpg", "original/x.jpg"):
+        bucket.put(StoredObject(key, b"x", "image/jpeg"))
+    swept(catalogue_engine, bucket, redis_server, 0, datetime.now(UTC) + timedelta(minutes=50))
+    assert len(list(bucket.keys(""))) == 3
+    swept(catalogue_engine, bucket, redis_server, 0, datetime.now(UTC) + timedelta(minutes=70))
+    assert list(bucket.keys("")) == ["original/x.jpg"]
+    assert redis.llen(OUTCOMES) == 0
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 3), (3, 0), (3, 30), (5, 5)])
+def test_a_changed_setting_counts_for_what_is_there(catalogue_engine, bucket, before, after, monkeypatch) -> None:
+    """RETENTION_DAYS as it is now, counted from each upload, to the microsecond."""
+    monkeypatch.setattr(expiry, "AT_ONCE", 2)
+    Writer(catalogue_engine, bucket, before).apply([ended(document(f"p{n}", n / 7)) for n in range(5)])
+    assert expiry.bring_up_to_date(catalogue_engine, after) == (0 if before == after else 5)
+    assert expiry.bring_up_to_date(catalogue_engine, after) == 0
+    for row in dump(catalogue_engine)["image_info"]:
+        assert row["expires_at"] == (row["uploaded_at"] + timedelta(days=after) if after else None)
+
+
+def test_tombstones_are_kept_for_a_month(catalogue_engine, bucket) -> None:
+    writer = Writer(catalogue_engine, bucket, 0)
+    writer.apply([outcome("a", "deleted")])
+    deleted_at = dump(catalogue_engine, tombstones=True)["deleted_images"][0]["deleted_at"]
+    expiry.forget_tombstones(catalogue_engine, deleted_at + timedelta(days=29))
+    assert writer.apply(stream("a")).changed == 0
+    expiry.forget_tombstones(catalogue_engine, deleted_at + timedelta(days=31))
+    assert writer.apply(stream("a")).changed == 3
