@@ -65,13 +65,26 @@ def describe(app: OpenAPI) -> dict[str, Any]:
     if not app.spec_json:
         schemas = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         found = cast("dict[str, Any]", app.api_doc)
+        found["components"].pop("securitySchemes", None)  # null where there are none, which OpenAPI does not allow
         components = found["components"]["schemas"]
         components.pop("ValidationErrorModel", None)  # flask-openapi3's own format of errors, which is not ours
         components |= schemas.pop("$defs", {})
         components["Problem"] = schemas
         for schema in components.values():
             schema.pop("$defs", None)
+        for path in found["paths"].values():
+            for operation in path.values():
+                for parameter in operation.get("parameters", ()):
+                    parameter["schema"] = _without_null(parameter["schema"])
     return app.spec_json
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter that may be left out: in a URL there is no null."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) != 1:
+        return schema
+    return {name: value for name, value in schema.items() if name not in ("anyOf", "default")} | kinds[0]
 
 
 def _guarded(content: str | bytes, kind: str) -> Response:

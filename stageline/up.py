@@ -131,7 +131,7 @@ class Line:
         """Where the hot cache is, or ``off``.
 
         Before a folder none is started: the system keeps its files in memory already, and reading them there costs a
-        tenth of asking a Redis (docs/decisions/0009).
+        fraction of asking a Redis (docs/decisions/0009).
         """
         if "cache_url" in self._settings.model_fields_set:
             return self._settings.cache_url or OFF

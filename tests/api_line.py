@@ -101,6 +101,7 @@ class ApiLine(NamedTuple):
     api: Api
     line: RunningLine
     redis: RedisServer
+    cache: RedisServer
     minio: MinioServer
     postgres: PostgresServer
     settings: Settings
@@ -132,7 +133,8 @@ def api_line(folder: Path, models_dir: Path) -> Iterator[ApiLine]:
         served(PostgresServer(folder / "postgres")) as postgres,
     ):
         environment = {
-            "REDIS_URL": redis.url, "CACHE_URL": cache.url, "DATABASE_URL": postgres.create_database("catalogue"), "MODELS_DIR": str(models),
+            "REDIS_URL": redis.url, "CACHE_URL": cache.url, "MODELS_DIR": str(models),
+            "DATABASE_URL": postgres.create_database("catalogue"),
             "MINIO_ENDPOINT": minio.endpoint, "MINIO_ACCESS_KEY": minio.access_key,
             "MINIO_SECRET_KEY": minio.secret_key, "RETRY_BASE_SECONDS": "0.1", "MAX_UPLOAD_BYTES": "2000000",
         }  # fmt: skip
@@ -140,6 +142,6 @@ def api_line(folder: Path, models_dir: Path) -> Iterator[ApiLine]:
         try:
             line.start()
             found = Settings(**{name.lower(): value for name, value in environment.items()})
-            yield ApiLine(Api(f"http://127.0.0.1:{line.port}"), line, redis, minio, postgres, found)
+            yield ApiLine(Api(f"http://127.0.0.1:{line.port}"), line, redis, cache, minio, postgres, found)
         finally:
             line.kill()

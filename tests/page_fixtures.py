@@ -57,10 +57,11 @@ def fresh(chrome: Browser, line: RunningLine) -> Iterator[Browser]:
     """A page with nothing remembered, watched for errors until the end."""
     chrome.url = address(line)
     chrome.expected = []
+    chrome.complaints()  # what is said from now on
     chrome.see_as()
     chrome.open()
     chrome.run("localStorage.clear(); window.noReload = true")
     yield chrome
-    complaints = [one for one in chrome.complaints() if not any(part in one for part in chrome.expected)]
     chrome.driver.get("about:blank")
+    complaints = [one for one in chrome.complaints() if not any(part in one for part in chrome.expected)]
     assert complaints == []

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
@@ -30,7 +29,7 @@ def store(whole: ApiLine) -> ObjectStore:
 
 
 @pytest.fixture
-def failed(api: Api, store: ObjectStore) -> Iterator[str]:
+def failed(api: Api, store: ObjectStore) -> str:
     """A picture that failed at classify: its original was damaged while it waited; it is whole again."""
     image_id = api.upload(JPEG, query="?process=false")["image_id"]
     api.ended(image_id)
@@ -38,7 +37,7 @@ def failed(api: Api, store: ObjectStore) -> Iterator[str]:
     api.ok("POST", f"/process/{image_id}", Processing, 202)
     assert api.ended(image_id, run=2)["status"] == "failed"
     store.put(StoredObject(f"original/{image_id}.jpg", JPEG, "image/jpeg"))
-    yield image_id
+    return image_id
 
 
 def completed(api: Api, name: str = "a.jpg") -> str:

@@ -150,14 +150,14 @@ def test_similar_faces(page: Browser, page_line: RunningLine, faces: Path) -> No
 def test_a_failed_picture_says_why_and_is_replayed(page: Browser, page_line: RunningLine, faces: Path, tmp_path: Path) -> None:
     """The line's view lists it with its reason; its replay button sends it again, and it completes."""
     image_id = send(page_line, faces, "broken.jpg", "wait=60&process=false")
-    originals = [path for path in page_line.folder.glob("data/images/original/*") if path.stem == image_id]
-    kept = originals[0].read_bytes()
-    originals[0].unlink()
+    original = next(page_line.folder.glob(f"data/images/original/{image_id}.*"))
+    kept = original.read_bytes()
+    original.write_bytes(b"no picture any more")
     page.open(f"#/picture/{image_id}")
     press(page, "Send on")
     page.until(lambda: "Failed" in page.text(".picture-state"), "failed")
     assert "Failed in classify" in page.text(".picture-reason")
-    originals[0].write_bytes(kept)
+    original.write_bytes(kept)
     page.open("#/line")
     row = page.one(f'.failed-list li[data-id="{image_id}"]')
     assert "broken.jpg" in row.text

@@ -18,7 +18,8 @@ from stageline.errors import Unavailable
 
 routes = APIBlueprint("events", __name__, abp_tags=[Tag(name="events", description="What happens, as it happens.")])
 SSE = "text/event-stream"
-STREAM = content(SSE, "server-sent events: id, event and data, a JSON object; it goes on until the client leaves")
+EVENT = {"type": "object", "properties": {name: {"type": "string"} for name in ("id", "event", "data")}}
+STREAM = content(SSE, "server-sent events, of which the data is a JSON object; until the client leaves", EVENT)
 
 
 @routes.get("/events", responses=responses({200: STREAM}))

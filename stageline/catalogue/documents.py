@@ -76,7 +76,7 @@ def embedding_of(found: object) -> Embedding | None:
     numbers = found.get("embedding") if isinstance(found, dict) else None
     if not isinstance(found, dict) or not isinstance(numbers, list) or len(numbers) != SIZE:
         return None
-    if not all(type(each) is float or type(each) is int for each in numbers):
+    if not set(map(type, numbers)) <= {float, int}:
         return None
     try:
         with np.errstate(over="ignore"):

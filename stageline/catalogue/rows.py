@@ -1,5 +1,6 @@
 """From a document (a picture's results, or its first message) to the catalogue's rows of that picture. Pure."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,6 +14,8 @@ Row = dict[str, Any]
 Document = Mapping[str, Any]
 RANKS = {"submitted": 0, "processing": 1, "waiting": 2, "completed": 3, "failed": 3}
 ENDED = ("completed", "failed")
+FINDERS = ("detect", "classify")  # the stages that find something
+SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 # Which stage tells whose work a finding is, what the findings are called in a document, and what in the catalogue.
 FINDINGS = (
     ("detect", "detections", "object-detection", "label", "score"),
@@ -54,9 +57,11 @@ def rows_of(document: Document, embeddings: Mapping[int, Embedding], retention_d
         raise BadMessage(f"the status of {image_id} must be one of {', '.join(RANKS)}")
     told = history.entries(document)
     image = _image(document, image_id, status, told, retention_days)
+    stages = document.get("stages")
+    finders = {name: history.entry_of(stages.get(name)) for name in FINDERS} if isinstance(stages, dict) else {}
     return PictureRows(
         image=image,
-        predictions=[row for kind in FINDINGS for row in _predictions(document, image, kind)],
+        predictions=[row for kind in FINDINGS for row in _predictions(document, image, kind, finders.get(kind[0]))],
         faces=_faces(document, image_id, embeddings),
         tasks=history.tasks(document, image),
         history=history.rows(image_id, told),
@@ -85,7 +90,7 @@ def _image(document: Document, image_id: str, status: str, told: list[history.En
         "width": clean.whole(document.get("origin_w")),
         "height": clean.whole(document.get("origin_h")),
         "bytes": clean.whole(document.get("file_size"), most=clean.LARGEST_BIG),
-        "sha256": sha256.lower() if isinstance(sha256, str) and _is_sha256(sha256) else None,
+        "sha256": sha256.lower() if isinstance(sha256, str) and SHA256.fullmatch(sha256) else None,
         "original_path": clean.text(document.get("original_path"), 128),
         "batch_id": clean.text(document.get("batch_id"), 64),
         "run": history.run_of(document),
@@ -105,10 +110,12 @@ def _uploaded_at(document: Document, image_id: str, told: list[history.Entry]) -
     return found or clean.time(document.get("updated_at")) or clean.time(document.get("completed_at")) or clean.EARLIEST
 
 
-def _predictions(document: Document, image: Row, kind: tuple[str, str, str, str, str]) -> list[Row]:
-    stage, name, task, category_field, confidence_field = kind
-    stages = document.get("stages")
-    entry = history.entry_of(stages.get(stage)) if isinstance(stages, dict) else None
+def _predictions(
+    document: Document, image: Row, kind: tuple[str, str, str, str, str], entry: history.Entry | None
+) -> list[Row]:
+    _, name, task, category_field, confidence_field = kind
+    hostname = history.label_of(entry.worker) if entry else None
+    found_at = (entry.finished if entry else None) or image["updated_at"]
     rows = []
     for position, found in enumerate(clean.objects(document.get(name))):
         category, confidence = clean.text(found.get(category_field)), clean.number(found.get(confidence_field))
@@ -122,8 +129,8 @@ def _predictions(document: Document, image: Row, kind: tuple[str, str, str, str,
                 "position": position,
                 "category": category,
                 "confidence": confidence,
-                "hostname": history.label_of(entry.worker) if entry else None,
-                "time": (entry.finished if entry else None) or image["updated_at"],
+                "hostname": hostname,
+                "time": found_at,
                 "model": model,
                 "version": version,
                 "model_sha256": clean.text(found.get("model_sha256"), 64),
@@ -162,7 +169,3 @@ def split_model(reference: object) -> tuple[str | None, str | None]:
         return None, None
     name, _, version = found.partition("@")
     return name or None, version or None
-
-
-def _is_sha256(value: str) -> bool:
-    return len(value) == 64 and all(letter in "0123456789abcdefABCDEF" for letter in value)  # noqa: PLR2004
