@@ -95,9 +95,11 @@ def _measure_reader(engine: Engine, rows: int) -> None:
         "category=person": Filter(category="person"), "category=toaster (20 pictures)": Filter(category="toaster"),
         "category that nothing is": Filter(category="unicorn"),
         "category=person, kind=face": Filter(category="person", kind="face"),
+        "category=person, status=failed (none)": Filter(category="person", status="failed"),
+        "category=toaster, status=completed": Filter(category="toaster", status="completed"),
         "category=toaster, status=failed": Filter(category="toaster", status="failed"),
         "until the middle": Filter(until=middle), "since near the end": Filter(since=late),
-        "filename": Filter(filename="IMG_4711.jpg"), "status=failed, kind=face": Filter(status="failed", kind="face"),
+        "filename": Filter(filename="IMG_4711.jpg"), "status=failed, kind=face (none)": Filter(status="failed", kind="face"),
     }  # fmt: skip
     print(f"{'query, pages of 50':40} {'p50 ms':>8} {'p95 ms':>8} {'deep p50':>9} {'deep p95':>9}")
     for name, wanted in filters.items():
@@ -122,7 +124,7 @@ def _measure_reader(engine: Engine, rows: int) -> None:
 
 
 def _deep(catalogue: Catalogue, wanted: Filter) -> str | None:
-    """A cursor far from the newest: after the page that ends in the middle of all time."""
+    """A cursor two thirds of the way back to the oldest."""
     from dataclasses import replace
 
     newest = catalogue.pictures(wanted, limit=1).images

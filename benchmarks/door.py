@@ -1,10 +1,11 @@
 """How fast the HTTP door is, on one core behind gunicorn.
 
-    python -m benchmarks.door PICTURES_FOLDER [--seconds N] [--senders N] [--store minio|folder] [--json FILE]
+    python -m benchmarks.door PICTURES_FOLDER [--seconds N] [--senders N] [--store folder] [--rows N] [--json FILE]
 
 The door is pinned to the first core this process may use; Redis, MinIO and the senders get the others. Each way of
 sending, as a form and as the raw body, is measured for some seconds after a warm-up: uploads per second, the CPU time
-that each process spends on an upload, and how many uploads one core would take if nothing else slowed it.
+that each process spends on an upload, and how many uploads one core would take if nothing else slowed it. With --rows
+a PostgreSQL is filled with so many pictures, and it is measured how soon GET /status and GET /images answer.
 """
 
 import argparse
@@ -18,17 +19,22 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from benchmarks import asking
 from benchmarks.processes import cpu_seconds
 from benchmarks.running_line import KEPT
-from benchmarks.servers import MinioServer, RedisServer
+from benchmarks.servers import minio_server, postgres_server, redis_server
 from stageline.cli.pictures import pictures_in
 from stageline.ports import HOST, free_port
+from stageline.queue import Door
+from stageline.settings import Settings
+from stageline.store import open_store
 
 WARM_UP_SECONDS = 2.0
+STATUSES = "stageline:status:*"
 BOUNDARY = "stageline-benchmark"
 Figures = dict[str, Any]
 
@@ -64,6 +70,14 @@ class PinnedDoor:
         self.process.terminate()
         self.process.wait(30)
         self._log.close()
+
+
+class Running(NamedTuple):
+    """A door, the processes whose CPU time is counted, and the settings that they share."""
+
+    door: PinnedDoor
+    pids: dict[str, int]
+    settings: Settings
 
 
 def get(port: int, path: str) -> tuple[int, bytes]:
@@ -127,17 +141,15 @@ class Senders:
         connection.close()
 
 
-def measure_way(
-    door: PinnedDoor, pids: dict[str, int], way: str, data: Sequence[bytes], options: argparse.Namespace
-) -> Figures:
+def measure_way(line: Running, way: str, data: Sequence[bytes], options: argparse.Namespace) -> Figures:
     """Send in one way."""
     bodies = [WAYS[way](each) for each in data]
-    Senders(door.port, bodies, options.senders).run(WARM_UP_SECONDS)
-    before = {name: cpu_seconds(pid) for name, pid in pids.items()}
-    senders = Senders(door.port, bodies, options.senders)
+    Senders(line.door.port, bodies, options.senders).run(WARM_UP_SECONDS)
+    before = {name: cpu_seconds(pid) for name, pid in line.pids.items()}
+    senders = Senders(line.door.port, bodies, options.senders)
     seconds = senders.run(options.seconds)
     count = len(senders.latencies)
-    cpu = {name: 1000 * (cpu_seconds(pid) - before[name]) / count for name, pid in pids.items()}
+    cpu = {name: 1000 * (cpu_seconds(pid) - before[name]) / count for name, pid in line.pids.items()}
     ordered = sorted(senders.latencies)
     return {
         "uploads_per_second": count / seconds,
@@ -150,29 +162,37 @@ def measure_way(
 
 
 @contextmanager
-def running(folder: Path, store: str) -> Iterator[tuple[PinnedDoor, dict[str, int]]]:
-    """A door and its servers, on cores of their own where there are two."""
+def running(folder: Path, store: str, rows: int) -> Iterator[Running]:
+    """A door and its servers, on cores of their own where there are two; the catalogue is full of so many pictures."""
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, set(cores[1:]) or set(cores))  # what we start inherits it
-    redis, minio = RedisServer(folder / "redis"), MinioServer(folder / "minio")
-    door = None
-    try:
-        redis.start()
+    with ExitStack() as stack:
+        stack.callback(os.sched_setaffinity, 0, set(cores))
+        redis = stack.enter_context(redis_server(folder / "redis"))
         environment, pids = {"REDIS_URL": redis.url}, {"redis": redis.pid}
         if store == "minio":
-            minio.start()
+            minio = stack.enter_context(minio_server(folder / "minio"))
             keys = {"MINIO_ACCESS_KEY": minio.access_key, "MINIO_SECRET_KEY": minio.secret_key}
             environment |= {"MINIO_ENDPOINT": minio.endpoint, **keys}
             pids["minio"] = minio.pid
+        if rows:
+            postgres = stack.enter_context(postgres_server(folder / "postgres", *asking.server_arguments()))
+            environment["DATABASE_URL"] = asking.full_catalogue(postgres, rows)
         door = PinnedDoor(folder, cores[0], environment)
+        stack.callback(door.stop)
         door.wait_until_ready()
-        yield door, {"door": door.process.pid, **pids}
-    finally:
-        if door:
-            door.stop()
-        minio.stop()
-        redis.stop()
-        os.sched_setaffinity(0, set(cores))
+        found = {name.lower(): value for name, value in environment.items()}
+        yield Running(
+            door, {"door": door.process.pid, **pids}, Settings.model_validate({**found, "stageline_data": folder})
+        )
+
+
+def ask(line: Running, rows: int) -> asking.Figures:
+    """Measure the answers to those who ask, of the door that took pictures before."""
+    moving = [key.decode().rpartition(":")[2] for key in Door(line.settings.redis_url, 1).client.scan_iter(STATUSES)]
+    known = asking.keys_of(rows)
+    asking.put_results(open_store(line.settings), known)
+    return asking.measure(line.door.port, asking.questions(rows, moving[: asking.SOME], known))
 
 
 def report(found: dict[str, Figures], mean_kb: float) -> Iterator[str]:
@@ -195,14 +215,19 @@ def main() -> None:
     parser.add_argument("--senders", type=int, default=4)
     parser.add_argument("--store", choices=["minio", "folder"], default="minio")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--rows", type=int, default=0, help="ask for pictures, too, with so many in the catalogue")
     options = parser.parse_args()
     data = [path.read_bytes() for path in pictures_in([options.pictures])]
+    found: Figures = {}
     with (
         tempfile.TemporaryDirectory(prefix="stageline-door-") as scratch,
-        running(Path(scratch), options.store) as (door, pids),
+        running(Path(scratch), options.store, options.rows) as line,
     ):
-        found = {way: measure_way(door, pids, way, data, options) for way in WAYS}
-    print("\n".join(report(found, sum(map(len, data)) / len(data) / 1000)))
+        found["uploads"] = {way: measure_way(line, way, data, options) for way in WAYS}
+        print("\n".join(report(found["uploads"], sum(map(len, data)) / len(data) / 1000)))
+        if options.rows:
+            found["answers"] = ask(line, options.rows)
+            print("\n".join(asking.report(found["answers"], options.rows)))
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
 

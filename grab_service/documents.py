@@ -62,21 +62,26 @@ def part(name: str) -> Response:
 
 def describe(app: OpenAPI) -> dict[str, Any]:
     """The description, as plain data."""
-    if not app.spec_json:
-        schemas = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        found = cast("dict[str, Any]", app.api_doc)
-        found["components"].pop("securitySchemes", None)  # null where there are none, which OpenAPI does not allow
-        components = found["components"]["schemas"]
-        components.pop("ValidationErrorModel", None)  # flask-openapi3's own format of errors, which is not ours
-        components |= schemas.pop("$defs", {})
-        components["Problem"] = schemas
-        for schema in components.values():
-            schema.pop("$defs", None)
-        for path in found["paths"].values():
-            for operation in path.values():
-                for parameter in operation.get("parameters", ()):
-                    parameter["schema"] = _without_null(parameter["schema"])
-    return app.spec_json
+    found: dict[str, Any] = app.spec_json
+    return found or _described(app)
+
+
+def _described(app: OpenAPI) -> dict[str, Any]:
+    """What flask-openapi3 collected, put right where it says what does not hold here."""
+    found: dict[str, Any] = app.api_doc
+    found["components"].pop("securitySchemes", None)  # null where there are none, which OpenAPI does not allow
+    components = found["components"]["schemas"]
+    components.pop("ValidationErrorModel", None)  # its own format of errors
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    components |= problem.pop("$defs", {})
+    components["Problem"] = problem
+    for schema in components.values():
+        schema.pop("$defs", None)
+    for path in found["paths"].values():
+        for operation in path.values():
+            for parameter in operation.get("parameters", ()):
+                parameter["schema"] = _without_null(parameter["schema"])
+    return found
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
@@ -84,7 +89,8 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
     if len(kinds) != 1:
         return schema
-    return {name: value for name, value in schema.items() if name not in ("anyOf", "default")} | kinds[0]
+    kept = {name: value for name, value in schema.items() if name not in ("anyOf", "default")}
+    return {**kept, **kinds[0]}
 
 
 def _guarded(content: str | bytes, kind: str) -> Response:

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from grab_service.problems import LineFull
 from grab_service.uploads import STAGE, take_in
-from stageline import health, logs
+from stageline import health, logs, status
 from stageline.catalogue.engine import open_engine
 from stageline.catalogue.reader import Catalogue
 from stageline.dead import DeadLetters
@@ -98,6 +98,9 @@ class GrabDoor:
         message, original = take_in(
             data, filename, trace, found.max_image_pixels, found.worker_id, wanted.image_id, wanted.fields()
         )
+        old = self._catalogued(message) if wanted.dedupe else None
+        if old:
+            return Taken(old, message)
         self.store.put(original)
         there = self.line.accept(message, dedupe=wanted.dedupe)
         if there != message.image_id:
@@ -109,6 +112,17 @@ class GrabDoor:
             key = message.original_path
             logs.get().info("accepted", image_id=message.image_id, stage=STAGE, attempt=1, ms=ms, key=key)
         return Taken(there, message)
+
+    def _catalogued(self, message: Message) -> str | None:
+        """The id of a picture of the same content, as the catalogue knows it: Redis knows only the last day's."""
+        try:
+            row = self.catalogue.by_sha256(str(message.fields["sha256"]))
+        except Unavailable:
+            return None
+        if row is None or row["image_id"] == message.image_id:
+            return None
+        live = status.read(self.client, row["image_id"]) or {}
+        return None if live.get("status") in ("deleted", "failed") else str(row["image_id"])
 
     def estimate(self, image_id: str) -> float | None:
         """The seconds that an accepted picture will take, by what the last ones took; None while that is not known."""

@@ -27,6 +27,7 @@ class Found:
     image_id: str
     live: Mapping[str, Any] | None
     document: Mapping[str, Any] | None
+    lost: bool = False  # Redis knows nothing of it, nor do results tell: ``live`` is the catalogue's row
 
     @property
     def status(self) -> str:
@@ -60,14 +61,13 @@ class Known:
         """
         found = self.by_id(image_id)
         if found is None and safe_filename(image_id) == image_id:  # else nobody's name
-            named = self._newest_named(image_id)
-            found = self.by_id(named) if named else None
+            found = self._newest_named(image_id)
         if found is None:
             raise NotKnown(f"no picture has the id or the filename {short(image_id)}")
         return found
 
-    def by_id(self, image_id: str) -> Found | None:
-        """Find a picture by its id; None where there is none, or it was deleted."""
+    def by_id(self, image_id: str, row: Mapping[str, Any] | None = None) -> Found | None:
+        """Find a picture by its id; None where there is none, or it was deleted. ``row``: the catalogue's, if known."""
         if not ID.fullmatch(image_id):
             return None
         live = status.read(self._door.client, image_id)
@@ -76,8 +76,10 @@ class Known:
         document = None if live and live.get("status") in MOVING else self.results(image_id)
         if live or document:
             return Found(image_id, live, document)
-        row = self._row(image_id)
-        return Found(image_id, row, None) if row else None
+        row = row or self._row(image_id)
+        return (
+            Found(image_id, {**row, "created_at": row["uploaded_at"], "stages": {}}, None, lost=True) if row else None
+        )
 
     def results(self, image_id: str) -> Mapping[str, Any] | None:
         """Return results/<id>.json; None where there is none."""
@@ -136,10 +138,11 @@ class Known:
             raise NotKnown(f"{key} is not there (yet): see /status/{found.image_id}") from None
         return data, images.probe(data, self._door.settings.max_image_pixels).content_type
 
-    def _newest_named(self, filename: str) -> str | None:
+    def _newest_named(self, filename: str) -> Found | None:
         """The newest picture of that name: Redis knows those of the last hour, the catalogue all."""
-        found = self._door.line.newest_named(filename)
-        if found and (status.read(self._door.client, found) or {}).get("status") != DELETED:
+        recent = self._door.line.newest_named(filename)
+        found = self.by_id(recent) if recent else None
+        if found:
             return found
         try:
             row = self._door.catalogue.newest_named(filename)
@@ -147,15 +150,14 @@ class Known:
             if ID.fullmatch(filename):  # it is more likely an id that nobody has
                 return None
             raise
-        return str(row["image_id"]) if row else None
+        return self.by_id(str(row["image_id"]), row) if row else None
 
     def _row(self, image_id: str) -> dict[str, Any] | None:
         """What the catalogue says of a picture that has neither a status nor results: Redis may have lost its data."""
         try:
-            row = self._door.catalogue.picture(image_id)
+            return self._door.catalogue.picture(image_id)
         except Unavailable:
             return None
-        return {**row, "created_at": row["uploaded_at"], "stages": {}} if row else None
 
     def _left(self, found: Found) -> dict[str, Any]:
         if found.status not in MOVING:

@@ -9,6 +9,7 @@ from grab_service.problems import NotNow
 from stageline import rerun
 from stageline.errors import NotFound, StagelineError, Unavailable
 
+ROW = ("filename", "file_size", "original_path", "sha256", "uploaded_at", "batch_id", "run")  # what a lost picture has
 SENT, FULL = "sent", "full"
 MOVES = "the picture is on its way down the line: wait until it has come to its end, as GET /status/{} tells"
 
@@ -28,11 +29,9 @@ class Reruns:
             LineFull: the line takes no more now.
         """
         found = self._known.find(image_id)
-        if found.status in MOVING and found.live:
+        if found.status in MOVING and not found.lost:
             raise NotNow(MOVES.format(found.image_id))
-        document = found.document
-        if document is None:
-            raise NotNow(f"results/{found.image_id}.json is gone, so nothing says how to run it: upload it again")
+        document = found.document or {name: found.get(name) for name in (*ROW, "image_id") if found.get(name)}
         try:
             message, begin = rerun.prepare(document, stage, self._is_there)
         except rerun.CannotRun as error:

@@ -143,6 +143,17 @@ def test_what_cannot_be_run_is_told(api: Api, store: ObjectStore) -> None:
     api.refused("POST", f"/process/{UNKNOWN}", 404)
 
 
+def test_a_lost_picture_is_known_and_run_again(whole: ApiLine, store: ObjectStore) -> None:
+    """Redis lost its data, and there are no results: the catalogue tells of it, and its original is there."""
+    api, image_id = whole.api, completed(whole.api)
+    api.catalogued(image_id)
+    store.delete(f"results/{image_id}.json")
+    assert Door(whole.settings.redis_url, 1).client.delete(f"stageline:status:{image_id}") == 1
+    assert api.ok("GET", f"/status/{image_id}", PictureStatus)["status"] == "completed"
+    assert api.ok("POST", f"/process/{image_id}", Processing, 202)["run"] == 2
+    assert api.ended(image_id, run=2)["results"]["run"] == 2
+
+
 def test_a_picture_is_deleted_with_all_that_was_made_of_it(whole: ApiLine, store: ObjectStore) -> None:
     """Objects, status, rows: nothing is left, and it is unknown; the dead letters go, too."""
     api, image_id = whole.api, completed(whole.api)
@@ -287,8 +298,11 @@ def test_bad_json_is_refused(body: bytes, api: Api) -> None:
     api.refused("POST", "/dead/replay", 415, "application/json", body=body, headers={"Content-Type": "text/plain"})
 
 
-@pytest.mark.parametrize("path", ["/status/..%2f..%2fetc%2fpasswd", "/image/%2e%2e", "/ledger/a%00", "/task/..%2f.1",
-                                  "/batch/..%2fx", "/events/a%0ab", "/process/..%5c", "/docs/..%2fx", "/page/..%2fapp.py"])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    ["/status/..%2f..%2fetc%2fpasswd", "/image/%2e%2e", "/ledger/a%00", "/task/..%2f.1", "/batch/..%2fx",
+     "/events/a%0ab", "/process/..%5c", "/docs/..%2fx", "/page/..%2fapp.py"],
+)  # fmt: skip
 def test_ids_that_walk_are_refused(path: str, api: Api) -> None:
     """No path leads out of where it belongs."""
     api.refused("POST" if path.startswith("/process") else "GET", path, 404)

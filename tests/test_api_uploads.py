@@ -40,9 +40,9 @@ def test_an_upload_may_wait_for_process(api: Api) -> None:
     accepted = api.upload(JPEG, query="?process=false")
     found = api.ended(accepted["image_id"])
     assert (found["status"], found["kind"] in ("face", "object")) == ("waiting", True)
-    assert {name: entry["state"] for name, entry in found["stages"].items()} == {
-        "grab": "done", "resize": "done", "grayscale": "done", "detect": "done", "classify": "waiting", "tag": "waiting",
-    }  # fmt: skip
+    states = {name: entry["state"] for name, entry in found["stages"].items()}
+    done = dict.fromkeys(("grab", "resize", "grayscale", "detect"), "done")
+    assert states == {**done, "classify": "waiting", "tag": "waiting"}
 
 
 def test_curl_follows_a_picture(api: Api, tmp_path: Path) -> None:
@@ -69,6 +69,19 @@ def test_the_same_picture_is_taken_once(api: Api) -> None:
     assert api.ended(first["image_id"])["status"] == "completed"
     assert api.ok("POST", "/upload?dedupe=true", Accepted, body=picture(1))["status"] == "completed"
     assert api.upload(picture(1))["image_id"] != first["image_id"]
+
+
+def test_old_content_is_known_by_the_catalogue(whole: ApiLine) -> None:
+    """After a day, when Redis has forgotten it, a duplicate is still one; that of a deleted picture is none."""
+    data = picture(20)
+    first = whole.api.upload(data)["image_id"]
+    sha256 = whole.api.catalogued(first)["sha256"]
+    forget = f"stageline:sha256:{sha256}"
+    assert Door(whole.settings.redis_url, 1).client.delete(forget) == 1
+    again = whole.api.ok("POST", "/upload?dedupe=true", Accepted, body=data)
+    assert (again["image_id"], again["duplicate"]) == (first, True)
+    assert whole.api.call("DELETE", f"/image/{first}").status == 204
+    assert whole.api.upload(data, query="?dedupe=true")["image_id"] != first
 
 
 def test_a_key_makes_an_upload_happen_once(api: Api) -> None:

@@ -17,7 +17,8 @@ from tests.catalogue_makers import at, document, dump, embedding, ended, keep, s
 
 JUNK = [
     None, True, False, 0, -1, 2**31, 2**63, 2**70, -(2**70), 10**400, 1.5, -0.0, 1e308, float("nan"), float("inf"),
-    "", "x", "\x00", "a\x00b", "\ud800", "\t\n\r\\N\\.", "x" * 100_000, "😀" * 3000, [], [[]], {}, {"a": {"b": []}}, [None],
+    "", "x", "\x00", "a\x00b", "\ud800", "\t\n\r\\N\\.", "x" * 100_000, "😀" * 3000, [], [[]], {}, {"a": {"b": []}},
+    [None],
     [{}],
     [{"label": {}, "score": "1"}], [{"label": "x", "score": float("nan")}], [["x"] * 4],
     "0001-01-01T00:00:00+23:59",

@@ -153,6 +153,7 @@ def test_a_failed_picture_says_why_and_is_replayed(page: Browser, page_line: Run
     original = next(page_line.folder.glob(f"data/images/original/{image_id}.*"))
     kept = original.read_bytes()
     original.write_bytes(b"no picture any more")
+    page.expected = [f"/image/{image_id} "]
     page.open(f"#/picture/{image_id}")
     press(page, "Send on")
     page.until(lambda: "Failed" in page.text(".picture-state"), "failed")

@@ -142,22 +142,28 @@ class Catalogue:
 
 
 def page_query(wanted: Filter, after: tuple[datetime, str] | None, limit: int) -> Select[Any]:
-    """The query of a page. With a category it walks that category's index, which has each picture's time."""
+    """The query of a page.
+
+    With nothing but a category it walks that category's index, which has each picture's time. With more, the database
+    chooses which of the filters' indexes to walk, by how much it expects of each.
+    """
     query = select(image_info)
     place: Place = (image_info.c.uploaded_at, image_info.c.image_key)
-    if wanted.category is not None:
+    equal = {name: value for name in ("status", "kind", "filename") if (value := getattr(wanted, name)) is not None}
+    if wanted.category is not None and not equal:
         named = select(prediction_results.c.uploaded_at, prediction_results.c.image_key).distinct()
         named = named.where(prediction_results.c.category == clean.text(wanted.category))
         of = prediction_results.c.uploaded_at, prediction_results.c.image_key
         found = _within(named, of, wanted, after).order_by(*(column.desc() for column in of)).subquery()
         query = query.join(found, found.c.image_key == image_info.c.image_key)
-        place = found.c.uploaded_at, found.c.image_key
+        place = (found.c.uploaded_at, found.c.image_key)
     else:
         query = _within(query, place, wanted, after)
-    for name in ("status", "kind", "filename"):
-        value = getattr(wanted, name)
-        if value is not None:
-            query = query.where(image_info.c[name] == clean.text(value))  # as it was when it was written
+    if wanted.category is not None and equal:
+        named = select(prediction_results.c.image_key).where(prediction_results.c.image_key == image_info.c.image_key)
+        query = query.where(named.where(prediction_results.c.category == clean.text(wanted.category)).exists())
+    for name, value in equal.items():
+        query = query.where(image_info.c[name] == clean.text(value))  # as it was when it was written
     return query.order_by(*(column.desc() for column in place)).limit(limit)
 
 

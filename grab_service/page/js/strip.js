@@ -32,6 +32,7 @@ function drawTile(tile, status, ledger, changed) {
   const took = tile.name === "original" || tile.name === "blurred" ? null : entry.ms;
   const key = there ? `${entry.run ?? 1} ${entry.finished ?? ""}` : (entry.state ?? "waiting");
   setText(tile.note, there ? [size && bytes(size), took && duration(took)].filter(Boolean).join(" · ") : sentence(entry, status));
+  tile.button.setAttribute("aria-label", there ? `${tile.label}: enlarge` : `${tile.label}: ${sentence(entry, status)}`);
   if (tile.key === key) return;
   tile.key = key;
   tile.button.disabled = !there;
@@ -51,7 +52,7 @@ const objectOf = ({ name, stage }, ledger) =>
   ledger?.stages?.find((entry) => entry.stage === stage)?.objects?.find(({ key }) => key.startsWith(`${name}/`));
 
 async function show(tile, changed) {
-  const { id, name, label } = tile;
+  const { id, name } = tile;
   tile.url = imageUrl(id, name);
   let source = tile.url;
   if (changed) {
@@ -60,7 +61,7 @@ async function show(tile, changed) {
     if (answer?.ok) source = URL.createObjectURL(await answer.blob());
   }
   tile.source = source;
-  const image = h("img", { src: source, alt: `${label}: enlarge`, decoding: "async" });
+  const image = h("img", { src: source, alt: "", decoding: "async" });
   image.addEventListener("load", () => image.classList.add("here"));
   image.addEventListener("error", () => fill(tile.frame, icon("picture"), h("span", "gone")));
   fill(tile.frame, image);
