@@ -99,7 +99,8 @@ def _measure_reader(engine: Engine, rows: int) -> None:
         "category=toaster, status=completed": Filter(category="toaster", status="completed"),
         "category=toaster, status=failed": Filter(category="toaster", status="failed"),
         "until the middle": Filter(until=middle), "since near the end": Filter(since=late),
-        "filename": Filter(filename="IMG_4711.jpg"), "status=failed, kind=face (none)": Filter(status="failed", kind="face"),
+        "filename": Filter(filename="IMG_4711.jpg"),
+        "status=failed, kind=face (none)": Filter(status="failed", kind="face"),
     }  # fmt: skip
     print(f"{'query, pages of 50':40} {'p50 ms':>8} {'p95 ms':>8} {'deep p50':>9} {'deep p95':>9}")
     for name, wanted in filters.items():

@@ -10,6 +10,7 @@ import argparse
 import io
 import json
 import random
+import re
 import threading
 import time
 import urllib.error
@@ -26,6 +27,7 @@ from tests.browser import DESKTOP, PHONE, Browser, chromium
 SHOWN = ("rocket", "coffee", "chelsea", "grace_hopper", "astronaut")  # the last is the newest, so the first shown
 TRAFFIC_SECONDS = 40.0
 COLOURS = 256
+STYLE = Path(__file__).parent.parent / "grab_service" / "page" / "css" / "base.css"
 WAIT = "wait=60"
 
 
@@ -44,9 +46,11 @@ def main() -> None:
     with chromium(found.url) as page:
         page.see_as(DESKTOP)
         page.open()
-        page.until(lambda: len(page.all(".card img.here")) >= len(SHOWN) and not page.all(".steps:not([hidden])"), "cards")
+        page.until(
+            lambda: len(page.all(".card img.here")) >= len(SHOWN) and not page.all(".steps:not([hidden])"), "cards"
+        )
         keep(page, found.out / "gallery.png")
-        for name, size, dark in (("picture.png", (DESKTOP[0], 1040), True), ("phone.png", PHONE, False)):
+        for name, size, dark in (("picture.png", (DESKTOP[0], 1240), True), ("phone.png", PHONE, False)):
             page.see_as(size, dark=dark, scale=1 if size != PHONE else 2)
             page.open(f"#/picture/{newest}")
             page.until(lambda: len(page.all(".strip img.here")) >= 1 and page.all(".overlay .mark"), "the picture")
@@ -60,10 +64,11 @@ def main() -> None:
 def variety(photographs: dict[str, Image.Image]) -> Iterator[tuple[str, Image.Image]]:
     """Name and picture of what is made of the photographs."""
     for name, picture in photographs.items():
-        wide, high = picture.size
+        yield f"{name}, from the left.jpg", picture.crop((0, 0, picture.width * 3 // 4, picture.height))
+    for name, picture in photographs.items():
+        yield f"{name}, the middle.jpg", ImageOps.crop(picture, picture.height // 7)
+    for name, picture in photographs.items():
         yield f"{name}, mirrored.jpg", ImageOps.mirror(picture)
-        yield f"{name}, the middle.jpg", picture.crop((wide // 6, high // 8, wide - wide // 6, high - high // 8))
-        yield f"{name}, from the left.jpg", picture.crop((0, 0, wide * 3 // 4, high))
 
 
 def traffic(url: str, photographs: dict[str, Image.Image], seconds: float) -> None:
@@ -97,10 +102,18 @@ def send(url: str, name: str, picture: Image.Image, parameters: str = "process=t
 
 
 def keep(page: Browser, path: Path) -> None:
-    """Write what is shown as a small PNG."""
+    """Write what is shown as a small PNG: 256 colours, among them each that the page's style sheet names.
+
+    Left to itself, the choice of colours follows the photographs, and a small green dot becomes grey.
+    """
     time.sleep(0.5)  # for what fades in
     shot = Image.open(io.BytesIO(page.driver.get_screenshot_as_png())).convert("RGB")
-    shot.quantize(COLOURS, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
+    named = sorted(set(re.findall("#[0-9a-f]{6}", STYLE.read_text())))
+    colours = [part for colour in named for part in bytes.fromhex(colour[1:])]
+    chosen = shot.quantize(COLOURS - len(named)).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette((chosen[: 3 * (COLOURS - len(named))] + colours)[: 3 * COLOURS])
+    shot.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
 
 
 if __name__ == "__main__":

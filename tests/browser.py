@@ -11,7 +11,9 @@ from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-PATIENCE = float(os.environ.get("STAGELINE_TEST_PATIENCE", "90"))  # how long something may take before it counts as never
+PATIENCE = float(
+    os.environ.get("STAGELINE_TEST_PATIENCE", "90")
+)  # how long something may take before it counts as never
 PHONE, TABLET, DESKTOP = (360, 740), (768, 1024), (1440, 900)
 
 

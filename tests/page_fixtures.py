@@ -14,6 +14,7 @@ from tests.conftest import missing
 from tests.page_helpers import address
 from tests.tiny_embedder import cells
 
+
 @pytest.fixture(scope="session")
 def page_models(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The line's models, and one that embeds faces, so that similar ones can be asked for."""

@@ -10,6 +10,7 @@ from conftest import missing
 from served_door import JPEG, Answer, ServedDoor, assert_problem, until
 
 from benchmarks.servers import MinioServer, RedisServer
+from stageline.keys import UNFINISHED
 from stageline.message import Message
 from stageline.queue import Door
 from stageline.settings import Settings
@@ -60,7 +61,7 @@ def test_redis_away_is_503_and_nothing_accepted_is_lost(door: ServedDoor, own_re
         if answer.status == 202:
             image_id = json.loads(answer.body)["image_id"]
             assert store.get(queued[image_id].original_path) == JPEG
-            assert client.sismember("stageline:unfinished", image_id)
+            assert client.zscore(UNFINISHED, image_id) is not None
 
 
 def test_minio_away_is_503_and_nothing_accepted_is_lost(own_redis: RedisServer, tmp_path: Path) -> None:

@@ -39,7 +39,9 @@ def test_what_is_sent_appears_and_completes_without_a_reload(page: Browser, face
     upload(page, copied(faces, tmp_path, "friends.jpg"))
     page.until(lambda: card_status(page, "friends.jpg"), "the card")
     page.until(lambda: card_status(page, "friends.jpg") == "Completed", "completed")
-    page.until(lambda: page.run(f"return ({card('friends.jpg')}).querySelector('img.here')?.naturalWidth"), "its thumbnail")
+    page.until(
+        lambda: page.run(f"return ({card('friends.jpg')}).querySelector('img.here')?.naturalWidth"), "its thumbnail"
+    )
     assert page.run(f"return ({card('friends.jpg')}).querySelector('img').src").endswith("?stage=resized")
     assert "face" in page.run(f"return ({card('friends.jpg')}).querySelector('.card-chips').innerText")
     assert "1 of 1 file" in page.text(".upload-headline")
@@ -147,7 +149,9 @@ def test_similar_faces(page: Browser, page_line: RunningLine, faces: Path) -> No
     assert "100 %" in page.text(".similar-list")
 
 
-def test_a_failed_picture_says_why_and_is_replayed(page: Browser, page_line: RunningLine, faces: Path, tmp_path: Path) -> None:
+def test_a_failed_picture_says_why_and_is_replayed(
+    page: Browser, page_line: RunningLine, faces: Path, tmp_path: Path
+) -> None:
     """The line's view lists it with its reason; its replay button sends it again, and it completes."""
     image_id = send(page_line, faces, "broken.jpg", "wait=60&process=false")
     original = next(page_line.folder.glob(f"data/images/original/{image_id}.*"))
@@ -177,8 +181,15 @@ def test_run_again_from_a_stage(page: Browser, page_line: RunningLine, faces: Pa
     page.open(f"#/picture/{image_id}")
     page.seen('#run-from option[value="classify"]').click()
     press(page, "Run again")
-    page.until(lambda: page.run("return [...document.querySelectorAll('.picture-facts dt')].some((dt) => dt.textContent === 'Run')"), "the second run")
-    page.until(lambda: "Completed" in page.text(".picture-state") and "kept from run 1" in page.text(".lanes"), "completed")
+    page.until(
+        lambda: page.run(
+            "return [...document.querySelectorAll('.picture-facts dt')].some((dt) => dt.textContent === 'Run')"
+        ),
+        "the second run",
+    )
+    page.until(
+        lambda: "Completed" in page.text(".picture-state") and "kept from run 1" in page.text(".lanes"), "completed"
+    )
     assert ask(page_line, f"/status/{image_id}")["run"] == 2
 
 
@@ -234,13 +245,17 @@ def test_more_pictures_come_as_one_scrolls(page: Browser, page_line: RunningLine
     """The gallery is filled page by page, each picture once."""
     known = {one["image_id"] for one in ask(page_line, "/images?limit=200")["images"]}
     small = sorted((data_dir / "coco128" / "images").glob("*.jpg"))
-    known |= {send(page_line, small[n % len(small)], f"page-{n}.jpg", "process=true") for n in range(max(0, 60 - len(known)))}
+    known |= {
+        send(page_line, small[n % len(small)], f"page-{n}.jpg", "process=true") for n in range(max(0, 60 - len(known)))
+    }
     page.until(lambda: len(ask(page_line, "/images?limit=200")["images"]) >= len(known), "all in the catalogue")
     page.open()
     page.until(lambda: page.all(".grid a.card"), "cards")
+
     def all_there() -> bool:
         page.run("scrollTo(0, document.body.scrollHeight)")
         shown = page.run("return [...document.querySelectorAll('.grid > li')].map((li) => li.dataset.id)")
         assert len(shown) == len(set(shown)), "a picture is shown twice"
         return known <= set(shown)
+
     page.until(all_there, "all of them")

@@ -14,39 +14,7 @@ from tests.page_helpers import LONG, MARKUP, ask, card_status, send
 
 pytest_plugins = ("tests.page_fixtures",)
 
-CONTRAST = """
-const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
-function rgba(colour) {
-  canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
-  const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data; return [r, g, b, a / 255];
-}
-function over([r, g, b, a], [R, G, B]) { return [r * a + R * (1 - a), g * a + G * (1 - a), b * a + B * (1 - a), 1]; }
-function behind(element) {
-  const layers = [];
-  for (let at = element; at; at = at.parentElement) layers.push(rgba(getComputedStyle(at).backgroundColor));
-  return layers.reverse().reduce((below, layer) => over(layer, below), [255, 255, 255, 1]);
-}
-function light([r, g, b]) {
-  const part = (v) => ((v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-  return 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
-}
-const found = [];
-for (const element of document.querySelectorAll("body *")) {
-  const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
-  if (!own || element.closest("svg, noscript, :disabled, label:has(:disabled)") || !element.checkVisibility({ visibilityProperty: true })) continue;
-  const ground = behind(element), ink = over(rgba(getComputedStyle(element).color), ground);
-  const [a, b] = [light(ink), light(ground)].sort((x, y) => y - x);
-  const ratio = (a + 0.05) / (b + 0.05);
-  if (ratio < 4.5) found.push(`${element.className || element.tagName}: ${element.textContent.slice(0, 30)} ${ratio.toFixed(2)}`);
-}
-return found;
-"""
-NAMELESS = """
-const named = (element) => element.getAttribute("aria-label") || element.getAttribute("alt") || element.textContent.trim()
-  || element.labels?.[0]?.textContent.trim() || element.getAttribute("title");
-return [...document.querySelectorAll("a, button, input:not([aria-hidden]), select, summary, [role=img], dialog, img:not([alt=''])")]
-  .filter((element) => !named(element)).map((element) => element.outerHTML.slice(0, 120));
-"""
+AUDIT = Path(__file__).with_name("page_audit.js").read_text()
 WIDER = "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
 PRESSED = "return document.activeElement"
 
@@ -58,7 +26,7 @@ def told(page_line: RunningLine, data_dir: Path) -> dict[str, str]:
     broken = send(page_line, faces, "failed here.jpg", "wait=60&process=false")
     next(page_line.folder.glob(f"data/images/original/{broken}.*")).write_bytes(b"no picture any more")
     ask(page_line, f"/process/{broken}", b"", "POST")
-    views = {
+    return {
         "gallery": "",
         "nothing found": "#/?status=waiting&filename=no-picture-has-this-name",
         "long": f"#/picture/{send(page_line, faces, LONG)}",
@@ -68,7 +36,6 @@ def told(page_line: RunningLine, data_dir: Path) -> dict[str, str]:
         "line": "#/line",
         "nowhere": "#/no-such-view",
     }
-    return views
 
 
 def ready(page: Browser, view: str, hash_: str) -> None:
@@ -100,8 +67,8 @@ def test_every_text_can_be_read(page: Browser, told: dict[str, str], dark: bool)
     page.see_as(dark=dark)
     for view, hash_ in told.items():
         ready(page, view, hash_)
-        assert page.run(CONTRAST) == [], view
-        assert page.run(NAMELESS) == [], view
+        assert page.run(f"{AUDIT}\nreturn contrast()") == [], view
+        assert page.run(f"{AUDIT}\nreturn nameless()") == [], view
 
 
 def test_the_scheme_is_the_systems_until_one_is_chosen(page: Browser) -> None:
@@ -200,13 +167,21 @@ def own_page(chrome: Browser, own_line: RunningLine) -> Iterator[Browser]:
     yield from fresh(chrome, own_line)
 
 
-def test_an_outage_is_said_and_ends_by_itself(own_page: Browser, own_line: RunningLine, data_dir: Path, tmp_path: Path) -> None:
+def test_an_outage_is_said_and_ends_by_itself(
+    own_page: Browser, own_line: RunningLine, data_dir: Path, tmp_path: Path
+) -> None:
     """When the line goes, a banner says so; when it is back, the banner goes, and what was missed is there.
 
     A picture chosen meanwhile is sent once the line is back. All without a reload.
     """
     page = own_page
-    page.expected = ["ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET", "503"]
+    page.expected = [
+        "ERR_CONNECTION_REFUSED",
+        "ERR_INCOMPLETE_CHUNKED_ENCODING",
+        "ERR_EMPTY_RESPONSE",
+        "ERR_CONNECTION_RESET",
+        "503",
+    ]
     faces = data_dir / "faces" / "multiface.jpg"
     page.until(lambda: page.text("#connection") == "Live", "live")
     assert not page.one("#banner").is_displayed()

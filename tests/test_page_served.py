@@ -48,7 +48,9 @@ def test_every_file_has_its_type_and_its_etag(client: FlaskClient) -> None:
         assert (again.status_code, again.data) == (304, b"")
 
 
-@pytest.mark.parametrize("path", ["../page.py", "..%2fpage.py", "%2e%2e/app.py", "/etc/passwd", "js", "", "js/../../page.py", "a\0b"])
+@pytest.mark.parametrize(
+    "path", ["../page.py", "..%2fpage.py", "%2e%2e/app.py", "/etc/passwd", "js", "", "js/../../page.py", "a\0b"]
+)
 def test_nothing_but_the_pages_files_is_served(client: FlaskClient, path: str) -> None:
     """No path leads out of the page's folder."""
     assert client.get(f"/page/{path}").status_code in (308, 404)
@@ -72,5 +74,14 @@ def test_modules_are_short_and_make_no_markup_of_text(script: Path) -> None:
     """A module has at most 250 lines, and none has a way for text to become markup or code."""
     text = script.read_text()
     assert text.count("\n") <= 250
-    for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "srcdoc", 'setAttribute("style'):
+    for way in (
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "eval(",
+        "new Function",
+        "srcdoc",
+        'setAttribute("style',
+    ):
         assert way not in text, f"{script.name} has {way}"

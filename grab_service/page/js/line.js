@@ -87,6 +87,14 @@ function consoleOf(report) {
   }
 }
 
+/** Pictures a second in the last sixty: of the minute before, the part that still counts, and the one that runs. */
+function latest(series) {
+  const [before, running] = series.slice(-2);
+  if (!running) return null;
+  const share = Math.max(0, Math.min(1, (Date.now() - Date.parse(running.at)) / 60_000));
+  return (running.completed + before.completed * (1 - share)) / 60;
+}
+
 function makeTiles() {
   const values = {};
   const tile = (name, label, unit = "") => {
@@ -95,14 +103,14 @@ function makeTiles() {
   };
   const root = h(
     "ul.tiles", { "aria-label": `Figures of the last ${MINUTES} minutes` },
-    tile("pace", "Throughput", "per second"), tile("success", "Success rate"), tile("unfinished", "Unfinished", "pictures"),
+    tile("pace", "Throughput, last minute", "per second"), tile("success", "Success rate"), tile("unfinished", "Unfinished", "pictures"),
     tile("p50", "Latency p50"), tile("p95", "p95"), tile("p99", "p99"),
   );
   return {
     root,
     unfinished: (count) => setText(values.unfinished, number(count)),
     stats(found) {
-      setText(values.pace, rate(found.throughput_per_second));
+      setText(values.pace, rate(latest(found.series)));
       setText(values.success, percent(found.success_rate, found.success_rate === 1 ? 0 : 2));
       for (const name of ["p50", "p95", "p99"]) setText(values[name], seconds(found.latency_seconds?.[name]));
     },
