@@ -54,8 +54,11 @@ class Batch:
         """Take a file, or note why it is not taken."""
         self.look_at(sent)
         filename = safe_filename(sent.filename)
-        if len(self.files) >= MOST_FILES:
-            self._refuse(filename, content(413, f"a batch takes {MOST_FILES:,} files: send the others in another one"))
+        if len(self.files) > MOST_FILES:
+            return
+        if len(self.files) == MOST_FILES:
+            more = f"a batch takes {MOST_FILES:,} files: send this one and those after it in another"
+            self._refuse(filename, content(413, more))
         elif sent.data is None:
             most = self.door.settings.max_upload_bytes
             self._refuse(filename, content(413, f"the file is too large; {most:,} bytes are taken (MAX_UPLOAD_BYTES)"))

@@ -5,7 +5,6 @@ and there are many more threads, which cost little while they wait, than uploads
 """
 
 import contextlib
-import select
 import socket
 import threading
 import time
@@ -79,12 +78,12 @@ class PatientSocket(socket.socket):
 
     def is_gone(self) -> bool:
         """Whether the client has hung up, so that nobody reads what is still to come."""
+        self.settimeout(0)
         try:
-            readable, _, _ = select.select([self], [], [], 0)
-            return bool(readable) and not super().recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            return not super().recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return False
-        except (OSError, ValueError):
+        except OSError:
             return True
 
     def say_goodbye(self) -> None:

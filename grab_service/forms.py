@@ -17,6 +17,7 @@ from stageline.errors import BadImage
 FIELDS = ("image", "file")
 PIECE = 1 << 16
 MOST_PARTS = 1000
+MOST_PEEKS = 8  # at what follows a boundary; one of nothing but dashes may seem to end anywhere
 FORM_OVERHEAD = 64 * 1024  # what a multipart body may have around its picture
 HOW_TO_SEND = "send a picture as the multipart field `image` or `file` (curl -F image=@street.jpg), or as the raw body"
 
@@ -81,9 +82,9 @@ def _raw() -> bytes:
     return buffer.getvalue()
 
 
-def _read(stream: IO[bytes]) -> bytes:
+def _read(stream: IO[bytes], most: int | None = None) -> bytes:
     try:
-        return stream.read(PIECE)
+        return stream.read(most or PIECE)
     except ClientDisconnected as error:  # what werkzeug makes of any OSError
         why = error.__context__ or "it ends too soon"
         status = HTTPStatus.REQUEST_TIMEOUT if isinstance(why, TimeoutError) else HTTPStatus.BAD_REQUEST
@@ -111,7 +112,8 @@ class _Form:
         config = current_app.config
         self._most, self._text_left = config["MAX_UPLOAD_BYTES"], config["MAX_FORM_MEMORY_SIZE"]
         self._decoder = MultipartDecoder(boundary, max_form_memory_size=self._text_left, max_parts=most_parts)
-        self._decoder.boundary_re = _Near(b"--" + boundary, self._decoder.boundary_re)  # type: ignore[assignment]
+        self._held, self._tail = b"--" + boundary, b""
+        self._decoder.boundary_re = _Near(self._held, self._decoder.boundary_re)  # type: ignore[assignment]
         self._stream, self._wanted = stream, wanted
 
     def __iter__(self) -> Iterator[tuple[str, Sent | None]]:
@@ -139,6 +141,19 @@ class _Form:
             return None
         return Sent(buffer.getvalue() if buffer.tell() <= self._most else None, part.filename)
 
+    def _more(self) -> bytes:
+        """Read a piece that does not end in a boundary, or a byte after one.
+
+        Of such a piece werkzeug's decoder (3.1) takes the CR before the boundary for the file's last byte.
+        """
+        piece = _read(self._stream)
+        for _ in range(MOST_PEEKS if piece else 0):
+            if self._held not in (self._tail + piece)[-len(self._held) - 1 :]:
+                break
+            piece += _read(self._stream, 2)
+        self._tail = (self._tail + piece)[-len(self._held) - 1 :]
+        return piece
+
     def _events(self) -> Iterator[object]:
         try:
             while True:
@@ -146,7 +161,7 @@ class _Form:
                 if isinstance(event, Epilogue):
                     return
                 if isinstance(event, NeedData):
-                    self._decoder.receive_data(_read(self._stream) or None)
+                    self._decoder.receive_data(self._more() or None)
                 else:
                     yield event
         except (ValueError, AttributeError) as error:  # werkzeug's own, of what is no form

@@ -15,7 +15,6 @@ from stageline.erase import erase_objects
 from stageline.errors import NotFound, Unavailable
 from stageline.message import ID
 
-FOLDERS = ("original", "resized", "grayscale", "tagged", "blurred")
 MOVING = ("submitted", "processing")
 DELETED = "deleted"
 
@@ -124,10 +123,8 @@ class Known:
         """Return a picture as a stage left it, with its media type.
 
         Raises:
-            NotKnown: no such picture, no such stage, or the stage has not come to it yet.
+            NotKnown: no such picture, or the stage has not come to it yet.
         """
-        if stage not in FOLDERS:
-            raise NotKnown(f"stage must be one of {', '.join(FOLDERS)}, not {short(stage)!r}")
         found = self.find(image_id)
         key = f"{stage}/{found.image_id}.jpg"
         if stage == "original":

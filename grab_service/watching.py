@@ -45,6 +45,8 @@ def stream_one(hub: Hub, watcher: Watcher, known: Known, after: str | None) -> I
     image_id = str(watcher.image_id)
     newest = hub.newest()
     told = known.status(image_id)
+    if told["image_id"] != image_id:
+        raise NotKnown(f"events are told by id: that of the picture called so is {told['image_id']}")
     missed = list(hub.since(after, image_id)) if after is not None else []
     if after is not None and told["status"] not in MOVING and not missed:
         return None
@@ -79,7 +81,11 @@ def as_sse(event: Event) -> str:
 
 
 def wait(watcher: Watcher, known: Known, seconds: float) -> dict[str, Any] | None:
-    """Wait until a picture has come to its end; return its status then, or None when the time is over."""
+    """Wait until a picture has come to its end; return its status then, or None when the time is over.
+
+    Raises:
+        NotKnown: it was deleted meanwhile.
+    """
     told = _ended(known, str(watcher.image_id))
     for event in _until(watcher, time.monotonic() + seconds):
         if told is None and (event is None or event.type in LAST):
@@ -95,12 +101,12 @@ def follow(
     """Tell each stage of a picture as it happens, and at the end what was found; a JSON object a line."""
     image_id = str(watcher.image_id)
     yield _line({"event": "accepted", **accepted})
-    told = _ended(known, image_id) if accepted.get("duplicate") else None
+    told = _end_of(known, image_id) if accepted.get("duplicate") else None
     for event in () if told else _until(watcher, time.monotonic() + seconds):
         if event is not None and event.type == "stage":
             yield _line({"event": "stage", **json.loads(event.data)})
         if event is None or event.type in LAST:
-            told = _ended(known, image_id)
+            told = _end_of(known, image_id)
             if told is not None:
                 break
     how = told["status"] if told else "timeout"
@@ -114,13 +120,20 @@ def _line(content: Mapping[str, Any]) -> bytes:
 
 
 def _ended(known: Known, image_id: str) -> dict[str, Any] | None:
+    """How a picture stands that has come to its end; None while it moves, and while nobody can say."""
     try:
         told = known.status(image_id)
-    except NotKnown:
-        return {"status": "deleted", "results": None}
     except Unavailable:
         return None
     return None if told["status"] in MOVING else told
+
+
+def _end_of(known: Known, image_id: str) -> dict[str, Any] | None:
+    """The same, of one that may have been deleted."""
+    try:
+        return _ended(known, image_id)
+    except NotKnown:
+        return {"status": "deleted", "results": None}
 
 
 def _until(watcher: Watcher, deadline: float) -> Iterator[Event | None]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 from PIL import Image, ImageOps
 
 from tests.browser import DESKTOP, PHONE, Browser, chromium
@@ -113,7 +114,13 @@ def keep(page: Browser, path: Path) -> None:
     chosen = shot.quantize(COLOURS - len(named)).getpalette() or []
     palette = Image.new("P", (1, 1))
     palette.putpalette((chosen[: 3 * (COLOURS - len(named))] + colours)[: 3 * COLOURS])
-    shot.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
+    indexed = shot.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+    pixels, index = np.asarray(shot), np.array(indexed)
+    for at, colour in enumerate(named, COLOURS - len(named)):  # exactly: the nearest of the others may be chosen else
+        index[(pixels == tuple(bytes.fromhex(colour[1:]))).all(axis=2)] = at
+    kept = Image.fromarray(index, "P")
+    kept.putpalette(indexed.getpalette() or [])
+    kept.save(path, optimize=True)
 
 
 if __name__ == "__main__":

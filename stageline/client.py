@@ -13,7 +13,7 @@ import urllib3
 
 from stageline.errors import StagelineError, Unavailable
 
-ENDED = ("completed", "failed")
+ENDED = ("completed", "failed", "waiting")
 FULL, AWAY = 429, 503
 PATIENCE = 60.0  # seconds that a door may be gone, as while it is started again, before it counts as lost
 PAUSE = 1.0

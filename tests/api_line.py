@@ -18,6 +18,8 @@ from benchmarks.servers import MinioServer, PostgresServer, RedisServer
 from grab_service.schemas.common import Problem
 from grab_service.schemas.pictures import PictureStatus
 from grab_service.schemas.uploads import Accepted
+from stageline.catalogue.engine import open_engine
+from stageline.catalogue.reader import Catalogue
 from stageline.modelstore import Repository
 from stageline.settings import Settings
 from stageline.store import FolderStore
@@ -43,8 +45,9 @@ class Answer(NamedTuple):
 class Api:
     """A client of a line's door."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, catalogue: Catalogue) -> None:
         self.url = url
+        self._catalogue = catalogue
         self._http = urllib3.PoolManager(retries=False, timeout=PATIENCE)
 
     def call(self, method: str, path: str, **more: Any) -> Answer:
@@ -86,11 +89,13 @@ class Api:
         return until(look)
 
     def catalogued(self, image_id: str) -> dict[str, Any]:
-        """Wait until the catalogue has a picture's end."""
+        """Wait until the catalogue itself has a picture's end; return its row as the API tells it."""
 
         def look() -> dict[str, Any] | None:
+            if not (self._catalogue.picture(image_id) or {}).get("completed_at"):
+                return None
             rows = self.call("GET", "/images?limit=200").json["images"]
-            return next((row for row in rows if row["image_id"] == image_id and row["completed_at"]), None)
+            return next((row for row in rows if row["image_id"] == image_id), None)
 
         return until(look)
 
@@ -142,6 +147,7 @@ def api_line(folder: Path, models_dir: Path) -> Iterator[ApiLine]:
         try:
             line.start()
             found = Settings(**{name.lower(): value for name, value in environment.items()})
-            yield ApiLine(Api(f"http://127.0.0.1:{line.port}"), line, redis, cache, minio, postgres, found)
+            api = Api(f"http://127.0.0.1:{line.port}", Catalogue(open_engine(found)))
+            yield ApiLine(api, line, redis, cache, minio, postgres, found)
         finally:
             line.kill()

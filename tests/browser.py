@@ -72,16 +72,16 @@ class Browser:
         Raises:
             TimeoutError: it never did; says what was on the page.
         """
-        deadline = time.monotonic() + PATIENCE
+        deadline, last = time.monotonic() + PATIENCE, ""
         while time.monotonic() < deadline:
             try:
                 found = holds()
             except Exception as error:  # noqa: BLE001 # an element that was just replaced: look again
-                found, what = None, f"{what.split(' (last:')[0]} (last: {type(error).__name__})"
+                found, last = None, f" (last: {type(error).__name__})"
             if found:
                 return found
             time.sleep(0.05)
-        raise TimeoutError(f"never came: {what}; the page says:\n{self.text()}\n{self.complaints()}")
+        raise TimeoutError(f"never came: {what}{last}; the page says:\n{self.text()}\n{self.complaints()}")
 
     def text(self, selector: str = "body") -> str:
         """What an element says."""

@@ -39,7 +39,8 @@ function contrast() {
     const ink = over(rgba(getComputedStyle(element).color), ground);
     const [bright, dim] = [light(ink), light(ground)].sort((a, b) => b - a);
     const ratio = (bright + 0.05) / (dim + 0.05);
-    if (ratio < 4.5) found.push(`${element.tagName}.${element.className} ${element.textContent.slice(0, 30)} ${ratio.toFixed(2)}`);
+    if (ratio < 4.5)
+      found.push(`${element.tagName}.${element.className} ${element.textContent.slice(0, 30)} ${ratio.toFixed(2)}`);
   }
   return found;
 }
@@ -48,7 +49,10 @@ function contrast() {
 function nameless() {
   const kinds = "a, button, input:not([aria-hidden]), select, summary, [role=img], dialog, img:not([alt=''])";
   const named = (element) =>
-    element.getAttribute("aria-label") || element.getAttribute("alt") || element.textContent.trim() ||
-    element.labels?.[0]?.textContent.trim() || element.getAttribute("title");
+    element.getAttribute("aria-label") ||
+    element.getAttribute("alt") ||
+    element.textContent.trim() ||
+    element.labels?.[0]?.textContent.trim() ||
+    element.getAttribute("title");
   return [...document.querySelectorAll(kinds)].filter((one) => !named(one)).map((one) => one.outerHTML.slice(0, 120));
 }

@@ -11,7 +11,7 @@ from stageline.modelstore import open_repository
 from stageline.settings import Settings
 from tests.browser import Browser, chromium
 from tests.conftest import missing
-from tests.page_helpers import address
+from tests.page_helpers import fresh
 from tests.tiny_embedder import cells
 
 
@@ -52,17 +52,3 @@ def chrome() -> Iterator[Browser]:
 def page(chrome: Browser, page_line: RunningLine) -> Iterator[Browser]:
     """The page of the shared line, as on a desktop, in light; what its console is told is an error in every test."""
     yield from fresh(chrome, page_line)
-
-
-def fresh(chrome: Browser, line: RunningLine) -> Iterator[Browser]:
-    """A page with nothing remembered, watched for errors until the end."""
-    chrome.url = address(line)
-    chrome.expected = []
-    chrome.complaints()  # what is said from now on
-    chrome.see_as()
-    chrome.open()
-    chrome.run("localStorage.clear(); window.noReload = true")
-    yield chrome
-    chrome.driver.get("about:blank")
-    complaints = [one for one in chrome.complaints() if not any(part in one for part in chrome.expected)]
-    assert complaints == []

@@ -2,6 +2,7 @@
 
 import json
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -33,7 +34,8 @@ def send(line: RunningLine, picture: Path, name: str, parameters: str = "wait=60
 
 def card(name: str) -> str:
     """JavaScript for the card that shows a filename, as text."""
-    return f"[...document.querySelectorAll('.grid > li')].find((li) => li.querySelector('.card-name')?.textContent === {json.dumps(name)})"
+    named = f"li.querySelector('.card-name')?.textContent === {json.dumps(name)}"
+    return f"[...document.querySelectorAll('.grid > li')].find((li) => {named})"
 
 
 def card_status(page: Browser, name: str) -> str | None:
@@ -45,3 +47,30 @@ def card_status(page: Browser, name: str) -> str | None:
 def upload(page: Browser, *files: Path) -> None:
     """Choose files on the page."""
     page.one("#file-input").send_keys("\n".join(map(str, files)))
+
+
+def press(page: Browser, text: str, within: str = "main") -> None:
+    """Press the button that says so."""
+    found = "[...document.querySelectorAll(`${arguments[0]} button`)].find((b) => b.innerText.trim() === arguments[1])"
+    page.until(lambda: page.run(f"return {found}", within, text), f"a button {text!r}").click()
+
+
+def copied(picture: Path, folder: Path, name: str) -> Path:
+    """A picture under another name."""
+    copy = folder / name
+    copy.write_bytes(picture.read_bytes())
+    return copy
+
+
+def fresh(chrome: Browser, line: RunningLine) -> Iterator[Browser]:
+    """A page with nothing remembered, watched for errors until the end."""
+    chrome.url = address(line)
+    chrome.expected = []
+    chrome.complaints()  # what is said from now on
+    chrome.see_as()
+    chrome.open()
+    chrome.run("localStorage.clear(); window.noReload = true")
+    yield chrome
+    chrome.driver.get("about:blank")
+    complaints = [one for one in chrome.complaints() if not any(part in one for part in chrome.expected)]
+    assert complaints == []

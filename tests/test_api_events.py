@@ -65,6 +65,7 @@ def test_one_picture_is_followed_to_its_end(api: Api) -> None:
     done = [json.loads(each["data"]) for each in missed[1:-1]]
     assert [each["stage"] for each in done if each["state"] == "done"] == ["resize", "grayscale", "detect", "classify"]
     api.refused("GET", "/events/nobody", 404)
+    api.refused("GET", "/events/a.jpg", 404, "by id")
 
 
 def test_all_pictures_are_followed_and_resumed(api: Api) -> None:
@@ -100,6 +101,17 @@ def test_an_id_that_is_none_is_refused(last: str, api: Api) -> None:
     """Last-Event-ID is an event's id, or a 422."""
     refused = api.refused("GET", "/events", 422, headers={"Last-Event-ID": last})
     assert refused["errors"][0]["field"] == "Last-Event-ID"
+
+
+def test_what_was_told_is_told_by_the_picture_s_id(api: Api) -> None:
+    """A waiting picture's stream ends there; sent on, another tells the rest, and a re-run's events name its run."""
+    image_id = api.upload(JPEG, query="?process=false")["image_id"]
+    told = list(Stream(f"{api.url}/events/{image_id}").blocks())
+    assert json.loads(told[-1]["data"])["status"] == "waiting"
+    api.call("POST", f"/process/{image_id}")
+    rest = list(Stream(f"{api.url}/events/{image_id}", told[-1]["id"]).blocks())
+    assert {json.loads(each["data"])["run"] for each in rest} == {2}
+    assert [each["event"] for each in rest] == ["rerun", "stage", "stage", "stage", "completed"]
 
 
 def test_there_are_only_so_many_places_and_others_are_served(whole: ApiLine) -> None:

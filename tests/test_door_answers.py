@@ -39,17 +39,26 @@ ODD_IDS = [UNKNOWN, "..%2f..%2fetc%2fpasswd", "%00", "a%00", "a%0a", "%ff%fe", "
 
 
 @pytest.mark.parametrize("image_id", ODD_IDS)
-@pytest.mark.parametrize("path", ["/status/%s", "/image/%s", "/image/%s?stage=tagged", "/image/%s?stage=../original"])
+@pytest.mark.parametrize("path", ["/status/%s", "/image/%s", "/image/%s?stage=tagged", "/image/%s?stage=blurred"])
 def test_unknown_and_odd_ids_are_404(path: str, image_id: str, client: FlaskClient) -> None:
     """An id that nobody has, or that is none, is a 404, and reaches no file."""
     assert_problem(client.get(path % image_id), 404)
 
 
-@pytest.mark.parametrize("stage", ["", "detections", "results", "..", "%00", "original/..", "tagged", "x" * 3000])
+@pytest.mark.parametrize("stage", ["resized", "grayscale", "tagged", "blurred"])
 def test_a_stage_that_has_no_picture_yet_is_404(stage: str, client: FlaskClient) -> None:
-    """Only stages with pictures can be shown, when they have come to it."""
+    """A stage's picture is shown when it has come to it."""
     image_id = client.post("/upload", data=JPEG).get_json()["image_id"]
-    assert_problem(client.get(f"/image/{image_id}?stage={stage}"), 404)
+    assert_problem(client.get(f"/image/{image_id}?stage={stage}"), 404, stage)
+
+
+@pytest.mark.parametrize("stage", ["", "detections", "results", "..", "%00", "original/..", "x" * 3000])
+def test_a_stage_that_has_no_pictures_is_422(stage: str, client: FlaskClient) -> None:
+    """What is no stage that leaves pictures is a wrong parameter, and reaches no folder."""
+    image_id = client.post("/upload", data=JPEG).get_json()["image_id"]
+    refused = client.get(f"/image/{image_id}?stage={stage}")
+    assert_problem(refused, 422, "original", "blurred")
+    assert [error["field"] for error in refused.get_json()["errors"]] == ["stage"]
 
 
 CONDITIONS = [

@@ -103,3 +103,26 @@ def test_large_uploads_side_by_side_stay_small(door: ServedDoor) -> None:
         sender.join()
     assert [answer.status for answer in answers] == [202] * 4
     assert max(peak_rss_mb(pid) for pid in descendants(door.process.pid)) < 1000
+
+
+def test_a_batch_needs_the_memory_of_a_file(door: ServedDoor) -> None:
+    """Hundreds of megabytes in one form go through, each file on its own, and the door stays as small as it was."""
+    before = max(peak_rss_mb(pid) for pid in descendants(door.process.pid))
+    file = door.folder / "padded.jpg"
+    file.write_bytes(JPEG + bytes(MOST - len(JPEG)))
+    parts = [option for _ in range(300) for option in ("-F", f"images=@{file}")]
+    answer = door.curl("/batch-upload", *parts)
+    assert answer.status == 202, answer
+    content = json.loads(answer.body)
+    assert (content["accepted"], content["refused"]) == (300, 0)
+    assert max(peak_rss_mb(pid) for pid in descendants(door.process.pid)) < before + 100
+
+
+def test_a_batch_takes_so_many_files_and_no_more(door: ServedDoor) -> None:
+    """Of more than a thousand, the first thousand are looked at, and the others told to come in another batch."""
+    part = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\n\r\nnonsense\r\n'
+    kind = "Content-Type: multipart/form-data; boundary=x"
+    answer = door.curl("/batch-upload", "-H", kind, "--data-binary", "@-", body=part * 1005 + b"--x--\r\n")
+    assert answer.status == 202
+    files = json.loads(answer.body)["files"]
+    assert [each["problem"]["status"] for each in files] == [415] * 1000 + [413]

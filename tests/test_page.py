@@ -9,7 +9,7 @@ from selenium.webdriver.common.keys import Keys
 
 from benchmarks.running_line import RunningLine
 from tests.browser import Browser
-from tests.page_helpers import MARKUP, address, ask, card, card_status, send, upload
+from tests.page_helpers import MARKUP, address, ask, card, card_status, copied, press, send, upload
 
 pytest_plugins = ("tests.page_fixtures",)
 
@@ -20,22 +20,8 @@ def faces(data_dir: Path) -> Path:
     return data_dir / "faces" / "multiface.jpg"
 
 
-def copied(picture: Path, folder: Path, name: str) -> Path:
-    """A picture under another name."""
-    folder.mkdir(exist_ok=True)
-    copy = folder / name
-    copy.write_bytes(picture.read_bytes())
-    return copy
-
-
-def press(page: Browser, text: str, within: str = "main") -> None:
-    """Press the button that says so."""
-    script = "return [...document.querySelectorAll(`${arguments[0]} button`)].find((b) => b.innerText.trim() === arguments[1])"
-    page.until(lambda: page.run(script, within, text), f"a button {text!r}").click()
-
-
 def test_what_is_sent_appears_and_completes_without_a_reload(page: Browser, faces: Path, tmp_path: Path) -> None:
-    """A picture chosen on the page shows at once, moves on by events alone, and ends with its thumbnail and findings."""
+    """A picture chosen on the page shows at once, moves on by events alone, ends with its thumbnail and findings."""
     upload(page, copied(faces, tmp_path, "friends.jpg"))
     page.until(lambda: card_status(page, "friends.jpg"), "the card")
     page.until(lambda: card_status(page, "friends.jpg") == "Completed", "completed")
@@ -212,7 +198,7 @@ def test_deleting_asks_first(page: Browser, page_line: RunningLine, faces: Path)
 
 
 def test_a_name_is_text_wherever_it_shows(page: Browser, page_line: RunningLine, faces: Path, tmp_path: Path) -> None:
-    """A filename that is markup runs nothing and makes no element: in the list, on its card, its page and the dialog."""
+    """A filename that is markup runs nothing and makes no element: in the list, on card and page, in the dialog."""
     page.run("window.alert = () => { window.ran = true; }")
     upload(page, copied(faces, tmp_path, MARKUP))
     page.until(lambda: card_status(page, MARKUP) == "Completed", "completed")
@@ -225,37 +211,3 @@ def test_a_name_is_text_wherever_it_shows(page: Browser, page_line: RunningLine,
     assert page.all('img[src="x"]') == []
     assert not page.run("return window.ran")
     assert page.run("return location.origin") == address(page_line)
-
-
-def test_filters_find_by_part_of_a_name_and_by_status(page: Browser, page_line: RunningLine, faces: Path) -> None:
-    """The address has the filters; a part of a name is enough; nothing found says so."""
-    send(page_line, faces, "Needle in the hay.jpg")
-    send(page_line, faces, "hay.jpg")
-    page.open("#/?filename=needle")
-    page.until(lambda: card_status(page, "Needle in the hay.jpg"), "found")
-    assert card_status(page, "hay.jpg") is None
-    page.seen('#filter-status option[value="failed"]').click()
-    page.until(lambda: "No picture is like that" in page.text("main"), "nothing found")
-    assert "status=failed" in page.run("return location.hash")
-    press(page, "Clear filters")
-    page.until(lambda: card_status(page, "hay.jpg"), "all again")
-
-
-def test_more_pictures_come_as_one_scrolls(page: Browser, page_line: RunningLine, data_dir: Path) -> None:
-    """The gallery is filled page by page, each picture once."""
-    known = {one["image_id"] for one in ask(page_line, "/images?limit=200")["images"]}
-    small = sorted((data_dir / "coco128" / "images").glob("*.jpg"))
-    known |= {
-        send(page_line, small[n % len(small)], f"page-{n}.jpg", "process=true") for n in range(max(0, 60 - len(known)))
-    }
-    page.until(lambda: len(ask(page_line, "/images?limit=200")["images"]) >= len(known), "all in the catalogue")
-    page.open()
-    page.until(lambda: page.all(".grid a.card"), "cards")
-
-    def all_there() -> bool:
-        page.run("scrollTo(0, document.body.scrollHeight)")
-        shown = page.run("return [...document.querySelectorAll('.grid > li')].map((li) => li.dataset.id)")
-        assert len(shown) == len(set(shown)), "a picture is shown twice"
-        return known <= set(shown)
-
-    page.until(all_there, "all of them")

@@ -10,7 +10,7 @@ from selenium.webdriver.common.keys import Keys
 
 from benchmarks.running_line import RunningLine
 from tests.browser import DESKTOP, PHONE, TABLET, Browser
-from tests.page_helpers import LONG, MARKUP, ask, card_status, send
+from tests.page_helpers import LONG, MARKUP, ask, card_status, fresh, send
 
 pytest_plugins = ("tests.page_fixtures",)
 
@@ -162,8 +162,6 @@ def own_line(start_line: Callable[..., RunningLine]) -> RunningLine:
 @pytest.fixture
 def own_page(chrome: Browser, own_line: RunningLine) -> Iterator[Browser]:
     """Its page."""
-    from tests.page_fixtures import fresh
-
     yield from fresh(chrome, own_line)
 
 

@@ -53,7 +53,7 @@ def _count(made: Response) -> Response:
 
 @routes.post(
     "/upload",
-    responses=responses({200: OK, 202: Accepted}, 400, 408, 409, 413, 415, 429),
+    responses=responses({200: OK, 202: Accepted}, 400, 404, 408, 409, 413, 415, 429),
     openapi_extensions=UPLOAD_BODY,
 )
 @checked

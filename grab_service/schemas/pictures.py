@@ -13,10 +13,8 @@ MOST_PICTURES = 200
 class ImageQuery(Parameters):
     """Which of its pictures."""
 
-    stage: str = Field(
-        "original",
-        description="original, resized, grayscale, tagged or blurred",
-        json_schema_extra={"example": "tagged"},
+    stage: Literal["original", "resized", "grayscale", "tagged", "blurred"] = Field(
+        "original", description="the picture as this stage left it"
     )
 
 

@@ -61,10 +61,17 @@ class FolderStore:
 
     def keys(self, prefix: str) -> Iterator[str]:
         """List keys; see ObjectStore."""
-        top = self._root / prefix.rpartition("/")[0]
-        found = (path for path in top.rglob("*") if path.is_file() and not path.name.startswith(TEMPORARY))
-        keys = (path.relative_to(self._root).as_posix() for path in found)
-        yield from sorted(key for key in keys if key.startswith(prefix))
+        top, _, beginning = prefix.rpartition("/")
+        folder = self._root / top
+        begun = folder.iterdir() if folder.is_dir() else ()
+        found = (
+            path
+            for entry in begun
+            if entry.name.startswith(beginning)
+            for path in ((entry, *entry.rglob("*")) if entry.is_dir() else (entry,))
+        )
+        files = (path for path in found if not path.name.startswith(TEMPORARY) and path.is_file())
+        yield from sorted(path.relative_to(self._root).as_posix() for path in files)
 
     def check(self) -> None:
         """Make sure that the folder is there and takes files; see ObjectStore."""

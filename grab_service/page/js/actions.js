@@ -17,8 +17,22 @@ export function makeActions(id, look) {
     const still = !["submitted", "processing"].includes(status.status);
     fill(
       root,
-      status.status === "waiting" ? h("button.primary", { type: "button", onclick: doing(() => processAgain(id), "Sent on", look) }, icon("play"), "Send on") : null,
-      status.status === "failed" ? h("button.primary", { type: "button", onclick: doing(() => replayOne(id), "Sent down the line again", look) }, icon("again"), "Replay") : null,
+      status.status === "waiting"
+        ? h(
+            "button.primary",
+            { type: "button", onclick: doing(() => processAgain(id), "Sent on", look) },
+            icon("play"),
+            "Send on",
+          )
+        : null,
+      status.status === "failed"
+        ? h(
+            "button.primary",
+            { type: "button", onclick: doing(() => replayOne(id), "Sent down the line again", look) },
+            icon("again"),
+            "Replay",
+          )
+        : null,
       still ? runAgain(id, look) : null,
       downloads(id, status, done),
       h("button.danger.quiet", { type: "button", onclick: () => erase(id, status) }, icon("trash"), "Delete"),
@@ -49,16 +63,28 @@ function doing(action, success, look) {
 }
 
 function runAgain(id, look) {
-  const from = h("select", { id: "run-from" }, STAGES.map((stage) => h("option", { value: stage }, stage)));
+  const from = h(
+    "select",
+    { id: "run-from" },
+    STAGES.map((stage) => h("option", { value: stage }, stage)),
+  );
   return h(
-    "span.joined", h("button", { type: "button", onclick: doing(() => processAgain(id, from.value), "Sent down the line again", look) }, icon("again"), "Run again"),
+    "span.joined",
+    h(
+      "button",
+      { type: "button", onclick: doing(() => processAgain(id, from.value), "Sent down the line again", look) },
+      icon("again"),
+      "Run again",
+    ),
     h("label", { for: from.id }, h("span", "from"), from),
   );
 }
 
 function downloads(id, status, done) {
   const stem = (status.filename ?? id).replace(/\.[^.]*$/, "");
-  const links = done.map(({ name, label }) => h("li", h("a", { href: imageUrl(id, name), download: `${stem}.${name}.jpg` }, label)));
+  const links = done.map(({ name, label }) =>
+    h("li", h("a", { href: imageUrl(id, name), download: `${stem}.${name}.jpg` }, label)),
+  );
   const menu = h("details.menu", h("summary.button", icon("download"), "Download"), h("ul", links));
   menu.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
@@ -70,7 +96,11 @@ function downloads(id, status, done) {
 }
 
 async function erase(id, { filename }) {
-  const sure = await confirmed("Delete this picture?", `“${filename ?? id}”, everything made of it and everything found in it goes. It cannot be undone.`, "Delete");
+  const sure = await confirmed(
+    "Delete this picture?",
+    `“${filename ?? id}”, everything made of it and everything found in it goes. It cannot be undone.`,
+    "Delete",
+  );
   if (!sure) return;
   try {
     await remove(id);

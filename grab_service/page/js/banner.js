@@ -51,7 +51,11 @@ function draw(now) {
   fill(
     banner,
     icon("alert"),
-    h("div.banner-text", { role: bad ? "alert" : "status" }, found.map((one) => h("p", capital(one)))),
+    h(
+      "div.banner-text",
+      { role: bad ? "alert" : "status" },
+      found.map((one) => h("p", capital(one))),
+    ),
     text,
     now.phase === "lost"
       ? h("button.quiet", { type: "button", onclick: retryNow }, "Try now")
@@ -74,7 +78,13 @@ function tick() {
 function drawLight({ phase, report }) {
   const troubled = report && report.status !== "ready";
   const [kind, label] =
-    phase === "live" ? (troubled ? ["warn", "Degraded"] : ["good", "Live"]) : phase === "lost" ? ["bad", "Offline"] : ["", "Connecting"];
+    phase === "live"
+      ? troubled
+        ? ["warn", "Degraded"]
+        : ["good", "Live"]
+      : phase === "lost"
+        ? ["bad", "Offline"]
+        : ["", "Connecting"];
   light.className = `connection ${kind}`;
   setText(light.querySelector("span"), label);
 }

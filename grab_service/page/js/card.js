@@ -22,11 +22,17 @@ export function makeCard(row) {
     time: h("time.card-time"),
     chips: h("span.card-chips"),
     thumb: h("span.thumb"),
-    steps: h("span.steps", { hidden: true }, STAGES.map((stage) => h("i", { data: { stage } }))),
+    steps: h(
+      "span.steps",
+      { hidden: true },
+      STAGES.map((stage) => h("i", { data: { stage } })),
+    ),
   };
   card.link = h(
-    "a.card", { href: pictureHash(row.image_id) },
-    card.thumb, card.steps,
+    "a.card",
+    { href: pictureHash(row.image_id) },
+    card.thumb,
+    card.steps,
     h("span.card-body", card.name, h("span.card-line", card.badge, card.time), card.chips),
   );
   card.root = h("li", { data: { id: row.image_id } }, card.link);

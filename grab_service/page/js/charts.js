@@ -19,7 +19,10 @@ export function makeSparkline(label, slots) {
     const path = points.map(([x, y], at) => `${at ? "L" : "M"}${x.toFixed(2)} ${y.toFixed(2)}`).join("");
     line.setAttribute("d", path);
     area.setAttribute("d", points.length > 1 ? `${path}L${WIDE} ${HIGH}L${first.toFixed(2)} ${HIGH}Z` : "");
-    root.setAttribute("aria-label", `${label}: ${number(values.at(-1) ?? 0)} now, ${number(Math.max(0, ...values))} at most`);
+    root.setAttribute(
+      "aria-label",
+      `${label}: ${number(values.at(-1) ?? 0)} now, ${number(Math.max(0, ...values))} at most`,
+    );
   }
   draw([]);
   return { root, draw };
@@ -31,7 +34,9 @@ export function makeMinutes() {
   const top = h("span.chart-top");
   const from = h("span");
   const root = h(
-    "div.chart", h("div.chart-plot", drawing, top), h("div.chart-axis", { "aria-hidden": "true" }, from, h("span", "now")),
+    "div.chart",
+    h("div.chart-plot", drawing, top),
+    h("div.chart-axis", { "aria-hidden": "true" }, from, h("span", "now")),
     h("ul.legend", h("li.completed", "completed"), h("li.failed", "failed"), h("li.accepted", "accepted")),
   );
   function draw(series) {
@@ -43,14 +48,31 @@ export function makeMinutes() {
       const done = high(one.completed);
       const bad = high(one.failed);
       return [
-        s("rect.completed", { x, width, y: 100 - done, height: done }, s("title", `${clock(one.at)}: ${number(one.completed)} completed`)),
-        bad ? s("rect.failed", { x, width, y: 100 - done - bad, height: bad }, s("title", `${clock(one.at)}: ${number(one.failed)} failed`)) : null,
+        s(
+          "rect.completed",
+          { x, width, y: 100 - done, height: done },
+          s("title", `${clock(one.at)}: ${number(one.completed)} completed`),
+        ),
+        bad
+          ? s(
+              "rect.failed",
+              { x, width, y: 100 - done - bad, height: bad },
+              s("title", `${clock(one.at)}: ${number(one.failed)} failed`),
+            )
+          : null,
       ];
     });
     const line = series.map((one, at) => `${at ? "L" : "M"}${(at + 0.5) * step} ${100 - high(one.accepted)}`).join("");
-    drawing.replaceChildren(s("path.rule", { d: "M0 4H300M0 52H300" }), ...bars.filter(Boolean), s("path.accepted", { d: line }));
+    drawing.replaceChildren(
+      s("path.rule", { d: "M0 4H300M0 52H300" }),
+      ...bars.filter(Boolean),
+      s("path.accepted", { d: line }),
+    );
     const sum = (name) => number(series.reduce((total, one) => total + one[name], 0));
-    drawing.setAttribute("aria-label", `Pictures per minute: ${sum("accepted")} accepted, ${sum("completed")} completed and ${sum("failed")} failed in ${series.length} minutes`);
+    drawing.setAttribute(
+      "aria-label",
+      `Pictures per minute: ${sum("accepted")} accepted, ${sum("completed")} completed and ${sum("failed")} failed in ${series.length} minutes`,
+    );
     top.textContent = `${number(most)} / min`;
     from.textContent = series.length ? clock(series[0].at).slice(0, 5) : "";
   }
@@ -60,5 +82,9 @@ export function makeMinutes() {
 /** A round number that is not below the value. */
 function nice(value) {
   const unit = 10 ** Math.floor(Math.log10(value));
-  return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((times) => times * unit).find((round) => round >= value && Number.isInteger(round)) ?? Math.ceil(value);
+  return (
+    [1, 1.5, 2, 3, 4, 5, 6, 8, 10]
+      .map((times) => times * unit)
+      .find((round) => round >= value && Number.isInteger(round)) ?? Math.ceil(value)
+  );
 }

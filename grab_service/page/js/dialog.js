@@ -6,8 +6,13 @@ import { icon } from "./icons.js";
 /** Open a dialog with a title; it is gone once closed. Returns the element. */
 export function openDialog(className, title, ...content) {
   const dialog = h(
-    `dialog.${className}`, { "aria-label": title },
-    h("div.dialog-head", h("h2", title), h("button.icon-button", { type: "button", "aria-label": "Close", onclick: () => dialog.close() }, icon("cross"))),
+    `dialog.${className}`,
+    { "aria-label": title },
+    h(
+      "div.dialog-head",
+      h("h2", title),
+      h("button.icon-button", { type: "button", "aria-label": "Close", onclick: () => dialog.close() }, icon("cross")),
+    ),
     content,
   );
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close()); // beside it

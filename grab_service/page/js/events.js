@@ -5,7 +5,7 @@ import { ApiError, health } from "./api.js";
 const TYPES = ["accepted", "stage", "waiting", "completed", "failed", "deleted", "rerun"];
 const WAITS = [1, 2, 3, 5, 8, 15]; // seconds before each further try
 const HEALTH_MS = 10_000;
-const HIDDEN_MS = 60_000; // a page in the background gives its connection back after this: a browser has only six
+const HIDDEN_MS = 60_000; // after this, a page in the background gives its connection back: a browser has only six
 
 const listeners = { event: new Set(), resync: new Set(), state: new Set() };
 const now = { phase: "connecting", retryAt: null, report: null, reason: null };

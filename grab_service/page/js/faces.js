@@ -14,17 +14,32 @@ export function makeFace(id, thing, index, overlay) {
   const light = () => overlay.light("faces", index);
   const dark = () => overlay.light(null);
   const canvas = crop(overlay.image, thing.box, `Face ${index + 1}`);
-  if (!thing.embedding) { // nothing to compare by: see the note below the faces
-    return h("li.face", { onmouseenter: light, onmouseleave: dark }, h("div.face-row.plain", canvas, h("span.finding-label", `Face ${index + 1}`), confidence(thing.score)));
+  if (!thing.embedding) {
+    // nothing to compare by: see the note below the faces
+    return h(
+      "li.face",
+      { onmouseenter: light, onmouseleave: dark },
+      h("div.face-row.plain", canvas, h("span.finding-label", `Face ${index + 1}`), confidence(thing.score)),
+    );
   }
   const similar = h("div.similar", { hidden: true });
   const button = h(
-    "button.quiet", { type: "button", "aria-expanded": "false", onfocus: light, onblur: dark, onclick: () => toggle(id, index, button, similar) },
-    icon("search"), "Similar faces",
+    "button.quiet",
+    {
+      type: "button",
+      "aria-expanded": "false",
+      onfocus: light,
+      onblur: dark,
+      onclick: () => toggle(id, index, button, similar),
+    },
+    icon("search"),
+    "Similar faces",
   );
   return h(
-    "li.face", { onmouseenter: light, onmouseleave: dark },
-    h("div.face-row", canvas, h("span.finding-label", `Face ${index + 1}`), confidence(thing.score), button), similar,
+    "li.face",
+    { onmouseenter: light, onmouseleave: dark },
+    h("div.face-row", canvas, h("span.finding-label", `Face ${index + 1}`), confidence(thing.score), button),
+    similar,
   );
 }
 
@@ -60,7 +75,12 @@ async function toggle(id, index, button, similar) {
     const answer = await similarFaces(id, index);
     const others = answer.faces.filter((face) => face.image_id !== id || face.face !== index);
     if (!others.length) fill(similar, h("p.quiet-text", "There is no other face to compare with yet."));
-    else fill(similar, h("ul.similar-list", others.map(other)), h("p.quiet-text", "compared by ", h("code.model", answer.model)));
+    else
+      fill(
+        similar,
+        h("ul.similar-list", others.map(other)),
+        h("p.quiet-text", "compared by ", h("code.model", answer.model)),
+      );
   } catch (error) {
     fill(similar, h("p.quiet-text.bad", icon("alert"), error.message));
   }
@@ -70,9 +90,12 @@ function other(face) {
   const image = new Image();
   image.src = imageUrl(face.image_id, "original");
   return h(
-    "li", h(
-      "a", { href: pictureHash(face.image_id), title: face.filename ?? face.image_id },
-      crop(image, face.box, `A face in ${face.filename ?? face.image_id}`), h("span.number", sure(face.similarity)),
+    "li",
+    h(
+      "a",
+      { href: pictureHash(face.image_id), title: face.filename ?? face.image_id },
+      crop(image, face.box, `A face in ${face.filename ?? face.image_id}`),
+      h("span.number", sure(face.similarity)),
     ),
   );
 }

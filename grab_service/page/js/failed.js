@@ -12,7 +12,12 @@ const SHOWN = 20;
 export function makeFailed() {
   const all = h("button", { type: "button", hidden: true, onclick: () => replayAll() }, icon("again"), "Replay all");
   const body = h("div");
-  const root = h("section.panel", { "aria-labelledby": "failed-title" }, h("header.panel-head", h("h2", { id: "failed-title" }, "Failed pictures"), all), body);
+  const root = h(
+    "section.panel",
+    { "aria-labelledby": "failed-title" },
+    h("header.panel-head", h("h2", { id: "failed-title" }, "Failed pictures"), all),
+    body,
+  );
   let key = null;
   const look = throttled(1500, async () => {
     try {
@@ -28,7 +33,11 @@ export function makeFailed() {
     }
   });
   async function replayAll() {
-    const sure = await confirmed("Replay every failed picture?", "Each is sent down the line again, from the stage where it failed.", "Replay all");
+    const sure = await confirmed(
+      "Replay every failed picture?",
+      "Each is sent down the line again, from the stage where it failed.",
+      "Replay all",
+    );
     if (sure) await send(null, all, look);
   }
   return { root, look };
@@ -40,18 +49,33 @@ function draw(body, { images: rows, next_cursor: more }, look) {
     return;
   }
   fill(
-    body, h("ul.failed-list", rows.map((row) => line(row, look))),
+    body,
+    h(
+      "ul.failed-list",
+      rows.map((row) => line(row, look)),
+    ),
     more ? h("p", h("a", { href: "#/?status=failed" }, "All failed pictures")) : null,
   );
 }
 
 function line(row, look) {
   const name = row.filename || row.image_id;
-  const button = h("button", { type: "button", "aria-label": `Replay ${name}`, onclick: () => send([row.image_id], button, look) }, icon("again"), "Replay");
+  const button = h(
+    "button",
+    { type: "button", "aria-label": `Replay ${name}`, onclick: () => send([row.image_id], button, look) },
+    icon("again"),
+    "Replay",
+  );
   return h(
-    "li", { data: { id: row.image_id } },
-    h("div.failed-text", h("a.failed-name", { href: pictureHash(row.image_id), title: name }, name), h("p", row.failed_stage ? h("b", `${row.failed_stage}: `) : null, row.reason ?? "no reason was noted")),
-    h("span.quiet-text", ago(row.completed_at ?? row.updated_at)), button,
+    "li",
+    { data: { id: row.image_id } },
+    h(
+      "div.failed-text",
+      h("a.failed-name", { href: pictureHash(row.image_id), title: name }, name),
+      h("p", row.failed_stage ? h("b", `${row.failed_stage}: `) : null, row.reason ?? "no reason was noted"),
+    ),
+    h("span.quiet-text", ago(row.completed_at ?? row.updated_at)),
+    button,
   );
 }
 

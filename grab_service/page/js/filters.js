@@ -13,10 +13,29 @@ export function makeFilters(changed) {
   const seen = h("datalist", { id: "categories-seen" });
   const statuses = Object.entries(STATUSES).filter(([name]) => name !== "deleted");
   const fields = {
-    filename: h("input", { type: "search", id: "filter-filename", placeholder: "Search by filename", maxlength: "255", autocomplete: "off", spellcheck: "false" }),
+    filename: h("input", {
+      type: "search",
+      id: "filter-filename",
+      placeholder: "Search by filename",
+      maxlength: "255",
+      autocomplete: "off",
+      spellcheck: "false",
+    }),
     status: select("filter-status", [["", "Every status"], ...statuses.map(([name, { label }]) => [name, label])]),
-    kind: select("filter-kind", [["", "Faces and objects"], ["face", "Faces"], ["object", "Objects"]]),
-    category: h("input", { type: "text", id: "filter-category", placeholder: "Any category", list: "categories-seen", maxlength: "100", autocomplete: "off", spellcheck: "false" }),
+    kind: select("filter-kind", [
+      ["", "Faces and objects"],
+      ["face", "Faces"],
+      ["object", "Objects"],
+    ]),
+    category: h("input", {
+      type: "text",
+      id: "filter-category",
+      placeholder: "Any category",
+      list: "categories-seen",
+      maxlength: "100",
+      autocomplete: "off",
+      spellcheck: "false",
+    }),
   };
   const reset = h("button.quiet", { type: "button", hidden: true }, "Clear filters");
   let timer = null;
@@ -42,9 +61,14 @@ export function makeFilters(changed) {
     fields.filename.focus();
   });
   const bar = h(
-    "form.filters", { role: "search", "aria-label": "Filter the pictures", onsubmit: (event) => event.preventDefault() },
-    labelled("Filename", fields.filename, "search"), labelled("Status", fields.status), labelled("Kind", fields.kind),
-    labelled("Category", fields.category, "tag"), reset, seen,
+    "form.filters",
+    { role: "search", "aria-label": "Filter the pictures", onsubmit: (event) => event.preventDefault() },
+    labelled("Filename", fields.filename, "search"),
+    labelled("Status", fields.status),
+    labelled("Kind", fields.kind),
+    labelled("Category", fields.category, "tag"),
+    reset,
+    seen,
   );
   return { bar, filters, seen: (names) => suggest(seen, names), set: (query) => set(fields, filters, reset, query) };
 }
@@ -63,7 +87,11 @@ function suggest(list, names) {
 }
 
 function select(id, options) {
-  return h("select", { id }, options.map(([value, label]) => h("option", { value }, label)));
+  return h(
+    "select",
+    { id },
+    options.map(([value, label]) => h("option", { value }, label)),
+  );
 }
 
 function labelled(label, field, symbol = null) {

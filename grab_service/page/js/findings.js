@@ -28,7 +28,9 @@ function nothing({ status, results }) {
     waiting: "Nothing was found so far; it waits to be sent on.",
   }[status];
   return h(
-    "div.findings-none", h("h2", "Findings"), h("p", sentence ?? "Being looked at; what is found appears here."),
+    "div.findings-none",
+    h("h2", "Findings"),
+    h("p", sentence ?? "Being looked at; what is found appears here."),
     status === "completed" && missing.length ? h("p", `Not installed: ${missing.join(", ")}.`) : null,
   );
 }
@@ -36,10 +38,17 @@ function nothing({ status, results }) {
 function section(id, { name, label }, things, overlay, status) {
   if (!things.length) return null;
   const models = [...new Set(things.map(({ model }) => model).filter(Boolean))];
-  const rows = things.map((thing, index) => (name === "faces" ? makeFace(id, thing, index, overlay) : row(thing, name, index, overlay, models.length > 1)));
+  const rows = things.map((thing, index) =>
+    name === "faces" ? makeFace(id, thing, index, overlay) : row(thing, name, index, overlay, models.length > 1),
+  );
   return h(
-    "section.finding-group", { "aria-label": label },
-    h("header", h("h2", label, h("span.group-count", things.length)), models.length === 1 ? h("code.model", { title: `sha256 ${things[0].sha ?? "unknown"}` }, models[0]) : null),
+    "section.finding-group",
+    { "aria-label": label },
+    h(
+      "header",
+      h("h2", label, h("span.group-count", things.length)),
+      models.length === 1 ? h("code.model", { title: `sha256 ${things[0].sha ?? "unknown"}` }, models[0]) : null,
+    ),
     h(`ul.finding-list.${name}`, { "aria-label": plural(things.length, "finding") }, rows),
     name === "faces" && status.status === "completed" ? whyNone(things, status.results?.missing_models ?? []) : null,
   );
@@ -50,10 +59,19 @@ function row(thing, kind, index, overlay, withModel) {
   const dark = () => overlay.light(null);
   const where = thing.box ? "" : ", the whole picture";
   return h(
-    "li", { onmouseenter: light, onmouseleave: dark },
+    "li",
+    { onmouseenter: light, onmouseleave: dark },
     h(
-      "button.finding", { type: "button", onfocus: light, onblur: dark, onclick: light, "aria-label": `${thing.label}, ${sure(thing.score)}${where}` },
-      h("span.finding-label", thing.label, thing.box ? null : h("small", " picture")), confidence(thing.score),
+      "button.finding",
+      {
+        type: "button",
+        onfocus: light,
+        onblur: dark,
+        onclick: light,
+        "aria-label": `${thing.label}, ${sure(thing.score)}${where}`,
+      },
+      h("span.finding-label", thing.label, thing.box ? null : h("small", " picture")),
+      confidence(thing.score),
     ),
     withModel ? h("code.model", { title: `sha256 ${thing.sha ?? "unknown"}` }, thing.model) : null,
   );

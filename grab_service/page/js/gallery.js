@@ -11,6 +11,8 @@ import { uploadView } from "./upload-view.js";
 
 const PAGE = 48;
 const MOST = 200; // in one answer of the line
+const MOST_CARDS = 1000; // kept while pictures stream in; beyond, only the newest stay
+const ORDER = ["submitted", "processing", "waiting", "completed", "failed"];
 const cards = new Map(); // id → card
 const grid = h("ul.grid", { "aria-label": "Pictures" });
 const note = h("div.gallery-note");
@@ -29,9 +31,19 @@ export function showGallery(root, route) {
   const [zone, uploads] = uploadView();
   const asked = route.query.toString();
   const same = started && asked === new URLSearchParams(set()).toString();
-  fill(root, h("h1.visually-hidden", "Pictures"), zone, uploads, h("div.gallery-bar", filtering.bar, count), grid, note, h("div.more", more));
+  fill(
+    root,
+    h("h1.visually-hidden", "Pictures"),
+    zone,
+    uploads,
+    h("div.gallery-bar", filtering.bar, count),
+    grid,
+    note,
+    h("div.more", more),
+  );
   const watcher = new IntersectionObserver(
-    (seen) => seen.some((entry) => entry.isIntersecting) && cards.size && loadMore(), { rootMargin: "600px" },
+    (seen) => seen.some((entry) => entry.isIntersecting) && cards.size && loadMore(),
+    { rootMargin: "600px" },
   );
   watcher.observe(more);
   if (!started) begin();
@@ -82,7 +94,12 @@ function reload() {
   more.hidden = true;
   setText(count, "");
   fill(note);
-  fill(grid, Array.from({ length: 8 }, () => h("li", { "aria-hidden": "true" }, h("div.card.skeleton", h("span.thumb"), h("span.bone"), h("span.bone.short")))));
+  fill(
+    grid,
+    Array.from({ length: 8 }, () =>
+      h("li", { "aria-hidden": "true" }, h("div.card.skeleton", h("span.thumb"), h("span.bone"), h("span.bone.short"))),
+    ),
+  );
   return load(null, PAGE, replace);
 }
 
@@ -93,29 +110,36 @@ function loadMore() {
 /** Look again at as much as is shown: after a gap in the events, anything may have changed. */
 const refresh = throttled(1500, () => load(null, Math.min(MOST, Math.max(PAGE, cards.size)), replace));
 
+/** Show exactly these rows. What is shown already stays where it is, with the focus in it. */
 function replace(rows) {
   const kept = new Map(cards);
   cards.clear();
-  fill(grid);
-  for (const row of rows) {
-    const card = kept.get(row.image_id);
-    if (!card) {
-      put(row, "append");
-      continue;
-    }
+  for (const bone of grid.querySelectorAll("li[aria-hidden]")) bone.remove();
+  rows.forEach((row, at) => {
+    const card = kept.get(row.image_id) ?? newCard(row);
+    if (!isOlder(row, card.row)) updateCard(card, row);
     cards.set(row.image_id, card);
-    grid.append(card.root);
-    updateCard(card, row);
-  }
+    if (grid.children[at] !== card.root) grid.insertBefore(card.root, grid.children[at] ?? null);
+  });
+  while (grid.children.length > rows.length) grid.lastChild.remove();
+}
+
+/** Whether a row says less than an event that came while it was asked for. */
+function isOlder(row, known) {
+  return row.run < known.run || (row.run === known.run && ORDER.indexOf(row.status) < ORDER.indexOf(known.status));
+}
+
+function newCard(row) {
+  filtering.seen((row.categories ?? []).map(({ category }) => category));
+  return makeCard(row);
 }
 
 function put(row, where) {
   if (cards.has(row.image_id)) return updateCard(cards.get(row.image_id), row);
   if (!cards.size) fill(grid);
-  const card = makeCard(row);
+  const card = newCard(row);
   cards.set(row.image_id, card);
   grid[where](card.root);
-  filtering.seen((row.categories ?? []).map(({ category }) => category));
 }
 
 function heard({ type, ...data }) {
@@ -135,22 +159,33 @@ function heard({ type, ...data }) {
   const change = { status: data.status, run: data.run };
   if (type === "rerun") startOver(card, change);
   else if (type === "failed") updateCard(card, { ...change, reason: data.reason, failed_stage: data.stage });
-  else if (type === "completed") updateCard(card, { ...change, kind: data.kind, faces: data.faces, categories: asCategories(data.counts) });
+  else if (type === "completed")
+    updateCard(card, { ...change, kind: data.kind, faces: data.faces, categories: asCategories(data.counts) });
   else updateCard(card, change);
   if (!matches(filtering.filters, card.row)) leave(data.image_id);
   return undefined;
 }
 
 function asCategories(counts) {
-  return Object.entries(counts ?? {}).flatMap(([category, n]) => Array.from({ length: n }, () => ({ category, confidence: null })));
+  return Object.entries(counts ?? {}).flatMap(([category, n]) =>
+    Array.from({ length: n }, () => ({ category, confidence: null })),
+  );
 }
 
 function accepted(data) {
-  const row = { ...data, uploaded_at: data.at, status: data.status ?? "submitted", categories: [], faces: 0, fresh: true };
+  const row = {
+    ...data,
+    uploaded_at: data.at,
+    status: data.status ?? "submitted",
+    categories: [],
+    faces: 0,
+    fresh: true,
+  };
   if (cards.has(data.image_id) || !matches(filtering.filters, row)) return;
   put(row, "prepend");
   const card = cards.get(data.image_id);
   card.root.classList.add("arrived");
+  if (cards.size > MOST_CARDS && scrollY < 2 * innerHeight) refresh(); // nobody is looking further down
   drawNote();
 }
 
@@ -172,14 +207,35 @@ function drawNote(error = null) {
   setText(count, cards.size ? `${plural(cards.size, "picture")}${cursor ? " so far" : ""}` : "");
   if (error) {
     if (!cards.size) fill(grid);
-    fill(note, h("div.empty", icon("alert"), h("h2", "The pictures cannot be listed"), h("p", error.message), h("button", { type: "button", onclick: reload }, icon("again"), "Try again")));
+    fill(
+      note,
+      h(
+        "div.empty",
+        icon("alert"),
+        h("h2", "The pictures cannot be listed"),
+        h("p", error.message),
+        h("button", { type: "button", onclick: reload }, icon("again"), "Try again"),
+      ),
+    );
   } else if (cards.size) fill(note);
   else if (set().length) {
     fill(grid);
-    const among = looked && cursor ? `None among the ${number(looked)} newest; there are older ones.` : "Change or clear the filters.";
+    const among =
+      looked && cursor
+        ? `None among the ${number(looked)} newest; there are older ones.`
+        : "Change or clear the filters.";
     fill(note, h("div.empty", icon("search"), h("h2", "No picture is like that"), h("p", among)));
   } else {
     fill(grid);
-    fill(note, h("div.empty", icon("picture"), h("h2", "No pictures yet"), h("p", "Drop some above, or send one from a terminal:"), h("pre.code", `curl -F image=@street.jpg ${location.origin}/upload`)));
+    fill(
+      note,
+      h(
+        "div.empty",
+        icon("picture"),
+        h("h2", "No pictures yet"),
+        h("p", "Drop some above, or send one from a terminal:"),
+        h("pre.code", `curl -F image=@street.jpg ${location.origin}/upload`),
+      ),
+    );
   }
 }

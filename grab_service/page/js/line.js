@@ -25,10 +25,19 @@ export function showLine(root) {
   const links = h("p.line-links");
   const trouble = h("p.reason", { hidden: true });
   fill(
-    root, h("div.line-head", h("h1", "Line"), links), trouble, tiles.root,
+    root,
+    h("div.line-head", h("h1", "Line"), links),
+    trouble,
+    tiles.root,
     h("section.panel", { "aria-labelledby": "stages-title" }, h("h2", { id: "stages-title" }, "Stages"), stages.root),
-    h("section.panel", { "aria-labelledby": "minutes-title" }, h("h2", { id: "minutes-title" }, "Pictures per minute"), minutes.root),
-    failed.root, models.root,
+    h(
+      "section.panel",
+      { "aria-labelledby": "minutes-title" },
+      h("h2", { id: "minutes-title" }, "Pictures per minute"),
+      minutes.root,
+    ),
+    failed.root,
+    models.root,
   );
   const lookAtQueues = quietly(async () => {
     const found = await queues();
@@ -56,8 +65,16 @@ export function showLine(root) {
   const drawLinks = ({ report }) => showLinks(links, report);
   const all = () => [lookAtQueues, lookAtStats, failed.look, models.look].forEach((look) => look());
   const soon = throttled(1000, failed.look);
-  const timers = [setInterval(lookAtQueues, QUEUES_MS), setInterval(lookAtStats, STATS_MS), setInterval(models.look, MODELS_MS)];
-  const leave = [on("resync", all), on("state", drawLinks), on("event", ({ type }) => ["failed", "rerun", "deleted"].includes(type) && soon())];
+  const timers = [
+    setInterval(lookAtQueues, QUEUES_MS),
+    setInterval(lookAtStats, STATS_MS),
+    setInterval(models.look, MODELS_MS),
+  ];
+  const leave = [
+    on("resync", all),
+    on("state", drawLinks),
+    on("event", ({ type }) => ["failed", "rerun", "deleted"].includes(type) && soon()),
+  ];
   drawLinks(state());
   all();
   return () => {
@@ -72,8 +89,10 @@ function showLinks(links, report) {
   if (links.dataset.key === key) return;
   links.dataset.key = key;
   fill(
-    links, console_ ? h("a", { href: console_, target: "_blank", rel: "noopener" }, "MinIO console", icon("out")) : null,
-    h("a", { href: "/docs" }, "API documentation", icon("out")), report?.version ? h("span.quiet-text", `Stageline ${report.version}`) : null,
+    links,
+    console_ ? h("a", { href: console_, target: "_blank", rel: "noopener" }, "MinIO console", icon("out")) : null,
+    h("a", { href: "/docs" }, "API documentation", icon("out")),
+    report?.version ? h("span.quiet-text", `Stageline ${report.version}`) : null,
   );
 }
 
@@ -99,12 +118,21 @@ function makeTiles() {
   const values = {};
   const tile = (name, label, unit = "") => {
     values[name] = h("b", "–");
-    return h("li.tile-figure", h("span.tile-label", label), h("span.tile-value", values[name], unit ? h("small", unit) : null));
+    return h(
+      "li.tile-figure",
+      h("span.tile-label", label),
+      h("span.tile-value", values[name], unit ? h("small", unit) : null),
+    );
   };
   const root = h(
-    "ul.tiles", { "aria-label": `Figures of the last ${MINUTES} minutes` },
-    tile("pace", "Throughput, last minute", "per second"), tile("success", "Success rate"), tile("unfinished", "Unfinished", "pictures"),
-    tile("p50", "Latency p50"), tile("p95", "p95"), tile("p99", "p99"),
+    "ul.tiles",
+    { "aria-label": `Figures of the last ${MINUTES} minutes` },
+    tile("pace", "Throughput, last minute", "per second"),
+    tile("success", "Success rate"),
+    tile("unfinished", "Unfinished", "pictures"),
+    tile("p50", "Latency p50"),
+    tile("p95", "p95"),
+    tile("p99", "p99"),
   );
   return {
     root,

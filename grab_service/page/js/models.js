@@ -7,7 +7,12 @@ import { icon } from "./icons.js";
 /** Make the panel; `look()` asks anew. */
 export function makeModels() {
   const body = h("div");
-  const root = h("section.panel", { "aria-labelledby": "models-title" }, h("h2", { id: "models-title" }, "Models"), body);
+  const root = h(
+    "section.panel",
+    { "aria-labelledby": "models-title" },
+    h("h2", { id: "models-title" }, "Models"),
+    body,
+  );
   let key = null;
   async function look() {
     try {
@@ -29,9 +34,22 @@ function model(one) {
   return h(
     "li.model-row",
     h("div.model-name", h("b", one.name), h("span.quiet-text", (one.task ?? "").replaceAll("-", " "))),
-    h("div.model-serving", one.serving
-      ? h("span.badge", { data: { status: "completed" } }, icon("check"), h("span", `serving ${version(one.serving)}`))
-      : h("span.badge", { data: { status: "waiting" } }, icon("pause"), h("span", one.installed ? "not serving" : "not installed"))),
+    h(
+      "div.model-serving",
+      one.serving
+        ? h(
+            "span.badge",
+            { data: { status: "completed" } },
+            icon("check"),
+            h("span", `serving ${version(one.serving)}`),
+          )
+        : h(
+            "span.badge",
+            { data: { status: "waiting" } },
+            icon("pause"),
+            h("span", one.installed ? "not serving" : "not installed"),
+          ),
+    ),
     h("div.model-about", about(one, card, others)),
   );
 }
@@ -41,7 +59,12 @@ const version = (reference) => reference.split("@").at(-1);
 function about(one, card, others) {
   const parts = [];
   if (card.title) parts.push(h("p", card.title));
-  const facts = [card.licence, ...accuracies(card), others.length ? `also there: ${others.join(", ")}` : null, one.previous ? `before: ${version(one.previous)}` : null];
+  const facts = [
+    card.licence,
+    ...accuracies(card),
+    others.length ? `also there: ${others.join(", ")}` : null,
+    one.previous ? `before: ${version(one.previous)}` : null,
+  ];
   const text = facts.filter(Boolean).join(" · ");
   if (text) parts.push(h("p.quiet-text", text));
   if (!one.installed && one.how_to_get) parts.push(h("p.quiet-text", one.how_to_get));

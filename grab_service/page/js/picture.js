@@ -17,12 +17,16 @@ export function showPicture(root, { argument: id }) {
   const parts = makeParts(id, () => look());
   let gone = false;
   let drawn = false;
+  let asked = 0;
+  let shown = 0;
   fill(root, h("div.crumbs", h("a", { href: "#/" }, icon("left"), "Pictures")), parts.loading);
   const look = throttled(250, async () => {
     if (gone) return;
+    const mine = (asked += 1);
     try {
       const [now, entries] = await Promise.all([status(id), ledger(id)]);
-      if (gone) return;
+      if (gone || mine < shown) return; // a later answer was faster
+      shown = mine;
       if (!drawn) fill(root, h("div.crumbs", h("a", { href: "#/" }, icon("left"), "Pictures")), parts.nodes);
       drawn = true;
       parts.draw(now, entries);
@@ -32,7 +36,10 @@ export function showPicture(root, { argument: id }) {
       drawn = false;
     }
   });
-  const leave = [on("event", (event) => event.image_id === id && (event.type === "deleted" ? deleted() : look())), on("resync", look)];
+  const leave = [
+    on("event", (event) => event.image_id === id && (event.type === "deleted" ? deleted() : look())),
+    on("resync", look),
+  ];
   function deleted() {
     gone = true;
     fill(root, missing(id, { status: 410 }, look));
@@ -56,11 +63,27 @@ function makeParts(id, look) {
   const raw = makeRaw();
   let last = null;
   return {
-    loading: h("div.picture-loading", { "aria-label": "Loading" }, h("span.bone"), h("span.bone.block"), h("span.bone.block")),
+    loading: h(
+      "div.picture-loading",
+      { "aria-label": "Loading" },
+      h("span.bone"),
+      h("span.bone.block"),
+      h("span.bone.block"),
+    ),
     nodes: [
-      head, reason, actions.root, facts, strip.root,
-      h("section.looked", { "aria-label": "What was found" }, h("div.panel.viewer-panel", overlay.root), h("div.panel.findings-panel", findings.root)),
-      timeline.root, raw.root,
+      head,
+      reason,
+      actions.root,
+      facts,
+      strip.root,
+      h(
+        "section.looked",
+        { "aria-label": "What was found" },
+        h("div.panel.viewer-panel", overlay.root),
+        h("div.panel.findings-panel", findings.root),
+      ),
+      timeline.root,
+      raw.root,
     ],
     draw(now, entries) {
       const document = now.results;
@@ -75,7 +98,8 @@ function makeParts(id, look) {
       findings.draw(things, now);
       timeline.draw(now, entries);
       raw.draw(now);
-      if (last && last.status !== now.status) announce(`${now.filename ?? id}: ${STATUSES[now.status]?.label ?? now.status}`);
+      if (last && last.status !== now.status)
+        announce(`${now.filename ?? id}: ${STATUSES[now.status]?.label ?? now.status}`);
       last = { key, status: now.status };
     },
   };
@@ -89,13 +113,29 @@ function drawHead(head, reason, now) {
   head.dataset.key = key;
   const left = now.estimated_seconds_left;
   fill(
-    head, h("h1", name),
-    h("p.picture-state", badge(now.status), now.kind ? h("span.chip", icon(now.kind === "face" ? "face" : "box"), now.kind) : null,
-      left ? h("span.quiet-text", `about ${Math.ceil(left)} s left`) : null),
+    head,
+    h("h1", { title: name }, name),
+    h(
+      "p.picture-state",
+      badge(now.status),
+      now.kind ? h("span.chip", icon(now.kind === "face" ? "face" : "box"), now.kind) : null,
+      left ? h("span.quiet-text", `about ${Math.ceil(left)} s left`) : null,
+    ),
   );
   const failed = now.status === "failed" && now.reason;
   const waits = now.status === "waiting" ? "Preprocessed and waiting. Send it on when you like." : null;
-  fill(reason, failed ? h("p.reason", icon("alert"), h("span", now.failed_stage ? h("b", `Failed in ${now.failed_stage}: `) : null, now.reason)) : waits ? h("p.reason.calm", icon("pause"), waits) : null);
+  fill(
+    reason,
+    failed
+      ? h(
+          "p.reason",
+          icon("alert"),
+          h("span", now.failed_stage ? h("b", `Failed in ${now.failed_stage}: `) : null, now.reason),
+        )
+      : waits
+        ? h("p.reason.calm", icon("pause"), waits)
+        : null,
+  );
 }
 
 function drawFacts(facts, now, id) {
@@ -110,15 +150,34 @@ function drawFacts(facts, now, id) {
   const key = JSON.stringify(entries);
   if (facts.dataset.key === key) return;
   facts.dataset.key = key;
-  const take = h("button.id", { type: "button", title: "Copy the id", onclick: () => copy(id).then(() => toast("Id copied")) }, h("code", id), icon("copy"));
-  fill(facts, entries.map(([name, value]) => h("div", h("dt", name), h("dd", value))), h("div", h("dt", "Id"), h("dd", take)));
+  const take = h(
+    "button.id",
+    { type: "button", title: "Copy the id", onclick: () => copy(id).then(() => toast("Id copied")) },
+    h("code", id),
+    icon("copy"),
+  );
+  fill(
+    facts,
+    entries.map(([name, value]) => h("div", h("dt", name), h("dd", value))),
+    h("div", h("dt", "Id"), h("dd", take)),
+  );
 }
 
 function makeRaw() {
   const text = h("pre.code", { tabindex: "0" });
   const details = h(
-    "details.panel.raw", h("summary", h("h2", "Raw JSON")),
-    h("div.raw-body", h("button", { type: "button", onclick: () => copy(text.textContent).then(() => toast("JSON copied")) }, icon("copy"), "Copy"), text),
+    "details.panel.raw",
+    h("summary", h("h2", "Raw JSON")),
+    h(
+      "div.raw-body",
+      h(
+        "button",
+        { type: "button", onclick: () => copy(text.textContent).then(() => toast("JSON copied")) },
+        icon("copy"),
+        "Copy",
+      ),
+      text,
+    ),
   );
   let now = null;
   const draw = () => {
@@ -134,6 +193,15 @@ function missing(id, error, look) {
     404: ["There is no such picture", `Nothing is known of ${id}. It may have been deleted.`],
     410: ["This picture was deleted", "It and everything made of it is gone."],
   }[error.status] ?? ["The picture cannot be shown", error.message];
-  const again = error.status === 404 || error.status === 410 ? null : h("button", { type: "button", onclick: look }, icon("again"), "Try again");
-  return h("div.empty", icon("picture"), h("h1", title), h("p", sentence), h("p", h("a.button", { href: "#/" }, "All pictures"), again));
+  const again =
+    error.status === 404 || error.status === 410
+      ? null
+      : h("button", { type: "button", onclick: look }, icon("again"), "Try again");
+  return h(
+    "div.empty",
+    icon("picture"),
+    h("h1", title),
+    h("p", sentence),
+    h("p", h("a.button", { href: "#/" }, "All pictures"), again),
+  );
 }

@@ -1,4 +1,4 @@
-// Addresses after the #: "#/", "#/?status=failed", "#/picture/<id>", "#/line". Every view has one, so every view can be linked.
+// Addresses after the #: "#/", "#/?status=failed", "#/picture/<id>", "#/line". Each view has one and can be linked.
 
 /** Read an address. */
 export function parse(hash) {

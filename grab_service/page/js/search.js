@@ -16,7 +16,8 @@ export async function findPage(filters, limit, cursor) {
   let looked = 0;
   for (let step = 0; step < STEPS && found.size < limit; step += 1) {
     const answer = await images({ ...others, limit: STEP, cursor: next });
-    for (const row of answer.images) if ((row.filename ?? "").toLowerCase().includes(part)) found.set(row.image_id, row);
+    for (const row of answer.images)
+      if ((row.filename ?? "").toLowerCase().includes(part)) found.set(row.image_id, row);
     looked += answer.images.length;
     next = answer.next_cursor;
     if (!next) break;

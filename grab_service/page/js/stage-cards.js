@@ -6,7 +6,7 @@ import { fill, h, setText } from "./dom.js";
 import { duration, number, plural, rate } from "./format.js";
 import { icon } from "./icons.js";
 
-const SLOTS = 90;
+const SLOTS = 60;
 const past = new Map(); // stage → its latest depths; kept while other views are shown
 
 /** Make the row of stages. */
@@ -18,7 +18,10 @@ export function makeStages() {
     if (names.join() === [...cards.keys()].join()) return;
     cards.clear();
     for (const name of names) cards.set(name, makeStage(name));
-    fill(root, [...cards.values()].map((card) => card.root));
+    fill(
+      root,
+      [...cards.values()].map((card) => card.root),
+    );
   }
   return {
     root,
@@ -35,13 +38,31 @@ export function makeStages() {
 
 function makeStage(name) {
   const card = {
-    waiting: h("b.depth", "–"), flight: h("dd", "–"), delayed: h("dd", "–"), dead: h("dd", "–"), mean: h("dd", "–"), tail: h("dd", "–"),
-    pace: h("dd", "–"), workers: h("span.workers"), spark: makeSparkline(`Waiting at ${name}`, SLOTS),
+    waiting: h("b.depth", "–"),
+    flight: h("dd", "–"),
+    delayed: h("dd", "–"),
+    dead: h("dd", "–"),
+    mean: h("dd", "–"),
+    tail: h("dd", "–"),
+    pace: h("dd", "–"),
+    workers: h("span.workers"),
+    spark: makeSparkline(`Waiting at ${name}`, SLOTS),
   };
   const pair = (label, value) => h("div", h("dt", label), value);
   card.root = h(
-    "li.stage", h("header", h("h3", name), card.workers), h("p.depth-line", card.waiting, h("span", "waiting")), card.spark.root,
-    h("dl", pair("In flight", card.flight), pair("Delayed", card.delayed), pair("Dead", card.dead), pair("Per second", card.pace), pair("Mean", card.mean), pair("p95", card.tail)),
+    "li.stage",
+    h("header", h("h3", name), card.workers),
+    h("p.depth-line", card.waiting, h("span", "waiting")),
+    card.spark.root,
+    h(
+      "dl",
+      pair("In flight", card.flight),
+      pair("Delayed", card.delayed),
+      pair("Dead", card.dead),
+      pair("Per second", card.pace),
+      pair("Mean", card.mean),
+      pair("p95", card.tail),
+    ),
   );
   return card;
 }

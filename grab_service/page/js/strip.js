@@ -9,7 +9,11 @@ import { icon } from "./icons.js";
 /** Make the strip of a picture; `draw(status, ledger)` shows what is there by now. */
 export function makeStrip(id) {
   const tiles = SHOWN.map((shown) => makeTile(id, shown, (at) => enlarge(tiles, at)));
-  const root = h("ol.strip", { "aria-label": "The picture at every stage" }, tiles.map((tile) => tile.root));
+  const root = h(
+    "ol.strip",
+    { "aria-label": "The picture at every stage" },
+    tiles.map((tile) => tile.root),
+  );
   let firstRun = null;
   function draw(status, ledger) {
     firstRun ??= status.run ?? 1;
@@ -31,8 +35,14 @@ function drawTile(tile, status, ledger, changed) {
   const size = objectOf(tile, ledger)?.size ?? (tile.name === "original" ? status.file_size : null);
   const took = tile.name === "original" || tile.name === "blurred" ? null : entry.ms;
   const key = there ? `${entry.run ?? 1} ${entry.finished ?? ""}` : (entry.state ?? "waiting");
-  setText(tile.note, there ? [size && bytes(size), took && duration(took)].filter(Boolean).join(" · ") : sentence(entry, status));
-  tile.button.setAttribute("aria-label", there ? `${tile.label}: enlarge` : `${tile.label}: ${sentence(entry, status)}`);
+  setText(
+    tile.note,
+    there ? [size && bytes(size), took && duration(took)].filter(Boolean).join(" · ") : sentence(entry, status),
+  );
+  tile.button.setAttribute(
+    "aria-label",
+    there ? `${tile.label}: enlarge` : `${tile.label}: ${sentence(entry, status)}`,
+  );
   if (tile.key === key) return;
   tile.key = key;
   tile.button.disabled = !there;
@@ -86,12 +96,19 @@ function enlarge(tiles, first) {
     save.setAttribute("download", `${at.name}-${at.id}.jpg`);
   }
   const dialog = openDialog(
-    "enlarged", "The picture at every stage",
+    "enlarged",
+    "The picture at every stage",
     h("div.large-frame", image),
     h(
       "div.large-bar",
-      h("button.icon-button", { type: "button", "aria-label": "The stage before", onclick: () => go(-1) }, icon("left")), name,
-      h("button.icon-button", { type: "button", "aria-label": "The next stage", onclick: () => go(1) }, icon("right")), save,
+      h(
+        "button.icon-button",
+        { type: "button", "aria-label": "The stage before", onclick: () => go(-1) },
+        icon("left"),
+      ),
+      name,
+      h("button.icon-button", { type: "button", "aria-label": "The next stage", onclick: () => go(1) }, icon("right")),
+      save,
     ),
   );
   dialog.addEventListener("keydown", (event) => {

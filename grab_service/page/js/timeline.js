@@ -5,14 +5,23 @@ import { bytes, clock, duration, plural, worker } from "./format.js";
 import { icon } from "./icons.js";
 
 const STATES = {
-  done: ["check", "done"], working: ["spin", "working"], retrying: ["again", "retrying"], failed: ["alert", "failed"],
-  lost: ["alert", "worker lost"], waiting: ["clock", "waiting"],
+  done: ["check", "done"],
+  working: ["spin", "working"],
+  retrying: ["again", "retrying"],
+  failed: ["alert", "failed"],
+  lost: ["alert", "worker lost"],
+  waiting: ["clock", "waiting"],
 };
 
 /** Make the timeline; `draw(status, ledger)` shows it anew where it changed. */
 export function makeTimeline() {
   const body = h("div");
-  const root = h("section.panel.ledger", { "aria-labelledby": "ledger-title" }, h("h2", { id: "ledger-title" }, "Ledger"), body);
+  const root = h(
+    "section.panel.ledger",
+    { "aria-labelledby": "ledger-title" },
+    h("h2", { id: "ledger-title" }, "Ledger"),
+    body,
+  );
   let key = null;
   function draw(status, ledger) {
     const next = JSON.stringify(ledger);
@@ -22,15 +31,26 @@ export function makeTimeline() {
     const focused = document.activeElement?.closest?.(".ledger details")?.dataset.key;
     const span = spanOf(ledger, status);
     fill(
-      body, h("ol.lanes", ledger.stages.map((entry, at) => lane(entry, ledger.stages.slice(0, at), ledger, span, open))), axis(span), earlier(ledger, open),
+      body,
+      h(
+        "ol.lanes",
+        ledger.stages.map((entry, at) => lane(entry, ledger.stages.slice(0, at), ledger, span, open)),
+      ),
+      axis(span),
+      earlier(ledger, open),
     );
-    if (focused) [...body.querySelectorAll("details")].find((one) => one.dataset.key === focused)?.querySelector("summary").focus();
+    if (focused)
+      [...body.querySelectorAll("details")]
+        .find((one) => one.dataset.key === focused)
+        ?.querySelector("summary")
+        .focus();
   }
   return { root, draw };
 }
 
 const startOf = (entry) => (entry.started ? Date.parse(entry.started) : null);
-const endOf = (entry) => (entry.finished ? Date.parse(entry.finished) : startOf(entry) === null ? null : startOf(entry) + (entry.ms ?? 0));
+const endOf = (entry) =>
+  entry.finished ? Date.parse(entry.finished) : startOf(entry) === null ? null : startOf(entry) + (entry.ms ?? 0);
 
 /** From the first start to the last end of the present run; what an earlier run did lies before it. */
 function spanOf(ledger, status) {
@@ -45,14 +65,27 @@ function spanOf(ledger, status) {
 }
 
 function lane(entry, before, ledger, span, open) {
-  const [symbol, word] = entry.state === "waiting" && ledger.status === "failed" ? ["cross", "not reached"] : (STATES[entry.state] ?? STATES.waiting);
+  const [symbol, word] =
+    entry.state === "waiting" && ledger.status === "failed"
+      ? ["cross", "not reached"]
+      : (STATES[entry.state] ?? STATES.waiting);
   const tries = ledger.history.filter((one) => one.stage === entry.stage && (one.run ?? span.latest) === span.latest);
   const older = entry.started && span.runOf(entry) < span.latest;
   const details = h(
-    "details", { data: { key: entry.stage, state: entry.state ?? "waiting" } },
+    "details",
+    { data: { key: entry.stage, state: entry.state ?? "waiting" } },
     h(
-      "summary", h("span.lane-state", { title: word }, icon(symbol), h("span.visually-hidden", word)), h("span.lane-name", entry.stage),
-      h("span.lane", { "aria-hidden": "true" }, entry.started && !older ? waited(entry, before, span) : null, tries.map((one) => bar(one, span)), entry.started && !older ? bar(entry, span) : null, older ? h("small", `kept from run ${span.runOf(entry)}`) : null),
+      "summary",
+      h("span.lane-state", { title: word }, icon(symbol), h("span.visually-hidden", word)),
+      h("span.lane-name", entry.stage),
+      h(
+        "span.lane",
+        { "aria-hidden": "true" },
+        entry.started && !older ? waited(entry, before, span) : null,
+        tries.map((one) => bar(one, span)),
+        entry.started && !older ? bar(entry, span) : null,
+        older ? h("small", `kept from run ${span.runOf(entry)}`) : null,
+      ),
       h("span.number", entry.ms === null || entry.ms === undefined ? word : duration(entry.ms)),
     ),
     facts(entry),
@@ -63,22 +96,34 @@ function lane(entry, before, ledger, span, open) {
 
 /** The time a picture lay in the queue before a stage: from the end of what came before it. */
 function waited(entry, before, span) {
-  const from = Math.max(span.from, ...before.filter((one) => one.started && span.runOf(one) === span.latest).map(endOf));
+  const from = Math.max(
+    span.from,
+    ...before.filter((one) => one.started && span.runOf(one) === span.latest).map(endOf),
+  );
   const to = startOf(entry);
   if (!before.length || to - from < span.length / 500) return null;
-  return h("i.wait", { style: { left: `${(100 * (from - span.from)) / span.length}%`, width: `${(100 * (to - from)) / span.length}%` } });
+  return h("i.wait", {
+    style: { left: `${(100 * (from - span.from)) / span.length}%`, width: `${(100 * (to - from)) / span.length}%` },
+  });
 }
 
 function bar(entry, span) {
   const from = (startOf(entry) - span.from) / span.length;
   const length = Math.max(0.004, (endOf(entry) - startOf(entry)) / span.length);
   const left = Math.max(0, Math.min(0.996, from));
-  return h("i", { data: { state: entry.state }, style: { left: `${100 * left}%`, width: `${100 * Math.min(length, 1 - left)}%` } });
+  return h("i", {
+    data: { state: entry.state },
+    style: { left: `${100 * left}%`, width: `${100 * Math.min(length, 1 - left)}%` },
+  });
 }
 
 function axis({ length, some }) {
   if (!some) return null;
-  return h("div.axis", { "aria-hidden": "true" }, [0, 0.25, 0.5, 0.75, 1].map((part) => h("span", part ? duration(length * part) : "0")));
+  return h(
+    "div.axis",
+    { "aria-hidden": "true" },
+    [0, 0.25, 0.5, 0.75, 1].map((part) => h("span", part ? duration(length * part) : "0")),
+  );
 }
 
 function facts(entry) {
@@ -86,7 +131,13 @@ function facts(entry) {
     "div.lane-facts",
     entry.reason ? h("p.reason", icon("alert"), entry.reason) : null,
     entry.started
-      ? h("dl.facts", fact("Worker", entry.worker ? h("span", { title: entry.worker }, worker(entry.worker)) : "–"), fact("Attempt", entry.attempt ?? "–"), fact("Started", clock(entry.started)), fact("Finished", clock(entry.finished)))
+      ? h(
+          "dl.facts",
+          fact("Worker", entry.worker ? h("span", { title: entry.worker }, worker(entry.worker)) : "–"),
+          fact("Attempt", entry.attempt ?? "–"),
+          fact("Started", clock(entry.started)),
+          fact("Finished", clock(entry.finished)),
+        )
       : h("p.quiet-text", "It has not come to this stage yet."),
     entry.objects?.length ? objects(entry.objects) : null,
   );
@@ -96,10 +147,22 @@ const fact = (name, value) => h("div", h("dt", name), h("dd", value));
 
 function objects(list) {
   return h(
-    "div.scroll", { tabindex: "0", role: "region", "aria-label": "Objects written" },
+    "div.scroll",
+    { tabindex: "0", role: "region", "aria-label": "Objects written" },
     h(
-      "table.written", h("thead", h("tr", h("th", "Object"), h("th.right", "Size"), h("th", "ETag"))),
-      h("tbody", list.map(({ key, size, etag }) => h("tr", h("td", h("code", key)), h("td.right", bytes(size)), h("td", h("code", { title: etag ?? "" }, etag ?? "–"))))),
+      "table.written",
+      h("thead", h("tr", h("th", "Object"), h("th.right", "Size"), h("th", "ETag"))),
+      h(
+        "tbody",
+        list.map(({ key, size, etag }) =>
+          h(
+            "tr",
+            h("td", h("code", key)),
+            h("td.right", bytes(size)),
+            h("td", h("code", { title: etag ?? "" }, etag ?? "–")),
+          ),
+        ),
+      ),
     ),
   );
 }
@@ -109,12 +172,20 @@ function earlier({ history }, open) {
   const rows = history.map((entry) => {
     const [symbol, word] = STATES[entry.state] ?? STATES.waiting;
     return h(
-      "li", { data: { state: entry.state } }, h("span.lane-state", icon(symbol)),
+      "li",
+      { data: { state: entry.state } },
+      h("span.lane-state", icon(symbol)),
       h("span", `${entry.stage}, run ${entry.run ?? 1}, attempt ${entry.attempt}: ${word}`),
-      h("span.number", duration(entry.ms ?? null)), entry.reason ? h("p.reason-line", entry.reason) : null,
+      h("span.number", duration(entry.ms ?? null)),
+      entry.reason ? h("p.reason-line", entry.reason) : null,
     );
   });
-  const details = h("details.earlier", { data: { key: "earlier" } }, h("summary", plural(history.length, "earlier attempt")), h("ul", rows));
+  const details = h(
+    "details.earlier",
+    { data: { key: "earlier" } },
+    h("summary", plural(history.length, "earlier attempt")),
+    h("ul", rows),
+  );
   details.open = open.has("earlier");
   return details;
 }

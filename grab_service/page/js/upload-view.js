@@ -16,8 +16,11 @@ const overall = h("progress", { max: "1", value: 0, "aria-label": "All uploads" 
 const stop = h("button.quiet", { type: "button", onclick: cancel }, "Cancel the rest");
 const clear = h("button.quiet", { type: "button", onclick: clearEnded }, "Clear");
 const panel = h(
-  "section.uploads", { hidden: true, "aria-label": "Progress of uploads" },
-  h("div.upload-head", headline, h("div.upload-buttons", stop, clear)), overall, list,
+  "section.uploads",
+  { hidden: true, "aria-label": "Progress of uploads" },
+  h("div.upload-head", headline, h("div.upload-buttons", stop, clear)),
+  overall,
+  list,
 );
 const wait = h("input", { type: "checkbox", id: "only-preprocess" });
 const dedupe = h("input", { type: "checkbox", id: "skip-duplicates" });
@@ -30,23 +33,55 @@ export function uploadView() {
 }
 
 function build() {
-  const files = fileInput("file-input", { multiple: true, accept: "image/*" }, (chosen) => take({ files: [...chosen], leftOut: 0 }));
+  const files = fileInput("file-input", { multiple: true, accept: "image/*" }, (chosen) =>
+    take({ files: [...chosen], leftOut: 0 }),
+  );
   const folder = fileInput("folder-input", { webkitdirectory: true }, (chosen) => take(pick(chosen)));
   fill(
     zone,
     h("div.drop-art", icon("upload")),
-    h("div.drop-text", h("h2", { id: "drop-title" }, h("span.wide-only", "Drop pictures or folders anywhere"), h("span.narrow-only", "Send pictures")), h("p", "JPEG, PNG, WebP, GIF or BMP; as many as you like.")),
+    h(
+      "div.drop-text",
+      h(
+        "h2",
+        { id: "drop-title" },
+        h("span.wide-only", "Drop pictures or folders anywhere"),
+        h("span.narrow-only", "Send pictures"),
+      ),
+      h("p", "JPEG, PNG, WebP, GIF or BMP; as many as you like."),
+    ),
     h(
       "div.drop-actions",
-      h("button.primary", { type: "button", id: "choose-files", onclick: () => files.click() }, icon("picture"), h("span", "Choose pictures")),
-      h("button", { type: "button", id: "choose-folder", onclick: () => folder.click() }, icon("folder"), h("span", h("span.wide-only", "Choose a folder"), h("span.narrow-only", "Folder"))),
+      h(
+        "button.primary",
+        { type: "button", id: "choose-files", onclick: () => files.click() },
+        icon("picture"),
+        h("span", "Choose pictures"),
+      ),
+      h(
+        "button",
+        { type: "button", id: "choose-folder", onclick: () => folder.click() },
+        icon("folder"),
+        h("span", h("span.wide-only", "Choose a folder"), h("span.narrow-only", "Folder")),
+      ),
     ),
     h(
       "div.drop-options",
-      h("label.check", { for: "only-preprocess", title: "The line stops after detect; send the picture on from its page" }, wait, "Only preprocess, wait for me"),
-      h("label.check", { for: "skip-duplicates", title: "A picture that is already here is not taken twice" }, dedupe, "Skip duplicates"),
+      h(
+        "label.check",
+        { for: "only-preprocess", title: "The line stops after detect; send the picture on from its page" },
+        wait,
+        "Only preprocess, wait for me",
+      ),
+      h(
+        "label.check",
+        { for: "skip-duplicates", title: "A picture that is already here is not taken twice" },
+        dedupe,
+        "Skip duplicates",
+      ),
     ),
-    files, folder,
+    files,
+    folder,
   );
   onUpload((item) => {
     if (item) dirty.add(item);
@@ -120,7 +155,14 @@ function makeRow(item) {
   return row;
 }
 
-const MARKS = { queued: "clock", sending: "upload", done: "check", duplicate: "copy", refused: "alert", cancelled: "cross" };
+const MARKS = {
+  queued: "clock",
+  sending: "upload",
+  done: "check",
+  duplicate: "copy",
+  refused: "alert",
+  cancelled: "cross",
+};
 
 function drawRow(row, item) {
   if (row.shown !== item.state) {
@@ -136,11 +178,16 @@ function drawRow(row, item) {
 function noteOf(item) {
   const open = (text) => h("a", { href: pictureHash(item.imageId) }, text);
   switch (item.state) {
-    case "sending": return "sending";
-    case "done": return [open("accepted"), item.seconds ? `, about ${Math.ceil(item.seconds)} s` : ""];
-    case "duplicate": return ["already here: ", open("show it")];
-    case "cancelled": return "not sent";
-    default: return item.message || "in line";
+    case "sending":
+      return "sending";
+    case "done":
+      return [open("accepted"), item.seconds ? `, about ${Math.ceil(item.seconds)} s` : ""];
+    case "duplicate":
+      return ["already here: ", open("show it")];
+    case "cancelled":
+      return "not sent";
+    default:
+      return item.message || "in line";
   }
 }
 

@@ -1,0 +1,51 @@
+"""The gallery in a real Chromium: filters, and more pictures as one scrolls."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.running_line import RunningLine
+from tests.browser import Browser
+from tests.page_helpers import ask, card_status, press, send
+
+pytest_plugins = ("tests.page_fixtures",)
+
+
+@pytest.fixture
+def faces(data_dir: Path) -> Path:
+    """A picture of six people."""
+    return data_dir / "faces" / "multiface.jpg"
+
+
+def test_filters_find_by_part_of_a_name_and_by_status(page: Browser, page_line: RunningLine, faces: Path) -> None:
+    """The address has the filters; a part of a name is enough; nothing found says so."""
+    send(page_line, faces, "Needle in the hay.jpg")
+    send(page_line, faces, "hay.jpg")
+    page.open("#/?filename=needle")
+    page.until(lambda: card_status(page, "Needle in the hay.jpg"), "found")
+    assert card_status(page, "hay.jpg") is None
+    page.seen('#filter-status option[value="failed"]').click()
+    page.until(lambda: "No picture is like that" in page.text("main"), "nothing found")
+    assert "status=failed" in page.run("return location.hash")
+    press(page, "Clear filters")
+    page.until(lambda: card_status(page, "hay.jpg"), "all again")
+
+
+def test_more_pictures_come_as_one_scrolls(page: Browser, page_line: RunningLine, data_dir: Path) -> None:
+    """The gallery is filled page by page, each picture once."""
+    known = {one["image_id"] for one in ask(page_line, "/images?limit=200")["images"]}
+    small = sorted((data_dir / "coco128" / "images").glob("*.jpg"))
+    known |= {
+        send(page_line, small[n % len(small)], f"page-{n}.jpg", "process=true") for n in range(max(0, 60 - len(known)))
+    }
+    page.until(lambda: len(ask(page_line, "/images?limit=200")["images"]) >= len(known), "all in the catalogue")
+    page.open()
+    page.until(lambda: page.all(".grid a.card"), "cards")
+
+    def all_there() -> bool:
+        page.run("scrollTo(0, document.body.scrollHeight)")
+        shown = page.run("return [...document.querySelectorAll('.grid > li')].map((li) => li.dataset.id)")
+        assert len(shown) == len(set(shown)), "a picture is shown twice"
+        return known <= set(shown)
+
+    page.until(all_there, "all of them")
