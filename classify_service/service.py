@@ -60,13 +60,15 @@ class Classify:
             fields["categories"] = findings.categories(models.categories, rows, _list(message, "detections"), least)
         if models.imagenet:
             fields["imagenet"] = findings.imagenet(models.imagenet, rows)
-        missing = dict.fromkeys([*_list(message, "missing_models"), *self._missing(models)])
+        own = {model.name for model in self.models}  # what an earlier run missed of these may be there now
+        before = [name for name in _list(message, "missing_models") if name not in own]
+        missing = dict.fromkeys([*before, *self._missing(models)])
         fields["missing_models"] = list(missing)
         document: dict[str, Any] = {"image_id": message.image_id, **fields}
         if models.faces:
             document["faces"] = findings.embeddings(models.faces, rows, faces)
-            if faces:  # where nobody looked for any, there is nothing to say of them
-                fields["faces"] = findings.referring(rows, faces, key)
+        if faces and (models.faces or any(face.get("embedding") for face in faces)):  # of an earlier run
+            fields["faces"] = findings.referring(rows, faces, key)
         return Outcome([StoredObject(key, json.dumps(document).encode(), "application/json")], fields)
 
     def _missing(self, models: Models) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 
 from grab_service.app import create_app
-from grab_service.connections import CONNECTIONS, PatientWorker
+from grab_service.connections import CONNECTIONS, NoAccessLog, PatientWorker
 from grab_service.door import GrabDoor
 from stageline import logs, settings
 from stageline.errors import EXIT_SETTINGS, SettingsError, Unavailable
@@ -44,6 +44,7 @@ class DoorServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "keepalive": 15,
             "limit_request_line": 8190,  # the most it takes: room for a 4 KB filename
             "loglevel": "warning",
+            "logger_class": NoAccessLog,
             "logconfig_dict": GUNICORN_LOGS,
             "proc_name": "stageline-grab",
             "control_socket_disable": True,  # it would be one per user, below HOME

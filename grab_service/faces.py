@@ -14,6 +14,7 @@ from grab_service.problems import BadParameters, Misfit, NoModel, NotNow
 from stageline import status
 from stageline.erase import erase_objects
 from stageline.errors import BadImage, NotFound, Unavailable
+from stageline.message import PROBE
 from stageline.modelstore import Repository
 from stageline.modelstore.install import how_to_get
 
@@ -62,7 +63,7 @@ class FaceSearch:
             Unavailable: a server is away, or the line did not come to it in time.
         """
         self._refuse_without_model()
-        image_id = f"probe-{ULID()}"
+        image_id = f"{PROBE}{ULID()}"
         self._door.accept(data, filename, trace, Wanted(image_id=image_id, probe=True))
         try:
             self._wait(image_id)

@@ -15,8 +15,8 @@ from stageline.erase import erase_objects
 from stageline.errors import NotFound, Unavailable
 from stageline.message import ID
 
-MOVING = ("submitted", "processing")
 DELETED = "deleted"
+MOVING = status.MOVING
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,8 @@ def traceparent(given: str | None) -> str:
     """Return the caller's W3C trace context where it is well-formed, else a new one."""
     if given and TRACEPARENT.fullmatch(given):
         return given
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    new = secrets.token_hex(24)
+    return f"00-{new[:32]}-{new[32:]}-01"
 
 
 def take_in(

@@ -28,6 +28,7 @@ from tests.browser import DESKTOP, PHONE, Browser, chromium
 SHOWN = ("rocket", "coffee", "chelsea", "grace_hopper", "astronaut")  # the last is the newest, so the first shown
 TRAFFIC_SECONDS = 40.0
 COLOURS = 256
+FLAT = 24  # of the page itself, not of a photograph
 STYLE = Path(__file__).parent.parent / "grab_service" / "page" / "css" / "base.css"
 WAIT = "wait=60"
 
@@ -103,21 +104,23 @@ def send(url: str, name: str, picture: Image.Image, parameters: str = "process=t
 
 
 def keep(page: Browser, path: Path) -> None:
-    """Write what is shown as a small PNG: 256 colours, among them each that the page's style sheet names.
+    """Write what is shown as a small PNG: 256 colours, among them its commonest, and each that its style sheet names.
 
     Left to itself, the choice of colours follows the photographs, and a small green dot becomes grey.
     """
     time.sleep(0.5)  # for what fades in
     shot = Image.open(io.BytesIO(page.driver.get_screenshot_as_png())).convert("RGB")
-    named = sorted(set(re.findall("#[0-9a-f]{6}", STYLE.read_text())))
-    colours = [part for colour in named for part in bytes.fromhex(colour[1:])]
+    common = sorted(shot.getcolors(shot.width * shot.height) or [], reverse=True)[:FLAT]
+    sheet = {tuple(bytes.fromhex(colour)) for colour in re.findall("#([0-9a-f]{6})", STYLE.read_text())}
+    named = sorted(sheet | {colour for _, colour in common})
+    colours = [part for colour in named for part in colour]
     chosen = shot.quantize(COLOURS - len(named)).getpalette() or []
     palette = Image.new("P", (1, 1))
     palette.putpalette((chosen[: 3 * (COLOURS - len(named))] + colours)[: 3 * COLOURS])
     indexed = shot.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
     pixels, index = np.asarray(shot), np.array(indexed)
     for at, colour in enumerate(named, COLOURS - len(named)):  # exactly: the nearest of the others may be chosen else
-        index[(pixels == tuple(bytes.fromhex(colour[1:]))).all(axis=2)] = at
+        index[(pixels == colour).all(axis=2)] = at
     kept = Image.fromarray(index, "P")
     kept.putpalette(indexed.getpalette() or [])
     kept.save(path, optimize=True)

@@ -7,6 +7,7 @@ from typing import Any
 from stageline.errors import BadMessage
 
 FARTHEST = 1e9  # of any number in a finding: a box of a hostile one must not overflow what draws it
+MOST_STAGES = 64
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 TEXTS = ("filename", "kind", "sha256", "uploaded_at", "batch_id", "until")
 FOLDERS = ("original", "resized", "grayscale", "detections", "findings", "tagged", "blurred", "results")
@@ -50,12 +51,21 @@ def _check_numbers_and_texts(fields: Mapping[str, Any]) -> None:
 
 
 def _check_history(fields: Mapping[str, Any]) -> None:
-    if not isinstance(fields.get("stages", {}), dict):
-        raise BadMessage("stages must be an object")
+    stages = fields.get("stages", {})
+    if not (isinstance(stages, dict) and len(stages) <= MOST_STAGES and all(map(_is_entry, stages.values()))):
+        raise BadMessage(f"stages must be an object of at most {MOST_STAGES} objects, whose path is a key")
     for name in ("history", "runs"):
         entries = fields.get(name, [])
         if not (isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)):
             raise BadMessage(f"{name} must be a list of objects")
+
+
+def _is_entry(entry: object) -> bool:
+    if not isinstance(entry, dict):
+        return False
+    path, fields = entry.get("path"), entry.get("fields", [])
+    is_key = path is None or (isinstance(path, str) and KEY.fullmatch(path) is not None)
+    return is_key and isinstance(fields, list) and all(isinstance(field, str) for field in fields)
 
 
 def _check_categories(name: str, found: object) -> None:

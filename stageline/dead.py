@@ -15,6 +15,8 @@ from stageline.message import Message
 from stageline.redis_client import Call, Scripts, reaching_redis
 from stageline.status import now
 
+AT_ONCE = 500
+
 
 def letter(
     stage: str,
@@ -96,12 +98,27 @@ class DeadLetters:
         args = [raw, stage.name, again.raw, again.image_id, *notes.args()]
         return again if self._scripts.run(Call("replay", keys, args)) else None
 
-    def drop_of(self, image_id: str) -> None:
-        """Forget the dead letters of a picture that was sent again, or deleted."""
-        for raw, content in self.list():
-            if content.get("image_id") == image_id:
+    def drop_of(self, image_id: str, before_run: int | None = None) -> None:
+        """Forget the dead letters of a picture that was deleted; with a run, those from before it was sent again."""
+        for raw in _those_that_say(self._client, image_id.encode()):
+            content = read(raw)
+            if content.get("image_id") != image_id:
+                continue
+            if before_run is None or int((content.get("entry") or {}).get("run") or 1) < before_run:
                 self.drop(raw)
 
     def drop(self, raw: bytes) -> bool:
         """Forget a dead letter; False when it was gone."""
         return bool(self._scripts.run(Call("drop", [DEAD_LETTERS, DEAD_COUNTS], [raw, read(raw)["stage"]])))
+
+
+def _those_that_say(client: redis.Redis, word: bytes) -> list[bytes]:
+    """The letters with that word in them, without holding all of them at once."""
+    found: list[bytes] = []
+    with reaching_redis():
+        left = int(client.llen(DEAD_LETTERS))
+        while left > 0:  # from the end: what is dropped meanwhile moves what was not looked at yet towards us
+            some = cast("list[bytes]", client.lrange(DEAD_LETTERS, max(0, left - AT_ONCE), left - 1))
+            found += [raw for raw in some if word in raw]
+            left -= AT_ONCE
+    return found

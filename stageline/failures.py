@@ -1,11 +1,13 @@
 """What becomes of a picture that failed at a stage: it is retried later, or buried."""
 
-from stageline import dead, logs, metrics, results, tell
-from stageline.errors import BadMessage, Rejected, Unavailable
+from stageline import dead, logs, metrics, results, status, tell
+from stageline.errors import BadMessage, NotFound, Rejected, Unavailable
 from stageline.item import Item
+from stageline.message import Message
 from stageline.patience import patiently
-from stageline.queue import DROPPED, Consumer, back_off
+from stageline.queue import DROPPED, GIVEN_AWAY, Consumer, back_off
 from stageline.settings import Settings
+from stageline.status import MOVING
 from stageline.store import ObjectStore
 
 UNAVAILABLE_SECONDS = 5.0
@@ -40,18 +42,36 @@ class Failures:
 
     def _bury(self, item: Item, error: Exception) -> bool:
         message, reason = item.message, _reason(error)
-        entry = {**item.entry("failed", self._consumer.identity), "reason": reason}
-        document = results.failure(message, self._stage, reason, entry)
         if patiently(lambda: self._consumer.superseded([message]))[0]:
-            patiently(lambda: self._consumer.let_go(message.raw))
             return False
-        if not message.is_probe:
-            patiently(lambda: self._store.put(results.stored(document)))
+        self._log("buried", item, error)
+        entry = {**item.entry("failed", self._consumer.identity), "reason": reason}
         whole = None if isinstance(error, BadMessage) else message
         letter = dead.letter(self._stage, message.raw, reason, item.trace, message=whole, entry=entry)
+        if whole is None and not self._is_on_its_way(message):
+            patiently(lambda: self._consumer.bury(message.raw, letter))
+            return True
+        document = results.failure(message, self._stage, reason, entry)
         notes = tell.failed(message, self._stage, entry, document)
-        self._log("buried", item, error)
-        return patiently(lambda: self._consumer.bury(message.raw, letter, message, notes)) != DROPPED
+        if message.is_probe:
+            step = self._consumer.finish(message, notes)
+            return int(patiently(lambda: self._consumer.scripts.run(step))) != DROPPED
+        patiently(lambda: self._store.put(results.stored(document)))
+        answer = patiently(lambda: self._consumer.bury(message.raw, letter, message, notes))
+        if answer == GIVEN_AWAY:
+            patiently(lambda: self._consumer.doubt(message, "failed"))
+        return answer != DROPPED
+
+    def _is_on_its_way(self, message: Message) -> bool:
+        """Whether a message that is none may be what became of the picture's; else it only bears the name of one."""
+        known = patiently(lambda: status.read(self._consumer.client, message.image_id))
+        if known is not None:
+            return known.get("status") in MOVING
+        try:
+            patiently(lambda: self._store.stat(results.key(message.image_id)))
+        except NotFound:
+            return True
+        return False
 
     def _log(self, outcome: str, item: Item, error: Exception, **more: object) -> None:
         metrics.PICTURES.labels(self._stage, outcome).inc()

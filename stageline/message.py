@@ -9,8 +9,9 @@ from typing import Any
 from stageline.contract import FOLDERS, ID, KEY, check
 from stageline.errors import BadMessage, NewerMessage
 
-__all__ = ["FOLDERS", "ID", "KEY", "Message"]
+__all__ = ["FOLDERS", "ID", "KEY", "PROBE", "Message"]
 
+PROBE = "probe-"  # begins the id of a picture that is nobody's: somebody looks for others with it
 VERSION = 1
 MAX_BYTES = 1024 * 1024
 MOST_HISTORY = 100  # entries that a message carries along of what was tried before; the oldest are let go
@@ -32,7 +33,7 @@ class Message:
             BadMessage: no worker would take it: it is too large, or holds what JSON cannot.
         """
         try:
-            raw = json.dumps(fields, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+            raw = _encode(fields)
         except (TypeError, ValueError, RecursionError) as error:
             raise BadMessage(f"this cannot be written as a message: {error}") from error
         if len(raw) > MAX_BYTES:
@@ -41,13 +42,16 @@ class Message:
 
     @classmethod
     def salvage(cls, raw: bytes) -> "Message | None":
-        """Return a message of nothing but the picture's id, where at least that can be read of a bad one."""
+        """Return a message of nothing but the picture's id and run, where at least those can be read of a bad one."""
         try:
-            image_id = json.loads(raw)["image_id"]
-        except (ValueError, RecursionError, LookupError, TypeError):
+            found = json.loads(raw)
+            image_id, run = found["image_id"], found.get("run")
+        except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
             return None
-        known = isinstance(image_id, str) and ID.fullmatch(image_id)
-        return cls({"image_id": image_id}, raw) if known else None
+        if not (isinstance(image_id, str) and ID.fullmatch(image_id)):
+            return None
+        whole = isinstance(run, int) and not isinstance(run, bool) and 0 < run < 2**31
+        return cls({"image_id": image_id, **({"run": run} if whole else {})}, raw)
 
     @classmethod
     def decode(cls, raw: bytes) -> "Message":
@@ -119,9 +123,22 @@ class Message:
         return Message.of(following | {"stages": {**self.fields.get("stages", {}), stage: did}})
 
     def retried(self, stage: str, entry: Mapping[str, Any]) -> "Message":
-        """Return the message with its attempt counted up, and what came of the one before noted in its history."""
+        """Return the message with its attempt counted up, and what came of the one before noted in its history.
+
+        Of one that is as large as it may be the history is let go; and should it be too large even so, whoever takes
+        it next buries it for that.
+        """
         history = [*self.fields.get("history", ()), {"stage": stage, **entry}][-MOST_HISTORY:]
-        return Message.of({**self.fields, "attempt": self.attempt + 1, "history": history})
+        again = {**self.fields, "attempt": self.attempt + 1}
+        try:
+            return Message.of(again | {"history": history})
+        except BadMessage:
+            again.pop("history", None)
+            return Message(again, _encode(again))
+
+
+def _encode(fields: Mapping[str, Any]) -> bytes:
+    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def _no_number(constant: str) -> float:

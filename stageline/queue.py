@@ -5,6 +5,7 @@ message on. Its lease is its last heartbeat by the server's clock; what a worker
 out goes back to the queue (see stageline.housekeeper).
 """
 
+import json
 import random
 import re
 import uuid
@@ -17,6 +18,7 @@ from stageline import line, tell
 from stageline.keys import (
     DEAD_COUNTS,
     DEAD_LETTERS,
+    OUTCOMES,
     PACE,
     UNFINISHED,
     WORKERS,
@@ -30,8 +32,10 @@ from stageline.keys import (
 from stageline.message import Message
 from stageline.notes import Notes
 from stageline.redis_client import Call, Scripts, connect, reaching_redis
+from stageline.status import now
 
-DROPPED = -1  # what a step answers for a picture that was deleted, or sent again, meanwhile
+GIVEN_AWAY = 0  # what a step answers for a message that this worker holds no longer
+DROPPED = -1  # … and for one of a picture that was deleted, or sent again, meanwhile
 CONTENT_SECONDS = 86_400  # that a picture's content is remembered, for those who want no duplicates
 TOMBSTONE_SECONDS = 30 * 86_400  # of a picture deleted on its way: longer than any message waits
 
@@ -114,6 +118,13 @@ class Consumer:
     def let_go(self, raw: bytes) -> None:
         """Forget a message whose picture was deleted, or sent again."""
         self.scripts.run(Call("let_go", [self._list], [raw]))
+
+    def doubt(self, message: Message, how: str) -> None:
+        """Have the catalogue read again what the bucket says of a picture: ours was stored late, over another's."""
+        if not message.is_probe:
+            told = {"image_id": message.image_id, "run": message.run, "status": how, "at": now()}
+            with reaching_redis():
+                self.client.rpush(OUTCOMES, json.dumps(told))
 
     def put_back(self, raw: bytes) -> None:
         """Return a message untouched to the head of its queue."""

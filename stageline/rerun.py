@@ -9,7 +9,7 @@ from stageline.message import MOST_HISTORY, Message
 from stageline.results import WAITING
 from stageline.status import now
 
-OF_THE_END = ("status", "updated_at", "completed_at", "failed_stage", "reason", "until")  # that results/ adds
+OF_THE_END = ("status", "updated_at", "completed_at", "failed_stage", "reason")  # that results/ adds
 
 
 class CannotRun(StagelineError):
@@ -32,7 +32,8 @@ def prepare(
         exists: whether the bucket has an object of that key.
 
     Raises:
-        CannotRun: what that stage takes is gone, or was never made; the text names the first stage that can be run.
+        CannotRun: what that stage takes is gone, or was never made (the text names the first stage that can be run),
+            or the document is not one of ours.
     """
     names = [each.name for each in line.LINE]
     goes_on = document.get("status") == WAITING and document.get("until") in names[:-1]
@@ -75,6 +76,9 @@ def _next_run(document: Mapping[str, Any], stage: str) -> Message:
     found = {field for entry in again.values() for field in entry.get("fields") or ()}
     found -= {field for entry in entries.values() for field in entry.get("fields") or ()}
     fields = {name: value for name, value in document.items() if name not in found and name not in OF_THE_END}
+    until = fields.pop("until", None)
+    if document.get("status") != WAITING and until in names[position:]:
+        fields["until"] = until  # it failed before it came there
     run, at = int(document.get("run") or 1) + 1, now()
     if position == 0:
         fields.pop("path", None)
@@ -89,7 +93,12 @@ def _next_run(document: Mapping[str, Any], stage: str) -> Message:
         "history": history[-MOST_HISTORY:],
         "stages": entries,
     }
-    return Message.of(fields | told)
+    try:
+        return Message.decode(Message.of(fields | told).raw)
+    except StagelineError as error:
+        raise CannotRun(
+            f"what results/ says of this picture is no message: {error}; send its original again"
+        ) from error
 
 
 def _ended_runs(document: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ import redis
 from stageline import line
 from stageline.keys import minute_key
 from stageline.redis_client import reaching_redis
+from stageline.times import iso
 
 GROWTH = 1.2
 WHOLE = "line"  # counted like a stage: the whole way of a picture, accepted to its end
@@ -57,7 +58,7 @@ def read(client: redis.Redis, minutes: int, at: float | None = None) -> dict[str
         total.update(each)
     seconds = max(1.0, now - starts[0])
     series = [
-        {"at": _iso(start), **{name: each.get(f"{WHOLE}:{name}", 0) for name in ("accepted", "completed", "failed")}}
+        {"at": iso(datetime.fromtimestamp(start, UTC)), **{name: each.get(f"{WHOLE}:{name}", 0) for name in ("accepted", "completed", "failed")}}
         for start, each in zip(starts, found, strict=True)
     ]
     stages = {stage.name: _summary(total, stage.name, seconds) for stage in line.LINE}
@@ -86,7 +87,3 @@ def percentile(buckets: Mapping[int, int], percent: float) -> float | None:
         if seen >= wanted > 0:
             return round(cast("float", GROWTH ** (bucket - 0.5)), 1)
     return None
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

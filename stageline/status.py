@@ -10,16 +10,19 @@ import redis
 from stageline.keys import status_key
 from stageline.message import Message
 from stageline.redis_client import reaching_redis
+from stageline.times import iso
 
 STAGE = "stage:"
 KNOWN = ("filename", "file_size", "original_path", "run", "batch_id", "until", "sha256")
 NUMBERS = {"file_size": int, "run": int, "ahead": int, "estimate": float}
+MOVING = ("submitted", "processing")
+MOVING = ("submitted", "processing")  # the statuses of a picture that is on its way
 DELETED_RUN = 2**31  # the run of a tombstone: no message has it
 
 
 def now() -> str:
     """The time in UTC, ISO 8601 with milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return iso(datetime.now(UTC))
 
 
 def opened(message: Message) -> dict[str, str]:

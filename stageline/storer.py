@@ -14,7 +14,7 @@ from stageline.item import Hands, Item
 from stageline.lease import Lease
 from stageline.message import Message
 from stageline.patience import patiently
-from stageline.queue import DROPPED, Consumer
+from stageline.queue import DROPPED, GIVEN_AWAY, Consumer
 from stageline.redis_client import Call
 from stageline.settings import Settings
 from stageline.stage import StoredObject
@@ -27,12 +27,12 @@ LINGER_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class _Done:
-    """An item that was worked on, what to store of it, the step that hands it on, and whether it comes to its end."""
+    """An item that was worked on, what to store of it, the step that hands it on, and how it ends, if it does."""
 
     item: Item
     objects: Sequence[StoredObject]
     step: Call
-    ends: bool
+    ends: str = ""
 
 
 class Storer(threading.Thread):
@@ -106,11 +106,11 @@ class Storer(threading.Thread):
             waits = item.message.fields.get("until") == name
             if not (self._is_last or waits):
                 step = self._consumer.hand_off(item.message, successor, tell.done(item.message, name, entry))
-                return _Done(item, item.outcome.objects, step, ends=False)
+                return _Done(item, item.outcome.objects, step)
             document = results.document(successor, results.WAITING if waits else "completed")
             step = self._consumer.finish(item.message, tell.ended(item.message, name, entry, document))
             said = [] if item.message.is_probe else [results.stored(document)]
-            return _Done(item, [*item.outcome.objects, *said], step, ends=True)
+            return _Done(item, [*item.outcome.objects, *said], step, document["status"])
         except Exception as error:  # noqa: BLE001 - what a stage made may be anything
             item.fail(error)
             return None
@@ -133,8 +133,10 @@ class Storer(threading.Thread):
         for each, answer in zip(good, moved, strict=True):
             if answer == DROPPED:
                 each.item.fail(Forgotten(each.item.message.image_id))
-            else:
-                self._report(each.item, seconds, "done" if answer else "given away")
+                continue
+            if answer == GIVEN_AWAY:
+                self._stored_too_late(each)
+            self._report(each.item, seconds, "done" if answer else "given away")
 
     def _not_forgotten(self, done: Sequence[_Done]) -> list[_Done]:
         """Leave out the pictures that were deleted, or sent again: nothing is stored of them."""
@@ -144,12 +146,22 @@ class Storer(threading.Thread):
                 each.item.fail(Forgotten(each.item.message.image_id))
         return [each for each in done if each.item.error is None]
 
-    def _forget(self, message: Message) -> None:
-        """Let a message go; of a deleted picture nothing is left behind, whatever was stored in between."""
-        patiently(lambda: self._consumer.let_go(message.raw))
+    def _stored_too_late(self, done: _Done) -> None:
+        """Mend what was stored for a message that had been given away meanwhile, while it was being stored."""
+        if not self._erase_if_deleted(done.item.message) and done.ends:
+            patiently(lambda: self._consumer.doubt(done.item.message, done.ends))
+
+    def _erase_if_deleted(self, message: Message) -> bool:
         known = patiently(lambda: status.read(self._consumer.client, message.image_id))
-        if known is not None and known.get("status") == "deleted":
+        deleted = known is not None and known.get("status") == "deleted"
+        if deleted:
             patiently(lambda: erase_objects(self._store, message.image_id))
+        return deleted
+
+    def _forget(self, message: Message) -> None:
+        """Let a message go, once of a deleted picture nothing is left behind, whatever was stored in between."""
+        self._erase_if_deleted(message)
+        patiently(lambda: self._consumer.let_go(message.raw))
         metrics.PICTURES.labels(self._stage.name, "dropped").inc()
         logs.get().info("dropped", image_id=message.image_id, stage=self._stage.name, run=message.run)
 

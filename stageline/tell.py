@@ -9,6 +9,7 @@ from typing import Any
 from stageline import line, status
 from stageline.message import Message
 from stageline.notes import Notes
+from stageline.results import WAITING
 from stageline.stats import WHOLE, counts
 from stageline.status import STAGE, now
 
@@ -31,7 +32,10 @@ def sent_again(message: Message, stage: str) -> Notes:
     fields = {**status.opened(message), "status": "processing"}
     outcome = {"status": "processing", "from": stage, "at": message.fields["runs"][-1]["created_at"]}
     data = {"status": "processing", "from": stage}
-    return Notes.of(message, fields, "rerun", data, outcome=outcome, counts=counts(WHOLE, "accepted"))
+    before = message.fields["runs"][-2:-1]
+    goes_on = bool(before) and before[0].get("status") == WAITING  # it was counted when it came
+    counted = {} if goes_on else counts(WHOLE, "accepted")
+    return Notes.of(message, fields, "rerun", data, outcome=outcome, counts=counted)
 
 
 def begun(message: Message, stage: str, entry: Entry) -> Notes:
@@ -55,7 +59,8 @@ def ended(message: Message, stage: str, entry: Entry, document: Mapping[str, Any
     data |= {"counts": Counter(found["label"] for found in document.get("detections") or [])}
     data |= {"faces": len(document.get("faces") or [])}
     fields = {**_status(stage, entry, how), "kind": str(document.get("kind") or "")}
-    counted = {**counts(stage, "done", entry["ms"]), **counts(WHOLE, how, 1000 * seconds)}
+    whole = counts(WHOLE, how, None if how == WAITING else 1000 * seconds)
+    counted = {**counts(stage, "done", entry["ms"]), **whole}
     return Notes.of(message, fields, how, data, outcome={"status": how, "document": document}, counts=counted)
 
 

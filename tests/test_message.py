@@ -91,7 +91,11 @@ def test_what_is_no_number_in_json_is_refused(number: str, place: str) -> None:
         ("origin_w", [0, -5, "640", 1e3, HUGE]),
         ("origin_h", [0, -5, "640", 1e3, HUGE]),
         ("v", [0, -1, True, "1", 1.0, []]),
-        ("stages", [None, [], "x"]),
+        ("stages", [None, [], "x", {"tag": "x"}, {"tag": {"path": "../x"}}, {"tag": {"fields": [1]}},
+                    {"tag": {"fields": "ab"}}, {str(number): {} for number in range(65)}]),
+        ("history", [{}, "x", [1], [None]]),
+        ("runs", [{}, "x", ["x"]]),
+        ("until", [1, ["detect"]]),
         ("missing_models", ["mtcnn", [1], [["mtcnn"]], {"mtcnn": 1}, [None]]),
         ("detections", ["x", {}, 5, [None], [[]], ["car"], [{}]]),
         ("faces", ["x", {}, 5, [None], [[]], [{}]]),
@@ -169,7 +173,8 @@ def test_half_a_character_is_refused(text: str) -> None:
     raw = '{"image_id": "a", "original_path": "original/a.jpg", "x": {"%s": 1}}'
     with pytest.raises(BadMessage, match="half a character"):
         Message.decode((raw % text).encode())
-    assert "😀" in Message.decode((raw % r"\ud83d\ude00").encode()).retried("resize", {"state": "retrying"}).raw.decode()
+    whole = Message.decode((raw % r"\ud83d\ude00").encode())
+    assert "😀" in whole.retried("resize", {"state": "retrying"}).raw.decode()
 
 
 def test_a_newer_message_waits_for_a_newer_worker() -> None:

@@ -165,6 +165,19 @@ def test_a_buried_message_can_be_replayed_once(door: Door, consumer: Consumer) -
     ]  # fmt: skip
 
 
+def test_the_dead_letters_of_a_picture_are_forgotten_with_it(door: Door) -> None:
+    """All of them, or those from before a run; nobody else's, however many there are."""
+    letters = dead.DeadLetters(door.client)
+    for number in range(1300):
+        sent = message("a" if number % 650 == 0 else f"b{number}", note="a")
+        entry = {**ENTRY, "run": 1 + number // 650}
+        door.client.rpush(keys.DEAD_LETTERS, dead.letter("resize", sent.raw, "why", message=sent, entry=entry))
+    letters.drop_of("a", before_run=2)
+    assert [content["entry"]["run"] for _, content in letters.list() if content["image_id"] == "a"] == [2]
+    letters.drop_of("a")
+    assert len(letters.list()) == 1298
+
+
 def test_a_dead_letter_that_is_no_message_cannot_be_replayed(door: Door, consumer: Consumer) -> None:
     """Its raw bytes are kept whole, and it can only be dropped."""
     raw = b"\xff\x00 not json"

@@ -71,6 +71,21 @@ def test_a_third_run_keeps_the_history_of_both() -> None:
     assert [each["run"] for each in third.fields["runs"]] == [1, 2, 3]
 
 
+def test_a_picture_that_failed_before_it_was_to_wait_still_waits() -> None:
+    """Run again from the beginning it stops after detect; from a later stage it goes on."""
+    failed = document(run_through(2, until="detect"), "failed")
+    assert rerun.prepare(failed, None, everything)[0].fields["until"] == "detect"
+    done = document(run_through(5, until="detect"), "failed")
+    assert "until" not in rerun.prepare(done, "tag", everything)[0].fields
+
+
+def test_a_document_that_is_no_message_cannot_be_run() -> None:
+    """What anybody may have written into results/ is held against the contract before it is queued."""
+    for wrong in ({"origin_w": 0}, {"detections": "x"}, {"batch_id": 7}):
+        with pytest.raises(rerun.CannotRun, match="is no message"):
+            rerun.prepare(document(run_through()) | wrong, "tag", everything)
+
+
 def test_what_a_foreign_producer_sent_can_be_run_again() -> None:
     """Without runs, stages or a history there is still an original to begin with."""
     foreign = {"image_id": "a", "original_path": "original/a.jpg", "status": "failed", "mine": [1]}

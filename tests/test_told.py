@@ -99,7 +99,8 @@ def test_a_deleted_picture_is_dropped_at_every_step(door: Door, consumer: Consum
         before = (told(door), outcomes(door))
         assert consumer.superseded([got]) == [True]
         assert step(consumer, got, tell.done(got, "resize", ENTRY)) == DROPPED
-        assert consumer.held() == []
+        assert consumer.held() == [got.raw], "until it is let go: who dies before leaves it to the next"
+        consumer.let_go(got.raw)
         assert (told(door), outcomes(door)) == before
     assert told(door)[-1] == outcomes(door)[-1]["status"] == "deleted"
     assert door.unfinished() == door.client.llen("grayscale_queue") == door.client.llen(keys.DEAD_LETTERS) == 0
@@ -140,6 +141,34 @@ def test_the_same_content_is_taken_once_where_asked(door: Door, consumer: Consum
     door.delete("b", "77", "x.jpg")
     assert door.newest_named("x.jpg") is None
     assert door.accept(message("d", sha256="77"), dedupe=True) == "d"
+
+
+def test_a_tombstone_outlasts_what_may_be_on_its_way(door: Door, consumer: Consumer, last: Consumer) -> None:
+    """Thirty days for a picture that moves, a foreign producer's as well; deleted again, it is not made shorter."""
+    month, ttl = 29 * 86_400, lambda name: door.client.ttl(keys.status_key(name))
+    door.accept(message("a"))
+    door.client.rpush(RESIZE.queue, message("foreign").raw)
+    got = [taken(consumer), taken(consumer)]
+    consumer.begin([(each, tell.begun(each, "resize", ENTRY)) for each in got])
+    for name in ("a", "foreign"):
+        door.delete(name)
+        door.delete(name)
+        assert ttl(name) > month
+    finish(last, message("done"))
+    door.delete("done")
+    assert 0 < ttl("done") <= 60
+
+
+def test_a_waiting_picture_is_counted_once(door: Door, last: Consumer) -> None:
+    """Sent on, it is not accepted again, and its first half is no picture's latency."""
+    door.accept(message())
+    runs = [{"run": 1, "from": "resize", "status": "waiting"}, {"run": 2, "from": "tag", "created_at": "x"}]
+    last.client.rpush(TAG.queue, message().raw)
+    got = taken(last)
+    last.scripts.run(last.finish(got, tell.ended(got, "detect", ENTRY, results.document(got, "waiting"))))
+    assert door.send_again(message(run=2, runs=runs), TAG) == "sent"
+    found = stats.read(door.client, 1)["line"]
+    assert (found["accepted"], found["waiting"], found["p50_ms"]) == (1, 1, None)
 
 
 def test_a_probe_is_nobodys_picture(door: Door, consumer: Consumer) -> None:

@@ -127,6 +127,30 @@ def test_a_picture_deleted_under_way_leaves_nothing_behind(start_way, tmp_path: 
     assert len(way.left_of("kept")) == 8
 
 
+def test_a_worker_that_dies_while_it_removes_a_deleted_picture_leaves_that_to_the_next(start_way, tmp_path) -> None:
+    """Killed after it stored what it had made of it, and before it could remove that again."""
+    (tmp_path / "sitecustomize.py").write_text(
+        SLOW.format(service="resize_service")
+        + "    import os, stageline.storer as storer\n"
+        + "    flag = os.path.join(os.environ['PYTHONPATH'], 'died')\n"
+        + "    real_erase = storer.erase_objects\n"
+        + "    def erase_objects(*words):\n"
+        + "        if not os.path.exists(flag):\n"
+        + "            open(flag, 'w').close()\n"
+        + "            os.kill(os.getpid(), 9)\n"
+        + "        real_erase(*words)\n"
+        + "    storer.erase_objects = erase_objects\n"
+    )
+    way = start_way(PYTHONPATH=str(tmp_path), LEASE_SECONDS="1")
+    way.send("gone")
+    way.until(lambda: "resize" in (status.read(way.door.client, "gone") or {"stages": {}})["stages"])
+    way.door.delete("gone")
+    erase_objects(way.store, "gone")
+    way.until(lambda: (tmp_path / "died").exists())
+    way.until(lambda: sum(sum(counts.values()) for counts in way.door.depths().values()) == 0)
+    assert way.left_of("gone") == []
+
+
 def test_a_worker_that_died_stands_in_the_history(start_way, tmp_path: Path) -> None:
     """A picture whose worker is killed tells of the attempt that nobody came back from."""
     (tmp_path / "sitecustomize.py").write_text(

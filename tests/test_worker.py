@@ -8,9 +8,9 @@ import pytest
 
 from stageline import keys, line, status
 from stageline.errors import Rejected
-from stageline.message import Message
+from stageline.message import MAX_BYTES, Message
 from stageline.queue import Door
-from stageline.redis_client import connect
+from stageline.redis_client import Call, connect
 from stageline.settings import Settings
 from stageline.stage import Outcome, StoredObject, Task
 from stageline.store import FolderStore
@@ -117,6 +117,38 @@ def test_what_no_retry_can_mend_is_buried_at_once(work_through, settings) -> Non
     store = FolderStore(settings.stageline_data / "images")
     assert b'"failed_stage": "resize"' in store.get("results/hopeless.json")
     assert door.unfinished() == 0
+
+
+def test_a_message_as_large_as_may_be_is_retried_and_buried(work_through) -> None:
+    """There is no room for its history, nor at last for its attempt: it is buried, and its worker lives."""
+    fill = MAX_BYTES - len(Message.of({**named("bad")[0], "original_path": "original/bad.jpg", "origin_w": 10,
+                                       "origin_h": 10, "filler": ""}).raw)  # fmt: skip
+    messages = [*named("bad", filler="x" * fill), *named("good")]
+
+    def buried(door: Door) -> bool:
+        door.scripts.run(Call("release", [keys.delayed_key(RESIZE.queue), RESIZE.queue], [10]))
+        return door.client.llen("dead_letters") == 1 and handed_on(door) == ["good"]
+
+    door = work_through(Recorder(), messages, buried, max_attempts=2, retry_base_seconds=0.05)
+    assert status.read(door.client, "bad")["status"] == "failed"
+
+
+def test_a_bad_message_in_a_finished_pictures_name_harms_it_not(work_through, settings) -> None:
+    """It is buried by its bytes alone: the picture's results and its status stay; its own bad message does fail it."""
+    store = FolderStore(settings.stageline_data / "images")
+    store.put(StoredObject("results/done.json", b"{}", "application/json"))
+
+    def send(door: Door) -> bool:
+        if not door.client.llen("dead_letters"):
+            door.client.rpush(
+                RESIZE.queue, *(b'{"image_id":"%s","original_path":7}' % name for name in (b"done", b"new"))
+            )
+        return door.client.llen("dead_letters") >= 2
+
+    door = work_through(Recorder(), named("good"), send)
+    assert store.get("results/done.json") == b"{}"
+    assert status.read(door.client, "done") is None
+    assert status.read(door.client, "new")["status"] == "failed"
 
 
 def test_second_attempts_and_large_pictures_are_worked_alone(work_through) -> None:

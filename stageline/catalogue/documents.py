@@ -8,12 +8,12 @@ import numpy as np
 from stageline import logs, results
 from stageline.catalogue import clean
 from stageline.catalogue.rows import Document, Embedding
+from stageline.catalogue.tables import EMBEDDING_SIZE
 from stageline.errors import BadMessage, NotFound, TooLarge
-from stageline.message import KEY
 from stageline.store import ObjectStore
 
-LARGEST = 16 * 1024 * 1024  # bytes of JSON that are read
-SIZE = 512  # numbers of an embedding
+LARGEST = 8 * 1024 * 1024  # bytes of results that are read: what a message can become, and more
+LARGEST_FINDINGS = 16 * 1024 * 1024
 
 
 def parse(raw: bytes, name: str) -> dict[str, Any]:
@@ -46,35 +46,37 @@ def read_results(store: ObjectStore, image_id: str) -> dict[str, Any]:
         raise BadMessage(str(error)) from error
 
 
-def wants_embeddings(document: Document) -> bool:
+def wants_embeddings(document: Document, image_id: str) -> bool:
     """Whether any face of the document says where its embedding is."""
-    return any(_reference(face) is not None for face in clean.objects(document.get("faces")))
+    return bool(_references(document, image_id))
 
 
-def read_embeddings(store: ObjectStore, document: Document) -> dict[int, Embedding]:
-    """Read the embeddings that the document's faces refer to, by the faces' places; without those that are no good.
+def read_embeddings(store: ObjectStore, document: Document, image_id: str) -> dict[int, Embedding]:
+    """Read the embeddings that the faces refer to, by the faces' places; without those that are no good.
+
+    Only the picture's own findings are read, and each entry of theirs counts for one face: another picture's may be
+    erased any day, and so much is in memory at most.
 
     Raises:
         Unavailable: the store is away.
     """
-    references = {
-        place: found
-        for place, face in enumerate(clean.objects(document.get("faces")))
-        if (found := _reference(face)) is not None
-    }
-    findings = {key: _findings(store, key) for key in {key for key, _ in references.values()}}
-    chosen = {
-        place: embedding_of(findings[key][index])
-        for place, (key, index) in references.items()
-        if index < len(findings[key])
-    }
+    references = _references(document, image_id)
+    if not references:
+        return {}
+    found = _findings(store, findings_key(image_id))
+    chosen = {place: embedding_of(found[index]) for index, place in references.items() if index < len(found)}
     return {place: embedding for place, embedding in chosen.items() if embedding is not None}
+
+
+def findings_key(image_id: object) -> str:
+    """The key of a picture's findings."""
+    return f"findings/{image_id}.json"
 
 
 def embedding_of(found: object) -> Embedding | None:
     """Take an embedding out of an entry of findings/; None where it is none."""
     numbers = found.get("embedding") if isinstance(found, dict) else None
-    if not isinstance(found, dict) or not isinstance(numbers, list) or len(numbers) != SIZE:
+    if not isinstance(found, dict) or not isinstance(numbers, list) or len(numbers) != EMBEDDING_SIZE:
         return None
     if not set(map(type, numbers)) <= {float, int}:
         return None
@@ -86,18 +88,21 @@ def embedding_of(found: object) -> Embedding | None:
     return Embedding(array.tobytes(), clean.text(found.get("model"), 200)) if np.isfinite(array).all() else None
 
 
-def _reference(face: dict[str, Any]) -> tuple[str, int] | None:
-    found = face.get("embedding")
-    if not isinstance(found, dict):
-        return None
-    key, index = found.get("key"), clean.whole(found.get("index"))
-    known = isinstance(key, str) and key.startswith("findings/") and KEY.fullmatch(key) is not None
-    return (key, index) if known and isinstance(key, str) and index is not None else None
+def _references(document: Document, image_id: object) -> dict[int, int]:
+    """The entries of the picture's findings that its faces refer to, and the place of the first face that does."""
+    found: dict[int, int] = {}
+    for place, face in enumerate(clean.objects(document.get("faces"))):
+        told = face.get("embedding")
+        if isinstance(told, dict) and told.get("key") == findings_key(image_id):
+            index = clean.whole(told.get("index"))
+            if index is not None:
+                found.setdefault(index, place)
+    return found
 
 
 def _findings(store: ObjectStore, key: str) -> list[Any]:
     try:
-        found = parse(store.get(key, LARGEST), key).get("faces")
+        found = parse(store.get(key, LARGEST_FINDINGS), key).get("faces")
     except (NotFound, BadMessage, TooLarge) as error:
         logs.get().warning("embeddings left out", key=key, reason=str(error))
         return []

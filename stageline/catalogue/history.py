@@ -8,7 +8,8 @@ from stageline.catalogue import clean
 
 Row = dict[str, Any]
 Document = Mapping[str, Any]
-STATES = ("submitted", "processing", "waiting", "completed", "failed")
+RANKS = {"submitted": 0, "processing": 1, "waiting": 2, "completed": 3, "failed": 3}
+STATES = tuple(RANKS)
 
 
 class Entry(NamedTuple):

@@ -6,13 +6,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stageline.catalogue import clean, documents
-from stageline.catalogue.history import run_of
-from stageline.catalogue.rows import ENDED, RANKS, PictureRows, Row, expiry
+from stageline.catalogue.history import RANKS, run_of
+from stageline.catalogue.rows import ENDED, PictureRows, Row, expiry
 from stageline.errors import BadMessage
 from stageline.message import ID
 
 DELETED = "deleted"
 WITH_DOCUMENT = ("submitted", "waiting", *ENDED)
+OF_THE_UPLOAD = ("filename", "width", "height", "bytes", "sha256", "original_path", "batch_id", "uploaded_at",
+    "expires_at")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Step:
 
     outcome: Outcome
     rows: PictureRows | None = None
+    is_from_bucket: bool = False  # the rows are of what the bucket had when this was applied
 
     @property
     def place(self) -> tuple[int, int]:
@@ -72,38 +75,70 @@ class Step:
 
 @dataclass
 class Picture:
-    """A picture's rows as they stand, and then as they will: ``whole`` where all of them are new."""
+    """A picture's rows as they stand, and then as they will: ``whole`` where all of them are new.
+
+    ``deleted_at``, of its last deletion, stays when the id is used again: what was told before then is never taken.
+    """
 
     image: Row | None = None
     tasks: dict[int, Row] = field(default_factory=dict)
     deleted_at: datetime | None = None
     whole: PictureRows | None = None
     is_changed: bool = False
+    told: datetime = clean.EARLIEST  # the latest that any step said
 
-    def take(self, steps: Sequence[Step], retention_days: int, *, again: bool = False) -> int:
+    def take(self, steps: Sequence[Step], retention_days: int, *, back: bool = False) -> int:
         """Take the steps in their order; how many changed anything.
 
-        ``again`` also lets a document replace the rows that an equal one made before.
+        ``back`` also lets what the bucket has take the picture back.
         """
-        return sum(self._take(step, retention_days, again=again) for step in steps)
+        changed = 0
+        for step in steps:
+            changed += self._take(step, retention_days, back=back)
+            self.told = max(self.told, step.outcome.at)
+        return changed
 
-    def _take(self, step: Step, retention_days: int, *, again: bool) -> bool:
-        if self.deleted_at is not None:
+    def _take(self, step: Step, retention_days: int, *, back: bool) -> bool:
+        if self.deleted_at is not None and step.outcome.at <= self.deleted_at:
             return False
         if step.outcome.status == DELETED:
-            self.deleted_at, self.image, self.whole, self.is_changed = step.outcome.at, None, None, True
+            known = self.image["updated_at"] if self.image else step.outcome.at
+            # Clocks differ a little: what the list has before the deletion does not come after it.
+            self.deleted_at = max(step.outcome.at, self.told, known)
+            self.image, self.whole, self.is_changed = None, None, True
+            self.tasks.clear()
             return True
-        stands = (self.image["run"], self.image["rank"]) if self.image else (0, -1)
-        replaces = again and step.place == stands and step.place[1] > 0
-        if step.place <= stands and not replaces:
+        if not self._is_news(step, back=back):
             return False
-        if step.rows is not None and (self.image is None or step.rows.image["rank"] > 0):
-            self.image, self.whole = step.rows.image, step.rows
-            self.tasks = {task["run"]: task for task in step.rows.tasks}
+        if step.rows is not None and (self.image is None or step.rows.image["rank"] > 0 or back):
+            self._become(step.rows)
         else:
             self._move(step.outcome, retention_days)
         self.is_changed = True
         return True
+
+    def _is_news(self, step: Step, *, back: bool) -> bool:
+        """Whether the step takes the picture on, or says better how it stands.
+
+        Two workers may have done the same work, so that the same end is told twice. The later document counts; what the
+        bucket has counts for more than any document that was told.
+        """
+        if self.image is None:
+            return True
+        stands = self.image["run"], self.image["rank"]
+        if step.place != stands or step.rows is None or step.place[1] < RANKS["waiting"]:
+            return step.place > stands or (back and step.place < stands)
+        return step.is_from_bucket or step.rows.image["updated_at"] > self.image["updated_at"]
+
+    def _become(self, rows: PictureRows) -> None:
+        """Take all rows of a document; of an original alone, which says little, what was known stays."""
+        if self.image is not None and rows.image["rank"] == 0:
+            kept = {name: self.image[name] for name in OF_THE_UPLOAD if self.image[name] is not None}
+            rows.image.update(kept)
+            for task in rows.tasks:
+                task["created_at"] = rows.image["uploaded_at"] if task["run"] == 1 else task["created_at"]
+        self.image, self.whole = rows.image, rows
+        self.tasks = {task["run"]: task for task in rows.tasks}
 
     def _move(self, outcome: Outcome, retention_days: int) -> None:
         """Note that a run was begun; what an earlier one found stays until this one has ended."""

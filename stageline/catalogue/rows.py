@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from stageline.catalogue import clean, history
+from stageline.catalogue.history import RANKS
 from stageline.errors import BadMessage
 from stageline.message import ID
 
 Row = dict[str, Any]
 Document = Mapping[str, Any]
-RANKS = {"submitted": 0, "processing": 1, "waiting": 2, "completed": 3, "failed": 3}
 ENDED = ("completed", "failed")
 FINDERS = ("detect", "classify")  # the stages that find something
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")

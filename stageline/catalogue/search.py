@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, select, text, tuple_
+from sqlalchemy import Connection, select, tuple_
 
 from stageline.catalogue import vector
-from stageline.catalogue.tables import faces, image_info
-from stageline.catalogue.vector import SIZE
+from stageline.catalogue.tables import EMBEDDING_SIZE, faces, image_info
 
 AT_ONCE = 4096  # faces in memory: 8 MiB
 Found = tuple[float, str, int]
@@ -25,8 +24,8 @@ def nearest(
         ValueError: the embedding is none.
     """
     wanted = np.asarray(embedding, dtype=np.float32).reshape(-1)
-    if wanted.size != SIZE or not np.isfinite(wanted).all() or not wanted.any():
-        raise ValueError(f"an embedding is {SIZE} finite numbers, not all 0")
+    if wanted.size != EMBEDDING_SIZE or not np.isfinite(wanted).all() or not wanted.any():
+        raise ValueError(f"an embedding is {EMBEDDING_SIZE} finite numbers, not all 0")
     if vector.is_there(connection):
         return _indexed(connection, wanted, limit, model)
     unit = wanted / np.linalg.norm(wanted)
@@ -47,9 +46,9 @@ def _chunks(connection: Connection, model: str | None) -> Iterator[tuple[list[tu
         query = query.where(faces.c.embedding_model == model)
     rows = connection.execution_options(yield_per=AT_ONCE).execute(query)
     for some in rows.partitions():
-        good = [(row[0], row[1], bytes(row[2])) for row in some if len(row[2]) == 4 * SIZE]
+        good = [(row[0], row[1], bytes(row[2])) for row in some if len(row[2]) == 4 * EMBEDDING_SIZE]
         if good:
-            matrix = np.frombuffer(b"".join(row[2] for row in good), "<f4").reshape(-1, SIZE)
+            matrix = np.frombuffer(b"".join(row[2] for row in good), "<f4").reshape(-1, EMBEDDING_SIZE)
             yield [(row[0], row[1]) for row in good], matrix.astype(np.float32, copy=False)
 
 
@@ -72,8 +71,7 @@ def _described(connection: Connection, best: Sequence[Found]) -> list[dict[str, 
 def _indexed(
     connection: Connection, wanted: NDArray[np.float32], limit: int, model: str | None
 ) -> list[dict[str, Any]]:
-    values = {"wanted": vector.literal(wanted.astype("<f4").tobytes()), "most": limit, "model": model}
-    rows = connection.execute(text(vector.NEAREST), values)
+    rows = vector.nearest(connection, wanted.astype("<f4").tobytes(), limit, model)
     return [_face(row.image_key, row.position, row.box, row.filename, float(row.similarity)) for row in rows]
 
 

@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
 
 METADATA = MetaData()
+EMBEDDING_SIZE = 512  # numbers, each of 4 bytes
 TEXT = Text().with_variant(Text(collation="C"), "postgresql")  # ordered by bytes, as SQLite and the bucket do
 LIST = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 BIG = BigInteger().with_variant(Integer(), "sqlite")

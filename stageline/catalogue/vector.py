@@ -3,23 +3,25 @@
 It is beside the migrations, since a server may get the extension on any day: each start looks again.
 """
 
+from typing import Any
+
 import numpy as np
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, Result, text
 
 from stageline import logs
 from stageline.catalogue.engine import writing
+from stageline.catalogue.tables import EMBEDDING_SIZE
 from stageline.errors import Unavailable
 
-SIZE = 512
 STEPS = (
     "CREATE EXTENSION IF NOT EXISTS vector",
-    "ALTER TABLE faces ADD COLUMN IF NOT EXISTS embedding_vector vector(512)",
+    f"ALTER TABLE faces ADD COLUMN IF NOT EXISTS embedding_vector vector({EMBEDDING_SIZE})",
     "CREATE INDEX IF NOT EXISTS ix_faces_embedding_vector ON faces USING hnsw (embedding_vector vector_cosine_ops)",
 )
 AVAILABLE = "SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'"
 HAS_COLUMN = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'faces'::regclass AND attname = 'embedding_vector'"
-LACKING = """SELECT image_key, position, embedding FROM faces
-    WHERE embedding IS NOT NULL AND embedding_vector IS NULL AND length(embedding) = 2048 LIMIT 1000"""
+LACKING = f"""SELECT image_key, position, embedding FROM faces
+    WHERE embedding IS NOT NULL AND embedding_vector IS NULL AND length(embedding) = {4 * EMBEDDING_SIZE} LIMIT 1000"""
 FILL = (
     "UPDATE faces SET embedding_vector = CAST(:vector AS vector) WHERE image_key = :image_key AND position = :position"
 )
@@ -28,6 +30,10 @@ NEAREST = """SELECT f.image_key, f.position, f.box, i.filename,
     FROM faces f JOIN image_info i USING (image_key)
     WHERE f.embedding_vector IS NOT NULL AND (CAST(:model AS text) IS NULL OR f.embedding_model = :model)
     ORDER BY f.embedding_vector <=> CAST(:wanted AS vector) LIMIT :most"""
+
+LOOKED_AT = "SELECT set_config('hnsw.ef_search', :faces, true)"  # for this transaction
+LEAST_LOOKED_AT, MOST_LOOKED_AT = 40, 1000  # pgvector's own default and bound
+OF_ALL_MODELS = 10  # times as many: those of other models are left out only after the index was read
 
 
 def prepare(engine: Engine) -> bool:
@@ -55,6 +61,14 @@ def prepare(engine: Engine) -> bool:
 def is_there(connection: Connection) -> bool:
     """Whether this database has the column."""
     return connection.dialect.name == "postgresql" and bool(connection.scalar(text(HAS_COLUMN)))
+
+
+def nearest(connection: Connection, embedding: bytes, limit: int, model: str | None) -> Result[Any]:
+    """Ask the index for the nearest faces; it gives no more than it has looked at."""
+    wanted = limit * (OF_ALL_MODELS if model else 1)
+    faces = max(LEAST_LOOKED_AT, min(wanted, MOST_LOOKED_AT))
+    connection.execute(text(LOOKED_AT), {"faces": str(faces)})
+    return connection.execute(text(NEAREST), {"wanted": literal(embedding), "most": limit, "model": model})
 
 
 def literal(embedding: bytes) -> str:

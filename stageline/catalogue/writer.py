@@ -9,8 +9,9 @@ from sqlalchemy import Connection, Engine, select, text
 from stageline import logs
 from stageline.catalogue import bulk, documents, vector
 from stageline.catalogue.engine import writing
+from stageline.catalogue.history import RANKS
 from stageline.catalogue.outcomes import WITH_DOCUMENT, Outcome, Picture, Step
-from stageline.catalogue.rows import RANKS, Row, rows_of
+from stageline.catalogue.rows import Row, rows_of
 from stageline.catalogue.tables import (
     OF_A_PICTURE,
     deleted_images,
@@ -21,11 +22,12 @@ from stageline.catalogue.tables import (
     tasks,
 )
 from stageline.errors import BadMessage, NotFound, Unavailable
+from stageline.message import PROBE
 from stageline.store import ObjectStore
 
 LOCK = 0x57A6E11D  # of PostgreSQL's advisory locks: two writers take turns
 READERS = 8
-PROBE = "probe-"  # begins the id of a picture that is nobody's: somebody looks for others with it
+MOST_ROWS = 50_000  # in memory, about; a hundred times what a batch of ours makes
 
 
 @dataclass(frozen=True)
@@ -59,19 +61,37 @@ class Writer:
         """
         return self.apply_outcomes([outcome for outcome in map(_decoded, raw) if outcome is not None], len(raw))
 
-    def apply_outcomes(self, found: Sequence[Outcome], given: int | None = None, *, again: bool = False) -> Applied:
-        """Apply outcomes, of ``given`` that there were; see `apply`. ``again`` also rewrites rows that are no older.
+    def apply_outcomes(
+        self, found: Sequence[Outcome], given: int | None = None, *, back: Collection[str] = (), is_read: bool = False
+    ) -> Applied:
+        """Apply outcomes, of ``given`` that there were; see `apply`.
+
+        Args:
+            found: the outcomes.
+            given: how many there were, with those that were none.
+            back: the pictures that these outcomes may also take back.
+            is_read: the outcomes' documents are what the bucket has now.
 
         Raises:
-            Unavailable: the database or the object store is away: nothing was applied, try again.
+            Unavailable: the database or the object store is away: not all was applied, try again.
         """
         kept = [outcome for outcome in found if not outcome.image_id.startswith(PROBE)]
-        fetched = {place: self._pool.submit(self._read, each) for place, each in enumerate(kept) if _needs_bucket(each)}
-        read = (fetched[place].result() if place in fetched else self._read(each) for place, each in enumerate(kept))
-        steps = [step for step in read if step is not None]
-        applied = self._write(steps, again=again)
-        return applied + Applied(skipped=(len(found) if given is None else given) - len(steps))
+        applied, count, steps, rows = Applied(), 0, list[Step](), 0
+        for step in self._steps(kept, is_read=is_read):
+            steps.append(step)
+            rows += step.rows.count if step.rows else 1
+            if rows >= MOST_ROWS:  # of hostile documents; ours are written in one transaction
+                applied, count = applied + self._write(steps, back), count + len(steps)
+                steps, rows = [], 0
+        applied, count = applied + self._write(steps, back), count + len(steps)
+        return applied + Applied(skipped=(len(found) if given is None else given) - count)
 
+    def _steps(self, outcomes: Sequence[Outcome], *, is_read: bool) -> Iterator[Step]:
+        """Read what the outcomes refer to, a few ahead."""
+        begun: deque[Future[Step | None] | Outcome] = deque()
+        ahead = iter(outcomes)
+        for outcome in chain(islice(ahead, AHEAD), ahead, [None] * AHEAD):
+            ...
     def close(self) -> None:
         """Let the threads go."""
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -9,6 +9,8 @@ local function superseded(first)
   return run and tonumber(run) > tonumber(ARGV[first])
 end
 
+local function holds(list, message) return redis.call('LPOS', list, message) ~= false end
+
 -- Notes what a step did.
 -- ARGV: first the run; 1 image id, 2 how many status fields, … field, value, …; then event type ('': none), event data,
 --       outcome ('': none), the same in short; then counter, number, … to the end

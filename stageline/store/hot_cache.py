@@ -69,7 +69,7 @@ class HotCache:
         self._ask_again = 0.0
         self._say_again = float("-inf")
         self._owed: dict[str, float] = {}  # key → when it came to be owed
-        self._owes_all = False
+        self._owes_all = 0.0  # when it came to be that all is owed; 0: it is not
         self._reminder: threading.Timer | None = None
 
     def get(self, key: str) -> bytes | None:
@@ -164,7 +164,7 @@ class HotCache:
             self._owed.update(dict.fromkeys(keys, now))
             if len(self._owed) > MOST_OWED:
                 self._owed.clear()
-                self._owes_all = True
+                self._owes_all = now
         self._remind()
 
     def _remind(self) -> None:
@@ -184,18 +184,19 @@ class HotCache:
 
     def _tell(self) -> None:
         """Let go of the copies that must not be read any more."""
-        if self._owes_all:
+        with self._lock:
+            owed, all_since = dict(self._owed), self._owes_all
+        if all_since:
             for names in _chunks(list(self._client.scan_iter(f"{self._prefix}*", count=AT_ONCE))):
                 self._client.unlink(*names)
-            self._owes_all = False
-        with self._lock:
-            owed = dict(self._owed)
         for names in _chunks([self._prefix + key for key in owed]):
             self._client.unlink(*names)
         with self._lock:
             for key, since in owed.items():
                 if self._owed.get(key) == since:  # else it is owed once more
                     del self._owed[key]
+            if self._owes_all == all_since:  # as here: what was owed while the scan ran, it may have passed by
+                self._owes_all = 0.0
 
 
 def _is_copy(found: Any) -> bool:

@@ -1,4 +1,4 @@
-// The line's events, for as long as the page is open: reconnects by itself, and says when something may have been missed.
+// The line's events, while the page is open: reconnects by itself, and says when something may have been missed.
 
 import { ApiError, health } from "./api.js";
 
@@ -78,7 +78,7 @@ async function lost() {
   become({ phase: "lost", retryAt: Date.now() + wait * 1000 });
   timer = setTimeout(open, wait * 1000);
   await look();
-  if (now.phase === "lost" && now.report && now.report.status !== "unavailable") tell("resync"); // no events, but answers
+  if (now.phase === "lost" && now.report && now.report.status !== "unavailable") tell("resync"); // it answers
 }
 
 /** Ask /health what is wrong. */

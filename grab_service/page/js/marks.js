@@ -7,7 +7,7 @@ const TEXT_PX = 12;
 const SMALL_TEXT_PX = 9.5; // on a picture that is narrower than this:
 const SMALL = 480;
 
-/** Place the marks of groups, in this order of precedence, on a picture of `size` that is `width` wide on the screen. */
+/** Place the marks of groups, the first before the others, on a picture of `size`, `width` wide on the screen. */
 export function placeAll(groups, width, size) {
   const unit = size[0] / width;
   const high = (width < SMALL ? SMALL_TEXT_PX : TEXT_PX) * 1.5 * unit;
