@@ -146,7 +146,7 @@ def test_a_worker_that_dies_while_it_removes_a_deleted_picture_leaves_that_to_th
     way.until(lambda: "resize" in (status.read(way.door.client, "gone") or {"stages": {}})["stages"])
     way.door.delete("gone")
     erase_objects(way.store, "gone")
-    way.until(lambda: (tmp_path / "died").exists())
+    way.until((tmp_path / "died").exists)
     way.until(lambda: sum(sum(counts.values()) for counts in way.door.depths().values()) == 0)
     assert way.left_of("gone") == []
 

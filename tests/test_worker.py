@@ -1,5 +1,6 @@
 """The worker loop, on a real Redis: batches, neighbours, strays, and what is worked alone."""
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -64,9 +65,11 @@ def stop_all(running) -> Callable[[], None]:
 def work_through(settings: Settings, running, stop_all) -> Iterator[Callable[..., Door]]:
     """Queue pictures, and let a worker run over them until a condition holds; return the door."""
 
-    def run(work: Recorder, messages: Sequence[dict], until: Callable[[Door], bool], **changed) -> Door:
+    def run(
+        work: Recorder, messages: Sequence[dict], until: Callable[[Door], bool], kind=FolderStore, **changed
+    ) -> Door:
         found = settings.model_copy(update=changed)
-        store = FolderStore(found.stageline_data / "images")
+        store = kind(found.stageline_data / "images")
         door = Door(found.redis_url, 1000)
         for fields in messages:
             path = f"original/{fields['image_id']}.jpg"
@@ -149,6 +152,31 @@ def test_a_bad_message_in_a_finished_pictures_name_harms_it_not(work_through, se
     assert store.get("results/done.json") == b"{}"
     assert status.read(door.client, "done") is None
     assert status.read(door.client, "new")["status"] == "failed"
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_what_was_stored_too_late_is_mended(work_through, settings, deleted) -> None:
+    """Given away while it was being stored: the catalogue reads the bucket again; of a deleted one all is removed."""
+    client = connect(settings.redis_url)
+
+    class Slow(FolderStore):
+        """Its worker's messages are given away, and a picture deleted, while it writes."""
+
+        def put_all(self, items: Sequence[StoredObject]) -> None:
+            super().put_all(items)
+            if any(item.key == "results/late.json" for item in items):
+                for key in client.keys("stageline:inflight:*"):
+                    client.delete(key)
+                if deleted:
+                    Door(settings.redis_url, 10).delete("late")
+
+    def mended(door: Door) -> bool:
+        said = json.loads(door.client.lindex(keys.OUTCOMES, -1))
+        if deleted:
+            return said["status"] == "deleted" and list(FolderStore(settings.stageline_data / "images").keys("r")) == []
+        return said["status"] == "waiting" and "document" not in said
+
+    work_through(Recorder(), named("late", until="resize"), mended, kind=Slow)
 
 
 def test_second_attempts_and_large_pictures_are_worked_alone(work_through) -> None:
