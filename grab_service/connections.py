@@ -5,7 +5,6 @@ and there are many more threads, which cost little while they wait, than uploads
 """
 
 import contextlib
-import select
 import socket
 import threading
 import time
@@ -20,7 +19,6 @@ HEAD_SECONDS = 10.0  # for a request's line and headers
 UPLOAD_SECONDS = 90.0  # for its body, with up to a third of it spent waiting for a turn
 IDLE_SECONDS = 10.0  # between two pieces, either way
 ANSWER_SECONDS = 300.0  # for one piece of the answer that the application made
-SOON_SECONDS, IN_A_ROW = 0.005, 100  # a thread waits so long for a connection's next request, and takes so many of them
 PIECE = 1 << 16  # bytes of an answer that must be taken within IDLE_SECONDS
 GOODBYE_SECONDS = 2.0  # for the last of an answer to arrive before the connection closes
 GOODBYE_BYTES = 1 << 16
@@ -84,12 +82,6 @@ class PatientSocket(socket.socket):
         if self.gettimeout() != seconds:
             self.settimeout(seconds)
 
-    def has_more(self, seconds: float) -> bool:
-        """Whether something comes within so many seconds."""
-        poll = select.poll()
-        poll.register(self, select.POLLIN)
-        return bool(poll.poll(1000 * seconds))
-
     def is_gone(self) -> bool:
         """Whether the client has hung up, so that nobody reads what is still to come."""
         self.settimeout(0)
@@ -136,18 +128,9 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         super().enqueue_req(conn)
 
     def handle(self, conn: Any) -> Any:
-        """Read and answer a request, the time for whose head begins now, and those that follow it at once.
-
-        To give the connection back to the main thread for each, and have it handed out again, takes a tenth of the
-        time of an upload. It is given back after some, so that busy connections keep no others out.
-        """
+        """Read and answer a request; the time for its head begins now."""
         conn.sock.allow(HEAD_SECONDS)
         goes_on = super().handle(conn)
-        for _ in range(IN_A_ROW):
-            if goes_on is not True or not self.alive or not conn.sock.has_more(SOON_SECONDS):
-                break
-            conn.sock.allow(HEAD_SECONDS)
-            goes_on = super().handle(conn)
         if goes_on is False:
             conn.sock.say_goodbye()
         return goes_on
