@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from ulid import ULID
@@ -90,7 +90,7 @@ class Batch:
         image_id = None
         if self.claim:  # whoever takes this batch over makes the same ids of the same files
             image_id = f"{self.batch_id}-{len(self.files)}-{hashlib.sha256(data).hexdigest()[:8]}"
-        wanted = Wanted(self.wanted.process, self.wanted.dedupe, self.batch_id, image_id)
+        wanted = replace(self.wanted, image_id=image_id)
         try:
             taken = self.door.accept(data, filename, self.trace, wanted)
         except Exception as error:

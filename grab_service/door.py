@@ -6,12 +6,12 @@ from typing import Any, cast
 
 from grab_service.problems import LineFull
 from grab_service.uploads import STAGE, take_in
-from stageline import health, logs, status
+from stageline import health, logs, results, status
 from stageline.catalogue.engine import open_engine
 from stageline.catalogue.reader import Catalogue
 from stageline.dead import DeadLetters
-from stageline.errors import Unavailable
-from stageline.keys import status_key
+from stageline.errors import NotFound, Unavailable
+from stageline.keys import OUTCOMES, status_key
 from stageline.message import Message
 from stageline.queue import Door
 from stageline.redis_client import reaching_redis
@@ -30,6 +30,7 @@ class Wanted:
     dedupe: bool = False
     batch_id: str | None = None
     image_id: str | None = None
+    again: bool = False  # an earlier request had chosen that id: it may have been taken in already
     probe: bool = False
 
     def fields(self) -> dict[str, Any]:
@@ -98,6 +99,8 @@ class GrabDoor:
         message, original = take_in(
             data, filename, trace, found.max_image_pixels, found.worker_id, wanted.image_id, wanted.fields()
         )
+        if wanted.again and self._was_taken(message.image_id):
+            return Taken(message.image_id, message)
         old = self._catalogued(message) if wanted.dedupe else None
         if old:
             return Taken(old, message)
@@ -112,6 +115,16 @@ class GrabDoor:
             key = message.original_path
             logs.get().info("accepted", image_id=message.image_id, stage=STAGE, attempt=1, ms=ms, key=key)
         return Taken(there, message)
+
+    def _was_taken(self, image_id: str) -> bool:
+        """Whether a picture was accepted under an id that a request before this one had chosen."""
+        if status.read(self.client, image_id) is not None:
+            return True
+        try:
+            self.store.stat(results.key(image_id))
+        except NotFound:
+            return False
+        return True
 
     def _catalogued(self, message: Message) -> str | None:
         """The id of a picture of the same content, as the catalogue knows it: Redis knows only the last day's."""
@@ -142,6 +155,11 @@ class GrabDoor:
         total = {state: sum(counts[state] for counts in stages.values()) for state in next(iter(stages.values()))}
         most = self.settings.max_queue_size
         return {"stages": stages, "total": total, "unfinished": self.line.unfinished(), "max_queue_size": most}
+
+    def outcomes_waiting(self) -> int:
+        """Count what the catalogue has yet to write down."""
+        with reaching_redis():
+            return int(cast("int", self.client.llen(OUTCOMES)))
 
     def checks(self) -> dict[str, Any]:
         """What must be there for the door to work: a name → a call that raises Unavailable where it is not."""

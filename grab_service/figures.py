@@ -12,6 +12,7 @@ from stageline.modelstore import Repository
 from stageline.modelstore.install import how_to_get
 from stageline.redis_client import reaching_redis
 
+BEHIND = 1000  # outcomes; the catalogue takes them by the hundred
 SHOWN = ("mean_ms", "p50_ms", "p95_ms", "p99_ms", "throughput_per_second")
 
 
@@ -70,9 +71,15 @@ class Figures:
             except Unavailable as error:
                 report["checks"][name] = str(error)
                 problems.append(str(error))
+        behind = self._door.outcomes_waiting() if report["checks"]["redis"] == "ok" else 0
+        if behind > BEHIND:
+            problems.append(
+                f"the catalogue is {behind} outcomes behind: see that catalogue_service runs (DATABASE_URL)"
+            )
         if problems and code == 200:  # noqa: PLR2004 - HTTP's
             report["status"] = "degraded"
-        return {**report, "version": __version__, "workers": workers, "problems": problems}, code
+        told = {"version": __version__, "workers": workers, "problems": problems}
+        return {**report, **told, "console_url": self._door.settings.minio_console_url}, code
 
     def _catalogued(self) -> dict[str, int] | None:
         try:

@@ -42,7 +42,7 @@ class Reruns:
         if came != SENT:
             raise NotNow(MOVES.format(found.image_id))
         if document.get("status") == "failed":
-            self._door.dead.drop_of(found.image_id)
+            self._door.dead.drop_of(found.image_id, before_run=message.run)
         told = {"task_id": f"{found.image_id}.{message.run}", "image_id": found.image_id, "run": message.run}
         return {**told, "from": begin.name, "status": "processing"}
 

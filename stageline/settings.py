@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     minio_endpoint: str | None = None
     minio_access_key: str | None = None
     minio_secret_key: str | None = Field(None, repr=False)
+    minio_console_url: str | None = Field(None, pattern=r"^https?://[^\s]+$")
     s3_bucket: str = Field("images", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     models_bucket: str = Field("models", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     s3_region: str | None = None

@@ -118,6 +118,14 @@ def test_an_upload_that_broke_off_is_taken_over_under_its_id(whole: ApiLine) -> 
     client.hset(record, "until", 0)
     again = whole.api.ok("POST", "/upload", Accepted, 202, body=picture(5), headers=key)
     assert again["image_id"] == first["image_id"]
+    whole.api.ended(first["image_id"])
+    client.delete(f"stageline:status:{first['image_id']}")  # as an hour does
+    client.hdel(record, "answer")
+    client.hset(record, "until", 0)
+    again = whole.api.ok("POST", "/upload", Accepted, 202, body=picture(5), headers=key)
+    assert again["image_id"] == first["image_id"]
+    assert whole.api.ended(first["image_id"])["run"] == 1, "what had come to its end is not sent once more"
+    assert client.zscore("stageline:moving", first["image_id"]) is None
 
 
 def test_a_batch_is_taken_file_by_file(api: Api) -> None:

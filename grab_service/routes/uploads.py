@@ -76,7 +76,7 @@ def upload(query: UploadQuery, header: Once) -> Response:
             watcher, leaving = _watcher(query, image_id), stack.enter_context(ExitStack())
             if watcher:
                 leaving.callback(watcher.leave)
-            wanted = Wanted(query.process, query.dedupe, image_id=image_id)
+            wanted = Wanted(query.process, query.dedupe, image_id=image_id, again=image_id != new_id)
             taken = door().accept(data, name, traceparent(request.headers.get("traceparent")), wanted)
         del data, sent
         if query.follow and watcher:
@@ -99,10 +99,12 @@ def batch_upload(query: BatchQuery, header: Once) -> Response:
     """
     request.max_content_length = batches.MOST_BYTES
     door().refuse_when_full()
-    claim = _claimed(header.idempotency_key, batches.new_id())
-    batch_id = claim.image_id if claim else batches.new_id()
+    new_id = batches.new_id()
+    claim = _claimed(header.idempotency_key, new_id)
+    batch_id = claim.image_id if claim else new_id
     trace = traceparent(request.headers.get("traceparent"))
-    batch = batches.Batch(door(), Wanted(query.process, query.dedupe, batch_id), trace, claim)
+    wanted = Wanted(query.process, query.dedupe, batch_id, again=batch_id != new_id)
+    batch = batches.Batch(door(), wanted, trace, claim)
     if claim and claim.replay:
         return _replayed_batch(batch, claim)
     with claim.held() if claim else nullcontext():

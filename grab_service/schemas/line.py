@@ -28,6 +28,7 @@ class Health(Answer):
     checks: dict[str, str] = Field(examples=[{"redis": "ok", "object_store": "ok", "catalogue": "ok", "cache": "off"}])
     workers: Counts = Field({}, description="living workers by stage")
     problems: list[str] = Field([], description="a sentence for each thing that is wrong")
+    console_url: str | None = Field(None, description="the object store's own web page, where MINIO_CONSOLE_URL is set")
 
 
 class Alive(Answer):

@@ -8,6 +8,7 @@ from grab_service.schemas.common import Answer, Box, Counts, Moment, Parameters,
 
 Status = Literal["submitted", "processing", "waiting", "completed", "failed"]
 MOST_PICTURES = 200
+LABEL = r"^\w[\w '.,()/&+-]{0,127}$"  # what the labels of networks are made of
 
 
 class ImageQuery(Parameters):
@@ -73,7 +74,7 @@ class ImagesQuery(Parameters):
     cursor: str | None = Field(None, max_length=512, description="next_cursor of the page before")
     status: Status | None = None
     kind: Literal["face", "object"] | None = None
-    category: Text | None = Field(None, min_length=1, max_length=128, description="a label that was found in it")
+    category: Text | None = Field(None, pattern=LABEL, description="a label that was found in it")
     since: Moment | None = Field(
         None, description="uploaded then or later", json_schema_extra={"example": "2026-11-21T14:00:00Z"}
     )
