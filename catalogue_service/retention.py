@@ -1,14 +1,18 @@
 """Erasing what is past its time: pictures by RETENTION_DAYS, and what is left of probes."""
 
 import threading
+import time
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from catalogue_service.lease import WriterLease
-from stageline import logs
+from stageline import logs, status
 from stageline.catalogue import Catalogue, expiry
-from stageline.catalogue.writer import PROBE
+from stageline.dead import DeadLetters
 from stageline.erase import erase_objects
 from stageline.errors import NotFound, Unavailable
+from stageline.message import FOLDERS, KEY, PROBE, id_of
 from stageline.queue import Door
 from stageline.settings import Settings
 from stageline.store import ObjectStore
@@ -16,6 +20,9 @@ from stageline.store import ObjectStore
 SWEEP_SECONDS = 60.0
 AT_ONCE = 1000
 PROBE_LASTS = timedelta(hours=1)
+PROBES_EVERY = timedelta(minutes=10)  # listing every folder costs something
+MOST_REMEMBERED = 100_000
+REMEMBERED_SECONDS = 600.0
 
 
 class Retention(threading.Thread):
@@ -28,6 +35,9 @@ class Retention(threading.Thread):
         self._lease = lease
         self._settings = settings
         self._door = Door(settings.redis_url, settings.max_queue_size, settings.status_ttl)
+        self._dead = DeadLetters(self._door.client)
+        self._erased = _Erased()
+        self._probes_again: datetime | None = None
         self._ended = threading.Event()
 
     def run(self) -> None:
@@ -58,29 +68,70 @@ class Retention(threading.Thread):
         expiry.forget_tombstones(self._catalogue.engine, now)
 
     def _sweep_pictures(self, now: datetime) -> None:
-        """Erase those that are longest past their time; the writer takes their rows away, the next sweep takes more."""
-        found = self._catalogue.expired(now, AT_ONCE)
-        for picture in found:
-            if self._ended.is_set():
-                return
-            self._erase(picture["image_key"], picture["sha256"], picture["filename"])
-        if found:
-            logs.get().info("erased", pictures=len(found), reason="RETENTION_DAYS")
+        """Erase all that are past their time, but those that move; the writer takes their rows away."""
+        erased, after = 0, None
+        while not self._ended.is_set() and self._lease.is_held:
+            found = self._catalogue.expired(now, AT_ONCE, after)
+            fresh = [picture for picture in found if not self._erased.has(picture["image_key"])]
+            erased += self._erase_all(fresh)
+            if len(found) < AT_ONCE:
+                break
+            after = (found[-1]["expires_at"], found[-1]["image_key"])
+        if erased:
+            logs.get().info("erased", pictures=erased, reason="RETENTION_DAYS")
 
-    def _erase(self, image_id: str, sha256: str | None, filename: str | None) -> None:
+    def _erase_all(self, pictures: Sequence[Mapping[str, Any]]) -> int:
+        image_ids = [picture["image_key"] for picture in pictures]
+        known = dict(zip(image_ids, status.read_all(self._door.client, image_ids), strict=True))
+        erased = 0
+        for picture in pictures:
+            live = known[picture["image_key"]]
+            if self._ended.is_set() or (live is not None and live.get("status") in status.MOVING):
+                continue
+            self._erase(*(picture[name] for name in ("image_key", "sha256", "filename", "original_path")))
+            erased += 1
+        return erased
+
+    def _erase(self, image_id: str, sha256: str | None, filename: str | None, original_path: str | None = None) -> None:
         """Erase first, so that a crash leaves a row to begin from; again behind the tombstone, for what came since."""
-        erase_objects(self._store, image_id)
+        erase_objects(self._store, image_id, original_path)
         self._door.delete(image_id, sha256, filename)
-        erase_objects(self._store, image_id)
+        self._dead.drop_of(image_id)
+        erase_objects(self._store, image_id, original_path)
+        self._erased.add(image_id)
 
     def _sweep_probes(self, now: datetime) -> None:
         """Erase what a door that died left of pictures that somebody only looked for others with."""
-        for key in list(self._store.keys(f"original/{PROBE}")):
-            try:
-                modified = self._store.stat(key).modified
-            except NotFound:
-                continue
-            if modified < now - PROBE_LASTS:
-                image_id = key.removeprefix("original/").rpartition(".")[0]
-                self._door.delete(image_id, probe=True)
-                erase_objects(self._store, image_id)
+        if self._probes_again is not None and now < self._probes_again:
+            return
+        self._probes_again = now + PROBES_EVERY
+        keys = [key for folder in FOLDERS for key in self._store.keys(f"{folder}/{PROBE}") if KEY.fullmatch(key)]
+        young = {id_of(key) for key in keys if not self._is_old(key, now)}
+        for image_id in sorted({id_of(key) for key in keys} - young):
+            self._door.delete(image_id, probe=True)
+            self._dead.drop_of(image_id)
+            erase_objects(self._store, image_id)
+
+    def _is_old(self, key: str, now: datetime) -> bool:
+        try:
+            return self._store.stat(key).modified < now - PROBE_LASTS
+        except NotFound:
+            return True
+
+
+class _Erased:
+    """What was erased in the last minutes: until the writer comes to it, its rows still stand."""
+
+    def __init__(self) -> None:
+        self._at: dict[str, float] = {}
+
+    def add(self, image_id: str) -> None:
+        """Remember it."""
+        self._at.pop(image_id, None)
+        self._at[image_id] = time.monotonic()
+        if len(self._at) > MOST_REMEMBERED:
+            del self._at[next(iter(self._at))]
+
+    def has(self, image_id: str) -> bool:
+        """Whether it was erased lately."""
+        return time.monotonic() - self._at.get(image_id, float("-inf")) < REMEMBERED_SECONDS

@@ -159,7 +159,7 @@ class GrabDoor:
     def outcomes_waiting(self) -> int:
         """Count what the catalogue has yet to write down."""
         with reaching_redis():
-            return int(cast("int", self.client.llen(OUTCOMES)))
+            return int(self.client.llen(OUTCOMES))
 
     def checks(self) -> dict[str, Any]:
         """What must be there for the door to work: a name → a call that raises Unavailable where it is not."""

@@ -117,7 +117,7 @@ class Known:
         if found is not None:
             self._door.line.delete(image_id, found.get("sha256"), found.get("filename"))
         self._door.dead.drop_of(image_id)
-        erase_objects(self._door.store, image_id)
+        erase_objects(self._door.store, image_id, found.get("original_path") if found else None)
 
     def image(self, image_id: str, stage: str) -> tuple[bytes, str]:
         """Return a picture as a stage left it, with its media type.

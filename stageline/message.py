@@ -9,7 +9,7 @@ from typing import Any
 from stageline.contract import FOLDERS, ID, KEY, check
 from stageline.errors import BadMessage, NewerMessage
 
-__all__ = ["FOLDERS", "ID", "KEY", "PROBE", "Message"]
+__all__ = ["FOLDERS", "ID", "KEY", "PROBE", "Message", "id_of"]
 
 PROBE = "probe-"  # begins the id of a picture that is nobody's: somebody looks for others with it
 VERSION = 1
@@ -135,6 +135,11 @@ class Message:
         except BadMessage:
             again.pop("history", None)
             return Message(again, _encode(again))
+
+
+def id_of(key: str) -> str:
+    """The id in an object's key, ``<folder>/<id>.<ending>``."""
+    return key.rpartition("/")[2].partition(".")[0]
 
 
 def _encode(fields: Mapping[str, Any]) -> bytes:

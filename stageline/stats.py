@@ -58,7 +58,7 @@ def read(client: redis.Redis, minutes: int, at: float | None = None) -> dict[str
         total.update(each)
     seconds = max(1.0, now - starts[0])
     series = [
-        {"at": iso(datetime.fromtimestamp(start, UTC)), **{name: each.get(f"{WHOLE}:{name}", 0) for name in ("accepted", "completed", "failed")}}
+        {"at": _iso(start), **{name: each.get(f"{WHOLE}:{name}", 0) for name in ("accepted", "completed", "failed")}}
         for start, each in zip(starts, found, strict=True)
     ]
     stages = {stage.name: _summary(total, stage.name, seconds) for stage in line.LINE}
@@ -87,3 +87,7 @@ def percentile(buckets: Mapping[int, int], percent: float) -> float | None:
         if seen >= wanted > 0:
             return round(cast("float", GROWTH ** (bucket - 0.5)), 1)
     return None
+
+
+def _iso(seconds: float) -> str:
+    return iso(datetime.fromtimestamp(seconds, UTC))

@@ -155,7 +155,8 @@ class Storer(threading.Thread):
         known = patiently(lambda: status.read(self._consumer.client, message.image_id))
         deleted = known is not None and known.get("status") == "deleted"
         if deleted:
-            patiently(lambda: erase_objects(self._store, message.image_id))
+            original = message.fields.get("original_path")  # not of one that could not be read
+            patiently(lambda: erase_objects(self._store, message.image_id, original))
         return deleted
 
     def _forget(self, message: Message) -> None:

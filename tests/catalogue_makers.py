@@ -5,9 +5,9 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, text
 
-from stageline.catalogue.engine import reading
+from stageline.catalogue.engine import reading, writing
 from stageline.catalogue.tables import METADATA, deleted_images
 from stageline.stage import StoredObject
 from stageline.store import ObjectStore
@@ -112,3 +112,10 @@ def dump(engine: Engine, *, tombstones: bool = False) -> dict[str, list[dict[str
             for table in METADATA.sorted_tables
             if tombstones or table is not deleted_images
         }
+
+
+def drop(engine: Engine) -> None:
+    """Leave nothing of a catalogue."""
+    with writing(engine) as connection:
+        METADATA.drop_all(connection)
+        connection.execute(text("DROP TABLE alembic_version"))

@@ -245,3 +245,25 @@ def test_many_threads_share_it(folder, cache_server, monkeypatch) -> None:
         finally:
             stopping.set()
         assert all(thread.result() > 1 for thread in threads)
+
+
+def test_what_comes_to_be_owed_while_all_is_dropped_stays_owed(cache_server, monkeypatch) -> None:
+    """Too much of it to remember by name: the scan may have passed it by, so that all has to go once more."""
+    monkeypatch.setattr(hot_cache, "MOST_OWED", 2)
+    kept = cache(cache_server)
+    redis.Redis.from_url(cache_server.url).set("stageline:cache:images:old", b"old")
+    keys = [f"original/{n}.jpg" for n in range(3)]
+    kept._owe(keys)
+    scan = kept._client.scan_iter
+
+    def slow_scan(*words, **more):
+        yield from scan(*words, **more)
+        kept._owe(keys)
+
+    kept._client.scan_iter = slow_scan
+    kept._tell()
+    assert keeps(cache_server, "old") is None
+    assert kept._owes_all
+    kept._client.scan_iter = scan
+    kept._tell()
+    assert not kept._owes_all

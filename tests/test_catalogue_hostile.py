@@ -116,9 +116,9 @@ def test_an_embedding_that_is_none_leaves_its_face_without(tmp_path, findings) -
     bucket = FolderStore(tmp_path / "bucket")
     said = document("a")
     keep(bucket, said, seed=None)
-    assert documents.read_embeddings(bucket, said) == {}
+    assert documents.read_embeddings(bucket, said, "a") == {}
     bucket.put(StoredObject("findings/a.json", findings, "application/json"))
-    assert documents.read_embeddings(bucket, said) == {}
+    assert documents.read_embeddings(bucket, said, "a") == {}
 
 
 def test_results_of_junk_in_the_bucket_hold_nobody_up(catalogue_engine, tmp_path) -> None:

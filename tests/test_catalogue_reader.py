@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, create_mock_engine, event, text
 
-from stageline.catalogue import BadCursor, Catalogue, Filter, cursor, vector
+from stageline.catalogue import BadCursor, Catalogue, Filter, cursor, open_engine, vector
 from stageline.catalogue.engine import writing
 from stageline.catalogue.writer import Writer
 from stageline.errors import Unavailable
+from stageline.settings import Settings
 from stageline.store import FolderStore
 from tests.catalogue_makers import BEGAN, SHA, at, document, embedding, ended, keep, outcome, stream
 
@@ -224,6 +225,14 @@ def test_pgvectors_statements_are_whole() -> None:
     assert set(text(vector.FILL).compile().params) == {"vector", "image_key", "position"}
     numbers = np.array([0.5, -2.0, 1e-7], "<f4")
     assert np.array(json.loads(vector.literal(numbers.tobytes())), "<f4").tolist() == numbers.tolist()
+
+
+@pytest.mark.parametrize(("limit", "model", "looked_at"), [(5, None, 40), (100, None, 100), (100, "m@1", 1000)])
+def test_pgvectors_index_looks_at_as_many_as_are_asked_for(postgres_server, limit, model, looked_at) -> None:
+    """It gives no more than it has looked at; PostgreSQL keeps such a setting even without the extension."""
+    with open_engine(Settings(database_url=postgres_server.url)).connect() as connection:
+        connection.execute(text(vector.LOOKED_AT), {"faces": str(vector.looked_at(limit, model))})
+        assert connection.scalar(text("SHOW hnsw.ef_search")) == str(looked_at)
 
 
 def test_without_pgvector_every_face_is_looked_at(catalogue_engine) -> None:

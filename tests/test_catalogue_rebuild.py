@@ -11,12 +11,11 @@ from sqlalchemy import text
 from stageline.catalogue.engine import writing
 from stageline.catalogue.migrate import migrate
 from stageline.catalogue.rebuild import Rebuilt, rebuild
-from stageline.catalogue.tables import METADATA
 from stageline.catalogue.writer import Writer
 from stageline.settings import Settings
 from stageline.stage import StoredObject
 from stageline.store import FolderStore
-from tests.catalogue_makers import at, document, dump, ended, entry, keep, outcome, stream
+from tests.catalogue_makers import at, document, drop, dump, ended, entry, keep, outcome, stream
 
 SETTINGS = Settings(retention_days=2)
 
@@ -26,12 +25,6 @@ def bucket(tmp_path) -> FolderStore:
     found = FolderStore(tmp_path / "bucket")
     found.check()
     return found
-
-
-def drop(engine) -> None:
-    with writing(engine) as connection:
-        METADATA.drop_all(connection)
-        connection.execute(text("DROP TABLE alembic_version"))
 
 
 def documents() -> list[dict]:
@@ -127,8 +120,54 @@ def test_what_moves_meanwhile_is_left_alone(catalogue_engine, bucket) -> None:
         [*stream("again"), outcome("again", "processing", 2), *stream("deleted"), outcome("deleted", "deleted")]
     )
     before = dump(catalogue_engine, tombstones=True)
-    rebuild(catalogue_engine, bucket, Settings())
+    asked: list[str] = []
+
+    def is_moving(image_ids) -> set[str]:
+        asked.extend(image_ids)
+        return {"again"} & set(image_ids)
+
+    rebuild(catalogue_engine, bucket, Settings(), is_moving=is_moving)
     assert dump(catalogue_engine, tombstones=True) == before
+    assert sorted(asked) == ["again", "deleted"]
+
+
+def test_a_run_that_redis_lost_is_undone(catalogue_engine, bucket) -> None:
+    """Nobody works on it: the rows are again what the bucket says, and those of the run's beginning are gone."""
+    keep(bucket, document("again"))
+    writer = Writer(catalogue_engine, bucket, 0)
+    writer.apply(stream("again"))
+    before = dump(catalogue_engine)
+    writer.apply([outcome("again", "processing", 2, **{"from": "tag"})])
+    assert dump(catalogue_engine) != before
+    rebuild(catalogue_engine, bucket, Settings())
+    assert dump(catalogue_engine) == before
+
+
+def test_a_first_run_that_redis_lost_begins_anew(catalogue_engine, bucket) -> None:
+    """What the catalogue knew of the upload stays, for whoever queues it again."""
+    bucket.put(StoredObject("original/a.jpg", b"jpeg", "image/jpeg"))
+    writer = Writer(catalogue_engine, bucket, 0)
+    writer.apply(stream("a")[:1])
+    before = dump(catalogue_engine)
+    writer.apply(stream("a")[1:])
+    rebuild(catalogue_engine, bucket, Settings())
+    (image,) = dump(catalogue_engine)["image_info"]
+    (known,) = before["image_info"]
+    names = ("status", "run", "filename", "bytes", "sha256", "uploaded_at", "completed_at")
+    assert {name: image[name] for name in names} == {name: known[name] for name in names}
+    assert not dump(catalogue_engine)["prediction_results"]
+
+
+def test_an_original_of_another_name_is_no_picture_of_its_own(catalogue_engine, bucket) -> None:
+    """A message may name any key below original/: who names it has it."""
+    said = document("a", original_path="original/b.jpg")
+    keep(bucket, said)
+    bucket.delete("original/a.jpg")
+    bucket.put(StoredObject("original/b.jpg", b"jpeg", "image/jpeg"))
+    Writer(catalogue_engine, bucket, 0).apply([ended(said)])
+    before = dump(catalogue_engine)
+    assert rebuild(catalogue_engine, bucket, Settings()) == Rebuilt(results=1)
+    assert dump(catalogue_engine) == before
 
 
 def test_results_that_are_no_good_are_named_and_left_out(catalogue_engine, bucket) -> None:
@@ -154,10 +193,10 @@ def test_on_the_command_line(tmp_path) -> None:
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     assert stageline("status").returncode == 3
-    assert json.loads(stageline("migrate", "--json").stdout) == {"schema": "0001"}
+    assert json.loads(stageline("migrate", "--json").stdout) == {"schema": "0002"}
     rebuilt = json.loads(stageline("rebuild", "--json").stdout)
     assert rebuilt == {"results": 1, "originals": 0, "skipped": 0, "removed": 0}
     status = stageline("status", "--json")
-    assert json.loads(status.stdout) == {"schema": "0001", "pictures": {"completed": 1}, "backlog": None}
+    assert json.loads(status.stdout) == {"schema": "0002", "pictures": {"completed": 1}, "backlog": None}
     assert "REDIS_URL" in status.stderr
     assert "1 pictures with results" in stageline("rebuild").stdout

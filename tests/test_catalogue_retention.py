@@ -6,14 +6,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from benchmarks.servers import RedisServer
+from catalogue_service import retention
 from catalogue_service.consumer import Consumer
 from catalogue_service.lease import WriterLease
 from catalogue_service.retention import Retention
+from stageline import dead
 from stageline.catalogue import Catalogue, expiry
 from stageline.catalogue.writer import Writer
 from stageline.erase import erase_objects
-from stageline.keys import OUTCOMES
-from stageline.message import FOLDERS
+from stageline.keys import DEAD_COUNTS, DEAD_LETTERS, OUTCOMES, status_key
+from stageline.message import FOLDERS, Message
 from stageline.redis_client import connect
 from stageline.settings import Settings
 from stageline.stage import StoredObject
@@ -49,6 +51,18 @@ def test_erasing_removes_every_object_of_one_picture(store) -> None:
     assert len(list(store.keys(""))) == len(others)
 
 
+def test_erasing_takes_the_original_of_another_name(store) -> None:
+    """Only from below original/, and none of a picture that has results of its own: a message may say anything."""
+    for key in ("original/b.jpg", "results/a.json", "resized/c.jpg", "original/d.jpg", "results/d.json"):
+        store.put(StoredObject(key, b"x", "image/jpeg"))
+    others = ["original/d.jpg", "resized/c.jpg", "results/d.json"]
+    for path in ("resized/c.jpg", "original/../resized/c.jpg", "original/d.jpg", "", None):
+        erase_objects(store, "a", path)
+    assert sorted(store.keys("")) == ["original/b.jpg", *others]
+    erase_objects(store, "a", "original/b.jpg")
+    assert sorted(store.keys("")) == others
+
+
 def swept(engine, bucket, redis_server, days: int, now: datetime) -> Writer:
     """One sweep of retention at that time, and then what it told the catalogue."""
     found = Settings(redis_url=redis_server.url, retention_days=days)
@@ -69,12 +83,48 @@ def test_what_is_past_its_time_goes_and_nothing_else(catalogue_engine, redis, re
     writer.apply(
         [*stream("old"), *stream("young", 86_400 * 3), *stream("moving", 1), outcome("moving", "processing", 2)]
     )
+    redis.hset(status_key("moving"), mapping={"status": "processing", "run": 2})
     swept(catalogue_engine, bucket, redis_server, 2, now)
     assert [row["image_key"] for row in dump(catalogue_engine)["image_info"]] == ["moving", "young"]
     assert {key.split("/")[1].split(".")[0] for key in bucket.keys("")} == {"moving", "young"}
     assert [json.loads(raw) for raw in redis.lrange(OUTCOMES, 0, -1)] == []
     writer.apply(stream("old"))
     assert Catalogue(catalogue_engine).picture("old") is None
+
+
+def test_what_was_lost_on_its_way_goes_too(catalogue_engine, redis, redis_server, bucket) -> None:
+    """With its original, whatever its name, and its dead letters."""
+    said = document("lost", original_path="original/other.jpg")
+    keep(bucket, said)
+    bucket.put(StoredObject("original/other.jpg", b"x", "image/jpeg"))
+    for name in ("lost", "stays"):
+        redis.rpush(DEAD_LETTERS, dead.letter("tag", b"{}", "no", message=Message({"image_id": name}, b"{}")))
+        redis.hincrby(DEAD_COUNTS, "tag", 1)
+    Writer(catalogue_engine, bucket, 2).apply([ended(said), outcome("lost", "processing", 2)])
+    swept(catalogue_engine, bucket, redis_server, 2, datetime(2026, 11, 25, tzinfo=UTC))
+    assert list(bucket.keys("")) == []
+    assert not any(dump(catalogue_engine).values())
+    assert [content["image_id"] for _, content in dead.DeadLetters(redis).list()] == ["stays"]
+
+
+def test_one_sweep_takes_all_and_none_twice(catalogue_engine, redis, redis_server, bucket, monkeypatch) -> None:
+    """However many there are, and while the writer has yet to take their rows away."""
+    monkeypatch.setattr(retention, "AT_ONCE", 4)
+    writer = Writer(catalogue_engine, bucket, 2)
+    writer.apply([ended(document(f"p{n:02}", n // 3)) for n in range(14)])
+    for n in range(14):
+        keep(bucket, document(f"p{n:02}", n // 3))
+    lease = WriterLease(redis_server.url, 30)
+    lease.renew()
+    found = Settings(redis_url=redis_server.url, retention_days=2)
+    sweeper = Retention(Catalogue(catalogue_engine), bucket, lease, found)
+    for _ in range(2):
+        sweeper.sweep(datetime(2026, 11, 25, tzinfo=UTC))
+        assert list(bucket.keys("")) == []
+        assert redis.llen(OUTCOMES) == 14
+    assert len(dump(catalogue_engine)["image_info"]) == 14
+    Consumer(redis_server.url, writer, lease).step()
+    assert not any(dump(catalogue_engine).values())
 
 
 def test_with_retention_0_everything_stays(catalogue_engine, redis, redis_server, bucket) -> None:
@@ -86,7 +136,7 @@ def test_with_retention_0_everything_stays(catalogue_engine, redis, redis_server
 
 def test_what_a_probe_left_goes_after_an_hour(catalogue_engine, redis, redis_server, bucket) -> None:
     """What is younger may still be in use."""
-    for key in ("original/probe-x.jpg", "resized/probe-x.jpg", "original/x.jpg"):
+    for key in ("original/probe-x.jpg", "resized/probe-y.jpg", "original/x.jpg"):
         bucket.put(StoredObject(key, b"x", "image/jpeg"))
     swept(catalogue_engine, bucket, redis_server, 0, datetime.now(UTC) + timedelta(minutes=50))
     assert len(list(bucket.keys(""))) == 3

@@ -132,6 +132,70 @@ def test_a_deleted_picture_stays_deleted(catalogue_engine, writer) -> None:
     assert [row["image_key"] for row in dump(catalogue_engine)["image_info"]] == ["b"]
 
 
+def test_an_id_that_is_used_again_is_a_picture_again(catalogue_engine, writer, bucket) -> None:
+    """What was told after the deletion counts, and what was told before never does, however often it is applied."""
+    batch = [*stream("a"), outcome("a", "deleted", at=at(200))]
+    begun = outcome("a", "submitted", document=first_message("a", 500), at=at(500))
+    batch += [begun, outcome("a", "completed", document=document("a", 500, detections=[]), at=at(507))]
+    writer.apply(batch)
+    before = dump(catalogue_engine, tombstones=True)
+    assert [row["uploaded_at"] for row in before["image_info"]] == [BEGAN + timedelta(seconds=500)]
+    assert len(before["deleted_images"]) == 1
+    for some in (batch, batch[:3], batch[:4], batch[3:], batch[4:]):
+        assert writer.apply(some).changed == 0
+    assert dump(catalogue_engine, tombstones=True) == before
+    writer.apply([outcome("a", "deleted", at=at(600))])
+    assert not any(dump(catalogue_engine).values())
+
+
+def test_a_deletion_counts_for_what_the_list_has_before_it(catalogue_engine, writer) -> None:
+    """Clocks differ: what was told before by a clock that is fast does not come back when it is applied again."""
+    batch = [*stream("a")[:2], outcome("a", "completed", document=document("a"), at=at(100.5)), outcome("a", "deleted")]
+    for _ in range(2):
+        writer.apply(batch)
+        assert not any(dump(catalogue_engine).values())
+
+
+def test_the_same_end_told_twice_is_the_buckets(catalogue_engine, writer, bucket) -> None:
+    """Two workers did the same work: the later document counts, and what the bucket has counts for more than both."""
+    first, second = document("a"), document("a", categories=[], updated_at=at(50), completed_at=at(50))
+    keep(bucket, first)
+    writer.apply(stream("a"))
+    assert writer.apply([ended(second)]).changed == 1
+    assert "image-classification" not in {row["task"] for row in dump(catalogue_engine)["prediction_results"]}
+    assert writer.apply([ended(first), ended(second)]).changed == 0
+    batch = [ended(first), ended(second), outcome("a", "completed")]
+    writer.apply(batch)
+    of_bucket = dump(catalogue_engine)
+    assert "image-classification" in {row["task"] for row in of_bucket["prediction_results"]}
+    for some in (batch, batch[1:], batch[2:], [ended(first), batch[2]]):
+        writer.apply(some)
+        assert dump(catalogue_engine) == of_bucket
+
+
+def test_embeddings_are_only_the_pictures_own(catalogue_engine, writer, bucket) -> None:
+    """Another picture's may be erased any day; and each of its own is one face's."""
+    keep(bucket, document("victim"), seed=3)
+    face = document("evil")["faces"][0]
+    theirs = {**face, "embedding": {"key": "findings/victim.json", "index": 0}}
+    said = document("evil", faces=[theirs, *[face] * 2000])
+    keep(bucket, said, seed=4)
+    writer.apply([ended(said)])
+    embedded = [row["position"] for row in dump(catalogue_engine)["faces"] if row["embedding"] is not None]
+    assert embedded == [1]
+
+
+def test_huge_documents_are_written_some_at_a_time(catalogue_engine, writer, monkeypatch) -> None:
+    """Nothing is left out, and nothing is there twice."""
+    from stageline.catalogue import writer as module
+
+    monkeypatch.setattr(module, "MOST_ROWS", 20)
+    batch = [raw for n in range(30) for raw in stream(f"p{n:02}", n)]
+    applied = writer.apply(batch)
+    assert (applied.changed, applied.old, applied.skipped) == (90, 0, 0)
+    assert {row["status"] for row in dump(catalogue_engine)["image_info"]} == {"completed"}
+
+
 def test_a_second_run_keeps_what_was_found_until_it_ends(catalogue_engine, writer) -> None:
     writer.apply(stream("a", 0, "failed"))
     writer.apply([outcome("a", "processing", 2, **{"from": "detect"})])

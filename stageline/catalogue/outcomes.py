@@ -1,8 +1,8 @@
 """Outcomes: what the line tells the catalogue of, as JSON on a list; and what each, read in its order, changes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from stageline.catalogue import clean, documents
@@ -13,8 +13,8 @@ from stageline.message import ID
 
 DELETED = "deleted"
 WITH_DOCUMENT = ("submitted", "waiting", *ENDED)
-OF_THE_UPLOAD = ("filename", "width", "height", "bytes", "sha256", "original_path", "batch_id", "uploaded_at",
-    "expires_at")  # fmt: skip
+CLOCKS_DIFFER = timedelta(minutes=1)  # at most
+OF_THE_UPLOAD = ("filename", "width", "height", "bytes", "sha256", "original_path", "batch_id", "uploaded_at")
 
 
 @dataclass(frozen=True)
@@ -102,20 +102,23 @@ class Picture:
         if self.deleted_at is not None and step.outcome.at <= self.deleted_at:
             return False
         if step.outcome.status == DELETED:
-            known = self.image["updated_at"] if self.image else step.outcome.at
-            # Clocks differ a little: what the list has before the deletion does not come after it.
-            self.deleted_at = max(step.outcome.at, self.told, known)
-            self.image, self.whole, self.is_changed = None, None, True
-            self.tasks.clear()
+            self._delete(step.outcome.at)
             return True
         if not self._is_news(step, back=back):
             return False
         if step.rows is not None and (self.image is None or step.rows.image["rank"] > 0 or back):
-            self._become(step.rows)
+            self._become(step.rows, retention_days)
         else:
             self._move(step.outcome, retention_days)
         self.is_changed = True
         return True
+
+    def _delete(self, at: datetime) -> None:
+        """Take all rows away. Clocks differ a little: what the list has before this was told before it."""
+        before = (self.told, self.image["updated_at"] if self.image else at)
+        self.deleted_at = max([at, *(moment for moment in before if moment < at + CLOCKS_DIFFER)])
+        self.image, self.whole, self.is_changed = None, None, True
+        self.tasks.clear()
 
     def _is_news(self, step: Step, *, back: bool) -> bool:
         """Whether the step takes the picture on, or says better how it stands.
@@ -130,13 +133,13 @@ class Picture:
             return step.place > stands or (back and step.place < stands)
         return step.is_from_bucket or step.rows.image["updated_at"] > self.image["updated_at"]
 
-    def _become(self, rows: PictureRows) -> None:
+    def _become(self, rows: PictureRows, retention_days: int) -> None:
         """Take all rows of a document; of an original alone, which says little, what was known stays."""
         if self.image is not None and rows.image["rank"] == 0:
-            kept = {name: self.image[name] for name in OF_THE_UPLOAD if self.image[name] is not None}
-            rows.image.update(kept)
-            for task in rows.tasks:
-                task["created_at"] = rows.image["uploaded_at"] if task["run"] == 1 else task["created_at"]
+            known = {name: self.image[name] for name in OF_THE_UPLOAD if self.image[name] is not None}
+            known["expires_at"] = expiry(known["uploaded_at"], retention_days)
+            tasks = [{**task, "created_at": known["uploaded_at"]} for task in rows.tasks]
+            rows = replace(rows, image=rows.image | known, tasks=tasks)
         self.image, self.whole = rows.image, rows
         self.tasks = {task["run"]: task for task in rows.tasks}
 

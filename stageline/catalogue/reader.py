@@ -1,8 +1,8 @@
 """Asking the catalogue. Every method raises Unavailable when the database is away."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,10 @@ from stageline.catalogue import cursor as cursors
 from stageline.catalogue import engine as engines
 from stageline.catalogue.engine import reading
 from stageline.catalogue.tables import TEXT, UtcTime, faces, image_info, prediction_results, task_history, tasks
+from stageline.status import MOVING
+from stageline.times import iso
 
 MOST = 200  # pictures on a page
-MOVING = ("submitted", "processing")
 SHOWN = ("filename", "status", "kind", "width", "height", "file_size", "sha256", "uploaded_at", "updated_at",
     "completed_at", "expires_at", "batch_id", "run", "reason", "failed_stage", "original_path")  # fmt: skip
 Place = tuple[ColumnElement[datetime], ColumnElement[str]]
@@ -119,11 +120,23 @@ class Catalogue:
             query = select(image_info.c.status, func.count()).group_by(image_info.c.status)
             return {status: count for status, count in connection.execute(query)}  # noqa: C416 - rows are no pairs
 
-    def expired(self, now: datetime, limit: int) -> list[dict[str, Any]]:
-        """List pictures that are past their time, the oldest first, without those that are on their way."""
-        query = select(image_info).where(image_info.c.expires_at <= now, image_info.c.status.not_in(MOVING))
+    def expired(self, now: datetime, limit: int, after: tuple[datetime, str] | None = None) -> list[dict[str, Any]]:
+        """List pictures that are past their time, the oldest first; ``after`` one's expires_at and image_key.
+
+        Those that are on their way are among them: whether they still are, Redis knows.
+        """
+        place = (image_info.c.expires_at, image_info.c.image_key)
+        query = select(image_info).where(image_info.c.expires_at <= now)
+        if after is not None:
+            query = query.where(tuple_(*place) > tuple_(literal(after[0], UtcTime()), literal(after[1], TEXT)))
         with reading(self.engine) as connection:
-            return [dict(row) for row in connection.execute(query.order_by("expires_at").limit(limit)).mappings()]
+            return [dict(row) for row in connection.execute(query.order_by(*place).limit(limit)).mappings()]
+
+    def rows(self, image_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return what the table has of these pictures, by their ids."""
+        query = select(image_info).where(image_info.c.image_key.in_(image_ids))
+        with reading(self.engine) as connection:
+            return {row["image_key"]: dict(row) for row in connection.execute(query).mappings()}
 
     def nearest_faces(
         self, embedding: NDArray[np.float32], limit: int, model: str | None = None
@@ -204,8 +217,3 @@ def _picture(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _jsonable(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: iso(value) if isinstance(value, datetime) else value for name, value in values.items()}
-
-
-def iso(moment: datetime) -> str:
-    """A moment as the line writes it: in UTC, with milliseconds."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -41,6 +41,11 @@ class PictureRows:
     tasks: list[Row] = field(default_factory=list)
     history: list[Row] = field(default_factory=list)
 
+    @property
+    def count(self) -> int:
+        """How many they are."""
+        return 1 + len(self.predictions) + len(self.faces) + len(self.tasks) + len(self.history)
+
 
 def rows_of(document: Document, embeddings: Mapping[int, Embedding], retention_days: int) -> PictureRows:
     """Make a picture's rows; ``embeddings`` are those of its faces, by their place.

@@ -76,6 +76,7 @@ image_info = Table(
     # Newest first: each is read backwards.
     Index("ix_image_info_newest", "uploaded_at", "image_key"),
     Index("ix_image_info_status", "status", "uploaded_at", "image_key"),
+    Index("ix_image_info_status_kind", "status", "kind", "uploaded_at", "image_key"),
     Index("ix_image_info_kind", "kind", "uploaded_at", "image_key"),
     Index("ix_image_info_filename", "filename", "uploaded_at"),
     Index("ix_image_info_sha256", "sha256"),

@@ -20,8 +20,8 @@ STEPS = (
 )
 AVAILABLE = "SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'"
 HAS_COLUMN = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'faces'::regclass AND attname = 'embedding_vector'"
-LACKING = f"""SELECT image_key, position, embedding FROM faces
-    WHERE embedding IS NOT NULL AND embedding_vector IS NULL AND length(embedding) = {4 * EMBEDDING_SIZE} LIMIT 1000"""
+LACKING = """SELECT image_key, position, embedding FROM faces
+    WHERE embedding IS NOT NULL AND embedding_vector IS NULL AND length(embedding) = :bytes LIMIT 1000"""
 FILL = (
     "UPDATE faces SET embedding_vector = CAST(:vector AS vector) WHERE image_key = :image_key AND position = :position"
 )
@@ -65,10 +65,13 @@ def is_there(connection: Connection) -> bool:
 
 def nearest(connection: Connection, embedding: bytes, limit: int, model: str | None) -> Result[Any]:
     """Ask the index for the nearest faces; it gives no more than it has looked at."""
-    wanted = limit * (OF_ALL_MODELS if model else 1)
-    faces = max(LEAST_LOOKED_AT, min(wanted, MOST_LOOKED_AT))
-    connection.execute(text(LOOKED_AT), {"faces": str(faces)})
+    connection.execute(text(LOOKED_AT), {"faces": str(looked_at(limit, model))})
     return connection.execute(text(NEAREST), {"wanted": literal(embedding), "most": limit, "model": model})
+
+
+def looked_at(limit: int, model: str | None) -> int:
+    """How many faces the index is to look at for so many."""
+    return max(LEAST_LOOKED_AT, min(limit * (OF_ALL_MODELS if model else 1), MOST_LOOKED_AT))
 
 
 def literal(embedding: bytes) -> str:
@@ -79,7 +82,7 @@ def literal(embedding: bytes) -> str:
 def _fill(engine: Engine) -> int:
     """Fill the column where it is empty, for some faces; how many."""
     with writing(engine) as connection:
-        found = connection.execute(text(LACKING)).all()
+        found = connection.execute(text(LACKING), {"bytes": 4 * EMBEDDING_SIZE}).all()
         if found:
             rows = [{"image_key": row[0], "position": row[1], "vector": literal(bytes(row[2]))} for row in found]
             connection.execute(text(FILL), rows)

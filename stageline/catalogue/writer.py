@@ -1,8 +1,10 @@
 """The one writer: applies batches of outcomes, each in one transaction; may be repeated, and never goes back."""
 
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import Connection, Engine, select, text
 
@@ -87,28 +89,33 @@ class Writer:
         return applied + Applied(skipped=(len(found) if given is None else given) - count)
 
     def _steps(self, outcomes: Sequence[Outcome], *, is_read: bool) -> Iterator[Step]:
-        """Read what the outcomes refer to, a few ahead."""
-        begun: deque[Future[Step | None] | Outcome] = deque()
-        ahead = iter(outcomes)
-        for outcome in chain(islice(ahead, AHEAD), ahead, [None] * AHEAD):
-            ...
+        """Make the outcomes' steps, in their order; a few ahead where the bucket has to be asked."""
+        ahead: deque[Callable[[], Step | None]] = deque()
+        for outcome in outcomes:
+            read = partial(self._read, outcome, is_read=is_read)
+            ahead.append(self._pool.submit(read).result if _needs_bucket(outcome) else read)
+            if len(ahead) > READERS:
+                yield from filter(None, [ahead.popleft()()])
+        for left in ahead:
+            yield from filter(None, [left()])
+
     def close(self) -> None:
         """Let the threads go."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _read(self, outcome: Outcome) -> Step | None:
+    def _read(self, outcome: Outcome, *, is_read: bool) -> Step | None:
         """Make an outcome's rows, with its document and its embeddings from the bucket where it refers to them."""
+        document, is_from_bucket = outcome.document, is_read
         if outcome.status not in WITH_DOCUMENT:
             return Step(outcome)
         try:
-            document = outcome.document
             if document is None and RANKS[outcome.status] > 0:
-                document = documents.read_results(self._store, outcome.image_id)
+                document, is_from_bucket = documents.read_results(self._store, outcome.image_id), True
             if document is None:
                 return Step(outcome)
             told = {"status": outcome.status, "run": outcome.run, **document, "image_id": outcome.image_id}
-            embeddings = documents.read_embeddings(self._store, document)
-            return Step(outcome, rows_of(told, embeddings, self._days))
+            embeddings = documents.read_embeddings(self._store, document, outcome.image_id)
+            return Step(outcome, rows_of(told, embeddings, self._days), is_from_bucket)
         except Unavailable:
             raise
         except (BadMessage, NotFound) as error:
@@ -117,13 +124,13 @@ class Writer:
             logs.get().exception("outcome skipped", image_id=outcome.image_id, status=outcome.status)
         return None
 
-    def _write(self, steps: Sequence[Step], *, again: bool) -> Applied:
+    def _write(self, steps: Sequence[Step], back: Collection[str]) -> Applied:
         """Write in one transaction; where the database refuses a value, in halves, until what it refuses is alone."""
         if not steps:
             return Applied()
         try:
             with writing(self._engine) as connection:
-                changed = self._in_transaction(connection, steps, again=again)
+                changed = self._in_transaction(connection, steps, back)
             return Applied(changed, len(steps) - changed)
         except Unavailable:
             raise
@@ -132,16 +139,16 @@ class Writer:
                 logs.get().exception("outcome skipped", image_id=steps[0].outcome.image_id, reason=str(error)[:300])
                 return Applied(skipped=1)
         middle = len(steps) // 2
-        return self._write(steps[:middle], again=again) + self._write(steps[middle:], again=again)
+        return self._write(steps[:middle], back) + self._write(steps[middle:], back)
 
-    def _in_transaction(self, connection: Connection, steps: Sequence[Step], *, again: bool) -> int:
+    def _in_transaction(self, connection: Connection, steps: Sequence[Step], back: Collection[str]) -> int:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         by_picture: dict[str, list[Step]] = {}
         for step in steps:
             by_picture.setdefault(step.outcome.image_id, []).append(step)
         pictures = _load(connection, list(by_picture), [key for key, own in by_picture.items() if _moves(own)])
-        changed = sum(pictures[key].take(own, self._days, again=again) for key, own in by_picture.items())
+        changed = sum(pictures[key].take(own, self._days, back=key in back) for key, own in by_picture.items())
         _store(connection, {key: picture for key, picture in pictures.items() if picture.is_changed})
         return changed
 
@@ -157,7 +164,9 @@ def _decoded(raw: bytes) -> Outcome | None:
 def _needs_bucket(outcome: Outcome) -> bool:
     if outcome.status not in WITH_DOCUMENT:
         return False
-    return RANKS[outcome.status] > 0 if outcome.document is None else documents.wants_embeddings(outcome.document)
+    if outcome.document is None:
+        return RANKS[outcome.status] > 0
+    return documents.wants_embeddings(outcome.document, outcome.image_id)
 
 
 def _skip(outcome: Outcome, reason: str) -> None:
@@ -199,8 +208,9 @@ def _store(connection: Connection, pictures: dict[str, Picture]) -> None:
     found_faces = [row for rows in whole for row in rows.faces]
     bulk.add(connection, faces, found_faces)
     _index_faces(connection, [face for face in found_faces if face["embedding"]])
-    gone = [(key, picture.deleted_at) for key, picture in pictures.items() if picture.deleted_at]
-    bulk.add(connection, deleted_images, [{"image_key": key, "deleted_at": at} for key, at in gone])
+    gone = {key: picture.deleted_at for key, picture in pictures.items() if picture.deleted_at}
+    bulk.remove(connection, (deleted_images,), list(gone))
+    bulk.add(connection, deleted_images, [{"image_key": key, "deleted_at": at} for key, at in gone.items()])
 
 
 def _index_faces(connection: Connection, embedded: Sequence[Row]) -> None:

@@ -1,5 +1,6 @@
 """``stageline catalogue``: the database of what is known of every picture."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,6 +18,7 @@ from stageline.errors import Unavailable
 from stageline.keys import OUTCOMES
 from stageline.redis_client import connect, reaching_redis
 from stageline.settings import Settings
+from stageline.status import read_all
 from stageline.store import open_store
 
 app = typer.Typer(no_args_is_help=True, help="The catalogue of pictures: how it stands, migrating, rebuilding it.")
@@ -37,10 +39,13 @@ def migrate(as_json: AsJson = False) -> None:
 
 @app.command()
 def rebuild(as_json: AsJson = False) -> None:
-    """Make the catalogue anew from the bucket alone; the line may run meanwhile."""
+    """Make the catalogue anew from the bucket alone; the line may run meanwhile.
+
+    Where Redis is away, pictures that are on their way go back to what the bucket says of them.
+    """
     found, engine = _open()
     bring_up(engine)
-    done = build(engine, open_store(found), found, _progress)
+    done = build(engine, open_store(found), found, _progress, _Moving(found))
     if as_json:
         print_json(asdict(done))
         return
@@ -79,6 +84,25 @@ def _backlog(found: Settings) -> int | None:
 
 def _waiting(backlog: int | None) -> str:
     return "what waits to be written down is not known" if backlog is None else f"{backlog} outcomes wait"
+
+
+class _Moving:
+    """Tells which pictures Redis knows; none where it is away, which is said once."""
+
+    def __init__(self, found: Settings) -> None:
+        self._client = connect(found.redis_url)
+        self._is_away = False
+
+    def __call__(self, image_ids: Sequence[str]) -> set[str]:
+        if self._is_away:
+            return set()
+        try:
+            live = read_all(self._client, image_ids)
+        except Unavailable as error:
+            note(f"{error}; the catalogue goes by the bucket alone")
+            self._is_away = True
+            return set()
+        return {image_id for image_id, each in zip(image_ids, live, strict=True) if each is not None}
 
 
 def _progress(done: Rebuilt) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from stageline.catalogue import Catalogue, open_engine
 from stageline.cli.common import EXIT_FAILED, AsJson, attached_settings, note, print_json, print_table, say
 from stageline.dead import DeadLetters
 from stageline.errors import StagelineError, Unavailable
@@ -44,7 +45,7 @@ def reconcile(
     """List the originals that have neither a status nor results, as after Redis lost its data."""
     found = attached_settings()
     door = Door(found.redis_url, found.max_queue_size)
-    lost = list(lost_pictures(open_store(found), door))
+    lost = list(lost_pictures(open_store(found), door, Catalogue(open_engine(found))))
     for message in lost if queue else ():
         door.accept(message, limited=False)
     if as_json:
