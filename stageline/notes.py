@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,32 +10,30 @@ from stageline.keys import EVENTS, OUTCOMES, minute_key, status_key
 from stageline.message import Message
 from stageline.status import now
 
+Event = tuple[str, Mapping[str, Any]]  # its type, and what it says
+
 
 @dataclass(frozen=True)
 class Notes:
     """The notes of one step; lua/_notes.lua takes them as they stand in ``keys`` and ``args``.
 
-    ``event`` is the type of an event for those who watch ('': none), ``data`` what it says. ``outcome`` is for the
-    catalogue: the status, and what else it needs to know; with a document of all that is known, where that is short
-    enough for the list, else the catalogue reads it from the bucket.
+    ``events`` are for those who watch. ``outcome`` is for the catalogue: the status, and what else it must know, with
+    a document of all that is known; where the list has grown too long for that, it is read from the bucket.
     """
 
     image_id: str = ""
     run: int = 1
     status: Mapping[str, str] = field(default_factory=dict)
-    event: str = ""
-    data: Mapping[str, Any] = field(default_factory=dict)
+    events: Sequence[Event] = ()
     outcome: Mapping[str, Any] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls, message: Message, status: Mapping[str, str], event: str, data: Mapping[str, Any], **more: Any
-    ) -> "Notes":
+    def of(cls, message: Message, status: Mapping[str, str], *events: Event, **more: Any) -> "Notes":
         """Notes on a picture's message; of a probe, which is nobody's picture, only the status."""
         if message.is_probe:
             return cls(message.image_id, message.run, status)
-        return cls(message.image_id, message.run, status, event, data, **more)
+        return cls(message.image_id, message.run, status, events, **more)
 
     def keys(self) -> list[str]:
         """The KEYS that end each script's."""
@@ -45,13 +43,12 @@ class Notes:
         """The ARGV that end each script's."""
         fields: list[str | int] = [part for pair in self.status.items() for part in pair]
         counts: list[str | int] = [part for pair in self.counts.items() for part in pair]
-        return [self.run, self.image_id, len(self.status), *fields, *self._event(), *self._outcome(), *counts]
+        return [self.run, self.image_id, len(self.status), *fields, *self._events(), *self._outcome(), *counts]
 
-    def _event(self) -> tuple[str, str]:
-        if not self.event:
-            return "", ""
+    def _events(self) -> list[str | int]:
         base = {"image_id": self.image_id, "run": self.run, "at": now()}
-        return self.event, _compact({**base, **self.data})
+        said = [part for kind, data in self.events for part in (kind, _compact({**base, **data}))]
+        return [len(self.events), *said]
 
     def _outcome(self) -> tuple[str, str]:
         if not self.outcome:

@@ -8,7 +8,7 @@ from typing import Any
 
 from stageline import line, status
 from stageline.message import Message
-from stageline.notes import Notes
+from stageline.notes import Event, Notes
 from stageline.results import WAITING
 from stageline.stats import WHOLE, counts
 from stageline.status import STAGE, now
@@ -24,7 +24,7 @@ def accepted(message: Message) -> Notes:
     data |= {"width": fields.get("origin_w"), "height": fields.get("origin_h"), "batch_id": fields.get("batch_id")}
     outcome = {"status": "submitted", "document": {**fields, "status": "submitted"}}
     opened = status.opened(message)
-    return Notes.of(message, opened, "accepted", data, outcome=outcome, counts=counts(WHOLE, "accepted"))
+    return Notes.of(message, opened, ("accepted", data), outcome=outcome, counts=counts(WHOLE, "accepted"))
 
 
 def sent_again(message: Message, stage: str) -> Notes:
@@ -35,20 +35,20 @@ def sent_again(message: Message, stage: str) -> Notes:
     before = message.fields["runs"][-2:-1]
     goes_on = bool(before) and before[0].get("status") == WAITING  # it was counted when it came
     counted = {} if goes_on else counts(WHOLE, "accepted")
-    return Notes.of(message, fields, "rerun", data, outcome=outcome, counts=counted)
+    return Notes.of(message, fields, ("rerun", data), outcome=outcome, counts=counted)
 
 
 def begun(message: Message, stage: str, entry: Entry) -> Notes:
     """A stage began its work; the first of a run tells the catalogue that it has begun."""
     first = message.attempt == 1 and stage == (message.starts_at or line.LINE[0].name) and message.run == 1
     outcome = {"status": "processing"} if first else {}
-    return Notes.of(message, _status(stage, entry), "stage", _data(stage, entry), outcome=outcome)
+    return Notes.of(message, _status(stage, entry), _event(stage, entry), outcome=outcome)
 
 
 def done(message: Message, stage: str, entry: Entry) -> Notes:
     """A stage's work was handed on."""
     counted = counts(stage, "done", entry["ms"])
-    return Notes.of(message, _status(stage, entry), "stage", _data(stage, entry), counts=counted)
+    return Notes.of(message, _status(stage, entry), _event(stage, entry), counts=counted)
 
 
 def ended(message: Message, stage: str, entry: Entry, document: Mapping[str, Any]) -> Notes:
@@ -59,14 +59,16 @@ def ended(message: Message, stage: str, entry: Entry, document: Mapping[str, Any
     data |= {"counts": Counter(found["label"] for found in document.get("detections") or [])}
     data |= {"faces": len(document.get("faces") or [])}
     fields = {**_status(stage, entry, how), "kind": str(document.get("kind") or "")}
-    whole = counts(WHOLE, how, None if how == WAITING else 1000 * seconds)
+    whole_way = how != WAITING and message.starts_at in (None, line.LINE[0].name)  # else it tells of no latency
+    whole = counts(WHOLE, how, 1000 * seconds if whole_way else None)
     counted = {**counts(stage, "done", entry["ms"]), **whole}
-    return Notes.of(message, fields, how, data, outcome={"status": how, "document": document}, counts=counted)
+    outcome = {"status": how, "document": document}
+    return Notes.of(message, fields, _event(stage, entry), (how, data), outcome=outcome, counts=counted)
 
 
 def retrying(message: Message, stage: str, entry: Entry) -> Notes:
     """A stage's work failed, and will be tried again."""
-    return Notes.of(message, _status(stage, entry), "stage", _data(stage, entry), counts=counts(stage, "retried"))
+    return Notes.of(message, _status(stage, entry), _event(stage, entry), counts=counts(stage, "retried"))
 
 
 def failed(message: Message, stage: str, entry: Entry, document: Mapping[str, Any]) -> Notes:
@@ -75,7 +77,8 @@ def failed(message: Message, stage: str, entry: Entry, document: Mapping[str, An
     fields = {**_status(stage, entry, "failed"), "reason": reason, "failed_stage": stage}
     counted = {**counts(stage, "failed"), **counts(WHOLE, "failed")}
     data = {"status": "failed", "stage": stage, "reason": reason}
-    return Notes.of(message, fields, "failed", data, outcome={"status": "failed", "document": document}, counts=counted)
+    outcome = {"status": "failed", "document": document}
+    return Notes.of(message, fields, ("failed", data), outcome=outcome, counts=counted)
 
 
 def deleted(image_id: str, *, probe: bool = False) -> Notes:
@@ -83,15 +86,16 @@ def deleted(image_id: str, *, probe: bool = False) -> Notes:
     fields = {"status": "deleted", "run": str(status.DELETED_RUN), "updated_at": now()}
     if probe:
         return Notes(image_id, status.DELETED_RUN, fields)
-    return Notes(image_id, status.DELETED_RUN, fields, "deleted", {"status": "deleted"}, {"status": "deleted"})
+    told = {"status": "deleted"}
+    return Notes(image_id, status.DELETED_RUN, fields, [("deleted", told)], told)
 
 
 def _status(stage: str, entry: Entry, how: str = "processing") -> dict[str, str]:
     return {"status": how, "updated_at": now(), STAGE + stage: json.dumps(entry)}
 
 
-def _data(stage: str, entry: Entry) -> dict[str, Any]:
-    return {"status": "processing", "stage": stage, **{name: entry[name] for name in SHOWN if name in entry}}
+def _event(stage: str, entry: Entry) -> Event:
+    return "stage", {"status": "processing", "stage": stage, **{name: entry[name] for name in SHOWN if name in entry}}
 
 
 def _seconds_since_sent(document: Mapping[str, Any]) -> float:

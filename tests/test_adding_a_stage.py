@@ -28,7 +28,7 @@ def copy(tmp_path) -> Path:
     (tmp_path / "sharpen_service" / "__init__.py").write_text('"""Sharpening."""\n')
     (table,) = re.findall(r"^LINE = \(\n.*?^\)\n", page, re.DOTALL | re.MULTILINE)
     edit(tmp_path / "stageline" / "line.py", r"^LINE = \(\n.*?^\)\n", table)
-    edit(tmp_path / "stageline" / "message.py", r"^FOLDERS = \(", 'FOLDERS = ("sharpened", ')
+    edit(tmp_path / "stageline" / "contract.py", r"^FOLDERS = \(", 'FOLDERS = ("sharpened", ')
     return tmp_path
 
 

@@ -12,21 +12,22 @@ end
 local function holds(list, message) return redis.call('LPOS', list, message) ~= false end
 
 -- Notes what a step did.
--- ARGV: first the run; 1 image id, 2 how many status fields, … field, value, …; then event type ('': none), event data,
---       outcome ('': none), the same in short; then counter, number, … to the end
+-- ARGV: first the run; 1 image id, 2 how many status fields, … field, value, …; then how many events, … type, data, …;
+--       then outcome ('': none), the same in short; then counter, number, … to the end
 local function note(first)
   local status, events, outcomes, minute = unpack(KEYS, #KEYS - 3)
   local at = first + 3 + 2 * tonumber(ARGV[first + 2])
   if at > first + 3 then redis.call('HSET', status, unpack(ARGV, first + 3, at - 1)) end
-  if ARGV[at] ~= '' then
+  for _ = 1, tonumber(ARGV[at]) do
     redis.call('XADD', events, 'MAXLEN', '~', EVENTS_KEPT, '*',
-      'type', ARGV[at], 'image_id', ARGV[first + 1], 'data', ARGV[at + 1])
+      'type', ARGV[at + 1], 'image_id', ARGV[first + 1], 'data', ARGV[at + 2])
+    at = at + 2
   end
-  if ARGV[at + 2] ~= '' then
-    redis.call('RPUSH', outcomes, redis.call('LLEN', outcomes) < OUTCOMES_WHOLE and ARGV[at + 2] or ARGV[at + 3])
+  if ARGV[at + 1] ~= '' then
+    redis.call('RPUSH', outcomes, redis.call('LLEN', outcomes) < OUTCOMES_WHOLE and ARGV[at + 1] or ARGV[at + 2])
   end
-  for i = at + 4, #ARGV, 2 do redis.call('HINCRBY', minute, ARGV[i], ARGV[i + 1]) end
-  if at + 4 < #ARGV then redis.call('EXPIRE', minute, MINUTE_KEPT) end
+  for i = at + 3, #ARGV, 2 do redis.call('HINCRBY', minute, ARGV[i], ARGV[i + 1]) end
+  if at + 3 < #ARGV then redis.call('EXPIRE', minute, MINUTE_KEPT) end
 end
 
 local function seconds()
