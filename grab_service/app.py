@@ -6,12 +6,13 @@ from flask import Flask
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
-from grab_service import documents, problems
+from grab_service import documents, problems, turns
 from grab_service import page as the_page
 from grab_service.door import GrabDoor
 from grab_service.forms import FORM_OVERHEAD
 from grab_service.hub import Hub
 from grab_service.routes import events, faces, line, pictures, uploads
+from grab_service.showing import Places
 from stageline import __version__
 from stageline.modelstore import open_repository
 from stageline.settings import Settings
@@ -33,6 +34,8 @@ def create_app(settings: Settings, door: GrabDoor) -> Flask:
     app.config["DOOR"] = door
     app.config["MODELS"] = open_repository(settings)
     app.config["HUB"] = Hub(settings.redis_url)
+    app.config["PLACES"] = Places()
+    app.config["SEARCHES"] = threading.BoundedSemaphore(turns.SEARCHES)
     app.config["TURNS"] = threading.BoundedSemaphore(settings.door_threads)
     for group in GROUPS:
         app.register_api(group.routes)

@@ -14,7 +14,7 @@ from grab_service.door import GrabDoor, Wanted
 from grab_service.forms import Sent
 from grab_service.known import MOVING
 from grab_service.once import Claim
-from grab_service.problems import NotKnown, content, describe
+from grab_service.problems import Gone, NotKnown, content, describe
 from grab_service.uploads import safe_filename
 from stageline import pace, status
 from stageline.errors import Unavailable
@@ -24,8 +24,9 @@ from stageline.status import now
 FIELDS = ("image", "file", "images", "files")
 MOST_FILES = 1000
 MOST_BYTES = 2 * 1024 * 1024 * 1024
-KEPT_SECONDS = 86_400
-RENEW_AFTER = 16  # files
+KEPT_SECONDS = 86_400 + 3600  # an answer under an Idempotency-Key, which is kept for a day, is made of it
+KEEP_AFTER = 16  # files
+FOR_NOW = (429, 503)  # problems that the same file may not have the next time
 
 
 @dataclass
@@ -39,6 +40,7 @@ class Batch:
     files: list[dict[str, Any]] = field(default_factory=list)
     created_at: str = field(default_factory=now)
     digest: Any = field(default_factory=hashlib.sha256)
+    broke_off: bool = False
 
     @property
     def batch_id(self) -> str:
@@ -64,21 +66,48 @@ class Batch:
             self._refuse(filename, content(413, f"the file is too large; {most:,} bytes are taken (MAX_UPLOAD_BYTES)"))
         else:
             self._accept(sent.data, filename)
-        if self.claim and len(self.files) % RENEW_AFTER == 0:
-            self.claim.renew()
+        if len(self.files) % KEEP_AFTER == 0:
+            with contextlib.suppress(Unavailable):  # at the end it is kept, or else that is a 503
+                self.keep()
+            if self.claim:
+                self.claim.renew()
 
     def break_off(self, error: Exception) -> None:
         """Note that the rest of the form could not be read; what was taken stays."""
         told = describe(error)
         if told is None or not self.files:
             raise error
+        self.broke_off = True
         self._refuse("the rest of the form", told)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it would come to the same if it were sent again: so that this is its answer for good."""
+        return not self.broke_off and not any(_status(each) in FOR_NOW for each in self.files)
+
+    @property
+    def refusal(self) -> dict[str, Any] | None:
+        """What the batch as a whole is answered where none of its files could be taken now; else None."""
+        now_or_never = self.files and all(_status(each) in FOR_NOW for each in self.files)
+        return cast("dict[str, Any]", self.files[0]["problem"]) if now_or_never else None
 
     def keep(self) -> None:
         """Remember for a day what came of each file."""
         record = json.dumps({"created_at": self.created_at, "files": self.files})
         with reaching_redis():
             self.door.client.set(_record(self.batch_id), record, ex=KEPT_SECONDS)
+
+    def recall(self) -> None:
+        """Read again what was kept of each file.
+
+        Raises:
+            Gone: it was not kept so long.
+        """
+        with reaching_redis():
+            raw = cast("bytes | None", self.door.client.get(_record(self.batch_id)))
+        if raw is None:
+            raise Gone(f"this was done under the id {self.batch_id}, and what came of each file is not kept any more")
+        self.files = json.loads(raw)["files"]
 
     def answer(self) -> dict[str, Any]:
         """What came of each file."""
@@ -150,6 +179,10 @@ def _as_they_stand(door: GrabDoor, batch_id: str, files: list[dict[str, Any]]) -
         image_id = each["image_id"]
         stands = (live.get(image_id) or {}).get("status") or rows.get(image_id) or each.get("status") or "unknown"
         yield {"image_id": image_id, "filename": each.get("filename"), "status": stands}
+
+
+def _status(file: dict[str, Any]) -> int | None:
+    return file["problem"]["status"] if "problem" in file else None
 
 
 def _with_url(file: dict[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from typing import Any, TypeVar, get_type_hints
 
 from flask import Response, request
 from pydantic import BaseModel, ValidationError
+from werkzeug.exceptions import RequestEntityTooLarge
 
-from grab_service.problems import BadParameters, Misfit, WrongType
+from grab_service.problems import BadParameters, BodyTooLarge, Misfit, WrongType
 
 MOST_JSON = 1024 * 1024
 JSON = "application/json"
@@ -73,6 +74,8 @@ def read_json(model: type[BaseModel]) -> Any:
     request.max_content_length = MOST_JSON
     try:
         return json.loads(request.get_data(cache=False), parse_constant=_refuse)
+    except RequestEntityTooLarge:
+        raise BodyTooLarge(f"the JSON is too large; at most {MOST_JSON:,} bytes of it are taken") from None
     except (ValueError, RecursionError) as error:
         raise BadParameters([Misfit("body", f"this is no JSON: {error}")]) from None
 

@@ -5,20 +5,26 @@ and there are many more threads, which cost little while they wait, than uploads
 """
 
 import contextlib
+import selectors
 import socket
 import threading
 import time
+from functools import partial
 from typing import Any
 
 from gunicorn.glogging import Logger
 from gunicorn.http.errors import NoMoreData
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
 CONNECTIONS = 128  # served at once, by a process
+SILENT_SECONDS = 10.0  # for a new connection's first byte: until that, it has no thread
+MOST_SILENT = 512  # of those; then the one that has waited longest goes
 HEAD_SECONDS = 10.0  # for a request's line and headers
 UPLOAD_SECONDS = 90.0  # for its body, with up to a third of it spent waiting for a turn
 IDLE_SECONDS = 10.0  # between two pieces, either way
-ANSWER_SECONDS = 300.0  # for one piece of the answer that the application made
+ANSWER_SECONDS = 300.0  # for one piece of the answer that the application made, and less where it is read slowly:
+GRACE_SECONDS = 10.0  # after these,
+SLOWEST = 1 << 16  # so many bytes a second must have been read
 PIECE = 1 << 16  # bytes of an answer that must be taken within IDLE_SECONDS
 GOODBYE_SECONDS = 2.0  # for the last of an answer to arrive before the connection closes
 GOODBYE_BYTES = 1 << 16
@@ -67,9 +73,9 @@ class PatientSocket(socket.socket):
         Raises:
             SlowClient: the client does not read it.
         """
-        pieces, deadline = memoryview(data), time.monotonic() + ANSWER_SECONDS
+        pieces, began = memoryview(data), time.monotonic()
         for start in range(0, len(pieces), PIECE):
-            if time.monotonic() > deadline:
+            if time.monotonic() > began + min(ANSWER_SECONDS, GRACE_SECONDS + start / SLOWEST):
                 raise SlowClient
             self._wait_at_most(IDLE_SECONDS)
             try:
@@ -121,11 +127,26 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         STOPPING.set()
         super().handle_exit(sig, frame)
 
-    def enqueue_req(self, conn: Any) -> None:
-        """Have a request read and answered by a thread."""
-        if not isinstance(conn.sock, PatientSocket):
-            conn.sock = PatientSocket(conn.sock)
-        super().enqueue_req(conn)
+    def accept(self, listener: Any) -> None:
+        """Accept a connection; it gets a thread when something comes: gunicorn would have one wait for that."""
+        try:
+            accepted, address = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        self.nr_conns += 1
+        conn = TConn(self.cfg, PatientSocket(accepted), address, listener.getsockname())
+        if len(self.pending_conns) >= MOST_SILENT:
+            self.pending_conns[0].timeout = 0
+            self.murder_pending()
+        conn.timeout = time.monotonic() + SILENT_SECONDS
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """Let go, when the worker stops, of who sent nothing yet as of who may send nothing more."""
+        super()._cap_keepalive(deadline)
+        for conn in self.pending_conns:
+            conn.timeout = min(conn.timeout, deadline)
 
     def handle(self, conn: Any) -> Any:
         """Read and answer a request; the time for its head begins now."""

@@ -53,18 +53,27 @@ class FaceSearch:
         same = (found.image_id, face)
         return self._nearest(kept[int(reference["index"])] if int(reference["index"]) < len(kept) else {}, limit, same)
 
-    def of_picture(self, data: bytes, filename: str, trace: str, limit: int) -> dict[str, Any]:
-        """Find the faces nearest to the largest one in this picture, which is forgotten again.
+    def send(self, data: bytes, filename: str, trace: str) -> str:
+        """Send a picture down the line to look for its faces; return the id by which `of_sent` finds them.
 
         Raises:
-            BadImage: it is no picture, or has no face.
+            BadImage: it is no picture.
             LineFull: the line takes no more now.
             NoModel: the model that makes embeddings is not installed.
-            Unavailable: a server is away, or the line did not come to it in time.
+            Unavailable: a server is away.
         """
         self._refuse_without_model()
         image_id = f"{PROBE}{ULID()}"
         self._door.accept(data, filename, trace, Wanted(image_id=image_id, probe=True))
+        return image_id
+
+    def of_sent(self, image_id: str, limit: int) -> dict[str, Any]:
+        """Find the faces nearest to the largest one in that picture, which is forgotten again.
+
+        Raises:
+            BadImage: it has no face, or failed.
+            Unavailable: a server is away, or the line did not come to it in time.
+        """
         try:
             self._wait(image_id)
             faces = [each for each in self._findings(f"findings/{image_id}.json") if each.get("embedding")]

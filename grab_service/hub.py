@@ -31,6 +31,7 @@ class Watcher:
         self._hub = hub
         self._behind: queue.Queue[Event] = queue.Queue(MOST_BEHIND)
         self.cut_off = False
+        self.missed = False  # Redis was away meanwhile: what happened then may never be told
 
     def tell(self, event: Event) -> None:
         """Hand out an event, unless it is of another picture."""
@@ -66,6 +67,7 @@ class Hub:
         self._watchers: set[Watcher] = set()
         self._reader: threading.Thread | None = None
         self._after = events.START
+        self._is_away = False  # the last read failed
 
     def watch(self, image_id: str | None = None, is_gone: Callable[[], bool] = lambda: False) -> Watcher:
         """Begin to watch: what happens from now on is told, until ``is_gone`` says that nobody listens.
@@ -82,6 +84,8 @@ class Hub:
                 self._after = events.newest(self._client)
                 self._reader = threading.Thread(target=self._read, name="events", daemon=True)
                 self._reader.start()
+            elif self._is_away:
+                events.newest(self._client)
             self._watchers.add(watcher)
         return watcher
 
@@ -94,6 +98,16 @@ class Hub:
         """The id of the newest event there is."""
         return events.newest(self._client)
 
+    def place_of(self, after: str) -> tuple[str, bool]:
+        """Where to go on for who was told that event last, and whether some of what came then is not kept any more.
+
+        An id that nobody was told yet, as from another Redis, is taken for the newest.
+        """
+        newest = events.newest(self._client)
+        if events.is_after(after, newest):
+            return newest, False
+        return after, events.is_trimmed(self._client, after)
+
     def since(self, after: str, image_id: str | None) -> Iterator[Event]:
         """Read what was told after that event, of one picture or of all."""
         while found := events.read(self._client, after, AT_ONCE):
@@ -105,6 +119,7 @@ class Hub:
             try:
                 found = events.read(self._client, self._after, AT_ONCE, BLOCK_MS)
             except Unavailable:
+                self._note_absence()
                 STOPPING.wait(PAUSE_SECONDS)
                 continue
             except Exception as error:  # noqa: BLE001 - whatever it was, those who watch wait for what comes next
@@ -112,18 +127,16 @@ class Hub:
                 STOPPING.wait(PAUSE_SECONDS)
                 continue
             with self._lock:
+                self._is_away = False
                 watchers = list(self._watchers)
             for event in found:
                 self._after = event.id
                 for watcher in watchers:
                     watcher.tell(event)
 
-
-def is_after(event_id: str, other: str) -> bool:
-    """Whether an event came after another."""
-    return _order(event_id) > _order(other)
-
-
-def _order(event_id: str) -> tuple[int, int]:
-    milliseconds, _, number = event_id.partition("-")
-    return int(milliseconds), int(number or 0)
+    def _note_absence(self) -> None:
+        """Have the streams end: whoever followed one comes again, and is told what is the matter."""
+        with self._lock:
+            self._is_away = True
+            for watcher in self._watchers:
+                watcher.missed = True

@@ -10,10 +10,10 @@ from typing import Any
 from grab_service.door import GrabDoor
 from grab_service.problems import NotKnown
 from grab_service.uploads import STAGE, safe_filename
-from stageline import images, line, pace, results, status
+from stageline import line, pace, results, status
 from stageline.erase import erase_objects
 from stageline.errors import NotFound, Unavailable
-from stageline.message import ID
+from stageline.message import ID, PROBE
 
 DELETED = "deleted"
 MOVING = status.MOVING
@@ -67,7 +67,7 @@ class Known:
 
     def by_id(self, image_id: str, row: Mapping[str, Any] | None = None) -> Found | None:
         """Find a picture by its id; None where there is none, or it was deleted. ``row``: the catalogue's, if known."""
-        if not ID.fullmatch(image_id):
+        if not ID.fullmatch(image_id) or image_id.startswith(PROBE):  # a probe is nobody's
             return None
         live = status.read(self._door.client, image_id)
         if live is not None and live.get("status") == DELETED:
@@ -111,7 +111,8 @@ class Known:
             NotKnown: no picture has that id.
         """
         found = self.by_id(image_id)
-        gone = found is None and bool(ID.fullmatch(image_id)) and status.read(self._door.client, image_id)
+        may_be = bool(ID.fullmatch(image_id)) and not image_id.startswith(PROBE)
+        gone = found is None and may_be and status.read(self._door.client, image_id)
         if found is None and not gone:
             raise NotKnown(f"no picture has the id {short(image_id)}")
         if found is not None:
@@ -119,21 +120,15 @@ class Known:
         self._door.dead.drop_of(image_id)
         erase_objects(self._door.store, image_id, found.get("original_path") if found else None)
 
-    def image(self, image_id: str, stage: str) -> tuple[bytes, str]:
-        """Return a picture as a stage left it, with its media type.
+    def image_key(self, image_id: str, stage: str) -> str:
+        """Return where a picture is as a stage leaves it, once it has come to it.
 
         Raises:
-            NotKnown: no such picture, or the stage has not come to it yet.
+            NotKnown: there is no such picture.
         """
         found = self.find(image_id)
         key = f"{stage}/{found.image_id}.jpg"
-        if stage == "original":
-            key = str(found.get("original_path") or key)
-        try:
-            data = self._door.store.get(key)
-        except NotFound:
-            raise NotKnown(f"{key} is not there (yet): see /status/{found.image_id}") from None
-        return data, images.probe(data, self._door.settings.max_image_pixels).content_type
+        return str(found.get("original_path") or key) if stage == "original" else key
 
     def _newest_named(self, filename: str) -> Found | None:
         """The newest picture of that name: Redis knows those of the last hour, the catalogue all."""
@@ -165,7 +160,7 @@ class Known:
         return {"estimated_seconds_left": left and left.seconds, "position": left and left.position}
 
     def _times(self, found: Found) -> dict[str, Any]:
-        created = found.get("created_at") or found.get("uploaded_at")
+        created = found.get("created_at") or found.get("uploaded_at") or _begun(found)
         updated = found.get("updated_at") or found.get("completed_at")
         runs = (found.document or {}).get("runs") or [{}]
         ended = (found.document or {}).get("completed_at")
@@ -200,6 +195,14 @@ def _stages(entries: Mapping[str, Any] | None) -> dict[str, Any]:
     known = entries or {}
     grab = {STAGE: known[STAGE]} if STAGE in known else {}
     return grab | {stage.name: known.get(stage.name, {"state": "waiting"}) for stage in line.LINE}
+
+
+def _begun(found: Found) -> str | None:
+    """When a picture that another producer sent, which said no time, began its first run, or its first stage."""
+    runs = (found.document or {}).get("runs") or [{}]
+    entries = [each for each in (found.get("stages") or {}).values() if isinstance(each, Mapping)]
+    started = [str(each["started"]) for each in entries if each.get("started")]
+    return runs[0].get("created_at") or min(started, default=None)
 
 
 def _seconds(begun: object, ended: object) -> float | None:

@@ -39,22 +39,21 @@ class Claim:
         self._door, self._fingerprint = door, fingerprint
         self._record = f"stageline:once:{hashlib.sha256(key.encode()).hexdigest()}"
         self._owner = uuid.uuid4().hex
-        self.image_id = new_id
+        self._new_id = self.image_id = new_id
         self.replay: dict[str, Any] | None = None
         self.renew()
 
     def renew(self) -> None:
         """Hold the key for longer; raises as the claim does."""
         args: list[str | int] = [self._fingerprint, self._owner, LEASE_SECONDS, KEPT_SECONDS, self.image_id]
-        how, *more = self._door.line.scripts.run(Call("claim", [self._record], args))
+        how, *told = self._door.line.scripts.run(Call("claim", [self._record], args))
         if how == b"other":
             self.refuse_other()
         if how == b"running":
             raise NotNow(RUNNING)
+        self.image_id = told[0].decode()
         if how == b"done":
-            self.replay = json.loads(more[0])
-        else:
-            self.image_id = more[0].decode()
+            self.replay = json.loads(told[1])
 
     def refuse_other(self) -> NoReturn:
         """Say that the key was used for something else.
@@ -66,17 +65,24 @@ class Claim:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Let go of the key where the request fails: of what may have been done half, the id is kept."""
+        """Let go of the key where the request fails: of what may have been done, by now or before, the id is kept."""
         try:
             yield
         except BaseException as error:
             refused = isinstance(error, StagelineError | HTTPException) and not isinstance(error, Unavailable)
-            with contextlib.suppress(Unavailable):
-                self._settle("", nothing_done=refused)
+            self.leave(nothing_done=refused and self.image_id == self._new_id)
             raise
 
+    def leave(self, *, nothing_done: bool = False) -> None:
+        """Remember no answer: who sends the same again goes on under the same id, or, with nothing done, anew."""
+        with contextlib.suppress(Unavailable):
+            self._settle("", nothing_done=nothing_done)
+
     def remember(self, answer: dict[str, Any]) -> None:
-        """Keep the answer for who asks again; while Redis is away the id alone is kept, which does."""
+        """Keep what the answer is made of for who asks again; it is small: what is large is read anew, by its id.
+
+        While Redis is away the id alone is kept, which does.
+        """
         with contextlib.suppress(Unavailable):
             self._settle(json.dumps(answer), nothing_done=False)
 

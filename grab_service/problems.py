@@ -8,7 +8,13 @@ from http import HTTPStatus
 from typing import Any, NamedTuple, cast
 
 from flask import Flask, Response, current_app, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.exceptions import (
+    HTTPException,
+    MethodNotAllowed,
+    RequestedRangeNotSatisfiable,
+    RequestEntityTooLarge,
+)
+from werkzeug.exceptions import NotFound as WrongPath
 from werkzeug.routing import RequestRedirect
 
 from grab_service.connections import PatientSocket
@@ -41,8 +47,16 @@ class WrongType(StagelineError):
     """The body is of another media type than is taken here."""
 
 
+class BodyTooLarge(StagelineError):
+    """The body has more bytes than are taken of its kind."""
+
+
 class NotKnown(StagelineError):
     """There is no such picture, or not that of it."""
+
+
+class Gone(StagelineError):
+    """What a request made under this key is there no longer."""
 
 
 class NotNow(StagelineError):
@@ -65,6 +79,8 @@ STATUSES: dict[type[StagelineError], int] = {
     WrongType: 415,
     NotKnown: 404,
     NotNow: 409,
+    Gone: 410,
+    BodyTooLarge: 413,
     LineFull: 429,
     NoPlace: 503,
     NoModel: 503,
@@ -145,9 +161,16 @@ def _http_problem(error: HTTPException) -> Response:
         return cast("Response", error.get_response())
     if isinstance(error, RequestEntityTooLarge):
         return problem(413, what_fits())
-    answer = problem(error.code or 500, error.description or "")
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
-        answer.headers["Allow"] = ", ".join(error.valid_methods)
+        allowed = ", ".join(sorted(error.valid_methods))
+        answer = problem(405, f"{request.method} is not for {request.path[:80]}: it takes {allowed}")
+        answer.headers["Allow"] = allowed
+        return answer
+    if isinstance(error, WrongPath) and request.url_rule is None:
+        return problem(404, f"there is nothing at {request.path[:80]}: /docs and /openapi.json show what there is")
+    answer = problem(error.code or 500, error.description or "")
+    if isinstance(error, RequestedRangeNotSatisfiable) and error.length is not None:
+        answer.headers["Content-Range"] = f"bytes */{error.length}"
     return answer
 
 

@@ -1,12 +1,13 @@
 """Sending pictures on that wait, or down the line again: by POST /process, and from the dead letters."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from grab_service.door import GrabDoor
 from grab_service.known import MOVING, Known
 from grab_service.problems import NotNow
-from stageline import rerun
+from grab_service.schemas.line import MOST_REPLAYS
+from stageline import dead, rerun
 from stageline.errors import NotFound, StagelineError, Unavailable
 
 ROW = ("filename", "file_size", "original_path", "sha256", "uploaded_at", "batch_id", "run")  # what a lost picture has
@@ -48,28 +49,43 @@ class Reruns:
 
     def replay(self, image_ids: Sequence[str] | None) -> dict[str, Any]:
         """Send dead letters again, those of these pictures or all; tell what came of each."""
-        replayed: list[dict[str, Any]] = []
-        refused: list[dict[str, Any]] = []
-        unseen = dict.fromkeys(image_ids or ())
-        for raw, content in self._door.dead.list():
-            image_id = content.get("image_id")
-            if image_ids is not None and image_id not in unseen:
-                continue
-            unseen.pop(str(image_id), None)
-            try:
-                message = self._door.dead.replay(raw, content)
-            except Unavailable:
-                raise
-            except StagelineError as error:
-                refused.append({"image_id": image_id, "detail": str(error)})
-                continue
-            if message is None:
-                gone = "it was sent again, or deleted, meanwhile"
-                refused.append({"image_id": image_id, "detail": gone})
-            else:
-                replayed.append({"image_id": image_id, "task_id": f"{image_id}.{message.run}"})
-        refused += [{"image_id": name, "detail": "there is no dead letter of this picture"} for name in unseen]
-        return {"replayed": replayed, "refused": refused}
+        told: dict[str, Any] = {"replayed": [], "refused": [], "left": 0}
+        if image_ids is None:
+            return self._replay_all(told)
+        unseen = dict.fromkeys(image_ids)
+        for raw, content in self._door.dead.of(set(image_ids)):
+            unseen.pop(str(content.get("image_id")), None)
+            self._replay(raw, content, told)
+        told["refused"] += [{"image_id": name, "detail": "there is no dead letter of this picture"} for name in unseen]
+        return told
+
+    def _replay_all(self, told: dict[str, Any]) -> dict[str, Any]:
+        """The oldest first, MOST_REPLAYS at a time; ``left``: how many were not come to."""
+        stay = 0  # those that were looked at, and are on the list still
+        while letters := self._door.dead.some(stay):
+            for raw in letters:
+                stay += not self._replay(raw, dead.read(raw), told)
+                if len(told["replayed"]) == MOST_REPLAYS:
+                    told["left"] = max(0, self._door.dead.count() - stay)
+                    return told
+        return told
+
+    def _replay(self, raw: bytes, content: Mapping[str, Any], told: dict[str, Any]) -> bool:
+        """Note what comes of a letter; False where it stays on the list."""
+        image_id = content.get("image_id")
+        try:
+            message = self._door.dead.replay(raw, content)
+        except Unavailable:
+            raise
+        except StagelineError as error:
+            if len(told["refused"]) < MOST_REPLAYS:
+                told["refused"].append({"image_id": image_id, "detail": str(error)})
+            return False
+        if message is None:
+            told["refused"].append({"image_id": image_id, "detail": "it was sent again, or deleted, meanwhile"})
+        else:
+            told["replayed"].append({"image_id": image_id, "task_id": f"{image_id}.{message.run}"})
+        return True
 
     def _is_there(self, key: str) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""How many uploads are taken at once: each is in memory whole."""
+"""How many uploads are taken at once: each is in memory whole; and how many searches wait."""
 
 import contextlib
 import threading
@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from flask import current_app, request
 
 from grab_service.connections import UPLOAD_SECONDS, PatientSocket
+from grab_service.problems import NoPlace
 from stageline.errors import Unavailable
 
 TURN_SECONDS = 30.0
+SEARCHES = 8  # by pictures, at once: each waits for the line, and holds a thread
 
 
 @contextlib.contextmanager
@@ -26,6 +28,22 @@ def turn() -> Iterator[None]:
         yield
     finally:
         turns.release()
+
+
+@contextlib.contextmanager
+def place() -> Iterator[None]:
+    """Take a place among the searches by pictures.
+
+    Raises:
+        NoPlace: there is none.
+    """
+    places: threading.Semaphore = current_app.config["SEARCHES"]
+    if not places.acquire(blocking=False):
+        raise NoPlace(f"{SEARCHES} searches by pictures wait for the line already; try again soon")
+    try:
+        yield
+    finally:
+        places.release()
 
 
 def allow_more_time() -> None:

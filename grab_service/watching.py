@@ -1,16 +1,17 @@
 """Following pictures: as server-sent events, as lines of JSON after an upload, or by waiting for the results."""
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from grab_service.answers import written
-from grab_service.hub import Hub, Watcher, is_after
+from grab_service.hub import Hub, Watcher
 from grab_service.known import MOVING, Known
 from grab_service.problems import NotKnown
 from stageline.errors import Unavailable
-from stageline.events import Event
+from stageline.events import Event, is_after
 
 KEEP_ALIVE_SECONDS = 10.0
 LOOK_SECONDS = 2.0  # between two looks at the status itself: an event may have been lost with Redis
@@ -19,6 +20,7 @@ FOLLOW_SECONDS = 300.0
 LAST = ("waiting", "completed", "failed", "deleted")
 RETRY = "retry: 2000\n\n"
 KEEP_ALIVE = ": keep-alive\n\n"
+GAP = 'event: gap\ndata: {"detail": "some of what happened since Last-Event-ID is not kept any more"}\n\n'
 
 
 def stream(hub: Hub, watcher: Watcher, after: str | None) -> Iterator[str]:
@@ -26,7 +28,10 @@ def stream(hub: Hub, watcher: Watcher, after: str | None) -> Iterator[str]:
     yield RETRY
     last = after
     if after is not None:
-        for missed in hub.since(after, None):
+        last, gap = hub.place_of(after)
+        if gap:
+            yield GAP
+        for missed in hub.since(last, None):
             last = missed.id
             yield as_sse(missed)
     for event in _coming(watcher):
@@ -43,10 +48,14 @@ def stream_one(hub: Hub, watcher: Watcher, known: Known, after: str | None) -> I
         NotKnown: there is no such picture.
     """
     image_id = str(watcher.image_id)
-    newest = hub.newest()
+    newest, gap = hub.newest(), False
+    if after is not None:
+        after, gap = hub.place_of(after)
     told = known.status(image_id)
     if told["image_id"] != image_id:
         raise NotKnown(f"events are told by id: that of the picture called so is {told['image_id']}")
+    if gap:  # how it stands makes up for what is missing
+        return itertools.chain([RETRY, GAP], _to_the_end(watcher, told, [], newest, snapshot=True))
     missed = list(hub.since(after, image_id)) if after is not None else []
     if after is not None and told["status"] not in MOVING and not missed:
         return None
@@ -146,7 +155,7 @@ def _until(watcher: Watcher, deadline: float) -> Iterator[Event | None]:
 def _coming(watcher: Watcher) -> Iterator[Event | None]:
     """Yield events as they come, and None when none came for a while; end when the watcher's time is over."""
     silent_since = time.monotonic()
-    while not watcher.over:
+    while not (watcher.over or watcher.missed):
         event = watcher.next(WAKE_SECONDS)
         if event is not None or time.monotonic() - silent_since >= KEEP_ALIVE_SECONDS:
             silent_since = time.monotonic()

@@ -3,7 +3,7 @@
 import base64
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 import redis
@@ -16,6 +16,7 @@ from stageline.redis_client import Call, Scripts, reaching_redis
 from stageline.status import now
 
 AT_ONCE = 500
+FEW = 8
 
 
 def letter(
@@ -64,6 +65,30 @@ class DeadLetters:
         with reaching_redis():
             return [(raw, read(raw)) for raw in cast("list[bytes]", self._client.lrange(DEAD_LETTERS, 0, -1))]
 
+    def some(self, start: int, end: int | None = None) -> Sequence[bytes]:
+        """Return the dead letters from that place on, oldest first, at most 500 of them; none after the last."""
+        last = start + AT_ONCE if end is None else end
+        with reaching_redis():
+            return cast("Sequence[bytes]", self._client.lrange(DEAD_LETTERS, start, last - 1))
+
+    def of(self, image_ids: Collection[str]) -> Sequence[tuple[bytes, Mapping[str, Any]]]:
+        """Return the dead letters of these pictures, without holding all there are at once."""
+        words = [image_id.encode(errors="replace") for image_id in image_ids]
+        found, left = [], self.count()
+        while left > 0:  # from the end: what is dropped meanwhile moves what was not looked at yet towards us
+            for raw in self.some(max(0, left - AT_ONCE), left):
+                if len(words) > FEW or any(word in raw for word in words):  # that is quicker than to read it
+                    content = read(raw)
+                    if content.get("image_id") in image_ids:
+                        found.append((raw, content))
+            left -= AT_ONCE
+        return found
+
+    def count(self) -> int:
+        """Count them all."""
+        with reaching_redis():
+            return int(self._client.llen(DEAD_LETTERS))
+
     def counts(self) -> dict[str, int]:
         """Count them by stage, without reading them."""
         with reaching_redis():
@@ -100,25 +125,10 @@ class DeadLetters:
 
     def drop_of(self, image_id: str, before_run: int | None = None) -> None:
         """Forget the dead letters of a picture that was deleted; with a run, those from before it was sent again."""
-        for raw in _those_that_say(self._client, image_id.encode()):
-            content = read(raw)
-            if content.get("image_id") != image_id:
-                continue
+        for raw, content in self.of({image_id}):
             if before_run is None or int((content.get("entry") or {}).get("run") or 1) < before_run:
                 self.drop(raw)
 
     def drop(self, raw: bytes) -> bool:
         """Forget a dead letter; False when it was gone."""
         return bool(self._scripts.run(Call("drop", [DEAD_LETTERS, DEAD_COUNTS], [raw, read(raw)["stage"]])))
-
-
-def _those_that_say(client: redis.Redis, word: bytes) -> list[bytes]:
-    """The letters with that word in them, without holding all of them at once."""
-    found: list[bytes] = []
-    with reaching_redis():
-        left = int(client.llen(DEAD_LETTERS))
-        while left > 0:  # from the end: what is dropped meanwhile moves what was not looked at yet towards us
-            some = cast("list[bytes]", client.lrange(DEAD_LETTERS, max(0, left - AT_ONCE), left - 1))
-            found += [raw for raw in some if word in raw]
-            left -= AT_ONCE
-    return found

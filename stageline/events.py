@@ -51,6 +51,30 @@ def newest(client: redis.Redis) -> str:
     return str(found[0][0].decode()) if found else START
 
 
+def is_trimmed(client: redis.Redis, after: str) -> bool:
+    """Whether events that came after that one may have been let go, as the stream keeps only so many.
+
+    Raises:
+        Unavailable: Redis is away.
+    """
+    with reaching_redis():
+        oldest = cast("list[Any]", client.xrange(EVENTS, count=1))
+        known = client.xinfo_stream(EVENTS) if oldest else {}
+    if not oldest or known.get("entries-added") == known.get("length"):  # a server before 7 does not count them
+        return False
+    return _order(after) < _order(oldest[0][0].decode())
+
+
+def _order(event_id: str) -> tuple[int, int]:
+    milliseconds, _, number = event_id.partition("-")
+    return int(milliseconds), int(number or 0)
+
+
+def is_after(event_id: str, other: str) -> bool:
+    """Whether an event came after another."""
+    return _order(event_id) > _order(other)
+
+
 def _event(entry: Any) -> Event:
     event_id, fields = entry
     told = {name.decode(): value.decode() for name, value in fields.items()}

@@ -4,7 +4,6 @@ import itertools
 import json
 import signal
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -14,8 +13,9 @@ from picture_makers import all_kinds
 from served_door import ServedDoor
 
 from grab_service import hub as hubs
-from grab_service.hub import Hub, is_after
-from stageline.events import Event
+from grab_service.hub import Hub
+from stageline.errors import Unavailable
+from stageline.events import Event, is_after
 from stageline.keys import EVENTS
 from stageline.queue import Door
 
@@ -61,9 +61,10 @@ def test_one_picture_is_followed_to_its_end(api: Api) -> None:
     assert all(is_after(after, before) for before, after in itertools.pairwise(ids))
     assert api.call("GET", f"/events/{image_id}", headers={"Last-Event-ID": last["id"]}).status == 204
     missed = list(Stream(f"{api.url}/events/{image_id}", "0-0").blocks())
-    assert [each["event"] for each in missed] == ["accepted", *["stage"] * 9, "completed"]
-    done = [json.loads(each["data"]) for each in missed[1:-1]]
-    assert [each["stage"] for each in done if each["state"] == "done"] == ["resize", "grayscale", "detect", "classify"]
+    assert [each["event"] for each in missed] == ["accepted", *["stage"] * 10, "completed"]
+    told = [json.loads(each["data"]) for each in missed[1:-1]]
+    done = [each["stage"] for each in told if each["state"] == "done"]
+    assert done == ["resize", "grayscale", "detect", "classify", "tag"]
     api.refused("GET", "/events/nobody", 404)
     api.refused("GET", "/events/a.jpg", 404, "by id")
 
@@ -111,7 +112,7 @@ def test_what_was_told_is_told_by_the_picture_s_id(api: Api) -> None:
     api.call("POST", f"/process/{image_id}")
     rest = list(Stream(f"{api.url}/events/{image_id}", told[-1]["id"]).blocks())
     assert {json.loads(each["data"])["run"] for each in rest} == {2}
-    assert [each["event"] for each in rest] == ["rerun", "stage", "stage", "stage", "completed"]
+    assert [each["event"] for each in rest] == ["rerun", "stage", "stage", "stage", "stage", "completed"]
 
 
 def test_there_are_only_so_many_places_and_others_are_served(whole: ApiLine) -> None:
@@ -171,12 +172,21 @@ def test_who_does_not_keep_up_is_cut_off(whole: ApiLine, monkeypatch) -> None:
         watcher.leave()
 
 
-def test_a_stream_goes_on_after_redis_was_away(whole: ApiLine) -> None:
-    """Those who watch stay, and are told what comes then."""
+def test_streams_end_while_redis_is_away(whole: ApiLine) -> None:
+    """Who comes again is told so; who waits for a picture stays, and is told what comes when it is back."""
     hub = Hub(whole.settings.redis_url)
     watcher = hub.watch()
+    stream = Stream(f"{whole.api.url}/events")
+    ended = threading.Thread(target=lambda: list(stream.blocks()))
+    ended.start()
     whole.redis.kill()
-    time.sleep(0.5)
+    ended.join(PATIENCE)
+    assert not ended.is_alive()
+    whole.api.refused("GET", "/events", 503, "REDIS_URL")
+    until(lambda: watcher.missed)
+    with pytest.raises(Unavailable):
+        hub.watch()
+    assert not watcher.over
     whole.redis.start()
     client = Door(whole.settings.redis_url, 1).client
     until(lambda: client.xadd(EVENTS, {"type": "stage", "image_id": "after", "data": "{}"}))

@@ -80,8 +80,7 @@ def test_without_the_store_pictures_cannot_be_taken_or_shown(whole: ApiLine, ima
     try:
         api.refused("POST", "/upload", 503, "MINIO_ENDPOINT", "may not have been accepted", body=JPEG)
         api.refused("GET", f"/ledger/{image_id}", 503, "MINIO_ENDPOINT")
-        found = api.call("POST", "/batch-upload", fields=[("image", ("a.jpg", JPEG))]).json
-        assert [each["problem"]["status"] for each in found["files"]] == [503]
+        api.refused("POST", "/batch-upload", 503, "MINIO_ENDPOINT", fields=[("image", ("a.jpg", JPEG))])
         api.ok("GET", "/stats", Stats)
         assert api.call("GET", "/images").status == api.call("GET", "/queue-status").status == 200
     finally:

@@ -55,7 +55,7 @@ def test_curl_follows_a_picture(api: Api, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in said.splitlines()]
     assert [line["event"] for line in (lines[0], lines[-1])] == ["accepted", "completed"]
     done = [line["stage"] for line in lines if line["event"] == "stage" and line["state"] == "done"]
-    assert done == ["resize", "grayscale", "detect", "classify"]
+    assert done == ["resize", "grayscale", "detect", "classify", "tag"]
     assert lines[-1]["results"]["status"] == "completed"
     tagged = lines[-1]["tagged_image"].removeprefix(api.url)
     assert api.call("GET", tagged).headers["Content-Type"] == "image/jpeg"
@@ -97,6 +97,22 @@ def test_a_key_makes_an_upload_happen_once(api: Api) -> None:
         refused = api.refused("POST", path, 422, "another", fields={"image": ("a.jpg", data)}, headers=key)
         assert refused["errors"][0]["field"] == "Idempotency-Key"
     api.refused("POST", "/upload", 422, "Idempotency-Key", body=JPEG, headers={"Idempotency-Key": "a b"})
+
+
+def test_an_answer_with_results_is_made_anew(whole: ApiLine) -> None:
+    """What is kept under the key is small; the repeat tells how the picture stands then, and that it is gone."""
+    fields, key = {"image": ("a.jpg", picture(21))}, {"Idempotency-Key": "results"}
+    first = whole.api.ok("POST", "/upload?wait=60", PictureStatus, fields=fields, headers=key)
+    image_id = first["image_id"]
+    client = Door(whole.settings.redis_url, 1).client
+    (record,) = [name for name in client.keys("stageline:once:*") if client.hget(name, "id") == image_id.encode()]
+    assert b"detections" not in client.hget(record, "answer")
+    whole.api.call("POST", f"/process/{image_id}")
+    whole.api.ended(image_id, run=2)
+    again = whole.api.ok("POST", "/upload?wait=60", PictureStatus, fields=fields, headers=key)
+    assert (again["image_id"], again["run"], again["results"]["run"]) == (image_id, 2, 2)
+    assert whole.api.call("DELETE", f"/image/{image_id}").status == 204
+    whole.api.refused("POST", "/upload?wait=60", 410, "deleted", fields=fields, headers=key)
 
 
 def test_a_refused_upload_frees_its_key(api: Api) -> None:

@@ -154,12 +154,15 @@ def encoded(content: object) -> str:
 )  # fmt: skip
 def test_a_cursor_that_no_page_gave_is_refused(bad) -> None:
     with pytest.raises(BadCursor, match="next_cursor"):
-        cursor.decode(bad)
+        cursor.decode(bad, "")
 
 
 def test_a_cursor_comes_back_as_it_went() -> None:
     moment = BEGAN + timedelta(microseconds=123456)
-    assert cursor.decode(cursor.encode(moment, "01K-x_Y")) == (moment, "01K-x_Y")
+    made = cursor.encode(moment, "01K-x_Y", "all")
+    assert cursor.decode(made, "all") == (moment, "01K-x_Y")
+    with pytest.raises(BadCursor, match="other filters"):
+        cursor.decode(made, "those")
 
 
 def test_a_task_tells_all_that_was_tried(catalogue, writer) -> None:

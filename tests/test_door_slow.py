@@ -1,17 +1,22 @@
 """The door as it is deployed, among clients that send too slowly: others are served, and the slow are let go."""
 
 import contextlib
+import io
 import json
+import os
 import select
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from PIL import Image
 from served_door import PATIENCE, ServedDoor, assert_problem, until
 
-from grab_service import connections
+from benchmarks.processes import descendants, peak_rss_mb
+from grab_service import connections, showing
 from grab_service.connections import PatientSocket, SlowClient
 
 HALF_HEAD = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: "
@@ -68,6 +73,70 @@ def test_slow_clients_keep_nobody_out(door: ServedDoor) -> None:
         for client in clients:
             client.close()
     assert door.upload().status == 202
+
+
+def threads(door: ServedDoor) -> int:
+    """How many threads the door's worker has."""
+    said = [Path(f"/proc/{pid}/status").read_text() for pid in descendants(door.process.pid)]
+    return max(int(line.split()[1]) for each in said for line in each.splitlines() if line.startswith("Threads:"))
+
+
+def test_who_says_nothing_holds_no_thread(door: ServedDoor) -> None:
+    """Hundreds of connections on which nothing comes are waited for together, and let go after a while."""
+    before = threads(door)
+    clients = [socket.create_connection(("127.0.0.1", door.port), timeout=PATIENCE) for _ in range(300)]
+    assert door.curl("/healthz").status == 200
+    assert threads(door) <= before + 5
+    clients[-1].sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert clients[-1].recv(100).startswith(b"HTTP/1.1 200")
+    until(lambda: all(let_go(client) for client in clients[:-1]))
+    for client in clients:
+        client.close()
+
+
+def test_those_who_do_not_read_pictures_leave_room_for_others(settings, tmp_path) -> None:
+    """As many as there are threads: most are told to come again, memory stays small, health is answered."""
+    door = ServedDoor(tmp_path, REDIS_URL=settings.redis_url, MAX_UPLOAD_BYTES="9000000")
+    picture = io.BytesIO()
+    Image.frombytes("RGB", (1600, 1600), os.urandom(1600 * 1600 * 3)).save(picture, "PNG", compress_level=0)
+    clients = []
+    try:
+        image_id = json.loads(door.upload(picture.getvalue()).body)["image_id"]
+        for _ in range(connections.CONNECTIONS):
+            client = socket.socket()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", door.port))
+            client.sendall(f"GET /image/{image_id} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            clients.append(client)
+        assert door.curl("/healthz").status == 200
+        until(lambda: all(let_go(client) for client in clients))
+        said = [client.recv(12, socket.MSG_PEEK).split()[1] for client in clients]
+        assert said.count(b"503") >= connections.CONNECTIONS - showing.SENT_AT_ONCE - showing.MOST_WAITING
+        assert said.count(b"200") >= showing.SENT_AT_ONCE
+        assert max(peak_rss_mb(pid) for pid in descendants(door.process.pid)) < 700
+    finally:
+        for client in clients:
+            client.close()
+        door.stop()
+
+
+def test_who_reads_too_slowly_is_let_go(pair, monkeypatch) -> None:
+    """However regularly it reads, after a grace so many bytes a second must have gone."""
+    patient, theirs = pair
+    monkeypatch.setattr(connections, "GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "SLOWEST", 1 << 40)
+
+    def read() -> None:
+        with contextlib.suppress(OSError):
+            while theirs.recv(1 << 16):
+                time.sleep(0.02)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    with pytest.raises(SlowClient):
+        patient.sendall(bytes(100_000_000))
+    patient.close()
+    reader.join()
 
 
 def test_a_body_that_stops_coming_is_a_408(door: ServedDoor) -> None:

@@ -10,7 +10,7 @@ from grab_service.checked import JSON, checked, parsed
 from grab_service.faces import FaceSearch
 from grab_service.schemas.common import responses
 from grab_service.schemas.line import QUESTION_OR_PICTURE, FaceQuestion, Faces, FacesQuery
-from grab_service.turns import turn
+from grab_service.turns import place, turn
 from grab_service.uploads import safe_filename, traceparent
 
 routes = APIBlueprint("faces", __name__, abp_tags=[Tag(name="faces", description="Faces that look alike.")])
@@ -32,8 +32,10 @@ def search(query: FacesQuery) -> Response:
         question = parsed(FaceQuestion)
         return answer(look.of_face(question.image_id, question.face, query.limit))
     door().refuse_when_full()
-    with turn():
-        sent = forms.picture()
-        name, trace = safe_filename(sent.filename), traceparent(request.headers.get("traceparent"))
-        told = look.of_picture(sent.data or b"", name, trace, query.limit)
-    return answer(told)
+    with place():
+        with turn():
+            sent = forms.picture()
+            name, trace = safe_filename(sent.filename), traceparent(request.headers.get("traceparent"))
+            image_id = look.send(sent.data or b"", name, trace)
+            del sent
+        return answer(look.of_sent(image_id, query.limit))

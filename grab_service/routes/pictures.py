@@ -1,10 +1,10 @@
 """Telling of pictures, showing them, sending them on, deleting them."""
 
-from flask import Response, request
+from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from grab_service import batches, listing
+from grab_service import batches, listing, showing
 from grab_service.answers import answer, door, known
 from grab_service.checked import checked
 from grab_service.ledger import Ledger
@@ -23,6 +23,7 @@ from grab_service.schemas.uploads import Batch, BatchPath, Processing, ProcessQu
 
 routes = APIBlueprint("pictures", __name__, abp_tags=[Tag(name="pictures", description="What became of them.")])
 PICTURE = content("image/*", "the picture", {"type": "string", "format": "binary"})
+PART = content("image/*", "the part that Range names", {"type": "string", "format": "binary"})
 
 
 @routes.get("/status/<image_id>", responses=responses({200: PictureStatus}, 404))
@@ -39,18 +40,11 @@ def images(query: ImagesQuery) -> Response:
     return answer(listing.page(door(), query))
 
 
-@routes.get("/image/<image_id>", responses=responses({200: PICTURE, 304: None}, 404, 412, 416))
+@routes.get("/image/<image_id>", responses=responses({200: PICTURE, 206: PART, 304: None}, 404, 412, 416))
 @checked
 def image(path: NamePath, query: ImageQuery) -> Response:
-    """Show a picture as a stage left it."""
-    data, content_type = known().image(path.image_id, query.stage)
-    made = Response(data, mimetype=content_type)
-    made.headers["X-Content-Type-Options"] = "nosniff"  # a picture with a page behind it stays a picture
-    made.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
-    made.headers["Cache-Control"] = "no-cache"  # kept, and asked for again with its ETag: a re-run writes it anew
-    made.add_etag()
-    made.make_conditional(request)
-    return made
+    """Show a picture as a stage left it, or the part of it that Range names."""
+    return showing.show(path.image_id, query.stage)
 
 
 @routes.delete("/image/<image_id>", responses=responses({204: None}, 404))

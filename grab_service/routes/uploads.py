@@ -15,7 +15,7 @@ from grab_service.checked import checked
 from grab_service.door import Taken, Wanted
 from grab_service.hub import Watcher
 from grab_service.once import Claim, fingerprint
-from grab_service.problems import NoPlace
+from grab_service.problems import FORM, Gone, NoPlace, WrongType, problem
 from grab_service.schemas.common import responses
 from grab_service.schemas.uploads import (
     BATCH_BODY,
@@ -53,7 +53,7 @@ def _count(made: Response) -> Response:
 
 @routes.post(
     "/upload",
-    responses=responses({200: OK, 202: Accepted}, 400, 404, 408, 409, 413, 415, 429),
+    responses=responses({200: OK, 202: Accepted}, 400, 404, 408, 409, 410, 413, 415, 429),
     openapi_extensions=UPLOAD_BODY,
 )
 @checked
@@ -84,12 +84,14 @@ def upload(query: UploadQuery, header: Once) -> Response:
             return _followed(watcher, taken, query.wait or watching.FOLLOW_SECONDS, claim)
         body, status = _outcome(taken, watcher, query.wait)
         if claim:
-            claim.remember({"status": status, "body": body, "where": _where(taken.image_id)})
+            claim.remember({"status": status, "image_id": taken.image_id, "body": None if "stages" in body else body})
     return answer(body, status, Location=_where(taken.image_id))
 
 
 @routes.post(
-    "/batch-upload", responses=responses({202: BatchAccepted}, 400, 408, 409, 413, 429), openapi_extensions=BATCH_BODY
+    "/batch-upload",
+    responses=responses({202: BatchAccepted}, 400, 408, 409, 410, 413, 415, 429),
+    openapi_extensions=BATCH_BODY,
 )
 @checked
 def batch_upload(query: BatchQuery, header: Once) -> Response:
@@ -97,6 +99,8 @@ def batch_upload(query: BatchQuery, header: Once) -> Response:
 
     They are files of a form, in any number of fields `image`, `file`, `images` or `files`: at most 1,000, and 2 GiB.
     """
+    if request.mimetype != FORM:
+        raise WrongType(f"a batch is sent as a form ({FORM}), as by curl -F image=@a.jpg -F image=@b.jpg")
     request.max_content_length = batches.MOST_BYTES
     door().refuse_when_full()
     new_id = batches.new_id()
@@ -117,11 +121,13 @@ def batch_upload(query: BatchQuery, header: Once) -> Response:
         finally:
             if batch.files:
                 batch.keep()
-        body = batch.answer()
-        if claim:
-            where = f"/batch/{batch_id}"
-            claim.remember({"status": 202, "body": body, "where": where, "sent": batch.digest.hexdigest()})
-    return answer(body, 202, Location=f"/batch/{batch_id}")
+        if claim and batch.is_whole:
+            claim.remember({"sent": batch.digest.hexdigest()})
+        elif claim:
+            claim.leave()
+    if batch.refusal:
+        return problem(batch.refusal["status"], batch.refusal["detail"])
+    return answer(batch.answer(), 202, Location=f"/batch/{batch_id}")
 
 
 def _files() -> Iterator[forms.Sent]:
@@ -139,7 +145,12 @@ def _claimed(key: str | None, new_id: str, *sent: str | bytes) -> Claim | None:
 
 
 def _replayed(told: dict[str, Any]) -> Response:
-    return answer(told["body"], told["status"], Location=told["where"], **REPLAYED)
+    """Give the same answer; one that told how the picture had ended tells how it stands now."""
+    image_id = told["image_id"]
+    if known().by_id(image_id) is None:
+        raise Gone(f"this was done, as {image_id}, and the picture was deleted since; to send it again take a new key")
+    body = told["body"] or known().status(image_id)
+    return answer(body, told["status"], Location=_where(image_id), **REPLAYED)
 
 
 def _replayed_batch(batch: batches.Batch, claim: Claim) -> Response:
@@ -149,7 +160,8 @@ def _replayed_batch(batch: batches.Batch, claim: Claim) -> Response:
     told = claim.replay or {}
     if told.get("sent") != batch.digest.hexdigest():
         claim.refuse_other()
-    return _replayed(told)
+    batch.recall()
+    return answer(batch.answer(), 202, Location=f"/batch/{batch.batch_id}", **REPLAYED)
 
 
 def _watcher(query: UploadQuery, image_id: str) -> Watcher | None:
@@ -177,7 +189,7 @@ def _followed(watcher: Watcher, taken: Taken, seconds: float, claim: Claim | Non
     watcher.image_id = taken.image_id
     accepted, host = _accepted(taken), request.host_url
     if claim:
-        claim.remember({"status": 202, "body": accepted, "where": _where(taken.image_id)})
+        claim.remember({"status": 202, "image_id": taken.image_id, "body": accepted})
     lines = watching.follow(
         watcher, known(), accepted, lambda image_id: f"{host}image/{image_id}?stage=tagged", seconds
     )

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from grab_service.problems import PROBLEM
 
 FLAGS = {"true": True, "false": False}
+ISO = re.compile(r"\d{4}-\d\d-\d\d[Tt ]", re.ASCII)
 WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
 
@@ -41,7 +42,24 @@ def _text(value: str) -> str:
     return value
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_moment)]
+def _iso(value: object) -> object:
+    if isinstance(value, str) and not ISO.match(value):
+        raise ValueError("it must be a time in ISO 8601, as 2026-11-21T14:00:00Z")
+    return value
+
+
+def like(pattern: str, sentence: str) -> AfterValidator:
+    """Refuse text that is not like this with a plain sentence; the schema's pattern is for its field to say."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(sentence)
+        return value
+
+    return AfterValidator(check)
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_iso), AfterValidator(_moment)]
 Text = Annotated[str, AfterValidator(_text)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Whole = Annotated[int, BeforeValidator(_whole)]

@@ -106,7 +106,7 @@ class Faces(Answer):
 
 
 class ReplayQuestion(Parameters):
-    """Which of the dead are to be sent again: these, or all."""
+    """Which of the dead are to be sent again: these, or all, at most 1,000 at once."""
 
     image_ids: list[str] | None = Field(None, min_length=1, max_length=MOST_REPLAYS)
     all: bool = Field(False, strict=True)
@@ -131,6 +131,7 @@ class Replays(Answer):
 
     replayed: list[Replayed]
     refused: list[NotReplayed]
+    left: int = Field(description="how many dead letters were not come to: ask again")
 
 
 class Model(Answer):

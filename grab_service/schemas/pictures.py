@@ -1,14 +1,15 @@
 """Pictures: what is asked of them, what is told."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from grab_service.schemas.common import Answer, Box, Counts, Moment, Parameters, Text, Whole
+from grab_service.schemas.common import Answer, Box, Counts, Moment, Parameters, Text, Whole, like
 
 Status = Literal["submitted", "processing", "waiting", "completed", "failed"]
 MOST_PICTURES = 200
 LABEL = r"^\w[\w '.,()/&+-]{0,127}$"  # what the labels of networks are made of
+NO_LABEL = "it must be a label, as `car`: 1 to 128 characters, the first a letter or a digit; leave it out for all"
 
 
 class ImageQuery(Parameters):
@@ -74,7 +75,9 @@ class ImagesQuery(Parameters):
     cursor: str | None = Field(None, max_length=512, description="next_cursor of the page before")
     status: Status | None = None
     kind: Literal["face", "object"] | None = None
-    category: Text | None = Field(None, pattern=LABEL, description="a label that was found in it")
+    category: Annotated[Text, like(LABEL, NO_LABEL)] | None = Field(
+        None, description="a label that was found in it", json_schema_extra={"pattern": LABEL}
+    )
     since: Moment | None = Field(
         None, description="uploaded then or later", json_schema_extra={"example": "2026-11-21T14:00:00Z"}
     )

@@ -5,12 +5,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from grab_service.schemas.common import Answer, Counts, Flag, Parameters, Problem, Whole
+from grab_service.schemas.common import Answer, Counts, Flag, Parameters, Problem, Whole, like
 from stageline import line
 
 MOST_WAIT = 60
 StageName = StrEnum("StageName", [stage.name for stage in line.LINE])  # type: ignore[misc] # the line is a table
-Key = Annotated[str, Field(pattern=r"^[!-~]{1,255}$", description="an upload of the same key happens once a day")]
+KEY = "^[!-~]{1,255}$"
+Key = Annotated[
+    str,
+    like(KEY, "it must be 1 to 255 visible ASCII characters, with no space"),
+    Field(description="an upload of the same key happens once a day", json_schema_extra={"pattern": KEY}),
+]
 
 
 class UploadQuery(Parameters):

@@ -1,6 +1,7 @@
 """Where a page ends: opaque to whoever asks for the next one, and checked when it comes back."""
 
 import base64
+import hashlib
 import json
 from datetime import UTC, datetime
 
@@ -14,24 +15,24 @@ class BadCursor(StagelineError):
     """The cursor is none that a page gave."""
 
 
-def encode(uploaded_at: datetime, image_key: str) -> str:
-    """Name the last picture of a page."""
-    text = json.dumps([uploaded_at.astimezone(UTC).isoformat(), image_key], separators=(",", ":"))
+def encode(uploaded_at: datetime, image_key: str, wanted: str) -> str:
+    """Name the last picture of a page of those that are wanted."""
+    text = json.dumps([uploaded_at.astimezone(UTC).isoformat(), image_key, _digest(wanted)], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def decode(cursor: str) -> tuple[datetime, str]:
+def decode(cursor: str, wanted: str) -> tuple[datetime, str]:
     """Return the last picture of the page before.
 
     Raises:
-        BadCursor: no page gave this.
+        BadCursor: no page gave this, or one of other pictures than are wanted.
     """
     no_cursor = BadCursor("cursor must be the next_cursor of a page; leave it out for the first page")
     if len(cursor) > MOST:
         raise no_cursor
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        uploaded_at, image_key = json.loads(text)
+        uploaded_at, image_key, of = json.loads(text)
         moment = datetime.fromisoformat(uploaded_at)
         is_one = moment.utcoffset() is not None and ID.fullmatch(image_key) is not None
         place = moment.astimezone(UTC), str(image_key)
@@ -39,4 +40,10 @@ def decode(cursor: str) -> tuple[datetime, str]:
         raise no_cursor from None
     if not is_one:
         raise no_cursor
+    if of != _digest(wanted):
+        raise BadCursor("cursor is of a page with other filters: repeat those of the first page, or begin without it")
     return place
+
+
+def _digest(wanted: str) -> str:
+    return hashlib.sha256(wanted.encode(errors="replace")).hexdigest()[:8]

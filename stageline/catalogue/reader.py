@@ -60,13 +60,14 @@ class Catalogue:
             BadCursor: the cursor is none that a page gave.
             Unavailable: the database is away.
         """
-        after = cursors.decode(cursor) if cursor else None
+        after = cursors.decode(cursor, repr(wanted)) if cursor else None
         most = max(1, min(limit, MOST))
         with reading(self.engine) as connection:
             found = connection.execute(page_query(wanted, after, most + 1)).mappings().all()
             images = _told(connection, found[:most])
         last = found[most - 1] if len(found) > most else None
-        return Page(images, cursors.encode(last["uploaded_at"], last["image_key"]) if last else None)
+        place = cursors.encode(last["uploaded_at"], last["image_key"], repr(wanted)) if last else None
+        return Page(images, place)
 
     def picture(self, image_id: str) -> dict[str, Any] | None:
         """Return what is known of a picture, as on a page; None where it is not known."""

@@ -2,11 +2,11 @@
 -- KEYS: 1 the record of that key
 -- ARGV: 1 fingerprint of what is asked for, 2 who asks, 3 seconds that it may take, 4 seconds to keep the record,
 --       5 the id that is chosen for it
--- Returns {'yours', id}: do it, under this id, which is the one that was chosen first; {'done', answer}; {'running'}:
+-- Returns {'yours', id}: do it, under this id, which is the one that was chosen first; {'done', id, answer}; {'running'}:
 -- somebody else is doing it; {'other'}: the key was used for something else.
 local known = redis.call('HMGET', KEYS[1], 'fingerprint', 'owner', 'until', 'id', 'answer')
 if known[1] and known[1] ~= ARGV[1] then return {'other'} end
-if known[5] then return {'done', known[5]} end
+if known[5] then return {'done', known[4], known[5]} end
 local now = seconds()
 if known[2] and known[2] ~= ARGV[2] and tonumber(known[3]) > now then return {'running'} end
 local id = known[4] or ARGV[5]
