@@ -19,7 +19,7 @@ import numpy as np
 from sqlalchemy import Engine, text
 
 from benchmarks.servers import postgres_server
-from stageline.catalogue import Catalogue, Filter, open_engine
+from stageline.catalogue import Catalogue, Filter, cursor, open_engine
 from stageline.catalogue.engine import writing
 from stageline.catalogue.migrate import migrate
 from stageline.catalogue.writer import Writer
@@ -105,8 +105,8 @@ def _measure_reader(engine: Engine, rows: int) -> None:
     print(f"{'query, pages of 50':40} {'p50 ms':>8} {'p95 ms':>8} {'deep p50':>9} {'deep p95':>9}")
     for name, wanted in filters.items():
         first = _times(lambda wanted=wanted: catalogue.pictures(wanted))  # type: ignore[misc]
-        cursor = _deep(catalogue, wanted)
-        deep = _times(lambda wanted=wanted, cursor=cursor: catalogue.pictures(wanted, cursor)) if cursor else None  # type: ignore[misc]
+        place = _deep(catalogue, wanted)
+        deep = _times(lambda wanted=wanted, place=place: catalogue.pictures(wanted, place)) if place else None  # type: ignore[misc]
         print(f"{name:40} {first[0]:8.2f} {first[1]:8.2f}" + (f" {deep[0]:9.2f} {deep[1]:9.2f}" if deep else ""))
     source = random.Random(1)
     keys = [f"01K{source.randrange(rows):023X}" for _ in range(ROUNDS)]
@@ -132,7 +132,10 @@ def _deep(catalogue: Catalogue, wanted: Filter) -> str | None:
     if not newest:
         return None
     at = BEGAN + (datetime.fromisoformat(newest[0]["uploaded_at"]) - BEGAN) / 3
-    return catalogue.pictures(replace(wanted, until=at), limit=1).next_cursor
+    found = catalogue.pictures(replace(wanted, until=at), limit=1).images
+    if not found:
+        return None
+    return cursor.encode(datetime.fromisoformat(found[0]["uploaded_at"]), found[0]["image_id"], repr(wanted))
 
 
 def _times(ask: Callable[[], object]) -> tuple[float, float]:

@@ -3,17 +3,22 @@
 import { SHOWN, STAGES, imageUrl, processAgain, remove, replay } from "./api.js";
 import { confirmed } from "./dialog.js";
 import { fill, h, toast } from "./dom.js";
+import { note } from "./events.js";
 import { icon } from "./icons.js";
 
 /** Make the bar of actions; it changes with the status only, so that the focus stays. */
 export function makeActions(id, look) {
   const root = h("div.actions", { role: "group", "aria-label": "What to do with this picture" });
+  const lost = new Map(); // name of a picture → why there is nothing to be had of it
   let key = null;
+  let menu = h("span");
+  let remake = () => menu;
   function draw(status) {
     const done = SHOWN.filter(({ name, stage }) => name === "original" || status.stages?.[stage]?.state === "done");
     const next = JSON.stringify([status.status, status.run, done.length]);
     if (key === next) return;
     key = next;
+    remake = () => (menu = downloads(id, status, done, lost));
     const still = !["submitted", "processing"].includes(status.status);
     fill(
       root,
@@ -34,11 +39,18 @@ export function makeActions(id, look) {
           )
         : null,
       still ? runAgain(id, look) : null,
-      downloads(id, status, done),
+      remake(),
       h("button.danger.quiet", { type: "button", onclick: () => erase(id, status) }, icon("trash"), "Delete"),
     );
   }
-  return { root, draw };
+  /** Note why there is nothing to download of one of the pictures; "" where there is. */
+  function lose(name, why) {
+    if ((lost.get(name) ?? "") === why) return;
+    if (why) lost.set(name, why);
+    else lost.delete(name);
+    menu.replaceWith(remake()); // the other buttons stay, with the focus on them
+  }
+  return { root, draw, lose };
 }
 
 async function replayOne(id) {
@@ -80,11 +92,15 @@ function runAgain(id, look) {
   );
 }
 
-function downloads(id, status, done) {
+function downloads(id, status, done, lost) {
   const stem = (status.filename ?? id).replace(/\.[^.]*$/, "");
   const links = done.map(({ name, label }) =>
-    h("li", h("a", { href: imageUrl(id, name), download: `${stem}.${name}.jpg` }, label)),
+    lost.has(name)
+      ? h("li", h("span.off", `${label} (${lost.get(name)})`))
+      : h("li", h("a", { href: imageUrl(id, name), download: `${stem}.${name}.jpg` }, label)),
   );
+  if (done.every(({ name }) => lost.has(name)))
+    return h("button", { type: "button", disabled: true, title: `The picture: ${lost.get("original")}` }, icon("download"), "Download");
   const menu = h("details.menu", h("summary.button", icon("download"), "Download"), h("ul", links));
   menu.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
@@ -104,6 +120,7 @@ async function erase(id, { filename }) {
   if (!sure) return;
   try {
     await remove(id);
+    note({ type: "deleted", image_id: id }); // the line's own event may come later than the list
     toast("Deleted");
     location.hash = "#/";
   } catch (error) {

@@ -8,7 +8,7 @@ export const SHOWN = [
   { name: "tagged", stage: "tag", label: "Tagged" },
   { name: "blurred", stage: "tag", label: "Blurred" },
 ];
-const TIMEOUT_MS = 20_000;
+export const TIMEOUT_MS = 20_000;
 
 export class ApiError extends Error {
   constructor(status, message, retryAfter = null) {
@@ -34,13 +34,14 @@ export function problemOf(status, text, retryAfter = null) {
 
 async function call(path, options = {}) {
   let answer;
+  let text;
   try {
     answer = await fetch(path, { signal: AbortSignal.timeout(TIMEOUT_MS), ...options });
+    text = await answer.text(); // which may stall as well
   } catch (error) {
     const late = error.name === "TimeoutError";
     throw new ApiError(0, late ? "the line did not answer in 20 s" : "no connection to the line");
   }
-  const text = await answer.text();
   if (!answer.ok) throw problemOf(answer.status, text, answer.headers.get("Retry-After"));
   return text ? JSON.parse(text) : null;
 }
@@ -56,6 +57,18 @@ function query(parameters) {
   return kept.length ? `?${new URLSearchParams(kept)}` : "";
 }
 
+/** Why a picture does not show: the words for its place, and whether there is nothing to be had of it. */
+export async function whyNoPicture(url) {
+  try {
+    const { ok, status } = await fetch(url, { method: "HEAD", signal: AbortSignal.timeout(TIMEOUT_MS) });
+    if (status === 404 || status === 410) return { lost: true, why: "gone" };
+    if (ok || status === 415) return { lost: !ok, why: "cannot be shown" }; // what lies there is no picture
+    return { lost: false, why: "not to be had now" };
+  } catch {
+    return { lost: false, why: "not to be had now" };
+  }
+}
+
 const at = (folder, id) => `/${folder}/${encodeURIComponent(id)}`;
 
 export const images = (filters) => call(`/images${query(filters)}`);
@@ -69,12 +82,13 @@ export const stats = (minutes) => call(`/stats${query({ minutes })}`);
 export const queues = () => call("/queue-status");
 export const models = () => call("/models");
 
-/** The health report, also when it comes with 503. */
+/** The health report, also when it comes with 503: `down` says that the line can take nothing. */
 export async function health() {
   let answer;
   try {
     answer = await fetch("/health", { signal: AbortSignal.timeout(8000), cache: "no-store" });
-    return await answer.json();
+    const report = await answer.json();
+    return { ...report, down: answer.status === 503 || report.status === "unavailable" };
   } catch {
     if (answer) throw new ApiError(answer.status, `something that is not the line answers here (${answer.status})`);
     throw new ApiError(0, "no connection to the line");

@@ -21,10 +21,12 @@ function secondsLeft({ retryAt }) {
   return Math.max(1, Math.ceil((retryAt - Date.now()) / 1000));
 }
 
+const DOWN = "The line is down: no pictures can be taken. What was sent is safe.";
+
 function sentences({ phase, report, reason }) {
-  const known = report?.problems?.length ? report.problems : [];
+  const known = report?.problems ?? [];
+  if (report?.down) return [DOWN, ...known];
   if (known.length) return known;
-  if (report?.status === "unavailable") return Object.values(report.checks ?? {}).filter((check) => check !== "ok");
   if (phase !== "lost") return [];
   return report ? ["The line answers, but sends no live updates"] : [capital(reason ?? "no connection to the line")];
 }
@@ -34,7 +36,8 @@ const capital = (sentence) => sentence.charAt(0).toUpperCase() + sentence.slice(
 function draw(now) {
   drawLight(now);
   const found = sentences(now);
-  const bad = now.phase === "lost" || now.report?.status === "unavailable";
+  const down = Boolean(now.report?.down);
+  const bad = now.phase === "lost" || down;
   const wanted = found.length ? JSON.stringify([bad, now.phase === "lost", found]) : "";
   if (wanted === shown) {
     tick();
@@ -54,10 +57,10 @@ function draw(now) {
     h(
       "div.banner-text",
       { role: bad ? "alert" : "status" },
-      found.map((one) => h("p", capital(one))),
+      found.map((one, at) => h(down && at ? "p.banner-why" : "p", capital(one))),
     ),
     text,
-    now.phase === "lost"
+    bad
       ? h("button.quiet", { type: "button", onclick: retryNow }, "Try now")
       : h("button.quiet", { type: "button", onclick: dismiss, "aria-label": "Dismiss this message" }, icon("cross")),
   );
@@ -77,8 +80,9 @@ function tick() {
 
 function drawLight({ phase, report }) {
   const troubled = report && report.status !== "ready";
-  const [kind, label] =
-    phase === "live"
+  const [kind, label] = report?.down
+    ? ["bad", "Down"]
+    : phase === "live"
       ? troubled
         ? ["warn", "Degraded"]
         : ["good", "Live"]

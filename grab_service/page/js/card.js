@@ -46,6 +46,13 @@ export function updateCard(card, change) {
   drawCard(card);
 }
 
+/** Ask again for a thumbnail that did not come. */
+export function retryThumb(card) {
+  if (!card.broken) return;
+  card.broken = false;
+  card.shownThumb = null;
+}
+
 /** Note what a stage does. */
 export function noteStage(card, { stage, state }) {
   if (state === "done") card.done.add(stage);
@@ -91,7 +98,10 @@ function drawThumb(card) {
   if (!wanted) return;
   const image = h("img", { src: imageUrl(row.image_id, wanted), alt: "", loading: "lazy", decoding: "async" });
   image.addEventListener("load", () => image.classList.add("here"));
-  image.addEventListener("error", () => fill(card.thumb, icon("picture")));
+  image.addEventListener("error", () => {
+    card.broken = true;
+    fill(card.thumb, icon("picture"));
+  });
   fill(card.thumb, image);
 }
 

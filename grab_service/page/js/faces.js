@@ -18,8 +18,14 @@ export function makeFace(id, thing, index, overlay) {
     // nothing to compare by: see the note below the faces
     return h(
       "li.face",
-      { onmouseenter: light, onmouseleave: dark },
-      h("div.face-row.plain", canvas, h("span.finding-label", `Face ${index + 1}`), confidence(thing.score)),
+      { onmouseenter: light, onmouseleave: dark, onclick: light },
+      h(
+        "div.face-row.plain",
+        { tabindex: "0", role: "group", "aria-label": `Face ${index + 1}`, onfocus: light, onblur: dark },
+        canvas,
+        h("span.finding-label", `Face ${index + 1}`),
+        confidence(thing.score),
+      ),
     );
   }
   const similar = h("div.similar", { hidden: true });
@@ -37,7 +43,7 @@ export function makeFace(id, thing, index, overlay) {
   );
   return h(
     "li.face",
-    { onmouseenter: light, onmouseleave: dark },
+    { onmouseenter: light, onmouseleave: dark, onclick: light },
     h("div.face-row", canvas, h("span.finding-label", `Face ${index + 1}`), confidence(thing.score), button),
     similar,
   );
@@ -53,7 +59,7 @@ export function whyNone(faces, missing) {
 function crop(image, box, label) {
   const canvas = h("canvas.crop", { width: SIDE, height: SIDE, role: "img", "aria-label": label });
   const draw = () => image.naturalWidth && cut(canvas, image, box);
-  if (image.complete) draw();
+  if (image.naturalWidth) draw();
   else image.addEventListener("load", draw, { once: true });
   return canvas;
 }

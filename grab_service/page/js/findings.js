@@ -11,7 +11,7 @@ export function makeFindings(id, overlay) {
   const root = h("div.findings");
   let key = null;
   function draw(things, status) {
-    const next = JSON.stringify([things, status.status]);
+    const next = JSON.stringify([things, status.status, status.stages?.detect?.state]);
     if (key === next) return;
     key = next;
     const any = KINDS.some(({ name }) => things[name].length);
@@ -20,12 +20,15 @@ export function makeFindings(id, overlay) {
   return { root, draw };
 }
 
-function nothing({ status, results }) {
+function nothing({ status, results, stages }) {
+  const looked = (stages ?? results?.stages)?.detect?.state === "done";
   const missing = results?.missing_models ?? [];
   const sentence = {
     completed: "Nothing was found in this picture.",
     failed: "It failed before anything was found.",
-    waiting: "Nothing was found so far; it waits to be sent on.",
+    waiting: looked
+      ? "Detect found nothing in it; it waits to be sent on."
+      : "Nothing was found so far; it waits to be sent on.",
   }[status];
   return h(
     "div.findings-none",

@@ -1,6 +1,6 @@
 // All pictures, newest first; filled page by page, and live.
 
-import { makeCard, noteStage, startOver, updateCard } from "./card.js";
+import { makeCard, noteStage, retryThumb, startOver, updateCard } from "./card.js";
 import { announce, fill, h, setText, throttled } from "./dom.js";
 import { on } from "./events.js";
 import { makeFilters, matches } from "./filters.js";
@@ -14,6 +14,7 @@ const MOST = 200; // in one answer of the line
 const MOST_CARDS = 1000; // kept while pictures stream in; beyond, only the newest stay
 const ORDER = ["submitted", "processing", "waiting", "completed", "failed"];
 const cards = new Map(); // id → card
+const erased = new Set(); // deleted since this page was opened: the catalogue may list them for a moment yet
 const grid = h("ul.grid", { "aria-label": "Pictures" });
 const note = h("div.gallery-note");
 const more = h("button", { type: "button", hidden: true, onclick: () => loadMore() }, "Show more");
@@ -25,6 +26,11 @@ let started = false;
 let scrolled = 0;
 let looked = 0;
 let ended = { completed: 0, failed: 0 };
+
+on("event", ({ type, image_id: id }) => {
+  if (type === "deleted") erased.add(id);
+  else if (type === "accepted") erased.delete(id);
+});
 
 /** Show the gallery. It stays as it was, and is kept up to date, while other views are shown. */
 export function showGallery(root, route) {
@@ -76,7 +82,7 @@ async function load(wanted, limit, show) {
   try {
     const answer = await findPage({ ...filtering.filters }, limit, wanted);
     if (loading !== mine) return;
-    show(answer.images);
+    show(answer.images.filter(({ image_id: id }) => !erased.has(id)));
     cursor = answer.next_cursor;
     looked = (wanted ? looked : 0) + (answer.looked ?? 0);
     drawNote();
@@ -117,6 +123,7 @@ function replace(rows) {
   for (const bone of grid.querySelectorAll("li[aria-hidden]")) bone.remove();
   rows.forEach((row, at) => {
     const card = kept.get(row.image_id) ?? newCard(row);
+    retryThumb(card);
     if (!isOlder(row, card.row)) updateCard(card, row);
     cards.set(row.image_id, card);
     if (grid.children[at] !== card.root) grid.insertBefore(card.root, grid.children[at] ?? null);

@@ -4,17 +4,18 @@ import { s } from "./dom.js";
 import { sure } from "./format.js";
 
 const TEXT_PX = 12;
-const SMALL_TEXT_PX = 9.5; // on a picture that is narrower than this:
-const SMALL = 480;
+const SMALL = 480; // on a picture that is narrower, labels would hide most of it: only that of a lit mark is shown
 
-/** Place the marks of groups, the first before the others, on a picture of `size`, `width` wide on the screen. */
+/** Place the marks of groups, the first before the others, on a picture of `size`, `width` wide on the screen; returns
+ * whether that is small. */
 export function placeAll(groups, width, size) {
   const unit = size[0] / width;
-  const high = (width < SMALL ? SMALL_TEXT_PX : TEXT_PX) * 1.5 * unit;
+  const high = TEXT_PX * 1.5 * unit;
   const taken = [];
   for (const group of groups) {
     for (const mark of group.children) place(mark, [unit, high], size, group.hasAttribute("hidden") ? [] : taken);
   }
+  return width < SMALL;
 }
 
 /** The mark of a found thing. */

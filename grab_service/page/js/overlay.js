@@ -1,7 +1,7 @@
 // What was found, drawn over the original: objects, faces with their landmarks, categories. Each kind can be switched.
 
 import { fill, h, s } from "./dom.js";
-import { imageUrl } from "./api.js";
+import { imageUrl, whyNoPicture } from "./api.js";
 import { icon } from "./icons.js";
 import { marked, placeAll } from "./marks.js";
 
@@ -35,11 +35,14 @@ export function found(document) {
 export function makeOverlay(id) {
   const image = h("img.viewer-image", { alt: "The original picture" });
   const drawing = s("svg.overlay", { role: "img", "aria-label": "What was found", preserveAspectRatio: "none" });
-  const frame = h("div.viewer-frame", image, drawing);
+  const gone = h("div.viewer-gone", { hidden: true });
+  const frame = h("div.viewer-frame", image, drawing, gone);
+  const hint = h("p.quiet-text.viewer-hint", "Tap a box to see what it is.");
   const switches = h("div.switches", { role: "group", "aria-label": "Shown over the picture" });
-  const root = h("div.viewer", frame, switches);
+  const root = h("div.viewer", frame, hint, switches);
   const shown = { objects: true, faces: true, categories: true };
   const groups = {};
+  const light = (kind, index) => stress(drawing, kind, index);
   let things = null;
   let size = null;
 
@@ -82,12 +85,64 @@ export function makeOverlay(id) {
   /** Keep texts and lines the same on the screen, however large the picture is. */
   function scale() {
     const order = [...KINDS].reverse().map(({ name }) => groups[name]);
-    if (size && frame.clientWidth) placeAll(order, frame.clientWidth, size);
+    if (!size || !frame.clientWidth) return;
+    const small = placeAll(order, frame.clientWidth, size);
+    root.classList.toggle("small", small);
+    hint.hidden = !small || !drawing.querySelector("g:not([hidden]) > .mark .box");
   }
 
-  image.addEventListener("load", () => things && draw(things, size));
+  async function broken() {
+    image.hidden = true;
+    drawing.toggleAttribute("hidden", true);
+    const { why } = await whyNoPicture(image.src);
+    fill(gone, icon("picture"), h("span", why));
+    gone.hidden = !image.hidden;
+  }
+
+  function whole() {
+    image.hidden = false;
+    drawing.toggleAttribute("hidden", false);
+    gone.hidden = true;
+    if (things) draw(things, size);
+  }
+
+  /** Ask again for a picture that did not come. */
+  function retry() {
+    if (image.hidden) image.src = imageUrl(id, "original");
+  }
+
+  image.addEventListener("load", whole);
+  image.addEventListener("error", broken);
+  pointing(drawing, light);
   new ResizeObserver(scale).observe(frame);
-  return { root, image, draw, light: (kind, index) => stress(drawing, kind, index) };
+  return { root, image, draw, retry, light };
+}
+
+/** A box that is pointed at or tapped shows its label; the smallest where several lie over each other. */
+function pointing(drawing, light) {
+  const point = (event) => {
+    const { left, top, width, height } = drawing.getBoundingClientRect();
+    const [, , wide, high] = (drawing.getAttribute("viewBox") ?? "0 0 1 1").split(" ").map(Number);
+    const [x, y] = [((event.clientX - left) / width) * wide, ((event.clientY - top) / height) * high];
+    const mark = smallestAt(drawing, x, y);
+    light(mark?.dataset.kind ?? null, mark?.dataset.index);
+  };
+  drawing.addEventListener("click", point);
+  drawing.addEventListener("pointermove", (event) => event.pointerType === "mouse" && point(event));
+  drawing.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && light(null));
+}
+
+function smallestAt(drawing, x, y) {
+  let best = null;
+  let least = Infinity;
+  for (const mark of drawing.querySelectorAll("g:not([hidden]) > .mark")) {
+    if (!mark.dataset.box) continue;
+    const [x1, y1, x2, y2] = mark.dataset.box.split(",").map(Number);
+    const area = (x2 - x1) * (y2 - y1);
+    if (x < x1 || x > x2 || y < y1 || y > y2 || area >= least) continue;
+    [best, least] = [mark, area];
+  }
+  return best;
 }
 
 function stress(drawing, kind, index) {

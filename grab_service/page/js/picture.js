@@ -38,7 +38,10 @@ export function showPicture(root, { argument: id }) {
   });
   const leave = [
     on("event", (event) => event.image_id === id && (event.type === "deleted" ? deleted() : look())),
-    on("resync", look),
+    on("resync", () => {
+      parts.retry();
+      look();
+    }),
   ];
   function deleted() {
     gone = true;
@@ -56,7 +59,7 @@ function makeParts(id, look) {
   const facts = h("dl.facts.picture-facts");
   const reason = h("div.picture-reason");
   const actions = makeActions(id, look);
-  const strip = makeStrip(id);
+  const strip = makeStrip(id, actions.lose);
   const overlay = makeOverlay(id);
   const findings = makeFindings(id, overlay);
   const timeline = makeTimeline();
@@ -85,6 +88,10 @@ function makeParts(id, look) {
       timeline.root,
       raw.root,
     ],
+    retry() {
+      strip.retry();
+      overlay.retry();
+    },
     draw(now, entries) {
       const document = now.results;
       drawHead(head, reason, now);

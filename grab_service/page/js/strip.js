@@ -1,14 +1,17 @@
 // A picture as each stage left it, side by side; a click enlarges.
 
-import { SHOWN, imageUrl } from "./api.js";
+import { SHOWN, TIMEOUT_MS, imageUrl, whyNoPicture } from "./api.js";
 import { fill, h, setText } from "./dom.js";
 import { openDialog } from "./dialog.js";
 import { bytes, duration } from "./format.js";
 import { icon } from "./icons.js";
 
-/** Make the strip of a picture; `draw(status, ledger)` shows what is there by now. */
-export function makeStrip(id) {
-  const tiles = SHOWN.map((shown) => makeTile(id, shown, (at) => enlarge(tiles, at)));
+const SLIM = 3; // a picture that is so many times as wide as high, or the other way round, is shown whole
+
+/** Make the strip of a picture; `draw(status, ledger)` shows what is there by now, `tell(name, why)` is told why
+ * there is nothing to be had of a picture, or "" where there is. */
+export function makeStrip(id, tell) {
+  const tiles = SHOWN.map((shown) => makeTile(id, shown, tell, (at) => enlarge(tiles, at)));
   const root = h(
     "ol.strip",
     { "aria-label": "The picture at every stage" },
@@ -19,11 +22,13 @@ export function makeStrip(id) {
     firstRun ??= status.run ?? 1;
     for (const tile of tiles) drawTile(tile, status, ledger, status.run > firstRun);
   }
-  return { root, draw };
+  /** Ask again for the pictures that did not come. */
+  const retry = () => tiles.filter(({ broken }) => broken).forEach((tile) => show(tile, true));
+  return { root, draw, retry };
 }
 
-function makeTile(id, shown, open) {
-  const tile = { id, ...shown, frame: h("span.tile-frame"), note: h("span.tile-note"), url: null };
+function makeTile(id, shown, tell, open) {
+  const tile = { id, ...shown, tell, frame: h("span.tile-frame"), note: h("span.tile-note"), url: null };
   tile.button = h("button.tile", { type: "button", disabled: true, onclick: () => open(tile) }, tile.frame);
   tile.root = h("li", tile.button, h("p.tile-caption", h("span.tile-name", shown.label), tile.note));
   return tile;
@@ -39,6 +44,7 @@ function drawTile(tile, status, ledger, changed) {
     tile.note,
     there ? [size && bytes(size), took && duration(took)].filter(Boolean).join(" · ") : sentence(entry, status),
   );
+  if (tile.key === key && tile.broken) return;
   tile.button.setAttribute(
     "aria-label",
     there ? `${tile.label}: enlarge` : `${tile.label}: ${sentence(entry, status)}`,
@@ -67,14 +73,42 @@ async function show(tile, changed) {
   let source = tile.url;
   if (changed) {
     // Made anew in another run: what the browser holds under this address is the old one.
-    const answer = await fetch(tile.url, { cache: "no-store" }).catch(() => null);
-    if (answer?.ok) source = URL.createObjectURL(await answer.blob());
+    const blob = await fetched(tile.url);
+    if (blob) source = URL.createObjectURL(blob);
   }
   tile.source = source;
+  tile.broken = false;
   const image = h("img", { src: source, alt: "", decoding: "async" });
-  image.addEventListener("load", () => image.classList.add("here"));
-  image.addEventListener("error", () => fill(tile.frame, icon("picture"), h("span", "gone")));
+  image.addEventListener("load", () => {
+    const ratio = image.naturalWidth / image.naturalHeight;
+    image.classList.toggle("whole", Math.max(ratio, 1 / ratio) > SLIM);
+    image.classList.add("here");
+    tile.button.disabled = false;
+    tile.tell(name, "");
+  });
+  image.addEventListener("error", () => broken(tile));
   fill(tile.frame, image);
+}
+
+async function fetched(url) {
+  try {
+    const answer = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
+    return answer.ok ? await answer.blob() : null;
+  } catch {
+    return null; // the element tries itself, and says so where it fails
+  }
+}
+
+/** Nothing to enlarge: say why in its place. */
+async function broken(tile) {
+  tile.broken = true;
+  tile.source = null;
+  tile.button.disabled = true;
+  const { lost, why } = await whyNoPicture(tile.url);
+  if (!tile.broken) return;
+  fill(tile.frame, icon("picture"), h("span", why));
+  tile.button.setAttribute("aria-label", `${tile.label}: ${why}`);
+  tile.tell(tile.name, lost ? why : "");
 }
 
 function enlarge(tiles, first) {

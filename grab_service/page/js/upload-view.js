@@ -2,6 +2,7 @@
 
 import { pictureHash } from "./api.js";
 import { announce, fill, h, setText, throttled, toast } from "./dom.js";
+import { trouble } from "./events.js";
 import { dropped, pick } from "./files.js";
 import { bytes, plural } from "./format.js";
 import { icon } from "./icons.js";
@@ -88,7 +89,7 @@ function build() {
     else items.forEach((one) => dirty.add(one));
     draw();
   });
-  setInterval(() => paused() && drawHead(), 500);
+  setInterval(() => items.some((item) => !ended(item)) && drawHead(), 500);
   catchDrops();
 }
 
@@ -199,7 +200,9 @@ function drawHead() {
   const pause = paused();
   const parts = [`${over.length} of ${plural(items.length, "file")}`, `${bytes(sent)} of ${bytes(total)}`];
   if (refused) parts.push(`${refused} refused`);
-  if (pause) parts.push(`goes on in ${Math.ceil((pause - Date.now()) / 1000)} s`);
+  const why = over.length < items.length ? trouble() : "";
+  if (why) parts.push(`waits: ${why}`);
+  else if (pause) parts.push(`goes on in ${Math.ceil((pause - Date.now()) / 1000)} s`);
   setText(headline, parts.join(" · "));
   overall.value = total ? sent / total : 0;
   stop.hidden = over.length === items.length;

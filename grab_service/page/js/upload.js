@@ -1,7 +1,7 @@
 // Sending files: at most four at once, each until the line has taken or refused it. Nothing here touches the page.
 
 import { problemOf } from "./api.js";
-import { state as connection } from "./events.js";
+import { on, state as connection, trouble } from "./events.js";
 
 const AT_ONCE = 4;
 const AWAY_SECONDS = 3;
@@ -62,7 +62,13 @@ function pump() {
     pauseTimer = setTimeout(pump, pausedUntil - Date.now() + 20);
     return;
   }
+  const why = trouble();
   for (const item of items) {
+    if (why && item.state === "queued") {
+      const message = `waits: ${why}`;
+      if (item.message !== message) tell(Object.assign(item, { message }));
+    }
+    if (why) continue; // goes on when the connection says so, see below
     if (running.size >= AT_ONCE) return;
     if (item.state === "queued") send(item);
   }
@@ -125,6 +131,8 @@ function refused(item, status, request) {
   const gone = "the file could not be sent; it may have been changed or removed meanwhile";
   Object.assign(item, { state: "refused", message: status === 0 ? gone : problem.message });
 }
+
+on("state", () => items.some(({ state }) => state === "queued") && pump());
 
 addEventListener("beforeunload", (event) => {
   if (items.some((item) => !ended(item))) event.preventDefault();
