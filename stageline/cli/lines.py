@@ -131,7 +131,7 @@ def _counts(given: list[str]) -> dict[str, int]:
 
 
 def _welcome(url: str, found: Settings) -> None:
-    say(f"the line is up: {url}")
+    say(f"the line is up: {url}   (open it in a browser)")
     say(f"  send a picture   curl -F image=@picture.jpg {url}/upload")
     say(f"  every stage      {_bucket(found)}")
 
