@@ -3,10 +3,11 @@
 import { ApiError, health } from "./api.js";
 import { join } from "./sharing.js";
 
-const TYPES = ["accepted", "stage", "waiting", "completed", "failed", "deleted", "rerun"];
+const TYPES = ["accepted", "stage", "waiting", "completed", "failed", "deleted", "rerun", "gap"];
 const WAITS = [1, 2, 3, 5, 8, 15]; // seconds before each further try
 const DOWN_WAIT = 3; // the same, while the line answers that it is down
 const HEALTH_MS = 10_000;
+const LAG_MS = 3000; // after which the catalogue has written down what happened while nobody listened
 const HIDDEN_MS = 2000; // after this, a page in the background gives its connection back: a browser has only six
 
 const listeners = { event: new Set(), resync: new Set(), state: new Set() };
@@ -17,6 +18,7 @@ let source = null;
 let tries = 0;
 let missed = false;
 let timer = null;
+let again = null;
 let hiding = null;
 let lookedAt = 0;
 
@@ -54,8 +56,14 @@ function become(change) {
   tell("state", now);
 }
 
-/** Look again at everything, in every tab. */
+/** Look again at everything, in every tab; and once more, when the catalogue has caught up. */
 function resync() {
+  lookAgain();
+  clearTimeout(again);
+  again = setTimeout(lookAgain, LAG_MS);
+}
+
+function lookAgain() {
   if (leading) group?.say({ kind: "resync" });
   tell("resync");
 }
@@ -92,6 +100,7 @@ function heard(type, data) {
   } catch {
     return; // not ours
   }
+  if (type === "gap") return void resync(); // some events are no longer kept
   if (leading) group?.say({ kind: "event", type, content });
   tell("event", { type, ...content });
 }

@@ -158,7 +158,7 @@ function heard({ type, ...data }) {
     report();
   }
   if (!card) {
-    if (type !== "stage" && set().length) refresh(); // it may belong here now
+    if (type !== "stage") refresh(); // it may belong here now, or was accepted while nobody listened
     return undefined;
   }
   if (data.run < (card.row.run ?? 1)) return undefined; // of a run that was given up
