@@ -1,5 +1,6 @@
 """The wiring: settings, logs, health, migrations, and then the consumer until SIGTERM."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ from sqlalchemy import Engine
 from catalogue_service.consumer import Consumer
 from catalogue_service.lease import WriterLease
 from catalogue_service.retention import Retention
-from stageline import health, logs, settings
+from stageline import credentials, health, logs, settings
 from stageline.catalogue import Catalogue, expiry, open_engine
 from stageline.catalogue.migrate import migrate
 from stageline.catalogue.writer import Writer
@@ -29,14 +30,16 @@ def main() -> None:
     try:
         found = settings.load()
         logs.configure(found, "catalogue")
-        _run(found)
+        if _run(found):
+            credentials.start_anew()
     except SettingsError as error:
         sys.stderr.write(f"catalogue: {error}\n")
         sys.exit(EXIT_SETTINGS)
     os._exit(0)  # no waiting for a read that hangs on a store that is away
 
 
-def _run(found: Settings) -> None:
+def _run(found: Settings) -> bool:
+    """Write until told to stop; say whether that was because the credentials changed."""
     stopping = threading.Event()
     engine, store = open_engine(found, STATEMENT_SECONDS), open_store(found)
     lease = WriterLease(found.redis_url, found.lease_seconds)
@@ -50,11 +53,14 @@ def _run(found: Settings) -> None:
         signal.signal(signalled, stop)
     if found.health_port:
         _serve_health(found, engine, store)
-    try:
+    watching = credentials.watch(stop)
+    with contextlib.suppress(Unavailable):  # stopped before the servers were ever there
         patiently(lambda: _make_ready(engine, store, found), stopping.is_set)
-    except Unavailable:
-        return
-    retention = Retention(Catalogue(engine), store, lease, found)
+        _write(Retention(Catalogue(engine), store, lease, found), lease, consumer)
+    return watching is not None and watching.changed
+
+
+def _write(retention: Retention, lease: WriterLease, consumer: Consumer) -> None:
     lease.start()
     retention.start()
     consumer.run()

@@ -2,6 +2,8 @@
 
 import contextlib
 import gc
+import os
+import signal
 import sys
 import threading
 from typing import Any
@@ -11,7 +13,7 @@ from gunicorn.app.base import BaseApplication
 from grab_service.app import create_app
 from grab_service.connections import CONNECTIONS, NoAccessLog, PatientWorker
 from grab_service.door import GrabDoor
-from stageline import logs, settings
+from stageline import credentials, logs, settings
 from stageline.errors import EXIT_SETTINGS, SettingsError, Unavailable
 from stageline.housekeeper import Housekeeper
 from stageline.settings import Settings
@@ -77,7 +79,13 @@ def main() -> None:
     except SettingsError as error:
         sys.stderr.write(f"grab: {error}\n")
         sys.exit(EXIT_SETTINGS)
-    DoorServer(found).run()
+    watching = credentials.watch(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    try:
+        DoorServer(found).run()
+    except SystemExit:
+        if watching is None or not watching.changed:
+            raise
+    credentials.start_anew()
 
 
 main()

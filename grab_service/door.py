@@ -147,10 +147,11 @@ class GrabDoor:
         return round(float(found), 2) if found else None
 
     def queues(self) -> dict[str, Any]:
-        """Count what waits, is in flight, is delayed and is dead, by stage and in all."""
+        """Count what waits, is in flight, is delayed and is dead, by stage and in all; the first three are pending."""
         stages = self.line.depths()
         dead = self.dead.counts()
         for name, counts in stages.items():
+            counts["pending"] = sum(counts.values())  # what KEDA scales by
             counts["dead"] = dead.get(name, 0)
         total = {state: sum(counts[state] for counts in stages.values()) for state in next(iter(stages.values()))}
         most = self.settings.max_queue_size

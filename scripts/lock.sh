@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the one lock, requirements.lock, of pyproject.toml, and from it what is installed where:
-# requirements/*.txt for this machine, and each service's requirements.txt for its container.
+# requirements/*.txt for this machine, and stageline/ and each service's requirements.txt for its container.
 # With --upgrade everything moves to its newest release.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,8 +17,8 @@ compile requirements/line.txt pyproject.toml --constraints requirements.lock
 for extra in test train; do
   compile "requirements/$extra.txt" pyproject.toml --extra "$extra" --constraints requirements.lock
 done
-for service in *_service; do
-  compile "$service/requirements.txt" "$service/requirements.in" --constraints requirements.lock
+for input in stageline/requirements.in *_service/requirements*.in; do
+  compile "${input%.in}.txt" "$input" --constraints requirements.lock
 done
 # The samples' wheels are opened for their photographs and never installed: those two, without what they need.
 compile requirements/samples.txt --no-deps --constraints requirements.lock <(printf 'matplotlib\nscikit-image\n')

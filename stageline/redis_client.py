@@ -42,6 +42,8 @@ def reaching_redis() -> Iterator[None]:
     """Turn what redis-py raises when the server is away into Unavailable (its ConnectionError is not the builtin)."""
     try:
         yield
+    except redis.AuthenticationError as error:
+        raise Unavailable(f"Redis refuses the password (REDIS_PASSWORD, or the one in REDIS_URL): {error}") from error
     except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
         raise Unavailable(f"Redis cannot be reached (REDIS_URL): {error}") from error
     except redis.ResponseError as error:

@@ -1,12 +1,13 @@
 """What a stage's own script calls: settings, logs, health, then the worker until SIGTERM."""
 
+import contextlib
 import os
 import signal
 import sys
 import threading
 from typing import Any
 
-from stageline import health, line, logs, settings
+from stageline import credentials, health, line, logs, settings
 from stageline.errors import EXIT_SETTINGS, SettingsError, Unavailable
 from stageline.patience import patiently
 from stageline.serving import ModelWatch
@@ -27,7 +28,8 @@ def main(name: str) -> None:
         if found.num_workers > 1 and WORKER_INDEX not in os.environ:
             _run_children(name, found)
         else:
-            _run_worker(name, found)
+            if _run_worker(name, found):
+                credentials.start_anew()
             os._exit(0)  # no waiting for a fetch that hangs on a store that is away: all was given back
     except SettingsError as error:
         sys.stderr.write(f"{name}: {error}\n")
@@ -44,7 +46,8 @@ def _run_children(name: str, found: Settings) -> None:
     supervisor.run_until_signal(found.shutdown_seconds + 5)
 
 
-def _run_worker(name: str, found: Settings) -> None:
+def _run_worker(name: str, found: Settings) -> bool:
+    """Work until told to stop; say whether that was because the credentials changed."""
     threading.excepthook = _crash
     stage = line.stage(name)
     store = open_store(found)
@@ -72,13 +75,13 @@ def _run_worker(name: str, found: Settings) -> None:
         signal.signal(signalled, stop)
     if stopping.is_set():
         worker.stop()
+    watching = credentials.watch(stop)
     models.start()
-    try:
+    with contextlib.suppress(Unavailable):  # stopped before the store was ever there
         patiently(store.check, stopping.is_set)
-    except Unavailable:
-        return
-    models.wait_for_models(stopping.is_set)
-    worker.run()
+        models.wait_for_models(stopping.is_set)
+        worker.run()
+    return watching is not None and watching.changed
 
 
 def _crash(args: threading.ExceptHookArgs) -> None:

@@ -5,9 +5,10 @@ import re
 import socket
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import quote, urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from redis.connection import parse_url
 
@@ -15,6 +16,8 @@ from stageline.errors import SettingsError
 
 MEBIBYTE = 1024 * 1024
 MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+SECRETS_DIR = "SECRETS_DIR"
+PASSWORDS = {"redis_password": "redis_url", "cache_password": "cache_url", "database_password": "database_url"}
 
 
 class Settings(BaseSettings):
@@ -22,17 +25,25 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
 
+    # A folder whose files are settings too, each of its own name, as a mounted Secret is; the environment goes before.
+    secrets_dir: Path | None = None
+
     # Servers. What is unset here is embedded: see stageline.up.
     redis_url: str = Field("redis://127.0.0.1:6379/0", pattern=r"^(rediss?|unix)://", repr=False)
+    redis_password: str | None = Field(None, repr=False)
     minio_endpoint: str | None = None
     minio_access_key: str | None = None
     minio_secret_key: str | None = Field(None, repr=False)
+    minio_root_user: str | None = None
+    minio_root_password: str | None = Field(None, repr=False)
     minio_console_url: str | None = Field(None, pattern=r"^https?://[^\s]+$")
     s3_bucket: str = Field("images", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     models_bucket: str = Field("models", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     s3_region: str | None = None
     database_url: str | None = Field(None, pattern=r"^(postgres(ql)?(\+psycopg2)?|sqlite)://", repr=False)
+    database_password: str | None = Field(None, repr=False)
     cache_url: str | None = Field(None, pattern=r"^(rediss?|unix)://", repr=False)
+    cache_password: str | None = Field(None, repr=False)
     stageline_data: Path = Path("stageline-data")
 
     # The door.
@@ -85,6 +96,15 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "json"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_passwords(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Put each password into its URL, so that the URL need not be secret."""
+        for password, url in PASSWORDS.items():
+            if values.get(password) and "://" in str(values.get(url)):
+                values[url] = with_password(str(values[url]), values[password])
+        return values
+
     @field_validator("blur_classes", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -131,13 +151,28 @@ def load() -> Settings:
         SettingsError: a variable is malformed; the text names it, what it was and what it takes.
     """
     try:
-        return Settings()
+        return Settings(_secrets_dir=secrets_folder())
     except ValidationError as error:
         lines = []
         for problem in error.errors():
             name = str(problem["loc"][0]).upper() if problem["loc"] else "settings"
             lines.append(f"{name}={_shown(name)}: {problem['msg']}")
         raise SettingsError("; ".join(lines)) from None
+
+
+def secrets_folder() -> Path | None:
+    """The folder that SECRETS_DIR names, where it is there: a Secret may be made later, see `stageline.credentials`."""
+    named = os.environ.get(SECRETS_DIR)
+    return Path(named) if named and Path(named).is_dir() else None
+
+
+def with_password(url: str, password: str) -> str:
+    """The URL with that password in it, unless it has one."""
+    parts = urlsplit(url)
+    if "@" in parts.netloc and ":" in parts.netloc.rpartition("@")[0]:
+        return url
+    user, _, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}").geturl()
 
 
 def redacted(address: str) -> str:
@@ -152,4 +187,4 @@ def is_host(name: str | None) -> bool:
 
 def _shown(name: str) -> str:
     """What a variable was set to, without what is secret in it."""
-    return "…" if "SECRET" in name else repr(redacted(os.environ.get(name, "")))
+    return "…" if "SECRET" in name or "PASSWORD" in name else repr(redacted(os.environ.get(name, "")))

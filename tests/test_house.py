@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stageline import line
+from stageline import __version__, line
 from stageline.settings import Settings
 from tests.conftest import REPOSITORY
 
@@ -62,7 +62,9 @@ def test_every_service_is_in_the_line_and_complete() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [*(f"{name}/requirements.txt" for name in SERVICES), *(f"requirements/{n}.txt" for n in ("line", "test"))]
+    "path",
+    [str(path.relative_to(REPOSITORY)) for path in sorted(REPOSITORY.glob("*/requirements*.txt"))]
+    + [f"requirements/{name}.txt" for name in ("line", "test")],
 )
 def test_requirements_come_from_the_one_lock(path: str) -> None:
     """Every pin, with every hash, stands in requirements.lock: `make lock` was run."""
@@ -118,8 +120,21 @@ def test_the_cpu_line_loads_no_torch() -> None:
 
 def test_locks_carry_no_addresses() -> None:
     """A lock names what and which hash, not where from."""
-    for path in [REPOSITORY / "requirements.lock", *REPOSITORY.glob("*/requirements.txt")]:
+    for path in [REPOSITORY / "requirements.lock", *REPOSITORY.glob("*/requirements*.txt")]:
         assert "://" not in path.read_text(), path
+
+
+def test_images_share_what_they_can_and_tell_their_version() -> None:
+    """The Dockerfiles begin with the same lines, which are then the same layers, and are labelled as what they are."""
+    dockerfiles = {service: (REPOSITORY / service / "Dockerfile").read_text() for service in SERVICES}
+    shared = {text[text.index("FROM ") : text.index("WORKDIR ")] for text in dockerfiles.values()}
+    assert len(shared) == 1
+    for service, text in dockerfiles.items():
+        name = service.removesuffix("_service")
+        assert text.startswith(f"# docker build -f {service}/Dockerfile -t stageline/{name}:{__version__} .")
+        assert f'image.title="stageline-{name}" org.opencontainers.image.version="{__version__}"' in text
+        assert f'ENTRYPOINT ["python", "-P", "-m", "{service}"]' in text
+        assert "USER 10001:10001" in text
 
 
 def test_every_package_is_in_the_distribution() -> None:

@@ -1,0 +1,167 @@
+"""Credentials in files, as a mounted Secret: missing, wrong, mended; the process goes on under its own id."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.running_line import KEPT
+from benchmarks.servers import RedisServer
+from stageline import settings as all_settings
+from stageline.errors import EXIT_SETTINGS, SettingsError
+from stageline.ports import free_port
+from stageline.settings import Settings, with_password
+
+PASSWORD = "0123456789abcdef"
+
+
+class Service:
+    """A service's own process, whose credentials are files of a folder that may not be there yet."""
+
+    def __init__(self, package: str, folder: Path, **environment: str) -> None:
+        self.secrets, self.log = folder / "secrets", folder / "log"
+        self.port = free_port()
+        own = {"PORT": str(self.port), "HEALTH_PORT": str(self.port), "STAGELINE_DATA": str(folder / "data")}
+        kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", package],
+                env={**kept, **own, "SECRETS_DIR": str(self.secrets), **environment}, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def secret(self, name: str, value: str) -> None:
+        """Put it there in one step, as the kubelet does."""
+        self.secrets.mkdir(exist_ok=True)
+        new = self.secrets / f"..{name}"
+        new.write_text(value)
+        new.replace(self.secrets / name)
+
+    def readiness(self) -> tuple[int, str]:
+        """What /readyz answers; 0 while nobody listens."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def waits_for(self, status: int, words: str = "", seconds: float = 40) -> str:
+        """Ask until it answers so; what it said."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, self.log.read_text()
+            got, said = self.readiness()
+            if got == status and words in said:
+                return said
+            time.sleep(0.2)
+        raise AssertionError(f"{self.readiness()} instead of {status} {words!r}; its log:\n{self.log.read_text()}")
+
+    def said(self) -> list[dict[str, object]]:
+        """Its log."""
+        return [json.loads(row) for row in self.log.read_text().splitlines() if row.startswith("{")]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    started: list[Service] = []
+
+    def begin(package: str, **environment: str) -> Service:
+        started.append(Service(package, tmp_path, **environment))
+        return started[-1]
+
+    yield begin
+    for service in started:
+        service.process.kill()
+        service.process.wait()
+
+
+@pytest.mark.parametrize("package", ["resize_service", "catalogue_service", "grab_service"])
+def test_a_secret_that_comes_later_is_taken_up(
+    package: str, start: Callable[..., Service], start_redis: Callable[..., RedisServer]
+) -> None:
+    server = start_redis("--requirepass", PASSWORD)
+    service = start(package, REDIS_URL=server.url)
+    service.waits_for(503, "REDIS_PASSWORD")
+    assert [row for row in service.said() if row["event"] == "no credentials"]
+    service.secret("REDIS_PASSWORD", "wrong")
+    service.waits_for(503, "invalid username-password pair")
+    service.secret("REDIS_PASSWORD", PASSWORD)
+    service.waits_for(200)
+    assert service.process.poll() is None  # the very process that was started first
+    changes = [row for row in service.said() if row["event"] == "credentials changed"]
+    assert [row["files"] for row in changes] == [["REDIS_PASSWORD"]] * 2
+    assert PASSWORD not in service.log.read_text()
+    service.process.send_signal(signal.SIGTERM)
+    assert service.process.wait(30) == 0
+
+
+def test_a_secret_that_is_gone_changes_nothing(
+    start: Callable[..., Service], start_redis: Callable[..., RedisServer], tmp_path: Path
+) -> None:
+    server = start_redis("--requirepass", PASSWORD)
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "REDIS_PASSWORD").write_text(PASSWORD)
+    service = start("resize_service", REDIS_URL=server.url)
+    service.waits_for(200)
+    (tmp_path / "secrets" / "REDIS_PASSWORD").unlink()
+    time.sleep(7)  # longer than it looks away
+    service.waits_for(200, seconds=1)
+    assert not [row for row in service.said() if row["event"] == "credentials changed"]
+
+
+def test_a_malformed_secret_ends_the_process_and_is_not_said(start: Callable[..., Service], tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "DATABASE_URL").write_text("mysql://user:geheim@host/db")
+    service = start("resize_service")
+    assert service.process.wait(30) == EXIT_SETTINGS
+    assert "DATABASE_URL" in service.log.read_text()
+    assert "geheim" not in service.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("url", "password", "whole"),
+    [
+        ("redis://redis:6379/0", "p@ss/w:rd", "redis://:p%40ss%2Fw%3Ard@redis:6379/0"),
+        ("postgresql://stageline@db:5432/x", "abc", "postgresql://stageline:abc@db:5432/x"),
+        ("redis://:own@redis:6379/0", "abc", "redis://:own@redis:6379/0"),
+        ("rediss://[::1]:6379", "abc", "rediss://:abc@[::1]:6379"),
+    ],
+)
+def test_passwords_go_into_their_urls(url: str, password: str, whole: str) -> None:
+    assert with_password(url, password) == whole
+
+
+def test_files_are_settings_and_the_environment_goes_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "REDIS_PASSWORD").write_text("abc\n")
+    (tmp_path / "S3_BUCKET").write_text("of-the-file")
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("REDIS_URL", "redis://redis:6379/1")
+    monkeypatch.setenv("S3_BUCKET", "of-the-environment")
+    all_settings.load.cache_clear()
+    found = all_settings.load()
+    all_settings.load.cache_clear()
+    assert (found.redis_url, found.s3_bucket) == ("redis://:abc@redis:6379/1", "of-the-environment")
+    assert "abc" not in repr(found)
+
+
+def test_a_wrong_setting_does_not_tell_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis:///nowhere")
+    monkeypatch.setenv("REDIS_PASSWORD", "geheim")
+    all_settings.load.cache_clear()
+    with pytest.raises(SettingsError) as caught:
+        all_settings.load()
+    assert "REDIS_URL" in str(caught.value)
+    assert "geheim" not in str(caught.value)
+
+
+def test_no_password_leaves_the_url_as_it_is() -> None:
+    assert Settings(redis_url="redis://redis:6379/0").redis_url == "redis://redis:6379/0"
