@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from stageline import logs
-from stageline.settings import SECRETS_DIR
+from stageline.settings import SECRETS_DIR, secrets_named
 
 LOOK_SECONDS = 5.0
 
@@ -76,5 +76,5 @@ def start_anew() -> NoReturn:
 
 
 # What the files were before the settings were read from them: a change in between must not be missed.
-_FOLDER = Path(os.environ[SECRETS_DIR]) if os.environ.get(SECRETS_DIR) else None
+_FOLDER = secrets_named()
 _AT_START = read(_FOLDER) if _FOLDER else {}

@@ -150,8 +150,9 @@ def load() -> Settings:
     Raises:
         SettingsError: a variable is malformed; the text names it, what it was and what it takes.
     """
+    secrets = secrets_named()
     try:
-        return Settings(_secrets_dir=secrets_folder())
+        return Settings(_secrets_dir=secrets if secrets and secrets.is_dir() else None)
     except ValidationError as error:
         lines = []
         for problem in error.errors():
@@ -160,10 +161,10 @@ def load() -> Settings:
         raise SettingsError("; ".join(lines)) from None
 
 
-def secrets_folder() -> Path | None:
-    """The folder that SECRETS_DIR names, where it is there: a Secret may be made later, see `stageline.credentials`."""
+def secrets_named() -> Path | None:
+    """The folder that SECRETS_DIR names; it may not be there yet, see `stageline.credentials`."""
     named = os.environ.get(SECRETS_DIR)
-    return Path(named) if named and Path(named).is_dir() else None
+    return Path(named) if named else None
 
 
 def with_password(url: str, password: str) -> str:
