@@ -4,7 +4,6 @@
 set -eu
 packages=$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 cd "$packages"
-pip uninstall --yes --quiet setuptools 2>/dev/null || true
 find numpy -path '*/tests/*' -type f ! -name '_natype*' ! -name '__init__*' -delete # numpy.testing loads _natype
 rm -rf Crypto/SelfTest onnx/backend/test openvino/include openvino/libs/cache.json
 for part in intel_gpu_plugin intel_npu_plugin tensorflow_frontend tensorflow_lite_frontend pytorch_frontend \

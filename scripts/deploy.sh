@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Puts the line on the cluster that kubectl is set to, waits until it is ready, and says where it is.
+#   scripts/deploy.sh                                     the images as k8s/ names them, which the nodes must have
+#   scripts/deploy.sh --build --load 'kind load docker-image'       builds them, and gives each to that command
+#   scripts/deploy.sh --build --registry registry.example.com/team  builds and pushes them, and uses them from there
+#   --overlay DIR    a Kustomize overlay instead of k8s/ itself, as k8s/gpu
+#   --tag TAG        other than the version        --timeout SECONDS    to wait for each part (300)
+# What is there already is brought up to date; the Secret is made once, with random passwords, and then left alone.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/cluster.sh
+. scripts/cluster.sh
+
+build='' load='' registry='' overlay=k8s tag='' timeout=300
+while [ $# -gt 0 ]; do
+  case $1 in
+    --build) build=1 ;;
+    --load | --registry | --overlay | --tag | --timeout)
+      [ $# -gt 1 ] || refuse "$1 takes a value"
+      printf -v "${1#--}" %s "$2"
+      shift ;;
+    *) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  esac
+  shift
+done
+[ -d "$overlay" ] || refuse "--overlay $overlay: there is no such folder"
+version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' stageline/__init__.py)
+prefix=${registry:+$registry/stageline-}
+prefix=${prefix:-docker.io/stageline/}
+export TAG=${tag:-$version}
+need_cluster
+
+bring_images() {
+  [ -z "$build" ] || scripts/images.sh build
+  # shellcheck disable=SC2086 # a command and its words
+  [ -z "$load" ] || scripts/images.sh load $load
+  if [ -n "$build" ] && [ -n "$registry" ]; then scripts/images.sh push "$registry"; fi
+}
+
+manifests() { # the whole line, with the images by the names that were asked for
+  kubectl kustomize "$overlay" | sed -E "s#docker\.io/stageline/([a-z]+):$version(-gpu)?#$prefix\1:$TAG\2#"
+}
+
+make_secret() {
+  kubectl -n $namespace get secret stageline >/dev/null 2>&1 && return
+  echo "making the Secret, with random passwords"
+  scripts/secret.sh >/dev/null
+}
+
+wait_until_ready() {
+  local workload
+  for workload in $(kubectl -n $namespace get statefulset,deployment -o name); do
+    kubectl -n $namespace rollout status --timeout="${timeout}s" "$workload" && continue
+    say_why >&2
+    exit 1
+  done
+}
+
+rendered=$(manifests)
+if grep -q 'image: .*-gpu$' <<<"$rendered"; then export GPU=1; fi
+bring_images
+kubectl apply -f k8s/namespace.yaml
+make_secret
+kubectl apply -f - <<<"$rendered"
+wait_until_ready
+say_where

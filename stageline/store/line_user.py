@@ -1,0 +1,210 @@
+"""Makes the line's own user on MinIO, as MinIO's root: ``python -P -m stageline.store.line_user [--keep]``.
+
+The line then works with MINIO_ACCESS_KEY and MINIO_SECRET_KEY, which may do what it does on its two buckets, and no
+more. With ``--keep`` it stays beside the server and makes anew whatever goes missing, as with a volume that is emptied.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import urllib3
+from minio import MinioAdmin
+from minio.credentials.providers import StaticProvider
+from minio.error import MinioAdminException
+
+from stageline import credentials, logs, settings
+from stageline.errors import EXIT_SETTINGS, SettingsError, Unavailable
+from stageline.patience import patiently
+from stageline.settings import Settings
+from stageline.store.s3 import S3Store
+
+LOOK_SECONDS = 60.0
+CONNECT_SECONDS = 3
+ANSWER_SECONDS = 20
+ON_BUCKETS = ("s3:CreateBucket", "s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads")
+ON_OBJECTS = (
+    "s3:GetObject",
+    "s3:PutObject",
+    "s3:DeleteObject",
+    "s3:AbortMultipartUpload",
+    "s3:ListMultipartUploadParts",
+)
+ABSENT = ("XMinioAdminNoSuchUser", "XMinioAdminNoSuchPolicy")
+NEEDED = ("minio_root_user", "minio_root_password", "minio_access_key", "minio_secret_key")
+
+
+class LineUser:
+    """The line's user on MinIO."""
+
+    def __init__(self, found: Settings) -> None:
+        """Take the settings; connect when first asked.
+
+        Raises:
+            SettingsError: MINIO_ENDPOINT is missing or malformed.
+        """
+        if not found.minio_endpoint:
+            raise SettingsError("MINIO_ENDPOINT is not set: give the host:port of the MinIO that needs the line's user")
+        S3Store.from_settings(
+            found.model_copy(update=dict.fromkeys(("minio_access_key", "minio_secret_key"), "none yet"))
+        )
+        self._settings = found
+        self._buckets = list(dict.fromkeys((found.s3_bucket, found.models_bucket)))
+        self._policy_name = f"line-{found.minio_access_key}"
+
+    @property
+    def is_root(self) -> bool:
+        """Whether the line works as MinIO's root: then there is nothing to make."""
+        return self._settings.minio_access_key is not None and (
+            self._settings.minio_access_key == self._settings.minio_root_user
+        )
+
+    def ensure(self) -> bool:
+        """Make the user, its policy and its buckets, unless all is as it should be; say whether anything was made.
+
+        Raises:
+            Unavailable: MinIO does not answer or refuses, or credentials are missing; the text says which.
+        """
+        missing = [name.upper() for name in NEEDED if not getattr(self._settings, name)]
+        if missing:
+            raise Unavailable(f"the line's user on MinIO cannot be made: {' and '.join(missing)} not set")
+        with_root = _open(self._settings)
+        if self._is_right(with_root):
+            return False
+        _ask(lambda: with_root.policy_add(self._policy_name, policy=policy(self._buckets)))
+        _ask(lambda: with_root.user_add(str(self._settings.minio_access_key), str(self._settings.minio_secret_key)))
+        _ask(lambda: with_root.policy_set(self._policy_name, user=str(self._settings.minio_access_key)))
+        self._check_buckets()
+        return True
+
+    def _check_buckets(self) -> None:
+        """Reach each bucket as the line does, making it where it is missing."""
+        for bucket in self._buckets:
+            S3Store.from_settings(self._settings.model_copy(update={"s3_bucket": bucket})).check()
+
+    def _is_right(self, with_root: MinioAdmin) -> bool:
+        """Whether the user is let in by its secret, and may do just what it should."""
+        user = _ask(lambda: with_root.user_info(str(self._settings.minio_access_key)))
+        rights = _ask(lambda: with_root.policy_info(self._policy_name))
+        if user is None or (user.get("status"), user.get("policyName")) != ("enabled", self._policy_name):
+            return False
+        if rights is None or _sorted(rights) != _sorted(policy(self._buckets)):
+            return False
+        try:
+            self._check_buckets()
+        except Unavailable:  # by its secret, most likely; what else it is, is said when it was made anew in vain
+            return False
+        return True
+
+
+def policy(buckets: Sequence[str]) -> dict[str, Any]:
+    """What the line does on its buckets, as a policy of S3."""
+    names = [f"arn:aws:s3:::{bucket}" for bucket in buckets]
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": list(ON_BUCKETS), "Resource": names},
+            {"Effect": "Allow", "Action": list(ON_OBJECTS), "Resource": [f"{name}/*" for name in names]},
+        ],
+    }
+
+
+def _open(found: Settings) -> MinioAdmin:
+    given = str(found.minio_endpoint)
+    url = urlsplit(given if "://" in given else f"http://{given}")
+    return MinioAdmin(
+        endpoint=url.netloc,
+        secure=url.scheme == "https",
+        region=found.s3_region or "",
+        credentials=StaticProvider(str(found.minio_root_user), str(found.minio_root_password)),
+        http_client=urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS), retries=urllib3.Retry(total=0)
+        ),
+    )
+
+
+def _ask(question: Callable[[], str]) -> dict[str, Any] | None:
+    """Ask MinIO; what it answers as JSON, None where it says that there is no such thing."""
+    try:
+        answer = question()
+    except MinioAdminException as error:
+        code, message = _reason(error)
+        if code in ABSENT:
+            return None
+        raise Unavailable(f"MinIO refused to make the line's user ({_named_in(code)}): {code}: {message}") from None
+    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        raise Unavailable(f"MinIO cannot be reached (MINIO_ENDPOINT): {error}") from error
+    try:
+        told = json.loads(answer or "{}")
+    except ValueError:
+        raise Unavailable("what answers at MINIO_ENDPOINT is no MinIO: it does not speak JSON") from None
+    return told if isinstance(told, dict) else {}
+
+
+def _reason(error: MinioAdminException) -> tuple[str, str]:
+    """The code and the sentence of a refusal; they stand in a JSON body, if it is a MinIO that refuses."""
+    text = str(error)
+    try:
+        told = json.loads(text[text.index("{") :])
+        return str(told["Code"]), str(told["Message"])
+    except (ValueError, KeyError, TypeError):
+        return "no MinIO?", text[:200]
+
+
+def _named_in(code: str) -> str:
+    """Which settings a refusal is about."""
+    about_line = {"XMinioAdminInvalidAccessKey": "MINIO_ACCESS_KEY", "XMinioAdminInvalidSecretKey": "MINIO_SECRET_KEY"}
+    return about_line.get(code, "MINIO_ROOT_USER, MINIO_ROOT_PASSWORD")
+
+
+def _sorted(rights: Mapping[str, Any]) -> list[tuple[str, list[str], list[str]]]:
+    """A policy in an order of its own: MinIO gives lists back in another one."""
+    return sorted(
+        (str(each.get("Effect")), sorted(each.get("Action", [])), sorted(each.get("Resource", [])))
+        for each in rights.get("Statement", [])
+    )
+
+
+def main() -> None:
+    """Make the user, waiting for as long as MinIO is away; with --keep stay and look again each minute."""
+    parser = argparse.ArgumentParser(prog="line_user", description="Makes the line's user on MinIO.")
+    parser.add_argument("--keep", action="store_true", help="stay, and make anew what goes missing")
+    keep = parser.parse_args().keep
+    for signalled in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signalled, lambda *_: sys.exit(0))  # also out of a pause
+    watching = None
+    try:
+        found = settings.load()
+        logs.configure(found, "line_user")
+        watching = credentials.watch(lambda: os.kill(os.getpid(), signal.SIGTERM))
+        _run(LineUser(found), found, keep=keep)
+    except SettingsError as error:
+        sys.stderr.write(f"line_user: {error}\n")
+        sys.exit(EXIT_SETTINGS)
+    finally:
+        if watching is not None and watching.changed:
+            credentials.start_anew()
+
+
+def _run(user: LineUser, found: Settings, *, keep: bool) -> None:
+    if user.is_root:
+        logs.get().info("nothing to make", reason="MINIO_ACCESS_KEY is MinIO's root user: the line works as root")
+    while True:
+        made = False if user.is_root else patiently(user.ensure)
+        if made:
+            logs.get().info(
+                "line user made", user=found.minio_access_key, buckets=[found.s3_bucket, found.models_bucket]
+            )
+        if not keep:
+            return
+        time.sleep(LOOK_SECONDS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""The line's own user on a real MinIO: it may do what the line does on its buckets, and nothing else."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from minio import Minio, MinioAdmin
+from minio.credentials.providers import StaticProvider
+
+from benchmarks.running_line import KEPT
+from benchmarks.servers import MinioServer
+from stageline.errors import SettingsError, Unavailable
+from stageline.settings import Settings
+from stageline.stage import StoredObject
+from stageline.store import S3Store
+from stageline.store.line_user import LineUser
+from tests.conftest import REPOSITORY
+
+ACCESS, SECRET = "the-line", "the-secret-of-the-line"
+OTHER = {"minio_access_key": "another", "minio_secret_key": "another-secret"}
+NEEDED = ("MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY")
+LINE_USER = [sys.executable, "-P", "-m", "stageline.store.line_user"]
+
+
+def settings_of(server: MinioServer, **more: str) -> Settings:
+    """What the process that makes the user is told; ``more`` wins."""
+    root = {"minio_root_user": server.access_key, "minio_root_password": server.secret_key}
+    line = {"minio_access_key": ACCESS, "minio_secret_key": SECRET, "minio_endpoint": server.endpoint}
+    return Settings(**{**root, **line, **more})
+
+
+def root_of(server: MinioServer) -> Minio:
+    return Minio(endpoint=server.endpoint, access_key=server.access_key, secret_key=server.secret_key, secure=False)
+
+
+def admin_of(server: MinioServer) -> MinioAdmin:
+    return MinioAdmin(
+        endpoint=server.endpoint, credentials=StaticProvider(server.access_key, server.secret_key), secure=False
+    )
+
+
+@pytest.fixture
+def server(start_minio: Callable[[], MinioServer]) -> MinioServer:
+    return start_minio()
+
+
+def test_it_may_do_what_the_line_does(server: MinioServer) -> None:
+    """In the buckets of pictures and of models: make, list, write one and many and in parts, read, stat, delete."""
+    found = settings_of(server)
+    assert LineUser(found).ensure()
+    assert {bucket.name for bucket in root_of(server).list_buckets()} == {"images", "models"}
+    for bucket in ("images", "models"):
+        root_of(server).remove_bucket(bucket)
+        store = S3Store.from_settings(found.model_copy(update={"s3_bucket": bucket}))
+        store.check()
+        many = [StoredObject(f"tagged/{n}.jpg", bytes([n]) * 10, "image/jpeg") for n in range(5)]
+        store.put_all(many)
+        large = StoredObject("original/large.jpg", b"x" * 12_000_000, "image/jpeg")  # of three parts
+        store.put(large)
+        assert list(store.keys("")) == [large.key, *(item.key for item in many)]
+        assert all(store.get(item.key) == item.data for item in (large, *many))
+        assert store.stat(large.key).size == len(large.data)
+        store.delete(large.key)
+        assert list(store.keys("original/")) == []
+
+
+def test_it_may_do_nothing_else(server: MinioServer) -> None:
+    """Another bucket can neither be made nor listed, read, written or emptied, and MinIO itself not be managed."""
+    found = settings_of(server)
+    LineUser(found).ensure()
+    root_of(server).make_bucket("theirs")
+    other = StoredObject("original/a.jpg", b"theirs", "image/jpeg")
+    S3Store(root_of(server), "theirs").put(other)
+    theirs = S3Store.from_settings(found.model_copy(update={"s3_bucket": "theirs"}))
+    forbidden: list[Callable[[], object]] = [
+        lambda: list(theirs.keys("")),
+        lambda: theirs.get(other.key),
+        lambda: theirs.put(other),
+        lambda: theirs.delete(other.key),
+        S3Store.from_settings(found.model_copy(update={"s3_bucket": "a-new-one"})).check,
+        LineUser(found.model_copy(update={"minio_root_user": ACCESS, "minio_root_password": SECRET, **OTHER})).ensure,
+    ]
+    for step in forbidden:
+        with pytest.raises(Unavailable, match=r"Access ?Denied"):
+            step()
+    assert S3Store(root_of(server), "theirs").get(other.key) == b"theirs"
+
+
+def test_a_second_time_changes_nothing(server: MinioServer) -> None:
+    """What is as it should be is left as it is: MinIO notes no new time of change."""
+    assert LineUser(settings_of(server)).ensure()
+    before = json.loads(admin_of(server).user_info(ACCESS))
+    assert not LineUser(settings_of(server)).ensure()
+    assert json.loads(admin_of(server).user_info(ACCESS)) == before
+
+
+def test_a_changed_secret_is_taken(server: MinioServer) -> None:
+    """The new secret opens the bucket, the old one no longer."""
+    LineUser(settings_of(server)).ensure()
+    changed = settings_of(server, minio_secret_key="another-secret")
+    assert LineUser(changed).ensure()
+    S3Store.from_settings(changed).check()
+    with pytest.raises(Unavailable):
+        S3Store.from_settings(settings_of(server)).check()
+
+
+@pytest.mark.parametrize("harm", ["disabled", "no policy", "another policy", "a wider policy", "no bucket", "removed"])
+def test_what_went_wrong_since_is_mended(server: MinioServer, harm: str) -> None:
+    """Whatever somebody did to the user, its policy or its bucket, the next look makes it right."""
+    found, admin = settings_of(server), admin_of(server)
+    LineUser(found).ensure()
+    everything = [{"Effect": "Allow", "Action": ["s3:*"], "Resource": ["arn:aws:s3:::*"]}]
+    harms: dict[str, Callable[[], object]] = {
+        "disabled": lambda: admin.user_disable(ACCESS),
+        "no policy": lambda: admin.policy_unset(f"line-{ACCESS}", user=ACCESS),
+        "another policy": lambda: admin.policy_set("readonly", user=ACCESS),
+        "a wider policy": lambda: admin.policy_add(
+            f"line-{ACCESS}", policy={"Version": "2012-10-17", "Statement": everything}
+        ),
+        "no bucket": lambda: root_of(server).remove_bucket("images"),
+        "removed": lambda: admin.user_remove(ACCESS),
+    }
+    harms[harm]()
+    LineUser(found).ensure()
+    assert not LineUser(found).ensure()
+    S3Store.from_settings(found).check()
+    with pytest.raises(Unavailable, match="AccessDenied"):
+        S3Store.from_settings(found.model_copy(update={"s3_bucket": "not-ours"})).check()
+
+
+def test_what_is_missing_or_refused_is_named(server: MinioServer) -> None:
+    """Each wrong or missing credential is told by the name of its variable; no MinIO's address is a setting's error."""
+    wrong = {
+        "MINIO_ROOT_USER, MINIO_ROOT_PASSWORD.*SignatureDoesNotMatch": {"minio_root_password": "not-the-password"},
+        "MINIO_ROOT_USER, MINIO_ROOT_PASSWORD.*InvalidAccessKeyId": {"minio_root_user": "nobody"},
+        r"MINIO_ACCESS_KEY\): XMinioAdminInvalidAccessKey": {"minio_access_key": "ab"},
+        r"MINIO_SECRET_KEY\): XMinioAdminInvalidSecretKey": {"minio_secret_key": "short"},
+        "MINIO_ROOT_USER and MINIO_ROOT_PASSWORD not set": {"minio_root_user": "", "minio_root_password": ""},
+        "MINIO_SECRET_KEY not set": {"minio_secret_key": ""},
+        "MINIO_ENDPOINT": {"minio_endpoint": "127.0.0.1:1"},
+    }
+    for text, more in wrong.items():
+        with pytest.raises(Unavailable, match=text):
+            LineUser(settings_of(server, **more)).ensure()
+    with pytest.raises(SettingsError, match="MINIO_ENDPOINT is not set"):
+        LineUser(Settings())
+
+
+class Process:
+    """The process that makes the user, and what it logged so far."""
+
+    def __init__(self, *arguments: str, **environment: str) -> None:
+        kept = {name: value for name, value in os.environ.items() if name in KEPT}
+        self.process = subprocess.Popen(
+            [*LINE_USER, *arguments], env=kept | environment, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY
+        )
+        self.said: list[str] = []
+        self._reader = threading.Thread(target=lambda: self.said.extend(iter(self.process.stderr.readline, "")))
+        self._reader.start()
+
+    def says(self, text: str) -> None:
+        deadline = time.monotonic() + 60
+        while not any(text in row for row in self.said):
+            assert time.monotonic() < deadline, f"{text!r} was never said, but: {self.said}"
+            time.sleep(0.05)
+
+    def ends(self) -> int:
+        status = self.process.wait(30)
+        self._reader.join()
+        return status
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Process]]:
+    started: list[Process] = []
+
+    def begin(*arguments: str, **environment: str) -> Process:
+        started.append(Process(*arguments, **environment))
+        return started[-1]
+
+    yield begin
+    for each in started:
+        each.process.kill()
+        each.ends()
+
+
+def environment_of(server: MinioServer, **more: str) -> dict[str, str]:
+    root = {"MINIO_ROOT_USER": server.access_key, "MINIO_ROOT_PASSWORD": server.secret_key}
+    line = {"MINIO_ACCESS_KEY": ACCESS, "MINIO_SECRET_KEY": SECRET, "MINIO_ENDPOINT": server.endpoint}
+    return {**root, **line, **more}
+
+
+def test_the_process_waits_for_minio_and_ends(start, start_minio) -> None:
+    """A MinIO that is away is said in one line and waited for; without --keep it ends when the user is made."""
+    later: MinioServer = start_minio(at_once=False)
+    process = start(**environment_of(later))
+    process.says("cannot be reached (MINIO_ENDPOINT)")
+    later.start()
+    assert process.ends() == 0
+    assert len([row for row in process.said if "waiting" in row]) == 1
+    S3Store.from_settings(settings_of(later)).check()
+
+
+def test_with_keep_it_stays_until_sigterm(start, server: MinioServer) -> None:
+    """It stays beside the server, and SIGTERM ends it at once: while it rests, and while it waits for the right key."""
+    resting = start("--keep", **environment_of(server))
+    waiting = start("--keep", **environment_of(server, MINIO_ROOT_PASSWORD="not-the-password"))
+    resting.says("line user made")
+    waiting.says("SignatureDoesNotMatch")
+    for process in (resting, waiting):
+        assert process.process.poll() is None
+        process.process.send_signal(signal.SIGTERM)
+        assert process.ends() == 0  # which does not wait for the minute between two looks to be over
+
+
+def test_with_keep_a_mended_secret_is_taken_up(start, server: MinioServer, tmp_path: Path) -> None:
+    """Credentials that are missing are waited for; when their files come, it goes on with them by itself."""
+    process = start("--keep", MINIO_ENDPOINT=server.endpoint, SECRETS_DIR=str(tmp_path))
+    process.says("MINIO_ROOT_USER and MINIO_ROOT_PASSWORD and MINIO_ACCESS_KEY and MINIO_SECRET_KEY not set")
+    for name, value in environment_of(server).items():
+        if name != "MINIO_ENDPOINT":
+            (tmp_path / name).write_text(value)
+    process.says("line user made")
+    S3Store.from_settings(settings_of(server)).check()
+
+
+def test_as_root_there_is_nothing_to_make(start, server: MinioServer) -> None:
+    """Where the line is to work as MinIO's root, that is said, and no user is made."""
+    process = start(**environment_of(server, MINIO_ACCESS_KEY=server.access_key, MINIO_SECRET_KEY=server.secret_key))
+    process.says("works as root")
+    assert process.ends() == 0
+    assert json.loads(admin_of(server).user_list() or "{}") == {}
+
+
+def test_a_malformed_setting_ends_it(start) -> None:
+    """As with every process of the line: exit status 78, and a sentence that names the variable."""
+    process = start("--keep", MINIO_ENDPOINT="ftp://no", **dict.fromkeys(NEEDED, "12345678"))
+    assert process.ends() == 78
+    assert "MINIO_ENDPOINT=" in "".join(process.said)
