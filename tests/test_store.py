@@ -196,6 +196,15 @@ def test_aws_names_serve_where_minio_names_are_not_set(minio_server, monkeypatch
     assert store.get("original/a.jpg") == b"data"
 
 
+def test_no_keys_at_all_are_named(minio_server, monkeypatch) -> None:
+    """As where a Secret is missing: what to set is said, and it is waited for."""
+    monkeypatch.setenv("HOME", "/nonexistent")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    store = S3Store.from_settings(Settings(minio_endpoint=minio_server.endpoint))
+    with pytest.raises(Unavailable, match="set MINIO_ACCESS_KEY and MINIO_SECRET_KEY"):
+        store.check()
+
+
 def test_a_folder_that_vanished_is_unavailable(tmp_path) -> None:
     """A disk that is gone has lost nothing: every step waits for it, and none makes an empty one in its place."""
     store = FolderStore(tmp_path / "bucket")

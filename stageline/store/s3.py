@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import urllib3
 from minio import Minio
 from minio.commonconfig import SnowballObject
+from minio.credentials.credentials import Credentials
 from minio.credentials.providers import (
     AWSConfigProvider,
     ChainedProvider,
@@ -28,7 +29,21 @@ CONNECT_SECONDS = 3
 ANSWER_SECONDS = 20
 ROLE_SECONDS = 2
 CONNECTIONS = 16
+NO_KEYS = "no keys for the object store: set MINIO_ACCESS_KEY and MINIO_SECRET_KEY; the standard AWS chain has none"
 ABSENT = ("NoSuchKey", "NoSuchObject")
+
+
+class _NoKeys(Exception):
+    """Neither our settings nor the AWS chain have keys."""
+
+
+class _AwsChain(ChainedProvider):
+    def retrieve(self) -> Credentials:
+        """Ask each in turn, and say what is missing where none has any."""
+        try:
+            return super().retrieve()
+        except ValueError as error:
+            raise _NoKeys from error
 
 
 class S3Store:
@@ -148,6 +163,8 @@ class S3Store:
             if error.code in ABSENT:
                 raise NotFound(f"{key} is not in the bucket {self._bucket}") from None
             raise Unavailable(f"the object store refused {key} (MINIO_*): {error.code}: {error.message}") from error
+        except _NoKeys:
+            raise Unavailable(NO_KEYS) from None
         except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise Unavailable(f"the object store cannot be reached (MINIO_ENDPOINT): {error}") from error
 
@@ -165,4 +182,4 @@ def _credentials(settings: Settings) -> Provider:
     roles = urllib3.PoolManager(  # where the machine's role is asked for, packets may be dropped rather than refused
         timeout=urllib3.Timeout(connect=ROLE_SECONDS, read=ROLE_SECONDS), retries=urllib3.Retry(total=1)
     )
-    return ChainedProvider([EnvAWSProvider(), AWSConfigProvider(), IamAwsProvider(http_client=roles)])
+    return _AwsChain([EnvAWSProvider(), AWSConfigProvider(), IamAwsProvider(http_client=roles)])
