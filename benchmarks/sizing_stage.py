@@ -1,0 +1,163 @@
+"""One stage by itself, behind a full queue, with one worker and with several: how many pictures a second it takes."""
+
+import os
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import redis
+import urllib3
+
+from benchmarks.processes import cpu_seconds
+from benchmarks.running_line import KEPT
+from benchmarks.servers import MinioServer, RedisServer
+from stageline import line
+from stageline.embedded import CACHE_OPTIONS
+from stageline.keys import DEAD_LETTERS, WORKERS, delayed_key, in_flight_key
+from stageline.message import Message
+from stageline.ports import HOST, free_ports
+from stageline.serving import load_once
+from stageline.settings import Settings
+from stageline.stage import StoredObject, Task
+from stageline.store import open_store
+
+READY_SECONDS = STALL_SECONDS = 60.0
+POLL_SECONDS = 0.01
+WARM_UP = 16
+
+
+class StageLap(NamedTuple):
+    """What a full queue took: pictures a second, CPU ms per picture of the workers, and how soon the last was ready."""
+
+    per_second: float
+    cpu_ms: float
+    ready_seconds: float
+
+
+class StagesAlone:
+    """A Redis, a hot cache and a MinIO that hold what each stage takes, and workers of one stage at a time."""
+
+    def __init__(self, folder: Path, models: Path) -> None:
+        """Start the servers; workers log below ``folder``."""
+        self._folder = folder
+        self._stack = ExitStack()
+        self._redis, self._minio = RedisServer(folder / "redis"), MinioServer(folder / "minio")
+        cache = RedisServer(folder / "cache", CACHE_OPTIONS)
+        try:
+            for server in (self._redis, self._minio, cache):
+                self._stack.callback(server.stop)
+                server.start()
+        except BaseException:
+            self.stop()
+            raise
+        keys = {"MINIO_ACCESS_KEY": self._minio.access_key, "MINIO_SECRET_KEY": self._minio.secret_key}
+        urls = {"REDIS_URL": self._redis.url, "CACHE_URL": cache.url, "MINIO_ENDPOINT": self._minio.endpoint}
+        self._environment = {**keys, **urls, "MODELS_DIR": str(models.absolute()), "NUM_WORKERS": "1"}
+        self._settings = Settings.model_validate({name.lower(): value for name, value in self._environment.items()})
+        self._client: redis.Redis = redis.Redis.from_url(self._redis.url)
+        self._messages: dict[str, list[Message]] = {}
+        self._sent = 0
+
+    def stop(self) -> None:
+        """Stop the servers."""
+        self._stack.close()
+
+    def prepare(self, pictures: Sequence[Path]) -> None:
+        """Work on the pictures here, with each stage's function; store what each made, and keep what each was sent."""
+        store = open_store(self._settings)
+        store.check()
+        works = {stage.name: stage.load(self._settings) for stage in line.LINE}
+        load_once([model for work in works.values() for model in work.models], self._settings, "sizing")
+        take_in = import_module(f"{line.DOOR_PACKAGE}.uploads").take_in
+        messages: dict[str, list[Message]] = defaultdict(list)
+        for path in pictures:
+            message, original = take_in(path.read_bytes(), path.name, "", self._settings.max_image_pixels)
+            made: dict[str, StoredObject] = {original.key: original}
+            for name, work in works.items():
+                messages[name].append(message)
+                inputs = {what: made[key].data for what, key in work.inputs(message).items()}
+                (outcome,) = work.run([Task(message, inputs)])
+                made |= {stored.key: stored for stored in outcome.objects}
+                message = message.successor(name, {}, outcome.fields)
+            store.put_all(list(made.values()))
+        self._messages = dict(messages)
+
+    def lap(self, stage: line.Stage, workers: int, rounds: int) -> StageLap:
+        """Start so many workers, have them empty a queue of all pictures ``rounds`` times, and stop them."""
+        with self._running(stage, workers) as (pids, ready_seconds):
+            self._emptied(stage, self._fresh(stage, WARM_UP * workers))
+            todo = self._fresh(stage, rounds * len(self._messages[stage.name]))
+            before, started = sum(map(cpu_seconds, pids)), time.monotonic()
+            self._emptied(stage, todo)
+            seconds, cpu = time.monotonic() - started, sum(map(cpu_seconds, pids)) - before
+        return StageLap(len(todo) / seconds, 1000 * cpu / len(todo), ready_seconds)
+
+    def _fresh(self, stage: line.Stage, count: int) -> list[bytes]:
+        """So many messages, over and over the same pictures, each as one that was never seen before."""
+        known = self._messages[stage.name]
+        first, self._sent = self._sent, self._sent + count
+        fields = [known[number % len(known)].fields for number in range(count)]
+        return [Message.of({**each, "image_id": f"alone-{first + n}"}).raw for n, each in enumerate(fields)]
+
+    def _emptied(self, stage: line.Stage, messages: Sequence[bytes]) -> None:
+        """Queue the messages and wait until all were handed on."""
+        following = line.after(stage)
+        self._client.rpush(stage.queue, *messages)
+        deadline = time.monotonic() + STALL_SECONDS + len(messages)
+        while self._unfinished(stage):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{stage.name} alone: pictures are stuck; see {self._folder}")
+            time.sleep(POLL_SECONDS)
+        passed = len(messages) if following is None else int(self._client.llen(following.queue))
+        if passed != len(messages) or self._client.llen(DEAD_LETTERS) or self._client.zcard(delayed_key(stage.queue)):
+            raise RuntimeError(f"{stage.name} alone: only {passed} of {len(messages)} went on; see {self._folder}")
+        self._client.delete(*[other.queue for other in line.LINE])  # the next stage starts with none of these
+
+    def _unfinished(self, stage: line.Stage) -> int:
+        """How many wait or are in flight, asked for in one step, so that none is on its way between the two."""
+        workers: Any = self._client.zrange(WORKERS, 0, -1)
+        pipe = self._client.pipeline(transaction=True)
+        for key in (stage.queue, *(in_flight_key(identity.decode()) for identity in workers)):
+            pipe.llen(key)
+        return sum(pipe.execute())
+
+    @contextmanager
+    def _running(self, stage: line.Stage, workers: int) -> Iterator[tuple[list[int], float]]:
+        """So many workers of a stage, ready; stopped at the end."""
+        ports, started = free_ports(workers), time.monotonic()
+        processes = [self._worker(stage, port) for port in ports]
+        try:
+            _wait_until_ready(stage.name, ports)
+            yield [process.pid for process in processes], time.monotonic() - started
+        finally:
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                process.wait(60)
+
+    def _worker(self, stage: line.Stage, port: int) -> "subprocess.Popen[bytes]":
+        kept = {name: value for name, value in os.environ.items() if name in KEPT}
+        own: Mapping[str, str] = {"HEALTH_PORT": str(port), "WORKER_ID": f"{stage.name}-{port}"}
+        command = [sys.executable, "-P", "-m", stage.package]
+        with (self._folder / f"{stage.name}.log").open("ab") as log:
+            environment = {**kept, **self._environment, **own, "STAGELINE_DATA": str(self._folder / "data")}
+            return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def _wait_until_ready(name: str, ports: Sequence[int]) -> None:
+    http, waiting = urllib3.PoolManager(timeout=5, retries=False), list(ports)
+    deadline = time.monotonic() + READY_SECONDS
+    while waiting:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{name} alone: not ready within {READY_SECONDS:g} s")
+        try:
+            if http.request("GET", f"http://{HOST}:{waiting[0]}/readyz").status == 200:
+                waiting.pop(0)
+        except urllib3.exceptions.HTTPError:
+            time.sleep(POLL_SECONDS)
