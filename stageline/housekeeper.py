@@ -8,6 +8,7 @@ from stageline import line, logs, metrics
 from stageline.errors import BadMessage, NewerMessage, Unavailable
 from stageline.keys import WORKERS, delayed_key, in_flight_key, queue_of
 from stageline.message import Message
+from stageline.patience import Patience
 from stageline.redis_client import Call, Scripts, connect, reaching_redis
 from stageline.settings import Settings
 from stageline.status import now
@@ -31,10 +32,13 @@ class Housekeeper(threading.Thread):
 
     def run(self) -> None:
         """Sweep until ended."""
+        patience = Patience()
         while not self._ended.wait(SWEEP_SECONDS):
             try:
                 self.sweep()
-            except Unavailable:
+                patience.reset()
+            except Unavailable as error:
+                patience.say(error)
                 self._quiet_until = time.monotonic() + GRACE_SECONDS
             except Exception:  # noqa: BLE001 - the house is kept whatever one sweep ran into
                 logs.get().exception("the housekeeper failed; it tries again")

@@ -22,10 +22,15 @@ class Patience:
 
     def wait(self, error: Unavailable) -> None:
         """Sleep before the next try."""
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._failures, 10))
+        self.say(error)
+        time.sleep(pause)
+
+    def say(self, error: Unavailable) -> None:
+        """Count a failure, for a loop that has its own pauses."""
         if time.monotonic() >= self._say_again:
             logs.get().warning("waiting", reason=str(error))
             self._say_again = time.monotonic() + SAY_AGAIN_SECONDS
-        time.sleep(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._failures, 10)))
         self._failures += 1
 
     def reset(self) -> None:

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from stageline.cli import bench, catalogue, lines, models, pictures, queues
+from stageline.cli import bench, bucket, catalogue, lines, models, pictures, queues
 from stageline.cli.common import explain_errors
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app.add_typer(queues.dead, name="dead")
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")
 app.add_typer(catalogue.app, name="catalogue")
+app.add_typer(bucket.app, name="bucket")
 
 
 def main() -> None:

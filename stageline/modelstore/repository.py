@@ -10,7 +10,7 @@ from stageline.errors import ModelError, NotFound, TooLarge
 from stageline.modelstore.card import CARD, MAX_CARD_BYTES, MAX_NETWORK_BYTES, Card, Model, Name, read_card, written
 from stageline.settings import Settings
 from stageline.stage import StoredObject
-from stageline.store import FolderStore, ObjectStore, S3Store
+from stageline.store import ObjectStore, open_models_store
 
 CURRENT = "current"
 _CARD_KEY = re.compile(rf"([^/]+)/([^/]+)/{re.escape(CARD)}")
@@ -152,10 +152,8 @@ class Repository:
 
 
 def open_repository(settings: Settings) -> Repository:
-    """Return where models are: in MODELS_DIR, else in MODELS_BUCKET at MINIO_ENDPOINT, else below STAGELINE_DATA."""
-    if settings.minio_endpoint and settings.models_dir is None:
-        return Repository(S3Store.from_settings(settings.model_copy(update={"s3_bucket": settings.models_bucket})))
-    return Repository(FolderStore(settings.models_folder))
+    """Return where models are: see `open_models_store`."""
+    return Repository(open_models_store(settings))
 
 
 def split_reference(reference: str) -> tuple[str, str | None]:

@@ -12,7 +12,16 @@ from stageline.store.folder import FolderStore
 from stageline.store.hot_cache import HotCache
 from stageline.store.s3 import S3Store
 
-__all__ = ["CachedStore", "FolderStore", "HotCache", "ObjectStat", "ObjectStore", "S3Store", "open_store"]
+__all__ = [
+    "CachedStore",
+    "FolderStore",
+    "HotCache",
+    "ObjectStat",
+    "ObjectStore",
+    "S3Store",
+    "open_models_store",
+    "open_store",
+]
 
 
 def open_store(settings: Settings) -> ObjectStore:
@@ -36,6 +45,17 @@ def open_store(settings: Settings) -> ObjectStore:
             "evicts nothing; give the cache a Redis of its own (maxmemory, allkeys-lru), or set CACHE_URL=off"
         )
     return CachedStore(store, HotCache(settings.cache_url, settings.cache_ttl, settings.s3_bucket))
+
+
+def open_models_store(settings: Settings) -> ObjectStore:
+    """Return where models are: in MODELS_DIR, else in MODELS_BUCKET at MINIO_ENDPOINT, else below STAGELINE_DATA.
+
+    Raises:
+        SettingsError: MINIO_ENDPOINT is malformed.
+    """
+    if settings.minio_endpoint and settings.models_dir is None:
+        return S3Store.from_settings(settings.model_copy(update={"s3_bucket": settings.models_bucket}))
+    return FolderStore(settings.models_folder)
 
 
 def _server(url: str) -> tuple[Any, ...]:

@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import urllib3
 from minio import MinioAdmin
@@ -23,7 +22,7 @@ from stageline import credentials, logs, settings
 from stageline.errors import EXIT_SETTINGS, SettingsError, Unavailable
 from stageline.patience import patiently
 from stageline.settings import Settings
-from stageline.store.s3 import S3Store
+from stageline.store.s3 import S3Store, address
 
 LOOK_SECONDS = 60.0
 CONNECT_SECONDS = 3
@@ -51,9 +50,7 @@ class LineUser:
         """
         if not found.minio_endpoint:
             raise SettingsError("MINIO_ENDPOINT is not set: give the host:port of the MinIO that needs the line's user")
-        S3Store.from_settings(
-            found.model_copy(update=dict.fromkeys(("minio_access_key", "minio_secret_key"), "none yet"))
-        )
+        address(found)
         self._settings = found
         self._buckets = list(dict.fromkeys((found.s3_bucket, found.models_bucket)))
         self._policy_name = f"line-{found.minio_access_key}"
@@ -116,11 +113,10 @@ def policy(buckets: Sequence[str]) -> dict[str, Any]:
 
 
 def _open(found: Settings) -> MinioAdmin:
-    given = str(found.minio_endpoint)
-    url = urlsplit(given if "://" in given else f"http://{given}")
+    server, secure = address(found)
     return MinioAdmin(
-        endpoint=url.netloc,
-        secure=url.scheme == "https",
+        endpoint=server,
+        secure=secure,
         region=found.s3_region or "",
         credentials=StaticProvider(str(found.minio_root_user), str(found.minio_root_password)),
         http_client=urllib3.PoolManager(

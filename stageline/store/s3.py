@@ -57,11 +57,7 @@ class S3Store:
     @classmethod
     def from_settings(cls, settings: Settings) -> "S3Store":
         """Connect, when first used, to MINIO_ENDPOINT (``host:port``, or a URL whose scheme chooses TLS)."""
-        given = settings.minio_endpoint or ""
-        url = urlsplit(given if "://" in given else f"http://{given}")
-        wrong = f"MINIO_ENDPOINT={redacted(given)!r}: give host:port, or http(s)://host:port"
-        if not is_host(url.hostname) or url.path not in ("", "/") or url.scheme not in ("http", "https"):
-            raise SettingsError(wrong)
+        server, secure = address(settings)
         pool = urllib3.PoolManager(
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS),
             maxsize=CONNECTIONS,
@@ -70,14 +66,14 @@ class S3Store:
         credentials = _credentials(settings)
         try:
             client = Minio(
-                endpoint=url.netloc,
-                secure=url.scheme == "https",
+                endpoint=server,
+                secure=secure,
                 region=settings.s3_region,
                 credentials=credentials,
                 http_client=pool,
             )
         except ValueError as error:
-            raise SettingsError(f"{wrong} ({error})") from None
+            raise SettingsError(f"{_wrong(settings)} ({error})") from None
         return cls(client, settings.s3_bucket)
 
     def get(self, key: str, at_most: int = MAX_OBJECT_BYTES) -> bytes:
@@ -167,6 +163,23 @@ class S3Store:
             raise Unavailable(NO_KEYS) from None
         except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise Unavailable(f"the object store cannot be reached (MINIO_ENDPOINT): {error}") from error
+
+
+def address(settings: Settings) -> tuple[str, bool]:
+    """``host:port`` of MINIO_ENDPOINT, and whether to speak TLS.
+
+    Raises:
+        SettingsError: it is malformed.
+    """
+    given = settings.minio_endpoint or ""
+    url = urlsplit(given if "://" in given else f"http://{given}")
+    if not is_host(url.hostname) or url.path not in ("", "/") or url.scheme not in ("http", "https"):
+        raise SettingsError(_wrong(settings))
+    return url.netloc, url.scheme == "https"
+
+
+def _wrong(settings: Settings) -> str:
+    return f"MINIO_ENDPOINT={redacted(settings.minio_endpoint or '')!r}: give host:port, or http(s)://host:port"
 
 
 def _credentials(settings: Settings) -> Provider:
