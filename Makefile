@@ -1,6 +1,7 @@
 # make run     sets everything up, starts the line on port 30005, sends the samples through, and keeps serving
 # make test    installs what the tests need, and runs them all
-# Also: make demo (run, ending after the samples), models, samples, lint, bench, accuracy, train, lock, clean.
+# Also: make demo (run, ending after the samples), models, samples, lint, bench, accuracy, train, lock, clean;
+# images, push, deploy, test-kubernetes: containers, and a cluster.
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -13,7 +14,8 @@ WORKERS ?= detect=2
 export PATH := $(CURDIR)/$(TOOLS):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: run demo test lint bench accuracy train models samples lock clean setup setup-test setup-train servers
+.PHONY: run demo test lint bench accuracy train models samples lock clean setup setup-test setup-train servers \
+  images push deploy
 
 run: models samples
 	$(BIN)/stageline up --log stageline-data/line.log --samples samples
@@ -24,6 +26,12 @@ demo: models samples
 # In CI, and with TRAIN=1, also what the comparisons with torch need (several gigabytes).
 test: setup-test servers models $(if $(filter true,$(CI))$(TRAIN),setup-train)
 	$(BIN)/python -m pytest $(PYTEST)
+
+# On the cluster that KUBECONFIG names: see docs/testing-kubernetes.md. Its namespace `stageline` is made and deleted.
+.PHONY: test-kubernetes
+test-kubernetes: setup-test samples
+	scripts/debian-packages.sh chromium=chromium chromedriver=chromium-driver curl=curl
+	STAGELINE_TEST_KUBERNETES=1 $(BIN)/python -m pytest tests/kubernetes $(PYTEST)
 
 lint: setup-test
 	$(BIN)/ruff check .
@@ -52,9 +60,19 @@ lock: setup-test
 
 servers: setup
 	scripts/debian-packages.sh redis-server=redis-server pg_ctlcluster=postgresql chromium=chromium \
-	  chromedriver=chromium-driver curl=curl git=git
-	scripts/install-minio.sh $(TOOLS) $(BIN)/pip || \
-	  { test "$(CI)" != true && echo "no MinIO: the tests that need one are skipped" >&2; }
+	  chromedriver=chromium-driver curl=curl git=git kubectl=kubernetes-client
+	scripts/install-go-program.sh $(TOOLS) $(BIN)/pip minio kustomize docker-compose || \
+	  { test "$(CI)" != true && echo "the tests that need these are skipped" >&2; }
+
+# With docker, podman or buildah, whichever is there. TAG=…, GPU=1 (also for CUDA); see scripts/images.sh.
+images:
+	scripts/images.sh build
+
+push:
+	scripts/images.sh push $(REGISTRY)
+
+deploy:
+	scripts/deploy.sh $(DEPLOY)
 
 # What was uploaded, queued and found, in stageline-data, is the user's, and stays.
 clean:

@@ -6,6 +6,7 @@ import uuid
 from stageline import logs
 from stageline.errors import Unavailable
 from stageline.keys import OUTCOMES
+from stageline.patience import Patience
 from stageline.redis_client import connect, reaching_redis
 
 KEY = f"{OUTCOMES}:writer"
@@ -51,10 +52,13 @@ class WriterLease(threading.Thread):
 
     def run(self) -> None:
         """Renew until ended."""
+        patience = Patience()
         while True:
             try:
                 self.renew()
-            except Unavailable:
+                patience.reset()
+            except Unavailable as error:
+                patience.say(error)
                 self._is_held.clear()
             if self._ended.wait(self._seconds / 3):
                 return

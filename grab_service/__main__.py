@@ -1,6 +1,5 @@
 """Run the door: ``python -m grab_service``. gunicorn serves it; the housekeeper runs beside it."""
 
-import contextlib
 import gc
 import os
 import signal
@@ -14,8 +13,9 @@ from grab_service.app import create_app
 from grab_service.connections import CONNECTIONS, NoAccessLog, PatientWorker
 from grab_service.door import GrabDoor
 from stageline import credentials, logs, settings
-from stageline.errors import EXIT_SETTINGS, SettingsError, Unavailable
+from stageline.errors import EXIT_SETTINGS, SettingsError
 from stageline.housekeeper import Housekeeper
+from stageline.patience import patiently
 from stageline.settings import Settings
 from stageline.store import ObjectStore, open_store
 
@@ -65,9 +65,8 @@ class DoorServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
 
 def _make_ready(store: ObjectStore) -> None:
-    """Have the bucket made before it is asked for; while it is away, readiness says so."""
-    with contextlib.suppress(Unavailable):
-        store.check()
+    """Have the bucket made before it is asked for; while that cannot be, the log says why."""
+    patiently(store.check)
 
 
 def main() -> None:
