@@ -34,13 +34,14 @@ for pod in json.load(sys.stdin)["items"]:
 }
 
 say_where() {
-  local node
+  local node user
+  user=$(kubectl -n $namespace get secret stageline -o jsonpath='{.data.MINIO_ROOT_USER}' | base64 -d)
   node=$(kubectl get nodes -o 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}')
   cat <<TEXT
 
 The line is ready.
   pictures   curl -F image=@street.jpg http://$node:30005/upload
   page       http://$node:30005          (kind, or a node that is out of reach: kubectl -n $namespace port-forward svc/grab 30005)
-  console    http://$node:30003          (user and password: kubectl -n $namespace get secret stageline -o jsonpath='{.data.MINIO_ROOT_PASSWORD}' | base64 -d)
+  console    http://$node:30003          (user $user, password: kubectl -n $namespace get secret stageline -o jsonpath='{.data.MINIO_ROOT_PASSWORD}' | base64 -d)
 TEXT
 }

@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 umask 077
-random() { od -An -N20 -tx1 /dev/urandom | tr -d ' \n'; }
+random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 if [ -e .env ]; then
   echo ".env is there already, and its passwords open what was stored: add by hand what it lacks" >&2
   exit 1

@@ -28,7 +28,7 @@ engine() {
 names() {
   local service
   for service in "${services[@]}"; do echo "docker.io/stageline/$service:$TAG"; done
-  for service in "${gpu_services[@]}"; do echo "docker.io/stageline/$service:$TAG-gpu"; done
+  for service in ${gpu_services[@]+"${gpu_services[@]}"}; do echo "docker.io/stageline/$service:$TAG-gpu"; done
 }
 
 build_one() { # SERVICE IMAGE [FLAG...]
@@ -46,7 +46,7 @@ build_one() { # SERVICE IMAGE [FLAG...]
 build() {
   local service
   for service in "${services[@]}"; do build_one "$service" "docker.io/stageline/$service:$TAG"; done
-  for service in "${gpu_services[@]}"; do
+  for service in ${gpu_services[@]+"${gpu_services[@]}"}; do # bash 3.2 calls an empty array unbound
     build_one "$service" "docker.io/stageline/$service:$TAG-gpu" --build-arg REQUIREMENTS=requirements-gpu.txt
   done
 }

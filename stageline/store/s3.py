@@ -34,7 +34,7 @@ ABSENT = ("NoSuchKey", "NoSuchObject")
 
 
 class _NoKeys(Exception):
-    """Neither our settings nor the AWS chain have keys."""
+    """Neither our settings nor the AWS chain have keys; the text says what is missing."""
 
 
 class _AwsChain(ChainedProvider):
@@ -43,7 +43,18 @@ class _AwsChain(ChainedProvider):
         try:
             return super().retrieve()
         except ValueError as error:
-            raise _NoKeys from error
+            raise _NoKeys(NO_KEYS) from error
+
+
+class _Half(Provider):
+    """One key of two, in files: the other may come."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def retrieve(self) -> Credentials:
+        """Say what is missing."""
+        raise _NoKeys(self._reason)
 
 
 class S3Store:
@@ -159,8 +170,8 @@ class S3Store:
             if error.code in ABSENT:
                 raise NotFound(f"{key} is not in the bucket {self._bucket}") from None
             raise Unavailable(f"the object store refused {key} (MINIO_*): {error.code}: {error.message}") from error
-        except _NoKeys:
-            raise Unavailable(NO_KEYS) from None
+        except _NoKeys as error:
+            raise Unavailable(str(error)) from None
         except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise Unavailable(f"the object store cannot be reached (MINIO_ENDPOINT): {error}") from error
 
@@ -189,9 +200,10 @@ def _credentials(settings: Settings) -> Provider:
         return StaticProvider(access, secret)
     if access or secret:
         there, lacking = ("ACCESS", "SECRET") if access else ("SECRET", "ACCESS")
-        raise SettingsError(
-            f"MINIO_{there}_KEY is set and MINIO_{lacking}_KEY is not: set both, or none for the standard AWS chain"
-        )
+        reason = f"MINIO_{there}_KEY is set and MINIO_{lacking}_KEY is not: set both, or none for the AWS chain"
+        if settings.secrets_dir is None:
+            raise SettingsError(reason)
+        return _Half(reason)
     roles = urllib3.PoolManager(  # where the machine's role is asked for, packets may be dropped rather than refused
         timeout=urllib3.Timeout(connect=ROLE_SECONDS, read=ROLE_SECONDS), retries=urllib3.Retry(total=1)
     )
