@@ -47,7 +47,11 @@ def _succeeds(command: Sequence[str]) -> bool:
 
 
 def layers(engine: str, images: Sequence[str]) -> Images:
-    """Each image's layers and their sizes, read from the archive that the engine saves."""
+    """Each image's layers and their sizes, read from the archive that the engine saves.
+
+    Raises:
+        RuntimeError: the engine could not save them.
+    """
     if engine == "buildah":  # saves one at a time, and not to a pipe
         return {name: found for each in images for name, found in _pushed(each).items()}
     several = ["--multi-image-archive", "--format", "docker-archive"] if engine == "podman" else []

@@ -42,6 +42,9 @@ def renewed() -> Iterator[tuple[str, float]]:
     """Delete one pod of each workload, one after the other; yield the seconds that the pod in its place took.
 
     The servers are first, and before the next goes every pod is ready again: none waits for another's start.
+
+    Raises:
+        RuntimeError: a pod was not ready in time.
     """
     servers_first = sorted(pods(), key=lambda pod: (component(pod) != "server", workload(pod)))
     for name in dict.fromkeys(map(workload, servers_first)):

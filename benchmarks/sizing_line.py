@@ -140,7 +140,11 @@ def largest_pictures(folder: Path) -> list[Path]:
 
 
 def _written(file: Path, save: Callable[..., None]) -> Path:
-    """Save with the highest quality that is small enough to be let in."""
+    """Save with the highest quality that is small enough to be let in.
+
+    Raises:
+        AssertionError: none is.
+    """
     for quality in (90, 80, 70, 60, 50, 40, 30):
         written = io.BytesIO()
         save(written, **({"quality": quality} if file.suffix == ".jpg" else {}))

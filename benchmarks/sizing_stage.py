@@ -89,7 +89,11 @@ class StagesAlone:
         self._messages = dict(messages)
 
     def lap(self, stage: line.Stage, workers: int, rounds: int) -> StageLap:
-        """Start so many workers, have them empty a queue of all pictures ``rounds`` times, and stop them."""
+        """Start so many workers, have them empty a queue of all pictures ``rounds`` times, and stop them.
+
+        Raises:
+            RuntimeError: a worker was not ready in time, or not every picture was handed on.
+        """
         with self._running(stage, workers) as (pids, ready_seconds):
             self._emptied(stage, self._fresh(stage, WARM_UP * workers))
             todo = self._fresh(stage, rounds * len(self._messages[stage.name]))

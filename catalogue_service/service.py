@@ -1,6 +1,5 @@
 """The wiring: settings, logs, health, migrations, and then the consumer until SIGTERM."""
 
-import contextlib
 import os
 import signal
 import sys
@@ -12,10 +11,11 @@ from sqlalchemy import Engine
 from catalogue_service.consumer import Consumer
 from catalogue_service.lease import WriterLease
 from catalogue_service.retention import Retention
-from stageline import credentials, health, logs, settings
+from stageline import health, logs, settings
 from stageline.catalogue import Catalogue, expiry, open_engine
 from stageline.catalogue.migrate import migrate
 from stageline.catalogue.writer import Writer
+from stageline.credentials import CredentialWatch
 from stageline.errors import EXIT_SETTINGS, SettingsError, Unavailable
 from stageline.patience import patiently
 from stageline.redis_client import connect
@@ -30,42 +30,46 @@ def main() -> None:
     try:
         found = settings.load()
         logs.configure(found, "catalogue")
-        if _run(found):
-            credentials.start_anew()
+        _run(found).start_anew_if_changed()
     except SettingsError as error:
         sys.stderr.write(f"catalogue: {error}\n")
         sys.exit(EXIT_SETTINGS)
     os._exit(0)  # no waiting for a read that hangs on a store that is away
 
 
-def _run(found: Settings) -> bool:
-    """Write until told to stop; say whether that was because the credentials changed."""
+def _run(found: Settings) -> CredentialWatch:
+    """Write until told to stop, or the credentials change."""
     stopping = threading.Event()
     engine, store = open_engine(found, STATEMENT_SECONDS), open_store(found)
     lease = WriterLease(found.redis_url, found.lease_seconds)
     consumer = Consumer(found.redis_url, Writer(engine, store, found.retention_days), lease)
 
-    def stop(*_: object) -> None:
+    def wind_up() -> None:
         stopping.set()
         consumer.end()
 
+    watching = CredentialWatch(wind_up)
+
+    def end(*_: object) -> None:
+        watching.end()
+        wind_up()
+
     for signalled in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signalled, stop)
+        signal.signal(signalled, end)
     if found.health_port:
         _serve_health(found, engine, store)
-    watching = credentials.watch(stop)
-    with contextlib.suppress(Unavailable):  # stopped before the servers were ever there
+    watching.begin()
+    try:
         patiently(lambda: _make_ready(engine, store, found), stopping.is_set)
-        _write(Retention(Catalogue(engine), store, lease, found), lease, consumer)
-    return watching is not None and watching.changed
-
-
-def _write(retention: Retention, lease: WriterLease, consumer: Consumer) -> None:
+    except Unavailable:
+        return watching  # stopped before the servers were ever there
+    retention = Retention(Catalogue(engine), store, lease, found)
     lease.start()
     retention.start()
     consumer.run()
     retention.end()
     lease.end()
+    return watching
 
 
 def _make_ready(engine: Engine, store: ObjectStore, found: Settings) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from types import FrameType
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
@@ -12,7 +13,8 @@ from gunicorn.app.base import BaseApplication
 from grab_service.app import create_app
 from grab_service.connections import CONNECTIONS, NoAccessLog, PatientWorker
 from grab_service.door import GrabDoor
-from stageline import credentials, logs, settings
+from stageline import logs, settings
+from stageline.credentials import CredentialWatch
 from stageline.errors import EXIT_SETTINGS, SettingsError
 from stageline.housekeeper import Housekeeper
 from stageline.patience import patiently
@@ -32,6 +34,7 @@ class DoorServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
     def __init__(self, found: Settings) -> None:
         self._found = found
+        self.watching = CredentialWatch(lambda: self._end(signal.SIGTERM, None))
         super().__init__()
 
     def load_config(self) -> None:
@@ -50,9 +53,21 @@ class DoorServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "logconfig_dict": GUNICORN_LOGS,
             "proc_name": "stageline-grab",
             "control_socket_disable": True,  # it would be one per user, below HOME
+            "when_ready": lambda _: self._watch_credentials(),
         }
         for name, value in chosen.items():
             self.cfg.set(name, value)
+
+    def _watch_credentials(self) -> None:
+        """Wind up by gunicorn's own handler of SIGTERM when they change; a real SIGTERM is noted before it."""
+        self._end: Any = signal.getsignal(signal.SIGTERM)
+
+        def end(signalled: int, frame: FrameType | None) -> None:
+            self.watching.end()
+            self._end(signalled, frame)
+
+        signal.signal(signal.SIGTERM, end)
+        self.watching.begin()
 
     def load(self) -> Any:
         """Make the application in gunicorn's worker, and start the housekeeper there."""
@@ -78,13 +93,13 @@ def main() -> None:
     except SettingsError as error:
         sys.stderr.write(f"grab: {error}\n")
         sys.exit(EXIT_SETTINGS)
-    watching = credentials.watch(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    server, first = DoorServer(found), os.getpid()
     try:
-        DoorServer(found).run()
+        server.run()
     except SystemExit:
-        if watching is None or not watching.changed:
-            raise
-    credentials.start_anew()
+        if os.getpid() == first:  # and not one of its workers, which leave by this way too
+            server.watching.start_anew_if_changed()
+        raise
 
 
 main()

@@ -1,13 +1,13 @@
 """What a stage's own script calls: settings, logs, health, then the worker until SIGTERM."""
 
-import contextlib
 import os
 import signal
 import sys
 import threading
 from typing import Any
 
-from stageline import credentials, health, line, logs, settings
+from stageline import health, line, logs, settings
+from stageline.credentials import CredentialWatch
 from stageline.errors import EXIT_SETTINGS, SettingsError, Unavailable
 from stageline.patience import patiently
 from stageline.serving import ModelWatch
@@ -28,8 +28,7 @@ def main(name: str) -> None:
         if found.num_workers > 1 and WORKER_INDEX not in os.environ:
             _run_children(name, found)
         else:
-            if _run_worker(name, found):
-                credentials.start_anew()
+            _run_worker(name, found).start_anew_if_changed()
             os._exit(0)  # no waiting for a fetch that hangs on a store that is away: all was given back
     except SettingsError as error:
         sys.stderr.write(f"{name}: {error}\n")
@@ -46,8 +45,8 @@ def _run_children(name: str, found: Settings) -> None:
     supervisor.run_until_signal(found.shutdown_seconds + 5)
 
 
-def _run_worker(name: str, found: Settings) -> bool:
-    """Work until told to stop; say whether that was because the credentials changed."""
+def _run_worker(name: str, found: Settings) -> CredentialWatch:
+    """Work until told to stop, or the credentials change."""
     threading.excepthook = _crash
     stage = line.stage(name)
     store = open_store(found)
@@ -67,21 +66,29 @@ def _run_worker(name: str, found: Settings) -> bool:
     if found.health_port:
         health.serve(found.health_port, ready)
 
-    def stop(*_: object) -> None:
+    def wind_up() -> None:
         stopping.set()
         worker.stop()
 
+    watching = CredentialWatch(wind_up)
+
+    def end(*_: object) -> None:
+        watching.end()
+        wind_up()
+
     for signalled in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signalled, stop)
+        signal.signal(signalled, end)
     if stopping.is_set():
-        worker.stop()
-    watching = credentials.watch(stop)
+        end()
+    watching.begin()
     models.start()
-    with contextlib.suppress(Unavailable):  # stopped before the store was ever there
+    try:
         patiently(store.check, stopping.is_set)
-        models.wait_for_models(stopping.is_set)
-        worker.run()
-    return watching is not None and watching.changed
+    except Unavailable:
+        return watching  # stopped before the store was ever there
+    models.wait_for_models(stopping.is_set)
+    worker.run()
+    return watching
 
 
 def _crash(args: threading.ExceptHookArgs) -> None:

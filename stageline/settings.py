@@ -1,5 +1,6 @@
 """All settings, read from the environment in one place and validated at start."""
 
+import contextlib
 import os
 import re
 import socket
@@ -10,6 +11,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import SettingsError as NotASetting
 from redis.connection import parse_url
 
 from stageline.errors import SettingsError
@@ -102,7 +104,8 @@ class Settings(BaseSettings):
         """Put each password into its URL, so that the URL need not be secret."""
         for password, url in PASSWORDS.items():
             if values.get(password) and "://" in str(values.get(url)):
-                values[url] = with_password(str(values[url]), values[password])
+                with contextlib.suppress(ValueError):  # what is no URL is told by its own name
+                    values[url] = with_password(str(values[url]), values[password])
         return values
 
     @field_validator("blur_classes", mode="before")
@@ -159,6 +162,8 @@ def load() -> Settings:
             name = str(problem["loc"][0]).upper() if problem["loc"] else "settings"
             lines.append(f"{name}={_shown(name)}: {problem['msg']}")
         raise SettingsError("; ".join(lines)) from None
+    except NotASetting as error:  # as of a file that is no text; its words name it and not what is in it
+        raise SettingsError(f"{SECRETS_DIR}={secrets}: {error}") from None
 
 
 def secrets_named() -> Path | None:
@@ -168,8 +173,10 @@ def secrets_named() -> Path | None:
 
 
 def with_password(url: str, password: str) -> str:
-    """The URL with that password in it, unless it has one."""
+    """The URL with that password in it, unless it has one, or is that of a file."""
     parts = urlsplit(url)
+    if not parts.netloc and parts.scheme != "unix":
+        return url
     if "@" in parts.netloc and ":" in parts.netloc.rpartition("@")[0]:
         return url
     user, _, host = parts.netloc.rpartition("@")
@@ -188,4 +195,6 @@ def is_host(name: str | None) -> bool:
 
 def _shown(name: str) -> str:
     """What a variable was set to, without what is secret in it."""
+    if name not in os.environ:
+        return f"(a file of {SECRETS_DIR})"
     return "…" if "SECRET" in name or "PASSWORD" in name else repr(redacted(os.environ.get(name, "")))

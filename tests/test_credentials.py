@@ -9,14 +9,18 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from benchmarks.running_line import KEPT
+from benchmarks.running_line import KEPT, RunningLine
 from benchmarks.servers import RedisServer
+from stageline import line
 from stageline import settings as all_settings
+from stageline.credentials import LOOK_SECONDS
 from stageline.errors import EXIT_SETTINGS, SettingsError
+from stageline.patience import patiently
 from stageline.ports import free_port
 from stageline.settings import Settings, with_password
 
@@ -104,6 +108,62 @@ def test_a_secret_that_comes_later_is_taken_up(
     assert service.process.wait(30) == 0
 
 
+@pytest.mark.parametrize(
+    ("package", "more"),
+    [("resize_service", {}), ("resize_service", {"NUM_WORKERS": "2"}), ("catalogue_service", {}), ("grab_service", {})],
+)
+def test_who_is_told_to_end_does_although_the_secret_changed(
+    package: str, more: dict[str, str], start: Callable[..., Service], start_redis: Callable[..., RedisServer]
+) -> None:
+    """As where a pod is replaced just after its Secret was: a SIGTERM is not lost in starting anew."""
+    service = start(package, REDIS_URL=start_redis().url, SHUTDOWN_SECONDS="5", **more)
+    service.waits_for(200)
+    service.secret("JPEG_QUALITY", "90")
+    deadline = time.monotonic() + 30
+    while not [row for row in service.said() if row["event"] == "credentials changed"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    service.process.send_signal(signal.SIGTERM)
+    assert service.process.wait(20) in (0, -signal.SIGTERM)  # of its own, or before it had set itself up again
+
+
+def test_what_flows_while_the_secret_changes_is_done_once(
+    start_line: Callable[..., RunningLine], data_dir: Path, tmp_path: Path
+) -> None:
+    """All of the line starts anew in the middle of its work: nothing is lost, tried again or done twice."""
+    (tmp_path / "JPEG_QUALITY").write_text("95")
+    running = start_line(SECRETS_DIR=str(tmp_path))
+    pictures = sorted((data_dir / "coco128" / "images").glob("*.jpg"))[:40]
+    (tmp_path / "JPEG_QUALITY").write_text("90")
+    ids = []
+    for path in pictures:  # for longer than they look away; while the door itself starts anew, its client repeats
+        ids.append(patiently(partial(running.client.upload, path)))
+        time.sleep(0.2)
+    found = list(running.client.wait(ids))
+    assert [each["status"] for each in found] == ["completed"] * len(ids)
+    assert {
+        stage["attempt"] for each in found for stage in each["results"]["stages"].values() if "attempt" in stage
+    } == {1}
+    assert sum(running.client.get("/queue-status")["total"].values()) == 0
+    assert running.log.read_text().count('"credentials changed"') == len(line.LINE) + 2  # the door and the catalogue
+
+
+def test_half_a_secret_is_waited_for(start: Callable[..., Service], start_redis: Callable[..., RedisServer]) -> None:
+    service = start("resize_service", REDIS_URL=start_redis().url, MINIO_ENDPOINT="127.0.0.1:9")
+    service.secret("MINIO_ACCESS_KEY", "stageline")
+    service.waits_for(503, "MINIO_SECRET_KEY is not")
+    assert service.process.poll() is None
+
+
+def test_a_secret_that_is_no_text_is_named(start: Callable[..., Service], tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "REDIS_PASSWORD").write_bytes(b"\xff\xfe")
+    service = start("resize_service")
+    assert service.process.wait(30) == EXIT_SETTINGS
+    assert "redis_password" in service.log.read_text()
+    assert "Traceback" not in service.log.read_text()
+
+
 def test_a_secret_that_is_gone_changes_nothing(
     start: Callable[..., Service], start_redis: Callable[..., RedisServer], tmp_path: Path
 ) -> None:
@@ -113,7 +173,7 @@ def test_a_secret_that_is_gone_changes_nothing(
     service = start("resize_service", REDIS_URL=server.url)
     service.waits_for(200)
     (tmp_path / "secrets" / "REDIS_PASSWORD").unlink()
-    time.sleep(7)  # longer than it looks away
+    time.sleep(LOOK_SECONDS + 2)
     service.waits_for(200, seconds=1)
     assert not [row for row in service.said() if row["event"] == "credentials changed"]
 
@@ -134,6 +194,8 @@ def test_a_malformed_secret_ends_the_process_and_is_not_said(start: Callable[...
         ("postgresql://stageline@db:5432/x", "abc", "postgresql://stageline:abc@db:5432/x"),
         ("redis://:own@redis:6379/0", "abc", "redis://:own@redis:6379/0"),
         ("rediss://[::1]:6379", "abc", "rediss://:abc@[::1]:6379"),
+        ("sqlite:////data/x.db", "abc", "sqlite:////data/x.db"),
+        ("unix:///run/redis.sock", "abc", "unix://:abc@/run/redis.sock"),
     ],
 )
 def test_passwords_go_into_their_urls(url: str, password: str, whole: str) -> None:
@@ -153,8 +215,9 @@ def test_files_are_settings_and_the_environment_goes_before(tmp_path: Path, monk
     assert "abc" not in repr(found)
 
 
-def test_a_wrong_setting_does_not_tell_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REDIS_URL", "redis:///nowhere")
+@pytest.mark.parametrize("url", ["redis:///nowhere", "redis://[::1"])
+def test_a_wrong_setting_does_not_tell_a_password(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", url)
     monkeypatch.setenv("REDIS_PASSWORD", "geheim")
     all_settings.load.cache_clear()
     with pytest.raises(SettingsError) as caught:

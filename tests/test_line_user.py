@@ -26,7 +26,7 @@ from tests.conftest import REPOSITORY
 ACCESS, SECRET = "the-line", "the-secret-of-the-line"
 OTHER = {"minio_access_key": "another", "minio_secret_key": "another-secret"}
 NEEDED = ("MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY")
-LINE_USER = [sys.executable, "-P", "-m", "stageline.store.line_user"]
+LINE_USER = [sys.executable, "-P", "-m", "stageline.line_user"]
 
 
 def settings_of(server: MinioServer, **more: str) -> Settings:
@@ -99,6 +99,18 @@ def test_a_second_time_changes_nothing(server: MinioServer) -> None:
     before = json.loads(admin_of(server).user_info(ACCESS))
     assert not LineUser(settings_of(server)).ensure()
     assert json.loads(admin_of(server).user_info(ACCESS)) == before
+
+
+def test_the_user_of_former_keys_goes_and_another_lines_stays(server: MinioServer) -> None:
+    """Who changes a key that leaked may believe that it opens nothing any more."""
+    LineUser(settings_of(server)).ensure()
+    neighbour = settings_of(server, s3_bucket="theirs", models_bucket="their-models", **OTHER)
+    LineUser(neighbour).ensure()
+    LineUser(settings_of(server, minio_access_key="the-new-line")).ensure()
+    with pytest.raises(Unavailable):
+        S3Store.from_settings(settings_of(server)).check()
+    S3Store.from_settings(neighbour).check()
+    assert set(json.loads(admin_of(server).user_list())) == {"the-new-line", "another"}
 
 
 def test_a_changed_secret_is_taken(server: MinioServer) -> None:

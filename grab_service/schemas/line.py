@@ -12,7 +12,10 @@ MOST_REPLAYS = 1000
 
 
 class QueueStatus(Answer):
-    """What waits, is in flight, is delayed and is dead, by stage and in all."""
+    """What waits, is in flight, is delayed and is dead, by stage and in all.
+
+    ``pending`` is the first three together: what is yet to be done, which autoscalers go by.
+    """
 
     stages: dict[str, Counts]
     total: Counts

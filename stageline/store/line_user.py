@@ -1,16 +1,12 @@
-"""Makes the line's own user on MinIO, as MinIO's root: ``python -P -m stageline.store.line_user [--keep]``.
+"""Makes the line's own user on MinIO, as MinIO's root.
 
 The line then works with MINIO_ACCESS_KEY and MINIO_SECRET_KEY, which may do what it does on its two buckets, and no
-more. With ``--keep`` it stays beside the server and makes anew whatever goes missing, as with a volume that is emptied.
+more.
 """
 
-import argparse
 import json
-import os
-import signal
-import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import urllib3
@@ -18,13 +14,11 @@ from minio import MinioAdmin
 from minio.credentials.providers import StaticProvider
 from minio.error import MinioAdminException
 
-from stageline import credentials, logs, settings
-from stageline.errors import EXIT_SETTINGS, SettingsError, Unavailable
-from stageline.patience import patiently
+from stageline.errors import SettingsError, Unavailable
 from stageline.settings import Settings
 from stageline.store.s3 import S3Store, address
 
-LOOK_SECONDS = 60.0
+POLICY_PREFIX = "line-"
 CONNECT_SECONDS = 3
 ANSWER_SECONDS = 20
 ON_BUCKETS = ("s3:CreateBucket", "s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads")
@@ -53,7 +47,7 @@ class LineUser:
         address(found)
         self._settings = found
         self._buckets = list(dict.fromkeys((found.s3_bucket, found.models_bucket)))
-        self._policy_name = f"line-{found.minio_access_key}"
+        self._policy_name = f"{POLICY_PREFIX}{found.minio_access_key}"
 
     @property
     def is_root(self) -> bool:
@@ -78,7 +72,19 @@ class LineUser:
         _ask(lambda: with_root.user_add(str(self._settings.minio_access_key), str(self._settings.minio_secret_key)))
         _ask(lambda: with_root.policy_set(self._policy_name, user=str(self._settings.minio_access_key)))
         self._check_buckets()
+        self._remove_former(with_root)
         return True
+
+    def _remove_former(self, with_root: MinioAdmin) -> None:
+        """Remove the users that the line worked as before, by other keys: those with just its rights."""
+        for name, info in (_ask(with_root.user_list) or {}).items():
+            theirs = str(info.get("policyName", ""))
+            if name == self._settings.minio_access_key or not theirs.startswith(POLICY_PREFIX):
+                continue
+            rights = _ask(partial(with_root.policy_info, theirs))
+            if rights is not None and _sorted(rights) == _sorted(policy(self._buckets)):
+                _ask(partial(with_root.user_remove, name))
+                _ask(partial(with_root.policy_remove, theirs))
 
     def _check_buckets(self) -> None:
         """Reach each bucket as the line does, making it where it is missing."""
@@ -165,42 +171,3 @@ def _sorted(rights: Mapping[str, Any]) -> list[tuple[str, list[str], list[str]]]
         (str(each.get("Effect")), sorted(each.get("Action", [])), sorted(each.get("Resource", [])))
         for each in rights.get("Statement", [])
     )
-
-
-def main() -> None:
-    """Make the user, waiting for as long as MinIO is away; with --keep stay and look again each minute."""
-    parser = argparse.ArgumentParser(prog="line_user", description="Makes the line's user on MinIO.")
-    parser.add_argument("--keep", action="store_true", help="stay, and make anew what goes missing")
-    keep = parser.parse_args().keep
-    for signalled in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signalled, lambda *_: sys.exit(0))  # also out of a pause
-    watching = None
-    try:
-        found = settings.load()
-        logs.configure(found, "line_user")
-        watching = credentials.watch(lambda: os.kill(os.getpid(), signal.SIGTERM))
-        _run(LineUser(found), found, keep=keep)
-    except SettingsError as error:
-        sys.stderr.write(f"line_user: {error}\n")
-        sys.exit(EXIT_SETTINGS)
-    finally:
-        if watching is not None and watching.changed:
-            credentials.start_anew()
-
-
-def _run(user: LineUser, found: Settings, *, keep: bool) -> None:
-    if user.is_root:
-        logs.get().info("nothing to make", reason="MINIO_ACCESS_KEY is MinIO's root user: the line works as root")
-    while True:
-        made = False if user.is_root else patiently(user.ensure)
-        if made:
-            logs.get().info(
-                "line user made", user=found.minio_access_key, buckets=[found.s3_bucket, found.models_bucket]
-            )
-        if not keep:
-            return
-        time.sleep(LOOK_SECONDS)
-
-
-if __name__ == "__main__":
-    main()

@@ -67,7 +67,11 @@ class S3Store:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "S3Store":
-        """Connect, when first used, to MINIO_ENDPOINT (``host:port``, or a URL whose scheme chooses TLS)."""
+        """Connect, when first used, to MINIO_ENDPOINT (``host:port``, or a URL whose scheme chooses TLS).
+
+        Raises:
+            SettingsError: MINIO_ENDPOINT is malformed, or one key of two is set and the other cannot come later.
+        """
         server, secure = address(settings)
         pool = urllib3.PoolManager(
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS),

@@ -1,13 +1,15 @@
 """An archive of the buckets, as `archive` writes it, back into them; anybody may have made it, so all of it is checked.
 
-A small batch of objects is in memory at a time.
+A small batch of objects is in memory at a time, or one that is large; of what is not written, a block.
 """
 
+import io
 import json
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
-from typing import IO, Self
+from typing import IO, Any, Self
 
 from stageline.contract import FOLDERS
 from stageline.errors import NotFound, StagelineError, TooLarge
@@ -17,9 +19,13 @@ from stageline.stage import StoredObject
 from stageline.store.archive import FORMAT, IMAGES, KEYS, LAST, LIMITS, MODELS, Count, Done
 from stageline.store.base import ObjectStore
 
-MAX_HEADER_BYTES = 64 * 1024  # of a name that is too long for tar's own field; S3 allows 1024 bytes
+MAX_HEADER_BYTES = 8 * 1024  # of a name that is too long for tar's own field; S3 allows 1024 bytes
+HEADERS = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME)  # files, and their long names
 MAX_LAST_BYTES = 64 * 1024
+BLOCK_BYTES = 1024 * 1024
 BATCH_OBJECTS, BATCH_BYTES = 64, 8 * 1024 * 1024
+LARGEST_COMPARED = 64 * 1024 * 1024  # a larger one is written again: to compare it, it would be in memory twice
+PLAIN = "an archive of buckets holds plain files and nothing else"
 TYPES = {"json": "application/json", "jpeg": "image/jpeg"} | dict(FORMATS.values())
 
 
@@ -42,43 +48,65 @@ def restore(stores: Mapping[str, ObjectStore], source: IO[bytes]) -> Done:
     done = Done(counts={bucket: Count() for bucket in LIMITS})
     writers = {bucket: _Writer(store, done) for bucket, store in stores.items()}
     last: bytes | None = None
-    for name, data in _members(source):
+    for name, blocks in _members(source):
         if last is not None:
             raise BadArchive(f"the archive goes on after {LAST}, its end: it is not as `bucket export` writes it")
         if name == LAST:
-            last = data
+            last = _whole(blocks)
             continue
         bucket, _, key = name.partition("/")
-        done.counts[bucket].add(len(data))
         if bucket in writers:
-            writers[bucket].write(key, data)
+            done.counts[bucket].add(writers[bucket].write(key, _whole(blocks)))
+        else:
+            done.counts[bucket].add(sum(map(len, blocks)))
     for writer in writers.values():
         writer.flush()
     _check_end(last, done)
     return done
 
 
-def _members(source: IO[bytes]) -> Iterator[tuple[str, bytes]]:
-    """The names and bytes in an archive, each held against the rules before it is read."""
+def _members(source: IO[bytes]) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """The names in an archive, each held against the rules before its bytes are read: by the caller, block by block."""
+    with _explained(), _Archive.open(fileobj=source, mode="r|") as archive:
+        while (member := archive.next()) is not None:
+            _check(member)
+            yield member.name, _blocks(archive, member)
+            archive.members = []  # type: ignore[attr-defined]  # or it would keep the header of each
+
+
+def _blocks(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:
+    left = member.size
+    with _explained():
+        file = archive.extractfile(member)
+        while file is not None and (block := file.read(BLOCK_BYTES)):
+            left -= len(block)
+            yield block
+    if left:
+        raise BadArchive(f"the archive is cut off in {member.name!r}")
+
+
+def _whole(blocks: Iterable[bytes]) -> bytes:
+    """All of it, once in memory: tarfile's own `read`, or a list of blocks to join, would hold it twice."""
+    whole = io.BytesIO()
+    for block in blocks:
+        whole.write(block)
+    return whole.getvalue()
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Make one error of what strange headers come to."""
     try:
-        with tarfile.open(fileobj=source, mode="r|", tarinfo=_Member) as archive:
-            while (member := archive.next()) is not None:
-                _check(member)
-                file = archive.extractfile(member)
-                data = b"" if file is None else file.read()
-                if len(data) != member.size:
-                    raise BadArchive(f"the archive is cut off in {member.name!r}")
-                yield member.name, data
-                archive.members = []  # type: ignore[attr-defined]  # or it would keep the header of each
-    except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:  # what strange headers come to
+        yield
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
         raise BadArchive(f"the archive is damaged or cut off, or is no tar archive: {error}") from None
 
 
 def _check(member: tarfile.TarInfo) -> None:
     """Refuse what no archive of buckets has."""
     bucket, _, key = member.name.partition("/")
-    if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.issparse():
-        raise BadArchive(f"{member.name!r} is refused: an archive of buckets holds plain files and nothing else")
+    if member.issparse():
+        raise BadArchive(f"{member.name!r} is refused: {PLAIN}")
     if member.name != LAST and (bucket not in LIMITS or not KEYS[bucket].fullmatch(key)):
         raise BadArchive(
             f"{member.name!r} is refused: members are {IMAGES}/<folder>/<name>, with the folders "
@@ -114,9 +142,34 @@ class _Member(tarfile.TarInfo):
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         """Read a header; see TarInfo."""
         found = super().frombuf(buf, encoding, errors)
-        if found.type not in tarfile.REGULAR_TYPES and found.size > MAX_HEADER_BYTES:
+        if found.type not in HEADERS:
+            raise BadArchive(f"{found.name!r} is refused, as its header is of the type {found.type!r}: {PLAIN}")
+        if found.type not in tarfile.REGULAR_TYPES and not 0 <= found.size <= MAX_HEADER_BYTES:
             raise BadArchive(f"a header of {found.size} bytes is refused: no key of an object needs as much")
         return found
+
+    @classmethod
+    def fromtarfile(cls, tarfile: "_Archive") -> Self:  # type: ignore[override]
+        """Read a member's headers: its own, and one before that with its name; see TarInfo."""
+        if tarfile.headers_above > 1:
+            raise BadArchive("a header of a header is refused: no name of an object needs as many")
+        tarfile.headers_above += 1
+        try:
+            return super().fromtarfile(tarfile)
+        finally:
+            tarfile.headers_above -= 1
+
+    def _proc_gnusparse_10(self, member: tarfile.TarInfo, *_: Any) -> None:
+        """Refuse a file with holes whose list of them stands before its bytes, and may be of any length."""
+        raise BadArchive(f"{member.name!r} is refused: {PLAIN}")
+
+
+class _Archive(tarfile.TarFile):
+    """An archive of such members."""
+
+    tarinfo = _Member
+    headers_above = 0
+    """Of the member that is read just now: how many were begun."""
 
 
 class _Writer:
@@ -129,14 +182,19 @@ class _Writer:
         self._is_empty = next(iter(store.keys("")), None) is None  # then nothing need be asked for
         self._batch: list[StoredObject] = []
 
-    def write(self, key: str, data: bytes) -> None:
-        """Write an object, now or with the next ones."""
-        if not self._is_empty and self._has(key, data):
+    def write(self, key: str, data: bytes) -> int:
+        """Write an object, now or with the next ones; return how many bytes it has."""
+        if self._is_empty or not self._has(key, data):
+            self._add(key, data)
+        else:
             self._done.unchanged += 1
-            return
+        return len(data)
+
+    def _add(self, key: str, data: bytes) -> None:
         item = StoredObject(key, data, content_type(key))
         # In a batch, MinIO finds the types by the names' endings, and of these it finds what the line says.
-        if item.content_type not in ("image/jpeg", "application/json") or key.endswith(f"/{CURRENT}"):
+        is_told = item.content_type not in ("image/jpeg", "application/json") or key.endswith(f"/{CURRENT}")
+        if is_told or len(data) >= BATCH_BYTES:  # a batch is in memory twice
             self.flush()  # all comes in the archive's order: what points at others after them
             self._store.put(item)
             return
@@ -153,7 +211,7 @@ class _Writer:
     def _has(self, key: str, data: bytes) -> bool:
         """Whether a reader gets just this: an ETag is no MD5 everywhere, and the cache may have an old copy."""
         try:
-            return self._store.get(key, len(data)) == data
+            return len(data) <= LARGEST_COMPARED and self._store.get(key, len(data)) == data
         except (NotFound, TooLarge):
             return False
 
