@@ -1,6 +1,7 @@
 # What deploy.sh and cleanup.sh share; sourced, not run.
 # shellcheck shell=bash
 namespace=stageline
+oldest_kubectl=1.27 # with Kustomize 5
 
 refuse() { # SENTENCE: nothing was changed
   echo "$(basename "$0"): $1" >&2
@@ -12,6 +13,13 @@ need_cluster() {
   local said
   said=$(kubectl get --raw /version --request-timeout=10s 2>&1 >/dev/null) ||
     refuse "no cluster answers (kubectl's context: $(kubectl config current-context 2>/dev/null || echo none)); nothing was changed. kubectl says: ${said##*$'\n'}"
+}
+
+need_kustomize() {
+  local version
+  version=$(kubectl version --client -o json 2>/dev/null | sed -n 's/.*"gitVersion": *"v\([0-9.]*\).*/\1/p') || true
+  [ "$(printf '%s\n' $oldest_kubectl "$version" | sort -V | head -1)" = $oldest_kubectl ] ||
+    refuse "kubectl is ${version:-of an unknown version}, and its Kustomize too old for these manifests: install $oldest_kubectl or newer; nothing was changed"
 }
 
 say_why() { # what each pod that is not ready waits for, and the last that it said

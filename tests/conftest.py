@@ -21,6 +21,7 @@ from stageline.catalogue import open_engine
 from stageline.catalogue.migrate import migrate
 from stageline.errors import ModelError, SettingsError
 from stageline.modelstore.install import by_default, install_all
+from stageline.ports import free_port
 from stageline.queue import Door
 from stageline.settings import Settings
 from stageline.store import FolderStore, ObjectStore, S3Store
@@ -87,6 +88,20 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgr
     """A real PostgreSQL."""
     with served(PostgresServer(tmp_path_factory.mktemp("postgres"))) as server:
         yield server
+
+
+@pytest.fixture
+def no_cluster(tmp_path: Path) -> str:
+    """A KUBECONFIG whose cluster does not answer; an empty one would mean the cluster that the tests run in, if any."""
+    if shutil.which("kubectl") is None:
+        missing("no kubectl on the PATH")
+    config = tmp_path / "kubeconfig"
+    config.write_text(
+        "apiVersion: v1\nkind: Config\ncurrent-context: nowhere\n"
+        f"clusters: [{{name: nowhere, cluster: {{server: 'https://127.0.0.1:{free_port()}'}}}}]\n"
+        "contexts: [{name: nowhere, context: {cluster: nowhere, user: nobody}}]\nusers: [{name: nobody, user: {}}]\n"
+    )
+    return str(config)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

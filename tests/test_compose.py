@@ -63,10 +63,10 @@ def test_a_plain_up_starts_the_line_and_its_database(env_file: Path) -> None:
 
 
 def test_the_documented_command_makes_passwords(env_file: Path) -> None:
-    """Each is there, unlike the others, and nobody else's to read; of 40 letters, the most that the store takes."""
+    """Each is there, unlike the others, and nobody else's to read; of 48 letters, as those of scripts/secret.sh."""
     made = {name: value for name, value in values_in(env_file).items() if name in SECRETS}
     assert len(set(made.values())) == len(SECRETS) >= 5
-    assert all(re.fullmatch(r"[0-9a-f]{40}", value) for value in made.values())
+    assert all(re.fullmatch(r"[0-9a-f]{48}", value) for value in made.values())
     assert env_file.stat().st_mode & 0o077 == 0
     before = env_file.read_text()
     assert subprocess.run([env_file.parent / "scripts" / MAKER.name], check=False, timeout=60).returncode == 1

@@ -11,7 +11,7 @@ from benchmarks.container_starts import seconds_to_ready
 from benchmarks.sizing_stage import StagesAlone
 from benchmarks.sizing_tables import needs, put_into, tables
 from stageline import line
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, missing
 from tests.manifests import Document, base, quantity
 from tests.picture_makers import encoded, noise
 
@@ -117,7 +117,10 @@ def test_a_stage_by_itself_empties_its_queue(tmp_path: Path, models_dir: Path) -
     pictures = [tmp_path / f"{n}.jpg" for n in range(3)]
     for n, path in enumerate(pictures):
         path.write_bytes(encoded(noise(seed=n), "JPEG"))
-    alone = StagesAlone(tmp_path, models_dir)
+    try:
+        alone = StagesAlone(tmp_path, models_dir)
+    except FileNotFoundError as error:
+        missing(str(error))
     try:
         alone.prepare(pictures)
         lap = alone.lap(line.stage("grayscale"), 2, 4)

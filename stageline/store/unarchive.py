@@ -22,7 +22,7 @@ from stageline.store.base import ObjectStore
 MAX_HEADER_BYTES = 8 * 1024  # of a name that is too long for tar's own field; S3 allows 1024 bytes
 HEADERS = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME)  # files, and their long names
 MAX_LAST_BYTES = 64 * 1024
-BLOCK_BYTES = 1024 * 1024
+BLOCK_BYTES = 256 * 1024
 BATCH_OBJECTS, BATCH_BYTES = 64, 8 * 1024 * 1024
 LARGEST_COMPARED = 64 * 1024 * 1024  # a larger one is written again: to compare it, it would be in memory twice
 PLAIN = "an archive of buckets holds plain files and nothing else"
