@@ -63,23 +63,16 @@ def test_a_dump_that_cannot_be_restored_changes_no_row(kept: Path, new_place: Pl
 
 
 PROGRAMS = ("bash", "env", "tar", "date", "dirname", "basename", "sed", "grep", "sha256sum", "printenv", "head")
-IN_KUBERNETES, IN_COMPOSE, NO_COMPOSE = (
-    ["--place", "kubernetes"],
-    ["--place", "compose"],
-    {"COMPOSE": "no-such-program"},
-)
+NOWHERE = "postgresql://nobody:se%63ret@127.0.0.1:1/none"
+NO_COMPOSE = {"COMPOSE": "no-such-program"}
 MISSING: dict[str, tuple[list[str], dict[str, str], str]] = {
     "the store": ([], {"MINIO_ENDPOINT": "127.0.0.1:1"}, "the buckets cannot be read"),
     "the keys": ([], {"MINIO_SECRET_KEY": "not-the-secret"}, "the buckets cannot be read"),
-    "the database": (
-        [],
-        {"DATABASE_URL": "postgresql://nobody:se%63ret@127.0.0.1:1/none"},
-        "PostgreSQL does not answer",
-    ),
+    "the database": ([], {"DATABASE_URL": NOWHERE}, "PostgreSQL does not answer"),
     "pg_dump": ([], {"PATH": "few"}, "pg_dump is not on the PATH"),
-    "kubectl": (IN_KUBERNETES, {"PATH": "few"}, "kubectl is not on the PATH"),
-    "the cluster": (IN_KUBERNETES, {"PATH": "refused"}, "was refused"),
-    "compose": (IN_COMPOSE, NO_COMPOSE, "the container grab takes no command"),
+    "kubectl": (["--place", "kubernetes"], {"PATH": "few"}, "kubectl is not on the PATH"),
+    "the cluster": (["--place", "kubernetes"], {"PATH": "refused"}, "was refused"),
+    "compose": (["--place", "compose"], NO_COMPOSE, "the container grab takes no command"),
     "such a place": (["--place", "moon"], {}, "kubernetes, compose or plain"),
     "such an option": (["--moon"], {}, "--moon is no option"),
 }

@@ -84,18 +84,19 @@ def test_memory_does_not_grow_with_the_bucket(tmp_path) -> None:
     assert taken(400) < taken(100) + 2_000_000  # 30 MB more pass through; the folder's list of names grows a little
 
 
-def test_a_large_object_is_in_memory_once(store: ObjectStore, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("bucket", "name"), [(MODELS, "m/{}/model.onnx"), (IMAGES, "tagged/{}.jpg")])
+def test_a_large_object_is_in_memory_once(store: ObjectStore, tmp_path: Path, bucket: str, name: str) -> None:
     """Out, in, and in again over itself: once. Where it is only looked at: never."""
     size = LARGEST_COMPARED + MIB
-    fill(store, {"m/1/model.onnx": bytes(size), "m/2/model.onnx": bytes(size)})
+    fill(store, {name.format(number): bytes(size) for number in range(2)})
     with (tmp_path / "x.tar").open("wb") as output, peak() as taken:
-        export({MODELS: store}, output)
+        export({bucket: store}, output)
     assert size < taken[0] < size + PARTS
     with (tmp_path / "x.tar").open("rb") as source, peak() as taken:
-        assert restore({}, source).counts[MODELS].bytes == 2 * size
+        assert restore({}, source).counts[bucket].bytes == 2 * size
     assert taken[0] < 2 * MIB
     with (tmp_path / "x.tar").open("rb") as source, peak() as taken:
-        restore({MODELS: store}, source)
+        restore({bucket: store}, source)
     assert size < taken[0] < size + PARTS
 
 
