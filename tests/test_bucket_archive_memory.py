@@ -88,13 +88,15 @@ def test_memory_does_not_grow_with_the_bucket(tmp_path) -> None:
 def test_a_large_object_is_in_memory_once(store: ObjectStore, tmp_path: Path, bucket: str, name: str) -> None:
     """Out, in, and in again over itself: once. Where it is only looked at: never."""
     size = LARGEST_COMPARED + MIB
-    fill(store, {name.format(number): bytes(size) for number in range(2)})
+    small, *large = (name.format(each) for each in ("-", 0, 1))
+    fill(store, {small: b"x", **dict.fromkeys(large, bytes(size))})
     with (tmp_path / "x.tar").open("wb") as output, peak() as taken:
         export({bucket: store}, output)
     assert size < taken[0] < size + PARTS
     with (tmp_path / "x.tar").open("rb") as source, peak() as taken:
-        assert restore({}, source).counts[bucket].bytes == 2 * size
+        assert restore({}, source).counts[bucket].bytes == 2 * size + 1
     assert taken[0] < 2 * MIB
+    fill(store, {small: b"y"})  # which is then written before a large one, but not together with it
     with (tmp_path / "x.tar").open("rb") as source, peak() as taken:
         restore({bucket: store}, source)
     assert size < taken[0] < size + PARTS
