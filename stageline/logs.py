@@ -29,6 +29,7 @@ def configure(settings: Settings, service: str) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[FromLibraries()], level=logging.WARNING, force=True)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a retry that was in vain we tell ourselves
     logging.captureWarnings(capture=True)
 
 
