@@ -67,7 +67,18 @@ def cluster(report: list[str]) -> Iterator[Watcher]:
         pytest.exit(str(error), returncode=2)
     watcher = Watcher()
     watcher.start()
-    if not kept:
+    try:
+        _put_up(report, make=not kept)
+        yield watcher
+    finally:
+        report.extend(f"ended: {one}" for one in watcher.exits() if one.code)
+        watcher.stop()
+        if not KEEP:
+            deployed.delete_namespace()
+
+
+def _put_up(report: list[str], *, make: bool) -> None:
+    if make:
         deployed.apply_namespace()
         deployed.make_secret()
     report.append(f"applied in this order: {' '.join(deployed.apply_each())}")
@@ -76,11 +87,6 @@ def cluster(report: list[str]) -> Iterator[Watcher]:
     told = ", ".join(f"{name} {took:.0f}" for name, took in sorted(seconds.items()))
     report.append(f"seconds from a container's start to its pod being ready: {told}")
     deployed.publish_models()
-    yield watcher
-    report.extend(f"ended: {one}" for one in watcher.exits() if one.code)
-    watcher.stop()
-    if not KEEP:
-        deployed.delete_namespace()
 
 
 @pytest.fixture(scope="session")

@@ -9,14 +9,14 @@ from typing import Any
 import redis
 import yaml
 
+from stageline.line import LINE
 from tests.kubernetes import deployed
 from tests.kubernetes.deployed import MANIFESTS, STAGES
 from tests.kubernetes.kubectl import Refused, forwarded, items, kubectl, pods, secret, wait_until
 from tests.kubernetes.uploader import DOOR, ask, curl
 
 SOME_MINUTES = 420.0  # for what takes a minute or two on a node that has nothing else to do
-QUEUES = {"resize": "resize_queue", "grayscale": "grayscale_queue", "detect": "objectdetect_queue",
-          "classify": "classify_queue", "tag": "tag_queue"}  # fmt: skip
+QUEUES = {stage.name: stage.queue for stage in LINE}
 BEFORE = {"resize": "original", "grayscale": "resized", "detect": "grayscale", "classify": "grayscale",
           "tag": "grayscale"}  # fmt: skip
 

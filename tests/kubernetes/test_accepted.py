@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY
 from tests.kubernetes.deployed import MANIFESTS
 from tests.kubernetes.kubectl import Refused, kubectl
 from tests.kubernetes.watcher import Watcher
+from tests.manifests import OVERLAYS
 
 FOLDERS = [MANIFESTS, *sorted(path for path in MANIFESTS.iterdir() if path.is_dir())]
-OVERLAYS = sorted(path.parent for path in (REPOSITORY / "overlays").glob("*/kustomization.yaml"))
 DEFINED_BY = {
     "autoscaling-keda": ("KEDA", "scaledobjects.keda.sh"),
     "istio": ("Istio", "authorizationpolicies.security.istio.io"),
