@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import urllib3
-from conftest import served
 from pydantic import BaseModel
 from tiny_embedder import cells
 
@@ -23,6 +22,7 @@ from stageline.catalogue.reader import Catalogue
 from stageline.modelstore import Repository
 from stageline.settings import Settings
 from stageline.store import FolderStore
+from tests.conftest import served
 
 PATIENCE = 90.0  # seconds for what must come; nothing is asserted of how soon
 ENDED = ("completed", "failed", "waiting")

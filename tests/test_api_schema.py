@@ -7,7 +7,6 @@ from tempfile import TemporaryDirectory
 
 import pytest
 import schemathesis
-from conftest import served
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as how
 from picture_makers import all_kinds
@@ -27,6 +26,7 @@ from stageline.keys import OUTCOMES
 from stageline.modelstore import Repository
 from stageline.settings import Settings
 from stageline.store import FolderStore, open_store
+from tests.conftest import served
 
 EXAMPLE = "01JD3Y5ZV5T0K8Q1Z2X3C4V5B6"  # the picture that the description speaks of is there
 LOOKS = "/faces/search"  # a picture that is sent there goes down the line, and here it has no workers: a 503

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import missing
 from served_door import JPEG, Answer, ServedDoor, assert_problem, until
 
 from benchmarks.servers import MinioServer, RedisServer
@@ -15,6 +14,7 @@ from stageline.message import Message
 from stageline.queue import Door
 from stageline.settings import Settings
 from stageline.store import FolderStore, S3Store
+from tests.conftest import missing
 
 
 @pytest.fixture(scope="module")

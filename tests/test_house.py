@@ -53,6 +53,12 @@ def test_stageline_imports_no_service() -> None:
     assert naming == ["line.py"]
 
 
+def test_a_conftest_is_imported_by_its_folder() -> None:
+    """There are two: which one `conftest` alone names depends on which was read last."""
+    tests = REPOSITORY / "tests"
+    assert [str(path.relative_to(tests)) for path, name in imports_of(tests) if name == "conftest"] == []
+
+
 def test_every_service_is_in_the_line_and_complete() -> None:
     """Each folder is a stage of the table, the door or the catalogue, and has what a service has."""
     assert sorted([line.DOOR_PACKAGE, line.CATALOGUE_PACKAGE, *(stage.package for stage in line.LINE)]) == SERVICES
