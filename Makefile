@@ -37,6 +37,7 @@ lint: setup-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/shellcheck -x -P SCRIPTDIR .ci/run scripts/*.sh tests/kubernetes/standins/*.sh tests/kubernetes/standins/*/*.sh
 
 bench: setup-train servers models
 	$(BIN)/python -m benchmarks.line $(DATA)/coco128/images --rounds $(ROUNDS) --workers $(WORKERS)

