@@ -10,13 +10,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from stageline.errors import ModelError
+from stageline.settings import MODEL_NAME
 
 CARD = "model.json"
 NETWORK = "model.onnx"
 MAX_CARD_BYTES = 1024 * 1024
 MAX_NETWORK_BYTES = 1024 * 1024 * 1024
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Name = Annotated[str, Field(pattern=MODEL_NAME)]
 FileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\.onnx$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Positive = Annotated[float, Field(gt=0)]
