@@ -107,16 +107,21 @@ def wait(watcher: Watcher, known: Known, seconds: float) -> dict[str, Any] | Non
 def follow(
     watcher: Watcher, known: Known, accepted: Mapping[str, Any], link: Callable[[str], str], seconds: float
 ) -> Iterator[bytes]:
-    """Tell each stage of a picture as it happens, and at the end what was found; a JSON object a line."""
+    """Tell each stage of a picture as it happens, and at the end what was found; a JSON object a line.
+
+    Where a look finds the end before the events have told of it, they have until the next look to come.
+    """
     image_id = str(watcher.image_id)
     yield _line({"event": "accepted", **accepted})
     told = _end_of(known, image_id) if accepted.get("duplicate") else None
     for event in () if told else _until(watcher, time.monotonic() + seconds):
         if event is not None and event.type == "stage":
             yield _line({"event": "stage", **json.loads(event.data)})
+        if event is None and told is not None:
+            break
         if event is None or event.type in LAST:
             told = _end_of(known, image_id)
-            if told is not None:
+            if event is not None and told is not None:
                 break
     how = told["status"] if told else "timeout"
     tagged = link(image_id) if how == "completed" else None

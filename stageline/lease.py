@@ -58,8 +58,9 @@ class Lease(threading.Thread):
                 pause = AWAY_SECONDS
 
     def end(self) -> None:
-        """Stop beating."""
+        """Stop beating; no beat comes after this, as it would bring back a worker that has left."""
         self._ended.set()
+        self.join(self._seconds)
 
     def _stop_if_hung(self) -> None:
         since = self.busy_since

@@ -16,3 +16,13 @@ SERVED_MODELS = Gauge("stageline_served_models", "1 for each model and version t
 UPLOADS = Counter("stageline_uploads_total", "Uploads answered by the door, by HTTP status.", ["status"])
 RETURNED = Counter("stageline_returned_total", "Messages taken back from dead workers.", ["stage"])
 QUEUE_MESSAGES = Gauge("stageline_queue_messages", "Messages of a stage, by state.", ["stage", "state"])
+_served: dict[str, set[str]] = {}
+
+
+def tell_served(stage: str, models: set[str]) -> None:
+    """Tell which models a stage serves now; whoever reads meanwhile misses none that goes on being served."""
+    for model in models:
+        SERVED_MODELS.labels(stage, model).set(1)
+    for model in _served.get(stage, set()) - models:
+        SERVED_MODELS.remove(stage, model)
+    _served[stage] = models

@@ -20,7 +20,7 @@ from stageline.settings import Settings
 from stageline.supervisor import Supervisor
 
 STATE = "line.json"
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0  # a dozen processes import at once, on a machine that may be slow or busy
 POLL_SECONDS = 0.1
 EVERYWHERE = ("0.0.0.0", "")  # noqa: S104 - compared with, not listened on
 OFF = "off"  # as CACHE_URL takes it
@@ -87,7 +87,7 @@ class Line:
         """Wait until the door, every stage and the catalogue say that they are ready.
 
         Raises:
-            StagelineError: they do not within a minute.
+            StagelineError: they do not within READY_SECONDS.
         """
         deadline = time.monotonic() + READY_SECONDS
         door = "127.0.0.1" if self._settings.host in EVERYWHERE else self._settings.host

@@ -5,6 +5,7 @@ import json
 import signal
 import threading
 from collections.abc import Iterator
+from unittest.mock import Mock
 
 import pytest
 import urllib3
@@ -13,6 +14,7 @@ from picture_makers import all_kinds
 from served_door import ServedDoor
 
 from grab_service import hub as hubs
+from grab_service import watching
 from grab_service.hub import Hub
 from stageline.errors import Unavailable
 from stageline.events import Event, is_after
@@ -47,12 +49,21 @@ class Stream:
         self.answer.close()
 
 
+def follow(api: Api, image_id: str) -> list[dict[str, str]]:
+    """All that is told of a picture, to its end."""
+    url = f"{api.url}/events/{image_id}"
+    stream = Stream(url)
+    assert stream.answer.headers["Content-Type"].startswith("text/event-stream")
+    told = list(stream.blocks())
+    if len(told) == 1:  # it had ended already: maybe after the event of that id, and then the rest comes now
+        told += Stream(url, told[0]["id"]).blocks()
+    return told
+
+
 def test_one_picture_is_followed_to_its_end(api: Api) -> None:
     """First how it stands, then each step once, in order; after its end the stream ends, and 204 says so."""
     image_id = api.upload(JPEG)["image_id"]
-    stream = Stream(f"{api.url}/events/{image_id}")
-    assert stream.answer.headers["Content-Type"].startswith("text/event-stream")
-    told = list(stream.blocks())
+    told = follow(api, image_id)
     assert told[0]["event"] == "status"
     assert json.loads(told[0]["data"])["image_id"] == image_id
     last = told[-1]
@@ -110,7 +121,7 @@ def test_an_id_that_is_none_is_refused(last: str, api: Api) -> None:
 def test_what_was_told_is_told_by_the_picture_s_id(api: Api) -> None:
     """A waiting picture's stream ends there; sent on, another tells the rest, and a re-run's events name its run."""
     image_id = api.upload(JPEG, query="?process=false")["image_id"]
-    told = list(Stream(f"{api.url}/events/{image_id}").blocks())
+    told = follow(api, image_id)
     assert json.loads(told[-1]["data"])["status"] == "waiting"
     api.call("POST", f"/process/{image_id}")
     rest = list(Stream(f"{api.url}/events/{image_id}", told[-1]["id"]).blocks())
@@ -141,6 +152,16 @@ def follows(api: Api) -> bool:
     stream = Stream(f"{api.url}/events")
     stream.close()
     return stream.answer.status == 200
+
+
+@pytest.mark.parametrize("late", [(), (Event("1-0", "stage", "a", "{}"), Event("2-0", "completed", "a", "{}"))])
+def test_who_follows_an_upload_is_told_what_comes_after_a_look(late: tuple[Event, ...]) -> None:
+    """A look finds the end before the last events come: they are told; where they are lost, the next look ends it."""
+    watcher, known = Mock(image_id="a", over=False), Mock()
+    watcher.next.side_effect = [None, *late] if late else [None, None]
+    known.status.return_value = {"status": "completed", "results": {}}
+    told = [json.loads(line)["event"] for line in watching.follow(watcher, known, {}, str, PATIENCE)]
+    assert told == ["accepted", *(["stage"] if late else []), "completed"]
 
 
 def test_sigterm_ends_streams(whole: ApiLine, tmp_path) -> None:

@@ -1,5 +1,6 @@
 """The page for everybody: phones, keyboards, screen readers, both schemes, less motion; and through an outage."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,8 @@ from selenium.webdriver.common.keys import Keys
 
 from benchmarks.running_line import RunningLine
 from tests.browser import DESKTOP, PHONE, TABLET, Browser
-from tests.page_helpers import LONG, MARKUP, ask, card_status, fresh, send
+from tests.conftest import REPOSITORY
+from tests.page_helpers import LONG, MARKUP, ask, card_status, fresh, listed, send
 
 pytest_plugins = ("tests.page_fixtures",)
 
@@ -20,12 +22,13 @@ PRESSED = "return document.activeElement"
 
 
 @pytest.fixture(scope="session")
-def told(page_line: RunningLine, data_dir: Path) -> dict[str, str]:
+def told(chrome: Browser, page_line: RunningLine, data_dir: Path) -> dict[str, str]:
     """The addresses of every kind of view, with what is hardest to lay out in them."""
     faces = data_dir / "faces" / "multiface.jpg"
     broken = send(page_line, faces, "failed here.jpg", "wait=60&process=false")
     next(page_line.folder.glob(f"data/images/original/{broken}.*")).write_bytes(b"no picture any more")
     ask(page_line, f"/process/{broken}", b"", "POST")
+    listed(chrome, page_line, broken, filters="&status=failed")
     return {
         "gallery": "",
         "nothing found": "#/?status=waiting&filename=no-picture-has-this-name",
@@ -59,6 +62,21 @@ def test_nothing_is_wider_than_the_screen(page: Browser, told: dict[str, str], s
         ready(page, view, hash_)
         inside, screen = page.run(WIDER)
         assert inside <= screen, f"{view} is {inside} px wide on a screen of {screen}"
+
+
+@pytest.mark.parametrize("width", [PHONE[0], 320])
+def test_the_header_fits_whatever_the_light_says(page: Browser, width: int) -> None:
+    """How the connection is has its place on the narrowest phones, also in its longest word."""
+    words = re.findall(r'\["\w*", "(\w+)"\]', (REPOSITORY / "grab_service/page/js/banner.js").read_text())
+    assert len(words) == 5
+    page.see_as((width, PHONE[1]))
+    for word in words:
+        fits = page.run(
+            "document.querySelector('#connection span').textContent = arguments[0];"
+            "const top = document.querySelector('.top-inner'); return top.scrollWidth <= top.clientWidth",
+            word,
+        )
+        assert fits, word
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -100,6 +118,7 @@ def test_less_motion_is_no_motion(page: Browser) -> None:
 def test_everything_can_be_done_by_keyboard(page: Browser, page_line: RunningLine, data_dir: Path) -> None:
     """Skip link, choosing files, opening a picture, enlarging it, leaving the dialog with the focus back: no mouse."""
     image_id = send(page_line, data_dir / "faces" / "multiface.jpg", "by keyboard.jpg")
+    listed(page, page_line, image_id)
     page.open()
     page.until(lambda: card_status(page, "by keyboard.jpg"), "its card")
     keys = lambda *some: ActionChains(page.driver).send_keys(*some).perform()  # noqa: E731

@@ -73,6 +73,18 @@ export function throttled(ms, run) {
   };
 }
 
+const LAG_MS = 3000; // after which the catalogue has written down what an event told
+
+/** Like `throttled`, and once more when it has been quiet for a while: for what shows what the catalogue has. */
+export function throttledAndLater(ms, run) {
+  let later = null;
+  return throttled(ms, () => {
+    run();
+    clearTimeout(later);
+    later = setTimeout(run, LAG_MS);
+  });
+}
+
 const polite = () => document.getElementById("polite");
 
 /** Tell a screen reader, without moving the focus. */

@@ -1,11 +1,11 @@
 // All pictures, newest first; filled page by page, and live.
 
 import { makeCard, noteStage, retryThumb, startOver, updateCard } from "./card.js";
-import { announce, fill, h, setText, throttled } from "./dom.js";
+import { announce, fill, h, setText, throttled, throttledAndLater } from "./dom.js";
 import { on } from "./events.js";
 import { makeFilters, matches } from "./filters.js";
-import { number, plural } from "./format.js";
-import { icon } from "./icons.js";
+import { plural } from "./format.js";
+import { noneLikeThat, noneYet, notListed } from "./gallery-notes.js";
 import { findPage } from "./search.js";
 import { uploadView } from "./upload-view.js";
 
@@ -114,7 +114,11 @@ function loadMore() {
 }
 
 /** Look again at as much as is shown: after a gap in the events, anything may have changed. */
-const refresh = throttled(1500, () => load(null, Math.min(MOST, Math.max(PAGE, cards.size)), replace));
+const refresh = throttledAndLater(1500, async () => {
+  await load(null, Math.min(MOST, Math.max(PAGE, cards.size)), replace);
+  // The end may have come into sight during another load, and the watcher tells of changes only.
+  if (grid.isConnected && more.getBoundingClientRect().top < innerHeight + 600) loadMore();
+});
 
 /** Show exactly these rows. What is shown already stays where it is, with the focus in it. */
 function replace(rows) {
@@ -212,37 +216,8 @@ const report = throttled(3000, () => {
 
 function drawNote(error = null) {
   setText(count, cards.size ? `${plural(cards.size, "picture")}${cursor ? " so far" : ""}` : "");
-  if (error) {
-    if (!cards.size) fill(grid);
-    fill(
-      note,
-      h(
-        "div.empty",
-        icon("alert"),
-        h("h2", "The pictures cannot be listed"),
-        h("p", error.message),
-        h("button", { type: "button", onclick: reload }, icon("again"), "Try again"),
-      ),
-    );
-  } else if (cards.size) fill(note);
-  else if (set().length) {
-    fill(grid);
-    const among =
-      looked && cursor
-        ? `None among the ${number(looked)} newest; there are older ones.`
-        : "Change or clear the filters.";
-    fill(note, h("div.empty", icon("search"), h("h2", "No picture is like that"), h("p", among)));
-  } else {
-    fill(grid);
-    fill(
-      note,
-      h(
-        "div.empty",
-        icon("picture"),
-        h("h2", "No pictures yet"),
-        h("p", "Drop some above, or send one from a terminal:"),
-        h("pre.code", `curl -F image=@street.jpg ${location.origin}/upload`),
-      ),
-    );
-  }
+  if (!cards.size) fill(grid);
+  if (error) fill(note, notListed(error, reload));
+  else if (cards.size) fill(note);
+  else fill(note, set().length ? noneLikeThat(looked && cursor ? looked : 0) : noneYet());
 }

@@ -2,7 +2,7 @@
 
 import { queues, stats } from "./api.js";
 import { makeMinutes } from "./charts.js";
-import { fill, h, setText, throttled } from "./dom.js";
+import { fill, h, setText, throttledAndLater } from "./dom.js";
 import { on, state } from "./events.js";
 import { makeFailed } from "./failed.js";
 import { number, percent, rate, seconds } from "./format.js";
@@ -64,7 +64,7 @@ export function showLine(root) {
   }
   const drawLinks = ({ report }) => showLinks(links, report);
   const all = () => [lookAtQueues, lookAtStats, failed.look, models.look].forEach((look) => look());
-  const soon = throttled(1000, failed.look);
+  const soon = throttledAndLater(1000, failed.look);
   const timers = [
     setInterval(lookAtQueues, QUEUES_MS),
     setInterval(lookAtStats, STATS_MS),

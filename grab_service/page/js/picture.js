@@ -4,7 +4,7 @@ import { ledger, status } from "./api.js";
 import { makeActions } from "./actions.js";
 import { badge } from "./card.js";
 import { announce, copy, fill, h, throttled, toast } from "./dom.js";
-import { on } from "./events.js";
+import { on, state } from "./events.js";
 import { makeFindings } from "./findings.js";
 import { bytes, moment, seconds } from "./format.js";
 import { icon, STATUSES } from "./icons.js";
@@ -36,7 +36,12 @@ export function showPicture(root, { argument: id }) {
       drawn = false;
     }
   });
+  let live = state().phase === "live";
   const leave = [
+    on("state", ({ phase }) => {
+      if (phase === "live" && !live) look(); // what happened before the events came was told to nobody
+      live = phase === "live";
+    }),
     on("event", (event) => event.image_id === id && (event.type === "deleted" ? deleted() : look())),
     on("resync", () => {
       parts.retry();
