@@ -1,4 +1,4 @@
-"""What a process costs: CPU seconds and memory, read from Linux's /proc, for the benchmarks."""
+"""What processes there are and what they cost, CPU seconds and memory, read from Linux's /proc."""
 
 import os
 from collections import defaultdict
@@ -30,6 +30,14 @@ def descendants(pid: int) -> list[int]:
         found += young
         waiting += young
     return found
+
+
+def lives(pid: int) -> bool:
+    """Whether there is such a process, and it has not ended."""
+    try:
+        return _stat(pid)[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def cpu_seconds(pid: int) -> float:

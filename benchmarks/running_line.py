@@ -12,7 +12,8 @@ from pathlib import Path
 from stageline.client import Client
 from stageline.ports import free_port
 
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0  # `stageline up` itself gives up earlier
+STOP_SECONDS = 120.0
 
 
 class RunningLine:
@@ -68,7 +69,7 @@ class RunningLine:
         if self.process is None:
             return 0
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(60)
+        return self.process.wait(STOP_SECONDS)
 
     def kill(self) -> None:
         """SIGKILL the supervisor and every process below it, at once."""

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from stageline.ports import HOST, free_port, is_free
 
+START_SECONDS = 120.0  # of a machine that is busy otherwise
+
 
 def go_bin() -> str | None:
     """The folder where `go install` puts programs, or None without Go."""
@@ -92,7 +94,7 @@ class Server:
             raise RuntimeError(f"{self.name} was never started")
         return self.process.pid
 
-    def start(self, timeout: float = 30.0) -> None:
+    def start(self, timeout: float = START_SECONDS) -> None:
         """Start the server, again where it was stopped or killed, and wait until it answers."""
         if self.running:
             return

@@ -13,14 +13,16 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.processes import descendants
-from benchmarks.server_process import Server, find_minio, find_postgres, find_redis
+from benchmarks.processes import descendants, lives
+from benchmarks.server_process import START_SECONDS, Server, find_minio, find_postgres, find_redis
 from stageline.ports import HOST
 
 POSTGRES_USER = "postgres"  # whom its package made
+GONE_SECONDS = 60.0
 
 
 class RedisServer(Server):
@@ -129,7 +131,7 @@ class PostgresServer(Server):
         """See Server."""
         return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C.UTF-8"}
 
-    def start(self, timeout: float = 30.0) -> None:
+    def start(self, timeout: float = START_SECONDS) -> None:
         """See Server; the first start makes the database."""
         if not (self.data / "PG_VERSION").exists():
             self.data.mkdir(parents=True, exist_ok=True)
@@ -153,11 +155,19 @@ class PostgresServer(Server):
 
     def kill(self) -> None:
         """End it and all of its processes at once (SIGKILL); what was committed is there again after the next start."""
-        if self.process is not None and self.running:
-            for pid in [self.process.pid, *descendants(self.process.pid)]:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            self.process.wait()
+        if self.process is None or not self.running:
+            return
+        self.process.send_signal(signal.SIGSTOP)  # it starts no more of them
+        with contextlib.suppress(ChildProcessError):  # it ended by itself
+            os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        below = descendants(self.process.pid)
+        for pid in [self.process.pid, *below]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        deadline = time.monotonic() + GONE_SECONDS
+        while any(map(lives, below)) and time.monotonic() < deadline:  # its port and its memory are theirs until then
+            time.sleep(0.01)
 
     def answers(self) -> bool:
         """See Server."""

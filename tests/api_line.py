@@ -19,6 +19,7 @@ from grab_service.schemas.pictures import PictureStatus
 from grab_service.schemas.uploads import Accepted
 from stageline.catalogue.engine import open_engine
 from stageline.catalogue.reader import Catalogue
+from stageline.errors import Unavailable
 from stageline.modelstore import Repository
 from stageline.settings import Settings
 from stageline.store import FolderStore
@@ -89,13 +90,19 @@ class Api:
         return until(look)
 
     def catalogued(self, image_id: str) -> dict[str, Any]:
-        """Wait until the catalogue itself has a picture's end; return its row as the API tells it."""
+        """Wait until the catalogue itself, which may just be coming back, has a picture's end; return its row."""
 
         def look() -> dict[str, Any] | None:
-            if not (self._catalogue.picture(image_id) or {}).get("completed_at"):
+            try:
+                row = self._catalogue.picture(image_id)
+            except Unavailable:
                 return None
-            rows = self.call("GET", "/images?limit=200").json["images"]
-            return next((row for row in rows if row["image_id"] == image_id), None)
+            if not (row or {}).get("completed_at"):
+                return None
+            answer = self.call("GET", "/images?limit=200")
+            if answer.status == 503:
+                return None
+            return next((row for row in answer.json["images"] if row["image_id"] == image_id), None)
 
         return until(look)
 

@@ -5,12 +5,12 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from stageline.ports import free_port
-
 
 def refuses(stack: ExitStack) -> str:
-    """Nobody listens."""
-    return f"redis://127.0.0.1:{free_port()}/0"
+    """Nobody listens; the port is held, so that nobody comes to."""
+    held = stack.enter_context(socket.socket())
+    held.bind(("127.0.0.1", 0))
+    return f"redis://127.0.0.1:{held.getsockname()[1]}/0"
 
 
 def swallows(stack: ExitStack) -> str:

@@ -11,6 +11,8 @@ from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
+from stageline.ports import free_port
+
 PATIENCE = float(
     os.environ.get("STAGELINE_TEST_PATIENCE", "90")
 )  # how long something may take before it counts as never
@@ -111,7 +113,7 @@ def chromium(url: str) -> Iterator[Browser]:
     if os.geteuid() == 0:
         options.add_argument("--no-sandbox")  # Chromium's sandbox does not start for root
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = Chrome(options, ChromeService(driver_program))
+    driver = Chrome(options, ChromeService(driver_program, free_port()))  # its own choice may become a client's port
     try:
         page = Browser(driver, url)
         page.see_as()

@@ -22,8 +22,21 @@ def address(line: RunningLine) -> str:
 def ask(line: RunningLine, path: str, data: bytes | None = None, method: str | None = None) -> Any:
     """Ask a line's door for JSON."""
     request = urllib.request.Request(address(line) + path, data, method=method)
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=120) as answer:
         return json.loads(answer.read() or b"null")
+
+
+def listed(page: Browser, line: RunningLine, *image_ids: str, filters: str = "") -> None:
+    """Wait until the catalogue lists pictures: a gallery that is opened before learns of them by events alone."""
+    rows = lambda: ask(line, f"/images?limit=200{filters}")["images"]  # noqa: E731
+    page.until(lambda: set(image_ids) <= {row["image_id"] for row in rows()}, "them in the catalogue")
+
+
+def settled(page: Browser) -> None:
+    """Wait until a picture's page has all its images, and has drawn what it draws when they come."""
+    there = "document.querySelector('.viewer-image') && [...document.images].every((i) => i.complete && i.naturalWidth)"
+    page.until(lambda: page.run(f"return {there}"), "every image")
+    page.driver.execute_async_script("requestAnimationFrame(() => setTimeout(arguments[0], 50))")
 
 
 def send(line: RunningLine, picture: Path, name: str, parameters: str = "wait=60") -> str:
@@ -52,7 +65,12 @@ def upload(page: Browser, *files: Path) -> None:
 def press(page: Browser, text: str, within: str = "main") -> None:
     """Press the button that says so."""
     found = "[...document.querySelectorAll(`${arguments[0]} button`)].find((b) => b.innerText.trim() === arguments[1])"
-    page.until(lambda: page.run(f"return {found}", within, text), f"a button {text!r}").click()
+
+    def pressed() -> bool:  # one that is replaced between the look and the click is looked for again
+        page.run(f"return {found}", within, text).click()
+        return True
+
+    page.until(pressed, f"a button {text!r}")
 
 
 def copied(picture: Path, folder: Path, name: str) -> Path:
@@ -63,13 +81,15 @@ def copied(picture: Path, folder: Path, name: str) -> Path:
 
 
 def fresh(chrome: Browser, line: RunningLine) -> Iterator[Browser]:
-    """A page with nothing remembered, watched for errors until the end."""
+    """A page with nothing remembered, live and with its gallery filled, watched for errors until the end."""
     chrome.url = address(line)
     chrome.expected = []
     chrome.complaints()  # what is said from now on
     chrome.see_as()
     chrome.open()
     chrome.run("localStorage.clear(); window.noReload = true")
+    chrome.until(lambda: chrome.text("#connection") == "Live", "live")
+    chrome.until(lambda: chrome.run("return !document.querySelector('.grid > li[aria-hidden]')"), "the gallery")
     yield chrome
     chrome.driver.get("about:blank")
     complaints = [one for one in chrome.complaints() if not any(part in one for part in chrome.expected)]

@@ -29,6 +29,7 @@ def test_what_was_destroyed_is_there_again(
     line = start_line(REDIS_URL=redis.url, CACHE_URL="off", **place.environment)
     api = Api(f"http://127.0.0.1:{line.port}", Catalogue(place.engine))
     tagged, waits = send_pictures(api, data_dir)
+    until(lambda: not any(api.call("GET", "/queue-status").json["total"].values()))  # nor is the deleted one moving
     until(lambda: connect(redis.url).llen(OUTCOMES) == 0)
     Repository(place.bucket("models")).publish(cells())
     folder = tmp_path / "backups" / "first"
@@ -65,6 +66,7 @@ def send_pictures(api: Api, data_dir: Path) -> tuple[dict[str, bytes], str]:
     for image_id in ids:
         assert api.ended(image_id)["status"] == "completed"
     assert api.call("DELETE", f"/image/{gone}").status == 204
+    assert api.ended(waits)["status"] == "waiting"
     return {image_id: api.call("GET", f"/image/{image_id}").data for image_id in ids}, waits
 
 

@@ -13,7 +13,7 @@ import pytest
 from stageline.embedded import CACHE_OPTIONS
 from stageline.errors import Unavailable
 from stageline.stage import StoredObject
-from stageline.store import CachedStore, FolderStore, HotCache, ObjectStore, S3Store
+from stageline.store import CachedStore, FolderStore, HotCache, ObjectStore, S3Store, hot_cache
 from stageline.store.archive import IMAGES, LAST, MODELS, Count, export
 from stageline.store.unarchive import BadArchive
 from tests.archive_makers import NETWORKS, PICTURES, buckets, content, exported, fill, imported
@@ -134,8 +134,10 @@ def test_what_differs_is_replaced(full, tmp_path) -> None:
     assert content(target) == PICTURES | {"tagged/b.jpg": b"another"}
 
 
-def test_an_old_copy_in_the_cache_hides_nothing(start_redis, full, tmp_path) -> None:
+def test_an_old_copy_in_the_cache_hides_nothing(start_redis, full, tmp_path, monkeypatch) -> None:
     """Copies of before are gone from the cache, also of an object that the bucket has right already."""
+    monkeypatch.setattr(hot_cache, "ANSWER_SECONDS", 60.0)  # else a slow answer is none, and no copy is kept
+    monkeypatch.setattr(hot_cache, "CONNECT_SECONDS", 60.0)
     cache = HotCache(start_redis(*CACHE_OPTIONS).url, 3600, "images")
     data = exported(full)
     bare = FolderStore(tmp_path / "target")

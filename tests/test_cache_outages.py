@@ -30,6 +30,23 @@ def item(key: str = KEY, data: bytes = b"data") -> StoredObject:
     return StoredObject(key, data, "image/jpeg")
 
 
+@pytest.fixture(autouse=True)
+def _undisturbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who answers at all has the time to, however busy this machine is; and no other test's cache is heard in a log."""
+    monkeypatch.setattr(hot_cache, "ANSWER_SECONDS", 60.0)
+    monkeypatch.setattr(hot_cache, "CONNECT_SECONDS", 60.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(hot_cache, "PAUSE_SECONDS", 3600.0)  # of one that begins anew while it is being ended
+        while left := [each for each in threading.enumerate() if is_reminder(each)]:
+            for each in left:
+                each.cancel()
+                each.join()
+
+
+def is_reminder(thread: threading.Thread) -> bool:
+    return isinstance(thread, threading.Timer) and isinstance(getattr(thread.function, "__self__", None), HotCache)
+
+
 @pytest.fixture
 def folder(tmp_path) -> FolderStore:
     return FolderStore(tmp_path / "bucket")
@@ -177,6 +194,7 @@ def test_it_is_asked_once_and_said_once(monkeypatch, folder) -> None:
 def test_it_is_used_again_when_it_is_back(monkeypatch, folder, cache_server) -> None:
     """After an outage, what is written is kept again, and the check says that all is well."""
     monkeypatch.setattr(hot_cache, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(HotCache, "_remind", lambda _: None)  # it might let go of what has been written meanwhile
     store = CachedStore(folder, cache(cache_server))
     cache_server.kill()
     store.put(item(data=b"first"))
@@ -250,6 +268,7 @@ def test_many_threads_share_it(folder, cache_server, monkeypatch) -> None:
 def test_what_comes_to_be_owed_while_all_is_dropped_stays_owed(cache_server, monkeypatch) -> None:
     """Too much of it to remember by name: the scan may have passed it by, so that all has to go once more."""
     monkeypatch.setattr(hot_cache, "MOST_OWED", 2)
+    monkeypatch.setattr(HotCache, "_remind", lambda _: None)  # only this test tells
     kept = cache(cache_server)
     redis.Redis.from_url(cache_server.url).set("stageline:cache:images:old", b"old")
     keys = [f"original/{n}.jpg" for n in range(3)]

@@ -29,9 +29,11 @@ def bucket(tmp_path) -> FolderStore:
 MIGRATE = """
 import sys
 from pathlib import Path
+import stageline.catalogue.engine as database
 from stageline.catalogue import open_engine
 from stageline.catalogue.migrate import migrate, revision
 from stageline.settings import Settings
+database.CONNECT_SECONDS = 60  # six at once, on a machine that may be busy
 engine = open_engine(Settings(database_url=sys.argv[1] or None, stageline_data=Path(sys.argv[2])))
 sys.stdin.readline()
 migrate(engine)

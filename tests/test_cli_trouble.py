@@ -49,7 +49,7 @@ def patch_grayscale(folder: Path, body: str) -> dict[str, str]:
         "        return real(*a, **k)\n"
         "    images.decode = decode\n"
     )
-    return {"PYTHONPATH": str(folder / "patches"), "LEASE_SECONDS": "1"}
+    return {"PYTHONPATH": str(folder / "patches"), "LEASE_SECONDS": "3"}
 
 
 def test_samples_arrive_though_a_stage_dies(begin, giraffe, tmp_path) -> None:  # noqa: F811
@@ -86,7 +86,7 @@ def test_a_signal_ends_it_while_samples_travel(signalled, begin, giraffe, tmp_pa
     (tmp_path / "in" / "giraffe.jpg").write_bytes(giraffe.read_bytes())
     env = {**patch_grayscale(tmp_path, "time.sleep(3600)"), "SHUTDOWN_SECONDS": "1"}
     up = begin("up", "--samples", "in", "--log", "up.log", **env)
-    wait_for((tmp_path / "patches" / "mark").exists)
+    wait_for((tmp_path / "patches" / "mark").exists, 120)  # a line has to start first
     up.send_signal(signalled)
     up.communicate(timeout=120)
     assert up.returncode == 0
@@ -124,7 +124,7 @@ def test_what_was_accepted_is_told_when_the_line_goes(begin, start_line, giraffe
     wait_for(lambda: running.client.get("/queue-status")["unfinished"] == 0)
     running.kill()
     (tmp_path / "in" / "2.jpg").write_bytes(giraffe.read_bytes())
-    said, noted = upload.communicate(timeout=60)
+    said, noted = upload.communicate(timeout=120)
     assert upload.returncode == 3
     assert "stageline up" in noted
     (accepted,) = json.loads(said)

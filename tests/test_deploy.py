@@ -35,7 +35,7 @@ def run(script: str, *arguments: str, **environment: str) -> "subprocess.Complet
     """Run a script of scripts/, with that environment added."""
     return subprocess.run(
         [shutil.which("bash") or "bash", f"scripts/{script}", *arguments],
-        cwd=REPOSITORY, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60,
+        cwd=REPOSITORY, env={**os.environ, **environment}, capture_output=True, text=True, timeout=180,
         stdin=subprocess.DEVNULL, check=False,
     )  # fmt: skip
 

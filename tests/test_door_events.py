@@ -1,19 +1,23 @@
 """Where a stream of events goes on: after what is not kept any more, after what never was; and who waits meanwhile."""
 
 import itertools
+import math
 import threading
+import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from door_client import JPEG, assert_problem, with_catalogue
 from served_door import until
 from tiny_embedder import cells
 
-from grab_service import faces, turns, watching
+from grab_service import faces, watching
 from grab_service.app import create_app
 from grab_service.door import GrabDoor, Wanted
 from grab_service.hub import Hub
 from grab_service.known import Known
+from stageline.events import Event
 from stageline.keys import EVENTS
 from stageline.modelstore import Repository
 from stageline.settings import Settings
@@ -44,12 +48,19 @@ def told(pieces: Iterator[str] | None, count: int) -> list[str]:
     return [block.partition("event: ")[2].partition("\n")[0] for block in itertools.islice(blocks, count)]
 
 
-def test_an_event_that_is_yet_to_come_is_the_newest(door: GrabDoor, hub: Hub) -> None:
+def test_an_event_that_is_yet_to_come_is_the_newest(door: GrabDoor, hub: Hub, monkeypatch) -> None:
     """Its id is of another Redis, or made up: what happens from now on is told."""
     door.accept(JPEG, "a.jpg", "", Wanted())
-    pieces = watching.stream(hub, hub.watch(), LATER)
+    watcher = hub.watch()
+    pieces = watching.stream(hub, watcher, LATER)
     assert next(pieces) == watching.RETRY
-    threading.Timer(0.2, lambda: door.accept(JPEG, "b.jpg", "", Wanted(image_id="b"))).start()
+    wait = watcher.next
+
+    def accept_and_wait(seconds: float) -> Event | None:
+        door.accept(JPEG, "b.jpg", "", Wanted(image_id="b"))  # which may be repeated
+        return wait(seconds)
+
+    monkeypatch.setattr(watcher, "next", accept_and_wait)  # so it is accepted once the stream knows where it goes on
     assert '"image_id": "b"' in next(piece for piece in pieces if "event: " in piece).replace('":"', '": "')
 
 
@@ -78,8 +89,9 @@ def test_a_search_by_a_picture_holds_up_no_upload(settings: Settings, tmp_path, 
     store.check()
     door = GrabDoor(store, found)
     app = create_app(found, door)
-    monkeypatch.setattr(turns, "TURN_SECONDS", 0.1)
-    monkeypatch.setattr(faces, "PROBE_SECONDS", 3.0)
+    patience_over = threading.Event()  # of the search: no sooner than all else was looked at
+    clock = SimpleNamespace(monotonic=lambda: math.inf if patience_over.is_set() else 0.0, sleep=time.sleep)
+    monkeypatch.setattr(faces, "time", clock)
     answers: list[object] = []
     search = threading.Thread(target=lambda: answers.append(app.test_client().post("/faces/search", data=JPEG)))
     search.start()
@@ -89,5 +101,6 @@ def test_a_search_by_a_picture_holds_up_no_upload(settings: Settings, tmp_path, 
     app.config["SEARCHES"].acquire()
     assert_problem(app.test_client().post("/faces/search", data=JPEG), 503, "searches by pictures")
     assert not answers, "it waits still"
+    patience_over.set()
     search.join()
     assert_problem(answers[0], 503, "the line did not come to the picture")  # type: ignore[arg-type]

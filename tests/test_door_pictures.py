@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from door_client import JPEG, assert_problem, limits, with_catalogue
 from flask.testing import FlaskClient
+from served_door import until
 
 from grab_service import showing
 from grab_service.app import create_app
@@ -90,12 +91,14 @@ def test_every_answer_leaves_its_place(path: str, client: FlaskClient, monkeypat
 def test_so_many_bytes_are_sent_at_once_and_no_more(monkeypatch) -> None:
     """One that is larger than all may have goes alone; who waits is let in when there is room."""
     monkeypatch.setattr(showing, "SENT_BYTES", 100)
+    monkeypatch.setattr(showing, "PLACE_SECONDS", 60.0)
     places = Places()
     first = places.enter(1000)
     first.hold(60)
     entered: list[object] = []
     waits = threading.Thread(target=lambda: entered.append(places.enter(50)))
     waits.start()
+    until(lambda: places._waiting == 1)
     with monkeypatch.context() as patch:
         patch.setattr(showing, "PLACE_SECONDS", 0.0)
         with pytest.raises(NoPlace):

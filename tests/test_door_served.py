@@ -111,7 +111,7 @@ def test_a_batch_needs_the_memory_of_a_file(door: ServedDoor) -> None:
     file = door.folder / "padded.jpg"
     file.write_bytes(JPEG + bytes(MOST - len(JPEG)))
     parts = [option for _ in range(300) for option in ("-F", f"images=@{file}")]
-    answer = door.curl("/batch-upload", *parts)
+    answer = door.curl("/batch-upload", "-m", "300", *parts)
     assert answer.status == 202, answer
     content = json.loads(answer.body)
     assert (content["accepted"], content["refused"]) == (300, 0)

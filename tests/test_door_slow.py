@@ -96,7 +96,8 @@ def test_who_says_nothing_holds_no_thread(door: ServedDoor) -> None:
 
 def test_those_who_do_not_read_pictures_leave_room_for_others(settings, tmp_path) -> None:
     """As many as there are threads: most are told to come again, memory stays small, health is answered."""
-    door = ServedDoor(tmp_path, REDIS_URL=settings.redis_url, MAX_UPLOAD_BYTES="9000000")
+    most = "8000000"  # of which SENT_AT_ONCE fit into SENT_BYTES, also before it is known how large each is
+    door = ServedDoor(tmp_path, REDIS_URL=settings.redis_url, MAX_UPLOAD_BYTES=most)
     picture = io.BytesIO()
     Image.frombytes("RGB", (1600, 1600), os.urandom(1600 * 1600 * 3)).save(picture, "PNG", compress_level=0)
     clients = []

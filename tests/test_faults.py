@@ -1,5 +1,6 @@
 """Processes die at any line, and servers go away: no accepted picture is lost, and each has one result."""
 
+import contextlib
 import json
 import os
 import signal
@@ -16,14 +17,14 @@ from stageline.queue import Door
 from stageline.redis_client import connect
 
 PICTURES = 24
-LEASE = {"LEASE_SECONDS": "2"}
+LEASE = {"LEASE_SECONDS": "5"}  # in less, a worker that lives may not come to beat where the machine is busy
 SLOW_TAG = """
 import sys, time
 if sys.orig_argv[-1] == "tag_service":
     from stageline import images
     real = images.decode
     def decode(*words, **more):
-        time.sleep(1.5)
+        time.sleep(3.0)
         return real(*words, **more)
     images.decode = decode
 """
@@ -47,11 +48,11 @@ def happens(condition, seconds: float) -> bool:
     return True
 
 
-def wait_for(condition, seconds: float = 60.0) -> None:
+def wait_for(condition, seconds: float = 120.0) -> None:
     assert happens(condition, seconds), "it did not happen in time"
 
 
-def assert_each_has_one_result(running: RunningLine, ids: list[str], seconds: float = 90.0) -> None:
+def assert_each_has_one_result(running: RunningLine, ids: list[str], seconds: float = 180.0) -> None:
     """Every picture ends completed, with every stage's output, and nothing is left on any list."""
     deadline = time.monotonic() + seconds
     waiting = set(ids)
@@ -70,9 +71,10 @@ def assert_each_has_one_result(running: RunningLine, ids: list[str], seconds: fl
 def pid_of(running: RunningLine, package: str) -> int:
     """The process that runs a stage now."""
     for pid in descendants(running.process.pid):
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        if package.encode() in words:
-            return pid
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended while we looked
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if package.encode() in words:
+                return pid
     raise AssertionError(f"no process runs {package}")
 
 
@@ -85,12 +87,13 @@ def test_a_worker_killed_in_the_middle_of_work_loses_nothing(stage, start_line, 
     in_flight = f"stageline:inflight:{line.stage(stage).queue}:*"
     ids: list[str] = []
     while True:  # a stopped worker's pop goes on in the server, until its time is up: then another try
-        assert len(ids) < 20, "the worker never held a message"
+        assert len(ids) < 40, "the worker never held a message"
         os.kill(pid, signal.SIGSTOP)
         ids.append(running.client.upload(pictures[0]))
         if happens(lambda: any(client.llen(key) for key in client.keys(in_flight)), 0.5):
             break
         os.kill(pid, signal.SIGCONT)
+        time.sleep(0.3)  # until it pops again
     os.kill(pid, signal.SIGKILL)
     ids += send(running, pictures)
     assert_each_has_one_result(running, ids)
@@ -110,7 +113,7 @@ def test_a_killed_redis_loses_nothing(start_line, start_redis, pictures) -> None
     running = start_line(REDIS_URL=redis.url, **LEASE)
     ids = send(running, pictures)
     redis.kill()
-    time.sleep(1.0)
+    time.sleep(float(LEASE["LEASE_SECONDS"]))  # so every lease runs out, and the housekeeper notices that it is away
     redis.start()
     assert_each_has_one_result(running, ids)
     assert attempts_of(running, ids) == {1}, "a server that is away costs no attempt"
@@ -120,7 +123,7 @@ def test_a_killed_store_loses_nothing(start_line, start_minio, pictures) -> None
     """SIGKILL of MinIO with the line full of work, and back: workers wait, and no attempt is counted."""
     minio = start_minio()
     keys = {"MINIO_ACCESS_KEY": minio.access_key, "MINIO_SECRET_KEY": minio.secret_key}
-    running = start_line(MINIO_ENDPOINT=minio.endpoint, **keys, **LEASE)
+    running = start_line(MINIO_ENDPOINT=minio.endpoint, **keys, LEASE_SECONDS="60")
     ids = send(running, pictures)
     minio.kill()
     time.sleep(2.0)
@@ -152,13 +155,13 @@ def test_a_poison_picture_takes_no_neighbour_with_it(start_line, pictures, tmp_p
         "        return pixels, info\n"
         "    images.decode = decode\n"
     )
-    running = start_line(PYTHONPATH=str(tmp_path), MAX_ATTEMPTS="2", LEASE_SECONDS="1", RESIZE_SCALE="1")
+    running = start_line(PYTHONPATH=str(tmp_path), MAX_ATTEMPTS="2", **LEASE, RESIZE_SCALE="1")
     from PIL import Image
 
     Image.new("RGB", (123, 123), (200, 30, 30)).save(tmp_path / "poison.jpg")
     ids = send(running, [*pictures[:6], tmp_path / "poison.jpg", *pictures[6:12]])
     bad = ids.pop(6)
-    wait_for(lambda: running.client.get(f"/status/{bad}")["status"] == "failed", 60)
+    wait_for(lambda: running.client.get(f"/status/{bad}")["status"] == "failed")
     found = running.client.get(f"/status/{bad}")
     assert found["results"]["failed_stage"] == "grayscale"
     assert "died" in found["results"]["reason"]
@@ -181,7 +184,7 @@ def test_a_sleeping_worker_that_wakes_up_late_writes_nothing(start_line, picture
     folders = running.folder / "data" / "images"
     before = {path: path.stat().st_mtime_ns for path in folders.rglob("*.*")}
     os.kill(sleeper, signal.SIGCONT)
-    time.sleep(4)
+    time.sleep(5)
     assert {path: path.stat().st_mtime_ns for path in folders.rglob("*.*")} == before
     assert running.client.get(f"/status/{ids[0]}")["status"] == "completed"
     assert client.llen("dead_letters") == 0
@@ -194,6 +197,7 @@ def test_sigterm_gives_back_or_finishes_and_exits_cleanly(start_line, pictures) 
     for stage in line.LINE:
         os.kill(pid_of(running, stage.package), signal.SIGTERM)
     assert_each_has_one_result(running, ids)
+    wait_for(lambda: running.log.read_text().count('"event": "died"') >= len(line.LINE))
     said = [json.loads(entry) for entry in running.log.read_text().splitlines() if entry.startswith("{")]
     assert {entry["exit_status"] for entry in said if entry["event"] == "died"} == {0}
     assert {entry["attempt"] for entry in said if entry["event"] == "done"} == {1}

@@ -11,7 +11,7 @@ from stageline.message import Message
 from stageline.queue import Consumer, Door
 
 RESIZE = line.stage("resize")
-LEASE_SECONDS = 1.0
+LEASE_SECONDS = 30.0  # no test waits for that: see lapse
 
 
 @pytest.fixture
@@ -38,6 +38,11 @@ def queue_up(door: Door, *names: str) -> None:
         door.accept(message)
 
 
+def lapse(consumer: Consumer) -> None:
+    """Have its last beat be longer ago than its lease is."""
+    consumer.client.zincrby(keys.WORKERS, -(LEASE_SECONDS + 1), consumer.identity)
+
+
 def waiting(door: Door) -> list[tuple[str, int]]:
     found = [Message.decode(raw) for raw in door.client.lrange(RESIZE.queue, 0, -1)]
     return [(message.image_id, message.attempt) for message in found]
@@ -51,7 +56,7 @@ def test_what_a_dead_worker_held_goes_back_first_and_counted(door, consumer, hou
     consumer.take(0.1)
     housekeeper.sweep()
     assert waiting(door) == [("c", 1)], "a living worker keeps what it holds"
-    time.sleep(LEASE_SECONDS + 0.1)
+    lapse(consumer)
     housekeeper.sweep()
     assert waiting(door) == [("a", 2), ("b", 2), ("c", 1)]
     housekeeper.sweep()
@@ -68,7 +73,10 @@ def test_it_happens_with_no_worker_of_that_stage(start_line, data_dir) -> None:
             __import__("os").kill(pid, 19)  # SIGSTOP: no worker of any stage runs
     consumer.beat(2)
     client = Door(url, 1).client
-    time.sleep(1.5)  # until the stopped workers' pops have timed out in the server
+    deadline = time.monotonic() + 60
+    while client.info("clients")["blocked_clients"]:  # until the stopped workers' pops have timed out in the server
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     raw = Message.of({"image_id": "a", "original_path": "original/a.jpg"}).raw
     client.rpush("classify_queue", raw)
     assert consumer.take(1) == raw
@@ -85,7 +93,7 @@ def test_nobody_is_called_dead_just_after_an_outage(door, consumer, settings) ->
     queue_up(door, "a")
     consumer.beat(LEASE_SECONDS)
     consumer.take(0.1)
-    time.sleep(LEASE_SECONDS + 0.1)
+    lapse(consumer)
     fresh = Housekeeper(settings.model_copy(update={"lease_seconds": LEASE_SECONDS}))
     fresh.sweep()
     assert waiting(door) == []
@@ -99,7 +107,7 @@ def test_two_housekeepers_return_a_message_once(door, consumer, housekeeper) -> 
     queue_up(door, "a")
     consumer.beat(LEASE_SECONDS)
     raw = consumer.take(0.1)
-    time.sleep(LEASE_SECONDS + 0.1)
+    lapse(consumer)
     housekeeper._return(consumer.identity, raw)
     housekeeper._return(consumer.identity, raw)
     assert waiting(door) == [("a", 2)]
@@ -108,7 +116,7 @@ def test_two_housekeepers_return_a_message_once(door, consumer, housekeeper) -> 
 def test_a_worker_is_forgotten_only_when_long_silent_and_empty(door, consumer, housekeeper) -> None:
     """A pop that is still pending in the server may yet fill the list of one that looks dead."""
     consumer.beat(LEASE_SECONDS)
-    time.sleep(LEASE_SECONDS + 0.1)
+    lapse(consumer)
     housekeeper.sweep()
     assert door.client.zcard(keys.WORKERS) == 1
     door.client.zincrby(keys.WORKERS, -100, consumer.identity)
@@ -122,7 +130,8 @@ def test_a_lease_that_ran_out_does_not_cover_what_was_asked_for_before(consumer)
     lease.renew()
     before = time.monotonic()
     assert lease.covers(before)
-    time.sleep(LEASE_SECONDS + 0.1)
+    lapse(consumer)
+    lease._renewed -= LEASE_SECONDS + 1
     assert not lease.covers(before)
     lease.renew()
     assert lease.is_fresh()

@@ -40,5 +40,5 @@ def run(given: dict[str, str]) -> "subprocess.CompletedProcess[str]":
     kept = {name: value for name, value in os.environ.items() if name not in {*ASKED_FOR, "KUBECONFIG", "CI"}}
     words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-x", "tests/kubernetes"]
     return subprocess.run(
-        words, cwd=REPOSITORY, env=kept | given, capture_output=True, text=True, timeout=120, check=False
+        words, cwd=REPOSITORY, env=kept | given, capture_output=True, text=True, timeout=300, check=False
     )

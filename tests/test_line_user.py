@@ -178,13 +178,13 @@ class Process:
         self._reader.start()
 
     def says(self, text: str) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 90
         while not any(text in row for row in self.said):
             assert time.monotonic() < deadline, f"{text!r} was never said, but: {self.said}"
             time.sleep(0.05)
 
-    def ends(self) -> int:
-        status = self.process.wait(30)
+    def ends(self, seconds: float = 90) -> int:
+        status = self.process.wait(seconds)
         self._reader.join()
         return status
 
@@ -229,7 +229,7 @@ def test_with_keep_it_stays_until_sigterm(start, server: MinioServer) -> None:
     for process in (resting, waiting):
         assert process.process.poll() is None
         process.process.send_signal(signal.SIGTERM)
-        assert process.ends() == 0  # which does not wait for the minute between two looks to be over
+        assert process.ends(30) == 0  # which does not wait for the minute between two looks to be over
 
 
 def test_with_keep_a_mended_secret_is_taken_up(start, server: MinioServer, tmp_path: Path) -> None:

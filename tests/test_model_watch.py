@@ -64,11 +64,11 @@ def watched(tmp_path, monkeypatch) -> Callable[..., tuple[ModelWatch, Served, Aw
     yield make
     for watch in watches:
         watch.stop()
-        watch.join(10)
+        watch.join(60)
 
 
 def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.01)
@@ -118,10 +118,16 @@ def test_one_model_that_cannot_be_read_holds_up_no_other(watched, monkeypatch) -
 
 def test_a_fetch_that_takes_long_holds_up_no_swap(watched, monkeypatch) -> None:
     """While a missing model is fetched, another one's new version is taken up."""
-    fetching = threading.Event()
+    begun, fetching = threading.Event(), threading.Event()
+
+    def fetch(*_: object) -> None:
+        begun.set()
+        fetching.wait(120)
+
     monkeypatch.setattr(serving, "is_for_a_worker", lambda _: True)
-    monkeypatch.setattr(serving, "install", lambda *_: fetching.wait(20))
+    monkeypatch.setattr(serving, "install", fetch)
     watch, served, store = watched(published=False)
+    assert begun.wait(60)
     Repository(store).publish(colours())
     Repository(store).promote("colours", "1")
     until(served.now)
@@ -170,5 +176,5 @@ def test_a_watch_that_is_stopped_waits_for_no_store(watched) -> None:
     """Stopping while the store is away ends the thread without a crash."""
     watch, _, _ = watched(away=True)
     watch.stop()
-    watch.join(10)
+    watch.join(60)
     assert not watch.is_alive()

@@ -9,7 +9,7 @@ from selenium.webdriver.common.keys import Keys
 
 from benchmarks.running_line import RunningLine
 from tests.browser import Browser
-from tests.page_helpers import MARKUP, address, ask, card, card_status, copied, press, send, upload
+from tests.page_helpers import MARKUP, address, ask, card, card_status, copied, listed, press, send, settled, upload
 
 pytest_plugins = ("tests.page_fixtures",)
 
@@ -30,7 +30,7 @@ def test_what_is_sent_appears_and_completes_without_a_reload(page: Browser, face
     )
     assert page.run(f"return ({card('friends.jpg')}).querySelector('img').src").endswith("?stage=resized")
     assert "face" in page.run(f"return ({card('friends.jpg')}).querySelector('.card-chips').innerText")
-    assert "1 of 1 file" in page.text(".upload-headline")
+    page.until(lambda: "1 of 1 file" in page.text(".upload-headline"), "its end as an upload")
     assert page.run("return window.noReload")
     first = page.run("return document.querySelector('.grid .card-name').textContent")
     assert first == "friends.jpg", "the newest is not first"
@@ -106,6 +106,7 @@ def test_the_overlay_can_be_switched(page: Browser, page_line: RunningLine, face
     document = ask(page_line, f"/status/{image_id}")["results"]
     page.open(f"#/picture/{image_id}")
     page.until(lambda: len(page.all(".overlay g.faces .mark")) == len(document["faces"]), "a mark for each face")
+    settled(page)
     boxes = page.driver.execute_script(BOXES)  # at once: the page draws them again when it learns more
     wanted = [[x1, y1, x2 - x1, y2 - y1] for x1, y1, x2, y2 in (one["box"] for one in document["detections"])]
     assert boxes == [pytest.approx(box, abs=0.01) for box in wanted]
@@ -124,9 +125,10 @@ def test_similar_faces(page: Browser, page_line: RunningLine, faces: Path) -> No
     first, second = send(page_line, faces, "one.jpg"), send(page_line, faces, "two.jpg")
 
     def catalogued() -> bool:
-        return {first, second} <= {one["image_id"] for one in ask(page_line, "/images?limit=200")["images"]}
+        images = ask(page_line, "/images?limit=200")["images"]  # a row is there before what was found is
+        return {first, second} <= {one["image_id"] for one in images if one["faces"]}
 
-    page.until(catalogued, "both in the catalogue")
+    page.until(catalogued, "the faces of both in the catalogue")
     page.open(f"#/picture/{first}")
     page.seen(".face button").click()
     links = page.until(lambda: [one.get_attribute("href") for one in page.all(".similar-list a")], "similar faces")
@@ -148,6 +150,7 @@ def test_a_failed_picture_says_why_and_is_replayed(
     page.until(lambda: "Failed" in page.text(".picture-state"), "failed")
     assert "Failed in classify" in page.text(".picture-reason")
     original.write_bytes(kept)
+    listed(page, page_line, image_id, filters="&status=failed")
     page.open("#/line")
     row = page.one(f'.failed-list li[data-id="{image_id}"]')
     assert "broken.jpg" in row.text

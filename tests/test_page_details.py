@@ -9,7 +9,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 
 from benchmarks.running_line import RunningLine
 from tests.browser import PHONE, Browser
-from tests.page_helpers import ask, press, send
+from tests.page_helpers import ask, press, send, settled
 
 pytest_plugins = ("tests.page_fixtures",)
 
@@ -49,6 +49,7 @@ def test_on_a_phone_a_label_shows_when_it_is_asked_for(page: Browser, page_line:
     page.see_as(PHONE)
     page.open(f"#/picture/{image_id}")
     page.until(lambda: page.all(".overlay g.faces .mark"), "its marks")
+    settled(page)
     page.until(lambda: page.run(LABELS) == [], "boxes only")
     box = page.one(".overlay g.faces .mark .box")
     page.run("arguments[0].scrollIntoView({ block: 'center' })", box)
@@ -125,8 +126,8 @@ def test_a_waiting_picture_with_nothing_in_it_says_so(page: Browser, page_line: 
 def test_pointing_at_a_box_stresses_it(page: Browser, page_line: RunningLine, faces: Path) -> None:
     """The mouse over a box does what it does over its row."""
     page.open(f"#/picture/{send(page_line, faces, 'pointed.jpg')}")
-    loaded = "return document.querySelector('.viewer-image')?.naturalWidth"
-    page.until(lambda: page.run(loaded) and page.all(".overlay g.faces .mark .box"), "the original and its marks")
+    page.until(lambda: page.all(".overlay g.faces .mark .box"), "its marks")
+    settled(page)
     box = page.one(".overlay g.faces .mark .box")
     page.run("arguments[0].scrollIntoView({ block: 'center' })", box)
     ActionChains(page.driver).move_to_element(box).perform()

@@ -24,7 +24,7 @@ def test_a_line_without_its_redis_is_down(
 ) -> None:
     """The light and the banner say so, as long as it lasts; what is chosen meanwhile waits, and is sent afterwards."""
     redis = start_redis()
-    line = start_line(REDIS_URL=redis.url)
+    line = start_line(REDIS_URL=redis.url, LEASE_SECONDS="3")  # after which the catalogue goes on
     pages = fresh(chrome, line)
     page = next(pages)
     page.expected = ["503", "ERR_INCOMPLETE_CHUNKED_ENCODING"]

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.running_line import RunningLine
 from tests.browser import Browser
-from tests.page_helpers import ask, card_status, press, send
+from tests.page_helpers import ask, card_status, listed, press, send
 
 pytest_plugins = ("tests.page_fixtures",)
 
@@ -19,8 +19,7 @@ def faces(data_dir: Path) -> Path:
 
 def test_filters_find_by_part_of_a_name_and_by_status(page: Browser, page_line: RunningLine, faces: Path) -> None:
     """The address has the filters; a part of a name is enough; nothing found says so."""
-    send(page_line, faces, "Needle in the hay.jpg")
-    send(page_line, faces, "hay.jpg")
+    listed(page, page_line, *(send(page_line, faces, name) for name in ("Needle in the hay.jpg", "hay.jpg")))
     page.open("#/?filename=needle")
     page.until(lambda: card_status(page, "Needle in the hay.jpg"), "found")
     assert card_status(page, "hay.jpg") is None

@@ -13,6 +13,11 @@ from tests.browser import Browser
 from tests.page_helpers import card_status, copied, fresh, send, upload
 
 pytest_plugins = ("tests.page_fixtures",)
+TOASTS = """
+window.toasted = "";
+new MutationObserver((changes) => changes.forEach(({ addedNodes }) => addedNodes.forEach(
+  (node) => { window.toasted += node.textContent; }))).observe(document.getElementById("toasts"), { childList: true });
+"""  # what was said, though it is shown for a moment only
 DROP = """
 const transfer = new DataTransfer();
 const bytes = Uint8Array.from(atob(arguments[1]), (letter) => letter.charCodeAt(0));
@@ -37,11 +42,12 @@ def test_a_folder_is_sent_without_what_is_no_picture(page: Browser, picture: Pat
     copied(picture, folder / "deeper", "below.jpg")
     (folder / ".DS_Store").write_bytes(b"\0")
     (folder / "notes.txt").write_text("not a picture")
+    page.run(TOASTS)
     page.one("#folder-input").send_keys(str(folder))
-    page.until(lambda: "left out" in page.text("#toasts"), "what was left out")
+    page.until(lambda: "left out" in page.run("return window.toasted"), "what was left out")
     for name in ("above.jpg", "below.jpg"):
         page.until(lambda name=name: card_status(page, name) == "Completed", name)
-    assert "2 of 2 files" in page.text(".upload-headline")
+    page.until(lambda: "2 of 2 files" in page.text(".upload-headline"), "their end as uploads")
 
 
 def test_what_is_dropped_is_sent(page: Browser, picture: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.running_line import RunningLine
 from tests.browser import Browser
-from tests.page_helpers import card_status, send
+from tests.page_helpers import card_status, listed, send
 
 pytest_plugins = ("tests.page_fixtures",)
 
@@ -63,14 +63,14 @@ def live(page: Browser, handle: str) -> None:
 def test_eight_are_all_loaded_and_live(windows: Browser, page_line: RunningLine, picture: Path, kind: str) -> None:
     """Each of eight loads, is live, and hears of what is sent; at most one holds a stream, and gives it on."""
     page = windows
-    send(page_line, picture, "in all tabs.jpg")
+    listed(page, page_line, send(page_line, picture, "in all tabs.jpg"))
     page.driver.get("about:blank")
     handles = [open_another(page, kind) for _ in range(TABS)]
     for handle in handles:
         live(page, handle)
         page.until(lambda: card_status(page, "in all tabs.jpg"), "its pictures")
         page.run("window.noReload = true")
-    send(page_line, picture, f"sent to each {kind}.jpg")
+    listed(page, page_line, send(page_line, picture, f"sent to each {kind}.jpg"))
     for handle in handles:
         live(page, handle)
         page.until(lambda: card_status(page, f"sent to each {kind}.jpg") == "Completed", "what was sent")
@@ -140,4 +140,4 @@ def test_the_place_of_a_frozen_tab_is_taken(windows: Browser, page_line: Running
     for handle in (first, second):
         live(page, handle)
         page.until(lambda: card_status(page, "past the frozen.jpg") == "Completed", "what was sent")
-    assert _streams(page, first) + _streams(page, second) == 1
+    page.until(lambda: _streams(page, first) + _streams(page, second) == 1, "one stream")

@@ -144,7 +144,7 @@ def story(request, start_line: Callable[..., RunningLine], models_dir: Path, tmp
     repository = Repository(FolderStore(models))
     repository.publish(cells())
     repository.promote("facenet-vggface2", "1")
-    own = {"PYTHONPATH": str(folder), "MODELS_DIR": str(models), "LEASE_SECONDS": "1", "RESIZE_SCALE": "1"}
+    own = {"PYTHONPATH": str(folder), "MODELS_DIR": str(models), "LEASE_SECONDS": "3", "RESIZE_SCALE": "1"}
     own |= {"MAX_ATTEMPTS": "3", "RETRY_BASE_SECONDS": "0.2"}
     if request.param == "postgres":
         own["DATABASE_URL"] = request.getfixturevalue("postgres_server").create_database("catalogue")

@@ -13,7 +13,7 @@ from stageline.redis_client import connect
 from stageline.settings import Settings
 
 PASSWORD = "the-right-one"
-LONG_ENOUGH = 30.0
+LONG_ENOUGH = 50.0
 
 
 @pytest.mark.parametrize("kind", ["housekeeper", "lease"])

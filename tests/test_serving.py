@@ -121,8 +121,9 @@ def test_a_model_that_comes_piece_by_piece_is_taken_up_when_it_is_whole(serve, r
     assert (served.now().value, served.refused) == ("loaded 3", None)
 
 
-def test_a_refused_version_is_tried_again_a_little_later_each_time(serve, repository) -> None:
+def test_a_refused_version_is_tried_again_a_little_later_each_time(serve, repository, monkeypatch) -> None:
     """A bad model of hundreds of megabytes is not read at every look; a new pointer is tried at once."""
+    monkeypatch.setattr(serving, "LOOK_SECONDS", 120.0)
     served, loader = serve(v2=ModelError("no good"))
     repository.promote("colours", "2")
     for _ in range(5):

@@ -14,13 +14,14 @@ from stageline.message import Message
 from stageline.queue import Door
 from stageline.store import FolderStore
 
-SLOW = """
-import sys, time
+HELD = """
+import os, sys, time
 if sys.orig_argv[-1] == "{service}":
     from stageline import images
     real = images.encode_jpeg
     def encode_jpeg(*words, **more):
-        time.sleep(1.0)
+        while not os.path.exists(os.path.join(os.environ["PYTHONPATH"], "go on")):
+            time.sleep(0.02)
         return real(*words, **more)
     images.encode_jpeg = encode_jpeg
 """
@@ -53,7 +54,7 @@ class Way:
         self.until(lambda: self.status(image_id) == wanted)
 
     def until(self, true) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not true():
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -112,7 +113,7 @@ def test_a_finished_picture_can_be_run_again_from_each_stage(start_way, stage: s
 @pytest.mark.parametrize("service", ["resize_service", "grayscale_service", "tag_service"])
 def test_a_picture_deleted_under_way_leaves_nothing_behind(start_way, tmp_path: Path, service: str) -> None:
     """While a stage works on it, which then stores what it made: the worker that finds out removes it."""
-    (tmp_path / "sitecustomize.py").write_text(SLOW.format(service=service))
+    (tmp_path / "sitecustomize.py").write_text(HELD.format(service=service))
     way = start_way(PYTHONPATH=str(tmp_path))
     way.send("gone")
     way.send("kept")
@@ -120,6 +121,7 @@ def test_a_picture_deleted_under_way_leaves_nothing_behind(start_way, tmp_path: 
     way.until(lambda: name in (status.read(way.door.client, "gone") or {"stages": {}})["stages"])
     way.door.delete("gone")
     erase_objects(way.store, "gone")
+    (tmp_path / "go on").touch()
     way.wait("kept", "completed")
     way.until(lambda: sum(sum(counts.values()) for counts in way.door.depths().values()) == 0)
     assert way.left_of("gone") == []
@@ -130,8 +132,8 @@ def test_a_picture_deleted_under_way_leaves_nothing_behind(start_way, tmp_path: 
 def test_a_worker_that_dies_while_it_removes_a_deleted_picture_leaves_that_to_the_next(start_way, tmp_path) -> None:
     """Killed after it stored what it had made of it, and before it could remove that again."""
     (tmp_path / "sitecustomize.py").write_text(
-        SLOW.format(service="resize_service")
-        + "    import os, stageline.storer as storer\n"
+        HELD.format(service="resize_service")
+        + "    import stageline.storer as storer\n"
         + "    flag = os.path.join(os.environ['PYTHONPATH'], 'died')\n"
         + "    real_erase = storer.erase_objects\n"
         + "    def erase_objects(*words):\n"
@@ -141,11 +143,12 @@ def test_a_worker_that_dies_while_it_removes_a_deleted_picture_leaves_that_to_th
         + "        real_erase(*words)\n"
         + "    storer.erase_objects = erase_objects\n"
     )
-    way = start_way(PYTHONPATH=str(tmp_path), LEASE_SECONDS="1")
+    way = start_way(PYTHONPATH=str(tmp_path), LEASE_SECONDS="5")
     way.send("gone")
     way.until(lambda: "resize" in (status.read(way.door.client, "gone") or {"stages": {}})["stages"])
     way.door.delete("gone")
     erase_objects(way.store, "gone")
+    (tmp_path / "go on").touch()
     way.until((tmp_path / "died").exists)
     way.until(lambda: sum(sum(counts.values()) for counts in way.door.depths().values()) == 0)
     assert way.left_of("gone") == []
@@ -166,7 +169,7 @@ def test_a_worker_that_died_stands_in_the_history(start_way, tmp_path: Path) -> 
         "        return real(*words, **more)\n"
         "    images.encode_jpeg = encode_jpeg\n"
     )
-    way = start_way(PYTHONPATH=str(tmp_path), LEASE_SECONDS="1")
+    way = start_way(PYTHONPATH=str(tmp_path), LEASE_SECONDS="5")
     way.send("survivor")
     way.wait("survivor", "completed")
     document = way.document("survivor")
