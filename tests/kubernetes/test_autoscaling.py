@@ -180,10 +180,10 @@ def test_keda_wakes_one_stage_alone_for_what_its_dead_worker_held(
 
 
 def _hold_and_kill(message: str) -> None:
-    """Have tag's workers stopped with the message in their hands, and then their pod gone without notice."""
+    """Have tag's workers stopped with the message in their hands, and then killed, as they do not hear SIGTERM."""
     (pod,) = pods("tag")
     name = pod["metadata"]["name"]
     kubectl("exec", name, "--", "python", "-P", "-c", HOLD, QUEUES["tag"], message)
     kubectl("scale", "deployment/tag", "--replicas=0")
-    kubectl("delete", "pod", name, "--grace-period=0", "--force", "--ignore-not-found")
+    kubectl("delete", "pod", name, "--grace-period=1", "--ignore-not-found")
     wait_until(lambda: not ask("/queue-status")["stages"]["tag"]["waiting"], "its list is empty")
