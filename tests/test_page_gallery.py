@@ -48,3 +48,14 @@ def test_more_pictures_come_as_one_scrolls(page: Browser, page_line: RunningLine
         return known <= set(shown)
 
     page.until(all_there, "all of them")
+
+
+def test_many_categories_fit_into_one_row(page: Browser, page_line: RunningLine, data_dir: Path) -> None:
+    """The first of them are named on the card, the rest counted, and none is higher than the row."""
+    send(page_line, data_dir / "coco128" / "images" / "000000000443.jpg", "cat in bed.jpg")
+    page.open("#/?filename=cat+in+bed")
+    page.until(lambda: card_status(page, "cat in bed.jpg"), "its card")
+    chips = "[...document.querySelectorAll('.card-chips .chip')]"
+    counted = f"{chips}.some((chip) => /^\\+\\d+$/.test(chip.textContent))"
+    page.until(lambda: page.run(f"return {counted}"), "the rest, counted")
+    assert page.run(f"return {chips}.filter((chip) => chip.offsetHeight > chip.parentNode.clientHeight).length") == 0

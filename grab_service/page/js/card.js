@@ -131,7 +131,7 @@ function drawChips(card) {
     card.chips,
     row.faces ? h("span.chip", icon("face"), plural(row.faces, "face")) : null,
     shown,
-    more.length ? h("span.chip.more", { title: more.map(([label]) => label).join(", ") }, `+${more.length}`) : null,
+    more.length ? h("span.chip", { title: more.map(([label]) => label).join(", ") }, `+${more.length}`) : null,
   );
 }
 
