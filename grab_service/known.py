@@ -98,6 +98,8 @@ class Known:
         said = found.live or found.document or {}
         told: dict[str, Any] = {"image_id": found.image_id}
         told |= {name: found.get(name) for name in ("filename", "file_size")}
+        told |= {"width": found.get("origin_w") or found.get("width")}
+        told |= {"height": found.get("origin_h") or found.get("height"), "orientation": found.get("orientation")}
         told |= {"status": found.status, "kind": found.get("kind"), "run": found.run}
         told |= {"task_id": f"{found.image_id}.{found.run}"}
         told |= {name: found.get(name) for name in ("reason", "failed_stage", "batch_id") if found.get(name)}

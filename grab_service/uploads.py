@@ -82,6 +82,7 @@ def take_in(
         "original_path": key,
         "origin_w": info.width,
         "origin_h": info.height,
+        "orientation": info.orientation,
         "sha256": sha256,
         "uploaded_at": finished,
         "attempt": 1,

@@ -13,8 +13,9 @@ from stageline.redis_client import reaching_redis
 from stageline.times import iso
 
 STAGE = "stage:"
-KNOWN = ("filename", "file_size", "original_path", "run", "batch_id", "until", "sha256")
-NUMBERS = {"file_size": int, "run": int, "ahead": int, "estimate": float}
+SIZE = ("origin_w", "origin_h", "orientation")
+KNOWN = ("filename", "file_size", "original_path", "run", "batch_id", "until", "sha256", *SIZE)
+NUMBERS = {"file_size": int, "run": int, "ahead": int, "estimate": float, **dict.fromkeys(SIZE, int)}
 MOVING = ("submitted", "processing")
 MOVING = ("submitted", "processing")  # the statuses of a picture that is on its way
 DELETED_RUN = 2**31  # the run of a tombstone: no message has it

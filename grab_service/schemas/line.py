@@ -96,6 +96,8 @@ class SimilarFace(Answer):
 
     image_id: str
     filename: str | None
+    width: int | None = Field(description="of its picture as it is meant to be seen, in pixels")
+    height: int | None
     face: int
     box: Box | None
     similarity: float = Field(description="the cosine of the angle between the embeddings: 1 is the same")

@@ -47,6 +47,11 @@ class PictureStatus(Answer):
     image_id: str
     filename: str | None
     file_size: int | None
+    width: int | None = Field(description="of the original as it is meant to be seen, in pixels")
+    height: int | None
+    orientation: int | None = Field(
+        description="how the original is stored, 1 to 8 as EXIF's tag 274 has it: boxes are of the picture turned by it"
+    )
     status: str = Field(examples=["completed"])
     kind: str | None = Field(description="face or object, once that is known")
     run: int = Field(description="how many times it was sent down the line")

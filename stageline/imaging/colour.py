@@ -99,8 +99,9 @@ def _by_digest(profile: _Profile, mode: str) -> _Usable | None:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(data))
         if opened.profile.xcolor_space.strip() != SPACES[mode]:
             return None
-        perceptual = ImageCms.Intent.PERCEPTUAL
-        transform = ImageCms.buildTransform(opened, ImageCms.createProfile("sRGB"), mode, "RGB", perceptual)
+        # Perceptual, LittleCMS would stretch the darkest ink to black, which browsers do not.
+        intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+        transform = ImageCms.buildTransform(opened, ImageCms.createProfile("sRGB"), mode, "RGB", intent)
         return _Usable(Conversion(transform, mode))
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):  # a damaged profile is none
         return None

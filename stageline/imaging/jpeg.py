@@ -26,7 +26,7 @@ _FRAMES = {*range(0xC0, 0xD0)} - {_DHT, 0xC8, 0xCC}
 _METADATA = {*range(_APP0, _APP0 + 16), _COM}
 _HOW_TO_DECODE = {_APP0: b"JFIF\0", _APP14: b"Adobe"}  # these say what the colours are
 _ICC = b"ICC_PROFILE\0"
-_PADDING = b"\0\xff"  # what cameras fill a file up with where its end marker should be
+_PADDING = b"\0\xff"  # what cameras fill a file up with before its end marker, or where it should be
 _LEFT_OVER = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9")
 _FEW_LEFT_OVER = 2  # bytes; webcams leave one or two, a decoder that lost its place more
 _DAMAGE = "Corrupt JPEG data"  # how the decoder's sentences begin that tell of lost or foreign data in the pixels
@@ -47,7 +47,7 @@ def read(data: bytes) -> Parts:
     Raises:
         BadImage: it has parts in numbers that no camera and no program writes.
     """
-    pieces, kept_from, end = [], 0, None
+    pieces, kept_from, end = [], 0, len(data)
     exif, profile, scans = None, dict[int, bytes](), Scans()
     segments = list(_segments(data))
     for segment, after in zip_longest(segments, segments[1:]):
@@ -67,8 +67,6 @@ def read(data: bytes) -> Parts:
                 exif = content
             elif segment.marker == _APP2 and content.startswith(_ICC):
                 profile.setdefault(content[12] if len(content) > len(_ICC) else 0, content[14:])
-    if end is None:
-        end = _end_of_pixels(data)
     essential = b"".join([*pieces, data[kept_from:end], END])
     return Parts(essential, exif, _joined(profile), scans.flaw())
 
@@ -93,10 +91,9 @@ def refuse_damaged(parts: Parts) -> bool:
         else:
             return True
         left_over = _LEFT_OVER.fullmatch(said)
-        count = int(left_over[1]) if left_over else 0
-        tail = essential[-2 - count : -2]
-        if count and (count <= _FEW_LEFT_OVER or not tail.strip(tail[:1])):
-            essential = essential[: -2 - count] + END  # only the last warning is told: is there one before it?
+        if left_over and _is_harmless(essential, int(left_over[1])):
+            # Only the last warning is told, and zeros are codes too: without all that, is anything wrong?
+            essential = essential[: _end_of_pixels(essential[:-2], int(left_over[1]))] + END
         elif said.startswith(_DAMAGE):
             raise _damaged(said.removeprefix(f"{_DAMAGE}: "))
         else:
@@ -131,9 +128,16 @@ def _says_how_to_decode(marker: int, content: bytes) -> bool:
     return marker in _HOW_TO_DECODE and content.startswith(_HOW_TO_DECODE[marker])
 
 
-def _end_of_pixels(data: bytes) -> int:
-    """Where the pixels end of a JPEG without an end marker: before what it is filled up with."""
+def _is_harmless(essential: bytes, count: int) -> bool:
+    """Whether so many bytes before the end marker are what some cameras leave there."""
+    return count <= _FEW_LEFT_OVER or not essential[-2 - count : -2].strip(_PADDING)
+
+
+def _end_of_pixels(data: bytes, left_over: int) -> int:
+    """Where the pixels end, before what the file was filled up with."""
     end = len(data.rstrip(_PADDING))
+    if end == len(data):
+        return end - left_over
     return end + 2 if data[end : end + 2] == b"\xff\0" else end  # that pair is a byte of the pixels
 
 
