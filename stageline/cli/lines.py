@@ -1,6 +1,7 @@
 """``stageline up`` and ``stageline run``."""
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -10,7 +11,7 @@ from typing import IO, Annotated
 
 import typer
 
-from stageline import line, logs, settings
+from stageline import line, logs, names, settings
 from stageline.cli.common import EXIT_FAILED, AsJson, found_in, note, print_json, say
 from stageline.cli.pictures import pictures_in, send
 from stageline.client import Client
@@ -84,7 +85,8 @@ def run(
     documents, refused = [], 0
     for path in paths:
         try:
-            message, made = chain.run(path.read_bytes(), path.name)
+            name = names.decoded(os.fsencode(path.name))
+            message, made = chain.run(path.read_bytes(), name.text, guessed=name.guessed)
         except (BadImage, OSError) as error:
             refused += 1
             note(f"{path}: {error}")
