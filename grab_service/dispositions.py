@@ -16,7 +16,7 @@ MOST_LANGUAGE = 40  # characters: with more, the quotes are of the name
 MOST_PARAMETERS = 32
 # A quote ends a value where the header ends, or its next parameter begins. Other quotes are a part of the value: some
 # clients do not escape them, and a backslash before one may be the second byte of a character.
-END = re.compile(rb'"[ \t]*(?:$|;[ \t]*(?:$|[^\s;="]+[ \t]*=))')
+END = re.compile(rb'"[ \t]*(?:$|(?:;[ \t]*)+(?:$|[^\s;="]+[ \t]*=))')
 LOOSE_END = re.compile(rb'"[ \t]*(?:;|$)')
 ESCAPED = re.compile(rb'\\([\\"])')
 MARKED = re.compile(rb"([a-zA-Z]{1,16})(?:\*(\d{1,3}))?(\*)?")
