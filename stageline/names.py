@@ -36,25 +36,17 @@ def safe_filename(given: str | None) -> str:
     Folders, control characters, line breaks and what turns the direction of text are removed. What is longer than
     MOST_BYTES is cut, and keeps its ending. A name in which nothing can be seen becomes ``unnamed``.
     """
-    name = _harmless(given or "")
-    if not name:
-        return UNNAMED
-    if len(name.encode()) <= MOST_BYTES:
-        return name
-    stem, dot, ending = name.rpartition(".")
-    if dot and len(ending) <= MOST_ENDING:  # people look for the ending
-        return f"{_cut(stem, MOST_BYTES - len(ending.encode()) - 1)}.{ending}"
-    return _cut(name, MOST_BYTES)
+    return _bounded(_harmless(given or "")) or UNNAMED
 
 
 def lookup_key(name: str) -> str:
     """Return the normal form by which a name is stored and looked up, of at most MOST_KEY_BYTES bytes.
 
-    It is the NFC of what `safe_filename` gives back, without blanks around it. Of what is longer it is the beginning
-    and a digest of all of it. A name in which nothing can be seen is looked up as it is, and not as ``unnamed``.
+    It is the NFC of the name that is given back, without blanks around it. Of what is longer it is the beginning and a
+    digest of all of it. A name in which nothing can be seen is looked up as it is, and not as ``unnamed``.
     """
-    seen = safe_filename(name) if _harmless(name) else name.encode(errors="replace").decode()
-    normal = unicodedata.normalize("NFC", seen).strip() or seen
+    seen = _harmless(name) or name.encode(errors="replace").decode()
+    normal = _bounded(unicodedata.normalize("NFC", seen).strip() or seen)
     if len(normal.encode()) <= MOST_KEY_BYTES:
         return normal
     digest = hashlib.sha256(normal.encode()).hexdigest()
@@ -71,6 +63,16 @@ def _harmless(given: str) -> str:
     last = FOLDERS.split(given)[-1]
     name = "".join(c for c in last if c not in TURNS and unicodedata.category(c) not in REMOVED)
     return name if any(c != "." and not c.isspace() and unicodedata.category(c) != "Cf" for c in name) else ""
+
+
+def _bounded(name: str) -> str:
+    """At most MOST_BYTES of it, with its ending: people look for that."""
+    if len(name.encode()) <= MOST_BYTES:
+        return name
+    stem, dot, ending = name.rpartition(".")
+    if dot and len(ending) <= MOST_ENDING:
+        return f"{_cut(stem, MOST_BYTES - len(ending.encode()) - 1)}.{ending}"
+    return _cut(name, MOST_BYTES)
 
 
 def _cut(text: str, most: int) -> str:

@@ -19,8 +19,8 @@ PLAIN, CAFE, GUESS, QUOTED = Name("a.jpg"), Name("café.jpg"), Name("café.jpg",
 AS_THEY_CAME = [
     "street.jpg", "straße ☃ 写真.jpg", "e\u0301.jpg", "é.jpg", " leading.jpg", "trailing .jpg ", "\u3000wide.jpg",
     FAMILY, FLAG, HEART, PERSIAN, HINDI, MALAYALAM, "<script>.jpg", 'a"b.jpg', "50%.jpg", "a?b#c&d=e;f.jpg",
-    "한글.jpg", "ﬁ.jpg", "K.jpg", LONG, "é" * 300 + ".png", "." + LONG, "\uf8ff.jpg", "\U0001fae8.jpg", "\u200fא.jpg",
-    ".jpg",
+    "한글.jpg", "ﬁ.jpg", "K.jpg", LONG, "é" * 300 + ".png", "é" * 2046 + ".png", "." + LONG,
+    "\uf8ff.jpg", "\U0001fae8.jpg", "\u200fא.jpg", ".jpg",
 ]  # fmt: skip
 
 
