@@ -22,9 +22,8 @@ FIELDS = ("image", "file")
 PIECE = 1 << 16
 MOST_PARTS = 1000
 MOST_PEEKS = 8  # at what follows a boundary; one of nothing but dashes may seem to end anywhere
-BEGINNING = (
-    64  # bytes that tell whether a part with no filename is a file: a picture has NULs among them, text has none
-)
+# The first bytes of a part with no filename tell whether it is a file: a picture has NULs among them, or is a JPEG.
+BEGINNING, JPEG = 64, b"\xff\xd8"
 FORM_OVERHEAD = 64 * 1024  # what a multipart body may have around its picture
 HOW_TO_SEND = "send a picture as the multipart field `image` or `file` (curl -F image=@street.jpg), or as the raw body"
 
@@ -139,7 +138,8 @@ class _Content:
     @property
     def is_file(self) -> bool:
         """Whether it is one, by what came so far."""
-        return self._name is not None or (self.is_wanted and b"\0" in self._buffer.getbuffer()[:BEGINNING].tobytes())
+        begins = self._buffer.getbuffer()[:BEGINNING].tobytes()
+        return self._name is not None or b"\0" in begins or begins.startswith(JPEG)
 
     def take(self, data: bytes) -> None:
         """Keep what came, where it is wanted and not too much."""

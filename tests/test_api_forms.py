@@ -128,6 +128,7 @@ def sent_in(app: Flask, *parts: bytes) -> list[Sent]:
         return list(files(WANTED))
 
 
+COMMENTED = b"\xff\xd8\xff\xfe\x01\x2c" + b"c" * 298  # how a JPEG may begin, with no NUL for long
 FIRST, LAST = part(b'name="image"; filename="a.jpg"', b"1"), part(b'name="file"; filename="c.jpg"', b"3")
 
 
@@ -141,6 +142,7 @@ FIRST, LAST = part(b'name="image"; filename="a.jpg"', b"1"), part(b'name="file";
         (part(b'name="image"; filename="' + b"\xe9" * 100_000 + b'"', b"2"), [Sent(b"2", "é" * 100_000, guessed=True)]),
         (part(b'name="image"', b"\xff\xd8\xff\xe0\0\x10"), [Sent(b"\xff\xd8\xff\xe0\0\x10", None)]),
         (part(b'name="image"', b"\x89PNG\r\n\x1a\n\0" + b"x" * 2000), [Sent(None, None)]),
+        (part(b'name="image"', COMMENTED), [Sent(COMMENTED, None)]),
         (part(b'name="image"', b"street.jpg"), []), (part(b'name="im\xe9ge"; filename="b.jpg"', b"2"), []),
         (part(b'name="text\xff"', b"\xe9\0"), []), (b"--xx\r\nContent-Type: image/jpeg\r\n\r\n2\r\n", []),
         (b"--xx\r\n\xff\xfe\r\nX-Odd: \xe9\r\n\r\n2\r\n", []),
