@@ -2,11 +2,11 @@
 
 import { images } from "./api.js";
 
-/** A name as names are compared: in one normal form, without blanks around it, capitals or not. */
-export const comparable = (name) => (name ?? "").normalize("NFC").trim().toLowerCase();
-
 const STEP = 200; // pictures in one answer
 const STEPS = 5; // answers looked through before somebody is asked whether to look further
+
+/** A name as names are compared: in one normal form, without blanks around it, capitals or not. */
+export const comparable = (name) => (name ?? "").normalize("NFC").trim().toLowerCase();
 
 /** One page: like /images, and `looked`, how many pictures were looked through for a part of a name. */
 export async function findPage(filters, limit, cursor) {
