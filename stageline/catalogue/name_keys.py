@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, Engine, select, text
 
 from stageline.catalogue.engine import writing
-from stageline.catalogue.tables import image_info
+from stageline.catalogue.tables import LACKS_KEY, image_info
 from stageline.names import lookup_key
 
 AT_ONCE = 5000
@@ -33,8 +33,8 @@ def fill(engine: Engine) -> None:
 
 
 def _lacking(connection: Connection, after: str) -> Sequence[tuple[str, str]]:
-    key, filename = image_info.c.image_key, image_info.c.filename
-    lacking = select(key, filename).where(image_info.c.filename_key.is_(None), filename > "", key > after)
+    key = image_info.c.image_key
+    lacking = select(key, image_info.c.filename).where(LACKS_KEY, key > after)
     return [(row[0], row[1]) for row in connection.execute(lacking.order_by(key).limit(AT_ONCE))]
 
 
@@ -44,5 +44,4 @@ def _write(connection: Connection, found: Sequence[tuple[str, str]]) -> None:
         connection.execute(text(FILL_SQLITE), rows)
         return
     columns = {f"{name}s": [row[name] for row in rows] for name in rows[0]}
-    connection.execute(text("SET LOCAL statement_timeout = 0"))
     connection.execute(text(FILL_POSTGRESQL), columns)

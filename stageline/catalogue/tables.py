@@ -16,6 +16,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
@@ -24,6 +25,7 @@ METADATA = MetaData()
 EMBEDDING_SIZE = 512  # numbers, each of 4 bytes
 TEXT = Text().with_variant(Text(collation="C"), "postgresql")  # ordered by bytes, as SQLite and the bucket do
 LIST = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+LACKS_KEY = text("filename_key IS NULL AND filename <> ''")  # written down by an older version: see name_keys
 BIG = BigInteger().with_variant(Integer(), "sqlite")
 
 
@@ -82,6 +84,7 @@ image_info = Table(
     Index("ix_image_info_status_kind", "status", "kind", "uploaded_at", "image_key"),
     Index("ix_image_info_kind", "kind", "uploaded_at", "image_key"),
     Index("ix_image_info_filename_key", "filename_key", "uploaded_at"),
+    Index("ix_image_info_lacks_key", "image_key", postgresql_where=LACKS_KEY, sqlite_where=LACKS_KEY),  # mostly empty
     Index("ix_image_info_sha256", "sha256"),
     Index("ix_image_info_batch_id", "batch_id"),
     Index("ix_image_info_expires_at", "expires_at"),

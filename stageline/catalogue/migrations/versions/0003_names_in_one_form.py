@@ -11,6 +11,7 @@ revision = "0003"
 down_revision = "0002"
 
 TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+LACKS = sa.text("filename_key IS NULL AND filename <> ''")
 
 
 def upgrade() -> None:
@@ -18,4 +19,5 @@ def upgrade() -> None:
     op.add_column("image_info", sa.Column("filename_key", TEXT))
     op.add_column("image_info", sa.Column("filename_guessed", sa.Boolean()))
     op.create_index("ix_image_info_filename_key", "image_info", ["filename_key", "uploaded_at"])
+    op.create_index("ix_image_info_lacks_key", "image_info", ["image_key"], postgresql_where=LACKS, sqlite_where=LACKS)
     op.drop_index("ix_image_info_filename", "image_info")
