@@ -59,7 +59,7 @@ class Known:
             NotKnown: there is none.
         """
         found = self.by_id(image_id)
-        if found is None:
+        if found is None and names.is_seen(image_id):
             found = self._newest_named(image_id)
         if found is None:
             raise NotKnown(f"no picture has the id or the filename {short(image_id)}")

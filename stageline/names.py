@@ -53,6 +53,11 @@ def lookup_key(name: str) -> str:
     return f"{_cut(normal, MOST_KEY_BYTES - len(digest) - 1)}~{digest}"
 
 
+def is_seen(name: str) -> bool:
+    """Whether anything of a name is seen: else it is no picture's."""
+    return bool(_harmless(name))
+
+
 def name_fields(filename: str | None, guessed: object) -> dict[str, Any]:
     """The fields by which an answer tells a name; that it is a guess is said only where it is one."""
     return {"filename": filename, **({"filename_guessed": True} if guessed is True else {})}
