@@ -17,7 +17,7 @@ from unittest.mock import patch
 from PIL import Image
 
 from stageline import images
-from stageline.cli.pictures import pictures_in
+from stageline.cli.folders import pictures_in
 from stageline.imaging import colour
 from stageline.settings import Settings
 
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
-    found = [path.read_bytes() for path in pictures_in([asked.folder])]
+    found = [path.read_bytes() for path in pictures_in([asked.folder]).pictures]
     groups = {"no profile, or sRGB": [], "another profile": []}  # type: dict[str, list[bytes]]
     for data in found:
         groups["another profile" if has_other_colours(data) else "no profile, or sRGB"].append(data)

@@ -32,6 +32,7 @@ class Wanted:
     image_id: str | None = None
     again: bool = False  # an earlier request had chosen that id: it may have been taken in already
     probe: bool = False
+    filename_guessed: bool = False  # its name came in no encoding that was said, nor UTF-8
 
     def fields(self) -> dict[str, Any]:
         """What its message says of that."""
@@ -40,6 +41,8 @@ class Wanted:
             said["until"] = PREPROCESSED
         if self.batch_id:
             said["batch_id"] = self.batch_id
+        if self.filename_guessed:
+            said["filename_guessed"] = True
         if self.probe:
             said |= {"probe": True, "until": "classify"}
         return said

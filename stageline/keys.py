@@ -1,5 +1,7 @@
 """The names of everything that Stageline keeps in Redis, beside the queues of the line."""
 
+from stageline.names import lookup_key
+
 WORKERS = "stageline:workers"  # sorted set: a worker's identity → its last beat, in the server's seconds
 UNFINISHED = (
     "stageline:moving"  # sorted set: ids of accepted pictures that are on their way, by when they were accepted
@@ -28,7 +30,7 @@ def content_key(sha256: str | None) -> str:
 
 def name_key(filename: str | None) -> str:
     """The id of the newest picture of that name, for as long as a status lasts; '' where it has none."""
-    return f"stageline:named:{filename}" if filename else ""
+    return f"stageline:named:{lookup_key(filename)}" if filename else ""
 
 
 def delayed_key(queue: str) -> str:

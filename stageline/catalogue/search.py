@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select, tuple_
 
 from stageline.catalogue import vector
 from stageline.catalogue.tables import EMBEDDING_SIZE, faces, image_info
+from stageline.names import name_fields
 
 AT_ONCE = 4096  # faces in memory: 8 MiB
 Found = tuple[float, str, int]
@@ -56,10 +57,9 @@ def _described(connection: Connection, best: Sequence[Found]) -> list[dict[str, 
     if not best:
         return []
     places = [(key, position) for _, key, position in best]
-    of_picture = (image_info.c.filename, image_info.c.width, image_info.c.height)
-    query = select(faces.c.image_key, faces.c.position, faces.c.box, *of_picture).join(
-        image_info, image_info.c.image_key == faces.c.image_key
-    )
+    described = ("filename", "filename_guessed", "width", "height")
+    columns = [faces.c[name] for name in ("image_key", "position", "box")] + [image_info.c[name] for name in described]
+    query = select(*columns).join(image_info, image_info.c.image_key == faces.c.image_key)
     query = query.where(tuple_(faces.c.image_key, faces.c.position).in_(places))
     known = {(row.image_key, row.position): row for row in connection.execute(query)}
     return [_face(known[key, position], similarity) for similarity, key, position in best if (key, position) in known]
@@ -73,6 +73,6 @@ def _indexed(
 
 
 def _face(row: Any, similarity: float) -> dict[str, Any]:
-    told = {"image_id": row.image_key, "filename": row.filename, "width": row.width, "height": row.height}
-    told |= {"face": row.position, "box": row.box}
+    told = {"image_id": row.image_key, **name_fields(row.filename, row.filename_guessed)}
+    told |= {"width": row.width, "height": row.height, "face": row.position, "box": row.box}
     return {**told, "similarity": round(min(1.0, max(-1.0, similarity)), 6)}

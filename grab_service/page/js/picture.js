@@ -159,6 +159,7 @@ function drawFacts(facts, now, id) {
     ["Uploaded", moment(now.created_at)],
     ["Took", now.processing_time === null || now.processing_time === undefined ? null : seconds(now.processing_time)],
     ["Run", now.run > 1 ? now.run : null],
+    ["Name", now.filename_guessed ? "a best guess: its encoding was not said" : null],
   ].filter(([, value]) => value !== null);
   const key = JSON.stringify(entries);
   if (facts.dataset.key === key) return;
