@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 MOST_BYTES = 4096  # of a name that is given back; no file system allows more
 MOST_KEY_BYTES = 255
+MOST_DECOMPOSED = 4 * MOST_BYTES  # characters of a name as it is typed: putting marks in order takes their square
 MOST_ENDING = 8  # characters
 UNNAMED = "unnamed"
 FOLDERS = re.compile(r"[/\\]")
@@ -45,7 +46,7 @@ def lookup_key(name: str) -> str:
     It is the NFC of the name that is given back, without blanks around it. Of what is longer it is the beginning and a
     digest of all of it. A name in which nothing can be seen is looked up as it is, and not as ``unnamed``.
     """
-    seen = _harmless(name) or name.encode(errors="replace").decode()
+    seen = (_harmless(name) or name.encode(errors="replace").decode())[:MOST_DECOMPOSED]
     normal = _bounded(unicodedata.normalize("NFC", seen).strip() or seen)
     if len(normal.encode()) <= MOST_KEY_BYTES:
         return normal
