@@ -1,0 +1,163 @@
+"""Redis 6.2, Redis 7 and Valkey in each of their moods: everybody waits, no attempt is counted, and all goes on after."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from redis_moods import MOODS, SERVERS, MoodyRedis
+from served_door import JPEG, ServedDoor, assert_problem, until
+
+from benchmarks.running_line import KEPT
+from benchmarks.servers import RedisServer
+from catalogue_service.lease import WriterLease
+from stageline import health, line
+from stageline.errors import Unavailable
+from stageline.housekeeper import Housekeeper
+from stageline.keys import OUTCOMES
+from stageline.message import Message
+from stageline.ports import free_port
+from stageline.queue import Consumer, Door
+from stageline.redis_client import connect
+from stageline.settings import Settings
+from stageline.stage import StoredObject
+from stageline.store import FolderStore
+from tests.redis_moods import program
+
+PICTURES = 150  # so many that a worker is in the middle of them whenever a mood comes over its Redis
+UNDER_WAY = 20
+NEXT = "grayscale_queue"
+SAID_AS = {  # where not by the mood's own name
+    "MASTERDOWN": ("MASTERDOWN", "READONLY"),  # Redis 6.2 thinks of writes first
+    "NOPERM": ("NOPERM", "ACL failure in script", "user executing the script can't run"),
+}
+SHORTLY = ("-m", "0.2")  # for what goes on for ever
+JSON = ("-X", "POST", "-H", "Content-Type: application/json", "-d")
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def moody(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MoodyRedis]:
+    """Each server."""
+    found = MoodyRedis(request.param, tmp_path_factory.mktemp("moody"))
+    yield found
+    found.stop()
+
+
+class Running:
+    """A door, a worker and the catalogue's writer, on a moody Redis."""
+
+    def __init__(self, moody: MoodyRedis, folder: Path) -> None:
+        self._folder, self._moody = folder, moody
+        self.logs = {name: folder / f"{name}.log" for name in ("door", "resize", "catalogue")}
+        self._own = {"REDIS_URL": moody.url, "STAGELINE_DATA": str(folder), "MAX_QUEUE_SIZE": "100000"}
+        self.door = ServedDoor(folder, **self._own, LEASE_SECONDS="60")  # which says who is dead
+        self.ports = {"resize": free_port(), "catalogue": free_port()}
+        self.processes = [self._start(name) for name in self.ports]
+        self.store = FolderStore(folder / "images")
+        self.store.put(StoredObject("original/a.jpg", JPEG, "image/jpeg"))
+        self.sent: set[str] = set()
+
+    def _start(self, name: str) -> subprocess.Popen:
+        own = {**self._own, "LEASE_SECONDS": "1", "HEALTH_PORT": str(self.ports[name])}  # beats three times a second
+        kept = {name: value for name, value in os.environ.items() if name in KEPT}
+        with self.logs[name].open("ab") as log:
+            command = [sys.executable, "-P", "-m", f"{name}_service"]
+            return subprocess.Popen(command, env=kept | own, stdout=log, stderr=log)
+
+    def send(self, prefix: str) -> None:
+        """Queue pictures, and see the worker begin."""
+        producer = Door(self._moody.server.url, 100_000)
+        self.sent = {f"{prefix}{number}" for number in range(PICTURES)}
+        size = {"origin_w": 80, "origin_h": 60}
+        for image_id in self.sent:
+            assert producer.accept(Message.of({"image_id": image_id, "original_path": "original/a.jpg", **size}))
+        until(lambda: self._moody.admin.llen(NEXT) >= UNDER_WAY)
+
+    def done(self) -> list[Message]:
+        """What the worker handed on."""
+        return [Message.decode(raw) for raw in self._moody.admin.lrange(NEXT, 0, -1)]
+
+    def ready(self, name: str) -> bool:
+        """Whether a service says that it works."""
+        done = subprocess.run(["curl", "-sS", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}",
+                               f"http://127.0.0.1:{self.ports[name]}/readyz"], capture_output=True, check=False)  # fmt: skip
+        return done.stdout == b"200"
+
+    def stop(self) -> None:
+        """End all."""
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        self.door.stop()
+
+
+@pytest.fixture(scope="module")
+def running(moody: MoodyRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    found = Running(moody, tmp_path_factory.mktemp("running"))
+    try:
+        until(lambda: all(map(found.ready, found.ports)))
+        yield found
+    finally:
+        found.stop()
+
+
+def ask_everything(door: ServedDoor, image_id: str, batch: str) -> None:
+    """No route answers 500; each 503 says when to come again."""
+    form = ("-F", "images=@-;filename=a.jpg;type=image/jpeg")
+    asked: list[tuple[str, tuple[str, ...]]] = [
+        ("/faces/search", ("--data-binary", "@-")),
+        *((path, ()) for path in ("/stats", "/queue-status", "/images", "/models", "/metrics", "/health", "/readyz")),
+        *((f"/{kind}/{image_id}", ()) for kind in ("status", "ledger", "image")),
+        (f"/task/{image_id}.1", ()), (f"/batch/{batch}", ()), ("/status/a.jpg", ()), ("/image/a.jpg", ()),
+        ("/events", SHORTLY), (f"/events/{image_id}", SHORTLY), ("/events", (*SHORTLY, "-H", "Last-Event-ID: 1-1")),
+        (f"/image/{image_id}", ("-X", "DELETE")), (f"/process/{image_id}", ("-X", "POST")),
+        ("/dead/replay", (*JSON, '{"all": true}')),
+        ("/batch-upload", form), ("/upload?follow=true", ("--data-binary", "@-")),
+        ("/upload?wait=1", ("--data-binary", "@-", "-H", f"Idempotency-Key: {image_id}")),
+    ]  # fmt: skip
+    for path, options in asked:
+        answer = door.curl(path, *options, body=JPEG)
+        assert answer.status not in (0, 500), (path, answer)
+        if answer.status == 503:
+            assert "Retry-After: " in answer.headers, (path, answer)
+            assert path in ("/health", "/readyz") or answer.content_type == "application/problem+json", (path, answer)
+
+
+def says(text: str, mood: str) -> bool:
+    """Whether a refusal is told as it was made."""
+    return any(words in text for words in SAID_AS.get(mood, (mood,)))
+
+
+@pytest.mark.parametrize("mood", MOODS)
+def test_a_mood_is_waited_out_by_all(mood: str, moody: MoodyRedis, running: Running) -> None:
+    """The door says 503 and when to come again; the worker and the catalogue wait, and are not ready; nobody dies, and
+    once the mood has passed all is done, at the first attempt."""
+    door = running.door
+    before = {name: log.stat().st_size for name, log in running.logs.items()}
+    accepted = json.loads(door.upload().body)["image_id"]
+    batch = json.loads(door.curl("/batch-upload", "-F", "images=@-;filename=a.jpg", body=JPEG).body)["batch_id"]
+    running.send(f"{mood.replace(' ', '-')}-")
+    with moody.moods()[mood]():
+        refused = door.upload()
+        assert_problem(refused, 503, b"REDIS_URL", b"may not have been accepted")
+        assert says(refused.body.decode(), mood)
+        ask_everything(door, accepted, batch)
+        if mood != "LOADING":  # which passes by itself
+            assert not any(map(running.ready, running.ports))
+            assert door.curl("/readyz").status == door.curl("/health").status == 503
+            for name in running.ports:
+                until(lambda name=name: says(running.logs[name].read_text()[before[name] :], mood))
+    until(lambda: running.sent <= {message.image_id for message in running.done()})
+    done = [message for message in running.done() if message.image_id in running.sent]
+    assert len(done) == PICTURES, "each once"
+    assert {message.fields["stages"]["resize"]["attempt"] for message in done} == {1}
+    until(lambda: moody.admin.llen(OUTCOMES) == 0)
+    until(lambda: all(map(running.ready, running.ports)))
+    assert door.upload().status == 202
+    assert all(process.poll() is None for process in running.processes)
+    for name, log in running.logs.items():
+        assert not any(word in log.read_text() for word in ("crashed", "Traceback", "died", "exited")), name
+    moody.admin.delete(NEXT)
