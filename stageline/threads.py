@@ -20,13 +20,18 @@ from stageline.errors import SettingsError
 EXIT_CRASH = 70  # EX_SOFTWARE
 
 
+def die_together() -> None:
+    """Hold this process, and those that it forks, to the rule."""
+    threading.excepthook = lambda died: end_process(died.thread, died.exc_value)
+
+
 @contextlib.contextmanager
 def dying_together() -> Iterator[None]:
-    """Hold this process, and those that it forks, to the rule; the block is what its main thread does.
+    """The same, and for the main thread too, which does what the block says.
 
-    The main thread counts as well: Python would wait, before it ends, for pools whose work may never end.
+    Python would wait, before it ends, for the work of pools, and that may never end: as while the store is away.
     """
-    threading.excepthook = lambda args: end_process(args.thread, args.exc_value)
+    die_together()
     try:
         yield
     except SettingsError:  # told as such, with an exit status of its own
