@@ -114,7 +114,7 @@ class MoodyRedis:
             except redis.ResponseError:
                 return
 
-        with self._meanwhile(spin, lambda: refused(self._asking, "BUSY"), lambda: self.admin.script_kill()):
+        with self._meanwhile(spin, lambda: refused(self._asking, "BUSY"), self.admin.script_kill):
             yield
 
     @contextmanager

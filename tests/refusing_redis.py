@@ -1,4 +1,4 @@
-"""A Redis that refuses on demand: it stands before a real one, and answers in its place with an error of one's choice."""
+"""A Redis that refuses on demand: it stands before a real one, and answers with an error of one's choice instead."""
 
 import socket
 import threading
