@@ -12,6 +12,7 @@ from refusing_redis import RefusingRedis
 from served_door import until
 
 from benchmarks.servers import RedisServer
+from stageline import embedded
 from stageline.redis_client import connect
 from tests.conftest import REPOSITORY, missing
 
@@ -33,7 +34,7 @@ def program(name: str) -> str:
     if found is None and name == "redis-6.2":
         kept = REPOSITORY / ".setup" / "bin" / "redis-server-6.2"
         found = str(kept) if os.access(kept, os.X_OK) else None
-    if found is None:
+    if found is None or (name == "redis-7" and embedded._version(found) < (7, 0)):
         missing(f"no {name} on this machine: `make servers` brings it")
     return found
 

@@ -30,8 +30,8 @@ from stageline.stage import StoredObject
 from stageline.store import FolderStore
 from tests.redis_moods import program
 
-PICTURES = 150  # so many that a worker is in the middle of them whenever a mood comes over its Redis
-UNDER_WAY = 20
+PICTURES = 100  # so many that a worker is in the middle of them whenever a mood comes over its Redis
+UNDER_WAY = 10
 NEXT = "grayscale_queue"
 SAID_AS = {  # where not by the mood's own name
     "MASTERDOWN": ("MASTERDOWN", "READONLY"),  # Redis 6.2 thinks of writes first

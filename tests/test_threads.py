@@ -112,7 +112,7 @@ OF_REQUESTS = {"Thread", "ThreadPoolExecutor"}  # of /healthz and the like; of g
 class Process:
     """A service with everything that may start a thread: a Secret's files, a hot cache that does not answer."""
 
-    def __init__(self, folder: Path, service: str, settings: Settings, death: Death | None = None) -> None:
+    def __init__(self, folder: Path, service: str, settings: Settings, death: Death | None, **more: str) -> None:
         for name, content in (("sitecustomize.py", BREAKING), ("secrets/redis_password", "")):
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_text(content)
@@ -130,7 +130,7 @@ class Process:
         kept = {name: value for name, value in os.environ.items() if name in KEPT}
         with self._log.open("wb") as log:
             command = [sys.executable, "-m", service]
-            self.process = subprocess.Popen(command, env=kept | own, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, env=kept | own | more, stdout=log, stderr=log)
 
     def feed(self) -> None:
         """Give it a picture, or an outcome, so that all its threads come to work."""
@@ -179,8 +179,8 @@ class Process:
 def start(tmp_path: Path, settings: Settings) -> Iterator[Callable[..., Process]]:
     started: list[Process] = []
 
-    def run(service: str, death: Death | None = None) -> Process:
-        started.append(Process(tmp_path, service, settings, death))
+    def run(service: str, death: Death | None = None, **more: str) -> Process:
+        started.append(Process(tmp_path, service, settings, death, **more))
         return started[-1]
 
     yield run
@@ -225,3 +225,23 @@ def test_no_thread_runs_that_the_test_above_does_not_kill(service: str, start: C
     until(lambda: expected <= running.threads())
     assert running.threads() - OF_REQUESTS == expected
     assert not running.crashes()
+
+
+def test_a_child_whose_thread_dies_is_started_again(start: Callable[..., Process]) -> None:
+    """NUM_WORKERS=2: the children die of it, the process that watches them says so and starts others."""
+    running = start("resize_service", STAGE[2], NUM_WORKERS="2")
+    until(lambda: running.log().count('"exit_status": 70') > 2)
+    assert running.process.poll() is None
+
+
+def test_a_command_whose_thread_dies_ends(tmp_path: Path, settings: Settings) -> None:
+    """`stageline run` does not wait for ever for models that a thread was to load."""
+    picture = tmp_path / "a.jpg"
+    picture.write_bytes(JPEG)
+    (tmp_path / "sitecustomize.py").write_text(BREAKING)
+    own = {"PYTHONPATH": str(tmp_path), "THREADS": str(tmp_path / "threads"), "SERVICE": str(picture),
+           "BREAK": "stageline.serving:ModelWatch._first_look", "MODELS_DIR": str(settings.models_folder)}  # fmt: skip
+    kept = {name: value for name, value in os.environ.items() if name in KEPT}
+    command = [sys.executable, "-m", "stageline", "run", str(picture)]
+    done = subprocess.run(command, env=kept | own, cwd=tmp_path, check=False, timeout=120)
+    assert done.returncode == EXIT_CRASH
