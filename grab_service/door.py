@@ -11,6 +11,7 @@ from stageline.catalogue.engine import open_engine
 from stageline.catalogue.reader import Catalogue
 from stageline.dead import DeadLetters
 from stageline.errors import NotFound, Unavailable
+from stageline.housekeeper import Housekeeper
 from stageline.keys import OUTCOMES, status_key
 from stageline.message import Message
 from stageline.queue import Door
@@ -71,6 +72,7 @@ class GrabDoor:
         self.client = self.line.client
         self.dead = DeadLetters(self.client)
         self.catalogue = Catalogue(open_engine(settings))  # dialled when first asked
+        self.housekeeper: Housekeeper | None = None  # where one runs beside it, in this process
         self._roomy_until = 0.0
         self.counted: tuple[dict[str, int], float] = {}, 0.0  # the catalogue's pictures by status, and until when
 

@@ -71,6 +71,8 @@ class Figures:
             except Unavailable as error:
                 report["checks"][name] = str(error)
                 problems.append(str(error))
+        if self._door.housekeeper is not None and self._door.housekeeper.failing:
+            problems.append(self._door.housekeeper.failing)
         behind = self._door.outcomes_waiting() if report["checks"]["redis"] == "ok" else 0
         if behind > BEHIND:
             problems.append(

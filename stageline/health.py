@@ -17,7 +17,7 @@ from redis.exceptions import NoPermissionError
 
 from stageline.errors import SettingsError, Unavailable
 from stageline.modelstore.install import how_to_get
-from stageline.redis_client import reaching_redis
+from stageline.redis_client import check_writes, reaching_redis
 from stageline.serving import ModelWatch, missing
 
 OLDEST_REDIS = (6, 2)
@@ -64,19 +64,18 @@ def _models(models: ModelWatch) -> dict[str, Any]:
 
 
 def check_redis(client: redis.Redis) -> None:
-    """Reach Redis; its version is looked at once for each client.
+    """Reach Redis, and see that it takes writes; its version is looked at once for each client.
 
     Raises:
-        Unavailable: it is away, or too old for BLMOVE.
+        Unavailable: it is away, takes no writes now, or is too old for BLMOVE.
     """
+    check_writes(client)
+    if client in _new_enough:
+        return
     with reaching_redis():
-        if client in _new_enough:
-            client.ping()
-            return
         try:
             version = str(client.info("server").get("redis_version", ""))
         except NoPermissionError:  # INFO is not ours to ask: then whoever set this up knows
-            client.ping()
             version = ""
     if is_too_old(version):
         raise Unavailable(f"Redis {version} has no BLMOVE: Redis 6.2 or any Valkey is needed (REDIS_URL)")

@@ -12,6 +12,8 @@ EVENTS = "stageline:events"  # stream: what happens to pictures, for those who w
 DEAD_LETTERS = "dead_letters"  # list of JSON
 DEAD_COUNTS = "stageline:dead"  # hash: a stage → how many of its messages are among the dead letters
 
+NEVER_THERE = "stageline:never"  # no key at all: what tries whether writes are taken names it
+
 
 def status_key(image_id: str) -> str:
     """The hash that holds a picture's status."""
