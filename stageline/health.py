@@ -104,8 +104,9 @@ def check_redis_writes(client: redis.Redis) -> None:
         cause = error if isinstance(error, redis.ResponseError) else error.__cause__
         if not isinstance(cause, redis.ResponseError):
             raise
+        said = str(cause).rstrip(".")
         raise Unavailable(
-            f"Redis takes no writes (REDIS_URL), so no picture moves: {cause}; see its memory, its disk and its role"
+            f"Redis takes no writes (REDIS_URL), so no picture moves: {said}; see its memory, its disk and its role"
         ) from error
 
 
