@@ -123,7 +123,7 @@ def test_a_bucket_that_may_only_be_read_is_said(own_redis: RedisServer, minio_se
     bucket = "only-read"
     S3Store.from_settings(s3_settings(minio_server, bucket)).check()
     root = StaticProvider(minio_server.access_key, minio_server.secret_key)
-    admin = MinioAdmin(minio_server.endpoint, root, secure=False)
+    admin = MinioAdmin(endpoint=minio_server.endpoint, credentials=root, secure=False)
     names = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
     for name, actions in (("reads", READ), ("writes", [*READ, "s3:PutObject", "s3:DeleteObject"])):
         rights = {"Effect": "Allow", "Action": actions, "Resource": names}
@@ -141,6 +141,14 @@ def test_a_bucket_that_may_only_be_read_is_said(own_redis: RedisServer, minio_se
     left = list(S3Store.from_settings(s3_settings(minio_server, bucket)).keys(""))
     assert STORE_PROBE not in left
     assert len(left) == 1
+
+
+def test_a_log_that_cannot_be_written_fails_nothing(own_redis: RedisServer, serve, tmp_path: Path) -> None:
+    """The log is on the disk that is full: uploads are taken, and each is said to be."""
+    (tmp_path / "door.log").symlink_to("/dev/full")
+    door = serve(REDIS_URL=own_redis.url)
+    assert door.upload().status == 202
+    assert door.upload().status == 202
 
 
 @pytest.mark.parametrize("server", ["redis", "minio", "postgres"])
