@@ -17,7 +17,8 @@ from stageline.errors import Unavailable
 from stageline.settings import Settings
 from stageline.store import CachedStore, ObjectStore
 
-PATIENCE = 4.0  # seconds for all answers together; the page waits eight
+PATIENCE = 4.0  # seconds that /health waits for all answers together; the page waits eight
+READY_PATIENCE = 8.0  # … and /readyz; a kubelet waits ten
 GOOD_SECONDS, BAD_SECONDS = 30.0, 2.0  # that it is believed that a server takes writes, or that it does not
 Answers = Mapping[str, Callable[[], Any]]
 
@@ -48,16 +49,17 @@ class Probe:
         with self._lock:
             self._until = 0.0
 
-    def wait(self, asked: "Future[Any]", until: float) -> Any:
+    def wait(self, asked: "Future[Any]", began: float, patience: float) -> Any:
         """Return the answer.
 
         Raises:
-            Unavailable: the server is away, or there is no answer at ``until``, by the monotonic clock.
+            Unavailable: the server is away, or has not answered ``patience`` seconds after ``began``, which is of the
+                monotonic clock.
         """
         try:
-            error = asked.exception(max(0.0, until - time.monotonic()))
+            error = asked.exception(max(0.0, began + patience - time.monotonic()))
         except NotInTime:
-            raise Unavailable(f"{self._what} has not answered for {PATIENCE:g} s") from None
+            raise Unavailable(f"{self._what} has not answered for {patience:g} s") from None
         if error is not None:
             raise Unavailable(str(error)) from error
         return asked.result()
@@ -100,11 +102,11 @@ class Probes:
 
     def reach(self) -> Answers:
         """Ask whether what the door needs is there: a name → a call that raises Unavailable where it is not."""
-        return _ask_all(self._reach)
+        return _ask_all(self._reach, READY_PATIENCE)
 
     def look(self) -> Answers:
         """Ask everything. What the door needs must take writes too; ``overview`` answers with the line's."""
-        reach, write, others = (_ask_all(probes) for probes in (self._reach, self._write, self._others))
+        reach, write, others = (_ask_all(probes, PATIENCE) for probes in (self._reach, self._write, self._others))
         needed = {name: partial(_both, reach[name], write[name]) for name in reach}
         return {**needed, **others}
 
@@ -126,9 +128,9 @@ def check_cache(store: ObjectStore) -> str:
     return "ok"
 
 
-def _ask_all(probes: Mapping[str, Probe]) -> Answers:
-    until = time.monotonic() + PATIENCE
-    return {name: partial(probe.wait, probe.ask(), until) for name, probe in probes.items()}
+def _ask_all(probes: Mapping[str, Probe], patience: float) -> Answers:
+    began = time.monotonic()
+    return {name: partial(probe.wait, probe.ask(), began, patience) for name, probe in probes.items()}
 
 
 def _both(reach: Callable[[], Any], write: Callable[[], Any]) -> None:

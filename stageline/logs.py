@@ -26,9 +26,8 @@ def configure(settings: Settings, service: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level)),
-        logger_factory=structlog.WriteLoggerFactory(
-            cast("TextIO", _Stderr())
-        ),  # one write a line: threads do not interleave
+        # One write a line: threads do not interleave.
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Stderr())),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[FromLibraries()], level=logging.WARNING, force=True)

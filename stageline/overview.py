@@ -18,6 +18,7 @@ from stageline.modelstore.install import how_to_get
 from stageline.redis_client import reaching_redis
 
 BEHIND = 1000  # outcomes; the catalogue takes them by the hundred
+SHORT_SECONDS = 120.0
 STILL_SECONDS = 30.0  # without an outcome written, and a lease's time more, after which another writer takes over
 
 
@@ -37,13 +38,16 @@ class Overview:
 
 
 def read(client: redis.Redis, lease_seconds: float) -> Overview:
-    """Ask Redis, in one step.
+    """Ask Redis, in one round trip.
+
+    It is no transaction: Redis refuses those, of reads too, while it is out of memory. In this order an outcome that
+    comes meanwhile is never taken for one that stands since what stood before it.
 
     Raises:
         Unavailable: Redis is away.
     """
     with reaching_redis():
-        pipe = client.pipeline(transaction=True)
+        pipe = client.pipeline(transaction=False)
         pipe.time()
         pipe.zrange(WORKERS, 0, -1, withscores=True)
         pipe.hgetall(MODELS)
@@ -120,8 +124,13 @@ def _still(now: float, outcomes: int, since: Any) -> float:
 
 def _behind(outcomes: int, still: float, lease_seconds: float) -> list[str]:
     if still > STILL_SECONDS + lease_seconds:
-        stands = f"the catalogue has written nothing for {still:.0f} s while {outcomes} outcomes wait"
+        stands = f"the catalogue has written nothing for {_long(still)} while {outcomes} outcomes wait"
         return [f"{stands}: see that catalogue_service runs, and that its database takes writes (DATABASE_URL)"]
     if outcomes > BEHIND:
         return [f"the catalogue is {outcomes} outcomes behind: see that catalogue_service runs (DATABASE_URL)"]
     return []
+
+
+def _long(seconds: float) -> str:
+    """A time in words; in minutes soon, since a sentence that is always new is always read anew."""
+    return f"{seconds:.0f} s" if seconds < SHORT_SECONDS else f"{seconds // 60:.0f} min"

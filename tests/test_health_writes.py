@@ -68,7 +68,8 @@ def said(door: ServedDoor, check: str, *words: str) -> None:
     assert report["problems"] == [report["checks"][check]]
     for word in ("takes no writes", *words):
         assert word in report["checks"][check]
-    assert door.curl("/readyz").status == 200
+    for path in ("/readyz", "/stats", "/queue-status"):  # what only reads goes on
+        assert door.curl(path).status == 200, path
 
 
 @pytest.mark.parametrize("why", REFUSALS)
