@@ -13,6 +13,8 @@ from served_door import until
 
 from benchmarks.running_line import RunningLine
 from benchmarks.servers import PostgresServer
+from stageline.keys import OUTCOMES, OUTCOMES_SINCE
+from stageline.redis_client import connect
 from tests.browser import DESKTOP, PHONE, Browser
 from tests.conftest import served
 from tests.page_helpers import address, ask
@@ -45,7 +47,7 @@ def test_a_line_without_its_detector_says_so_until_it_has_it(
     start_line: StartLine, models_dir: Path, tmp_path: Path, chrome: Browser
 ) -> None:
     """Degraded, in one sentence that the page shows too, wide and on a phone; FaceNet, which is missing as well, is
-    listed and no problem. Once the model is published the line is ready, and the page says nothing any more."""
+    listed and no problem. Once the model is published the line is ready."""
     own = tmp_path / "models"
     shutil.copytree(models_dir, own)
     for name in ("yolox-nano", "facenet-vggface2"):
@@ -67,10 +69,12 @@ def test_a_line_without_its_detector_says_so_until_it_has_it(
         shown = page.until(lambda: [one.text for one in page.all("#banner p")], "the banner")
         assert [text.casefold() for text in shown] == [said.casefold()]
         assert page.run("return document.documentElement.scrollWidth <= innerWidth")
+    page.one('#banner button[aria-label="Dismiss this message"]').click()
+    assert not page.one("#banner").is_displayed()
     shutil.copytree(models_dir / "yolox-nano", own / "yolox-nano")
     until(lambda: is_ready(line))
     assert "detect" not in health(line)["missing_models"]
-    page.until(lambda: page.text("#connection") == "Live" and not page.one("#banner").is_displayed(), "live")
+    page.until(lambda: page.text("#connection") == "Live", "live")
     page.driver.get("about:blank")
     assert page.complaints() == []
 
@@ -123,3 +127,28 @@ def test_rows_that_do_not_move_are_a_problem_however_few(
         go_on()
     until(lambda: is_ready(line))
     assert health(line)["outcomes"] == {"waiting": 0, "still_seconds": 0.0}
+
+
+def test_a_banner_that_was_dismissed_stays_away_while_its_numbers_grow(start_line: StartLine, chrome: Browser) -> None:
+    """Outcomes wait ever longer: that is no news. Something else is."""
+    line = start_line(LEASE_SECONDS="3")
+    until(lambda: is_ready(line))
+    os.kill(line.state["pids"]["catalogue"], signal.SIGSTOP)
+    redis = connect(str(line.state["redis_url"]))
+    redis.rpush(OUTCOMES, "{}")
+    still = lambda seconds: redis.set(OUTCOMES_SINCE, redis.time()[0] - seconds)  # noqa: E731
+    still(3700)
+    chrome.url, page = address(line), chrome
+    page.see_as()
+    page.open()
+    page.until(lambda: "61 min" in page.text("#banner"), "how long")
+    page.one('#banner button[aria-label="Dismiss this message"]').click()
+    still(7300)
+    asked = "performance.getEntriesByType('resource').filter((one) => one.name.endsWith('/health')).length"
+    before = page.run(f"return {asked}")
+    page.until(lambda: page.run(f"return {asked}") > before + 1, "two more looks")
+    assert not page.one("#banner").is_displayed()
+    os.kill(line.state["pids"]["tag"], signal.SIGSTOP)
+    page.until(lambda: "No tag worker is alive" in page.text("#banner"), "the news")
+    page.driver.get("about:blank")
+    assert page.complaints() == []
