@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from stageline import logs
 from stageline.errors import ModelError
+from stageline.lacking import missing
 from stageline.modelstore import manifest
 from stageline.modelstore.install import install_all
 from stageline.monolith import Monolith
-from stageline.serving import missing
 from stageline.settings import Settings
 
 Input = Literal["grayscale", "resized", "original"]

@@ -32,7 +32,7 @@ class Classify:
         self._imagenet = self._categories
         if settings.classify_model != IMAGENET:
             self._imagenet = Served(IMAGENET, load_classifier, settings, optional=True)
-        self._faces = Served(FACENET, load_embedder, settings)
+        self._faces = Served(FACENET, load_embedder, settings, essential=False)
         self.models: Sequence[Served[Any]] = list(dict.fromkeys((self._categories, self._imagenet, self._faces)))
 
     def inputs(self, message: Message) -> Mapping[str, str]:

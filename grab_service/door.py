@@ -4,20 +4,21 @@ import time
 from dataclasses import dataclass
 from typing import Any, cast
 
+from grab_service.probes import Probes
 from grab_service.problems import LineFull
 from grab_service.uploads import STAGE, take_in
-from stageline import health, logs, results, status
+from stageline import logs, results, status
 from stageline.catalogue.engine import open_engine
 from stageline.catalogue.reader import Catalogue
 from stageline.dead import DeadLetters
 from stageline.errors import NotFound, Unavailable
 from stageline.housekeeper import Housekeeper
-from stageline.keys import OUTCOMES, status_key
+from stageline.keys import status_key
 from stageline.message import Message
 from stageline.queue import Door
 from stageline.redis_client import reaching_redis
 from stageline.settings import Settings
-from stageline.store import CachedStore, ObjectStore
+from stageline.store import ObjectStore
 
 PREPROCESSED = "detect"  # the stage after which a picture waits that is only to be preprocessed: its kind is known then
 ROOMY, ROOMY_SECONDS = 100, 0.1  # with room for so many more it is not asked again for a while: accepting asks anyway
@@ -73,6 +74,7 @@ class GrabDoor:
         self.dead = DeadLetters(self.client)
         self.catalogue = Catalogue(open_engine(settings))  # dialled when first asked
         self.housekeeper: Housekeeper | None = None  # where one runs beside it, in this process
+        self.probes = Probes(self.client, store, self.catalogue, settings)
         self._roomy_until = 0.0
         self.counted: tuple[dict[str, int], float] = {}, 0.0  # the catalogue's pictures by status, and until when
 
@@ -161,26 +163,6 @@ class GrabDoor:
         total = {state: sum(counts[state] for counts in stages.values()) for state in next(iter(stages.values()))}
         most = self.settings.max_queue_size
         return {"stages": stages, "total": total, "unfinished": self.line.unfinished(), "max_queue_size": most}
-
-    def outcomes_waiting(self) -> int:
-        """Count what the catalogue has yet to write down."""
-        with reaching_redis():
-            return int(self.client.llen(OUTCOMES))
-
-    def checks(self) -> dict[str, Any]:
-        """What must be there for the door to work: a name → a call that raises Unavailable where it is not."""
-        return {"redis": lambda: health.check_redis(self.client), "object_store": self.store.check}
-
-    def check_cache(self) -> str:
-        """Reach the cache; say that it is off where there is none.
-
-        Raises:
-            Unavailable: it does not answer.
-        """
-        if not isinstance(self.store, CachedStore):
-            return "off"
-        self.store.check_cache()
-        return "ok"
 
     def full(self) -> LineFull:
         """The line takes no more."""

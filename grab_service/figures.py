@@ -1,18 +1,17 @@
 """The line in figures: what it did in the last minutes, what is there and what is not, which models it has."""
 
 import time
-from collections import Counter
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from grab_service.door import GrabDoor
-from stageline import __version__, health, line, modelstore, stats
+from stageline import __version__, health, modelstore, overview, stats
 from stageline.errors import ModelError, Unavailable
-from stageline.keys import WORKERS, queue_of
 from stageline.modelstore import Repository
 from stageline.modelstore.install import how_to_get
-from stageline.redis_client import reaching_redis
+from stageline.overview import Overview
 
-BEHIND = 1000  # outcomes; the catalogue takes them by the hundred
+NEEDED = ("redis", "object_store")  # to take pictures
 SHOWN = ("mean_ms", "p50_ms", "p95_ms", "p99_ms", "throughput_per_second")
 
 
@@ -48,40 +47,53 @@ class Figures:
             "series": told["series"],
         }
 
-    def workers(self) -> dict[str, int]:
-        """Count the living workers of each stage: those that beat within their lease."""
-        with reaching_redis():
-            seconds, micro = self._door.client.time()
-            oldest = seconds + micro / 1e6 - self._door.settings.lease_seconds
-            beating = cast("list[bytes]", self._door.client.zrangebyscore(WORKERS, oldest, "+inf"))
-        counted = Counter(queue_of(identity.decode()) for identity in beating)
-        return {stage.name: counted[stage.queue] for stage in line.LINE}
+    def workers(self) -> Mapping[str, int]:
+        """Count the living workers of each stage: those that beat within their lease.
+
+        Raises:
+            Unavailable: Redis is away.
+        """
+        return overview.read(self._door.client, self._door.settings.lease_seconds).workers
 
     def health(self) -> tuple[dict[str, Any], int]:
-        """Look at everything; the status is 503 where the door itself cannot work, 200 where only others cannot."""
-        report, code = health.readiness(self._door.checks())
-        problems = [said for said in report["checks"].values() if said != "ok"]
-        workers: dict[str, int] = {}
-        if report["checks"]["redis"] == "ok":
-            workers = self.workers()
-            problems += [f"no {name} worker is alive: its queue waits" for name, count in workers.items() if not count]
-        for name, check in (("catalogue", self._door.catalogue.check), ("cache", self._door.check_cache)):
-            try:
-                report["checks"][name] = check() or "ok"
-            except Unavailable as error:
-                report["checks"][name] = str(error)
-                problems.append(str(error))
+        """Look at everything, for some seconds at most.
+
+        The status is 503 where the door cannot take pictures, 200 where only others cannot work.
+        """
+        asked = self._door.probes.look()
+        report, code = health.readiness({name: asked[name] for name in NEEDED})
+        checks = report["checks"]
+        problems = [said for said in checks.values() if said != "ok"]
+        told = self._told(asked["overview"], checks, problems)
+        for name in ("catalogue", "cache"):
+            checks[name] = _said(asked[name], problems)
         if self._door.housekeeper is not None and self._door.housekeeper.failing:
             problems.append(self._door.housekeeper.failing)
-        behind = self._door.outcomes_waiting() if report["checks"]["redis"] == "ok" else 0
-        if behind > BEHIND:
-            problems.append(
-                f"the catalogue is {behind} outcomes behind: see that catalogue_service runs (DATABASE_URL)"
-            )
         if problems and code == 200:  # noqa: PLR2004 - HTTP's
             report["status"] = "degraded"
-        told = {"version": __version__, "workers": workers, "problems": problems}
-        return {**report, **told, "console_url": self._door.settings.minio_console_url}, code
+        return {
+            **report,
+            "version": __version__,
+            "workers": told.workers,
+            "missing_models": told.missing,
+            "refused_models": told.refused,
+            "outcomes": {"waiting": told.outcomes, "still_seconds": told.still_seconds},
+            "problems": problems,
+            "console_url": self._door.settings.minio_console_url,
+        }, code
+
+    def _told(self, asked: Callable[[], Overview], checks: Mapping[str, str], problems: list[str]) -> Overview:
+        """What Redis knows of the line, its problems added; what follows from Redis itself being away is none more."""
+        try:
+            told = asked()
+        except Unavailable as error:
+            if checks["redis"] == "ok":
+                problems.append(str(error))
+            return Overview()
+        if checks["redis"] == "ok":  # else no beat is taken, and nothing moves
+            problems += told.problems
+            problems += told.away if checks["object_store"] == "ok" else ()
+        return told
 
     def _catalogued(self) -> dict[str, int] | None:
         try:
@@ -124,6 +136,15 @@ def _model(repository: Repository, name: str, versions: list[str]) -> dict[str, 
     except ModelError as error:
         told["problem"] = str(error)
     return told if versions else {**told, "how_to_get": how_to_get(name)}
+
+
+def _said(asked: Callable[[], str | None], problems: list[str]) -> str:
+    """What a check says, "ok" where it says nothing; what is wrong is added to the problems."""
+    try:
+        return asked() or "ok"
+    except Unavailable as error:
+        problems.append(str(error))
+        return str(error)
 
 
 def _seconds(ms: float | None) -> float | None:

@@ -175,6 +175,7 @@ def _http_problem(error: HTTPException) -> Response:
 
 
 def _unavailable(error: Unavailable) -> Response:
+    current_app.config["DOOR"].probes.forget()
     takes_pictures = request.method == "POST" and request.endpoint in TAKING
     accepted = "the picture may not have been accepted, " if takes_pictures else ""
     return problem(503, f"{error}; {accepted}try again")

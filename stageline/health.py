@@ -1,5 +1,6 @@
 """/healthz, /readyz and /metrics, the same for every service."""
 
+import contextlib
 import json
 import re
 import threading
@@ -16,11 +17,17 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.exceptions import NoPermissionError
 
 from stageline.errors import SettingsError, Unavailable
+from stageline.keys import WRITE_PROBE
+from stageline.lacking import degrading, missing
 from stageline.modelstore.install import how_to_get
 from stageline.redis_client import check_writes, reaching_redis
-from stageline.serving import ModelWatch, missing
+from stageline.serving import ModelWatch
+from stageline.stage import StoredObject
+from stageline.store.base import STORE_PROBE, ObjectStore
 
 OLDEST_REDIS = (6, 2)
+PROBE_SECONDS = 60
+PROBE_BYTES = 32 * 1024  # a disk that has no room for so little has none for a picture
 _new_enough: WeakSet[redis.Redis] = WeakSet()
 
 
@@ -29,8 +36,9 @@ def readiness(
 ) -> tuple[dict[str, Any], int]:
     """Try every server; return the report and its HTTP status.
 
-    ``ready``, or ``degraded`` when a model is missing or refused, or the model store is away (200: the service works,
-    and says what is wrong), or ``unavailable`` (503) with a sentence for each server that is away.
+    ``ready``; or ``degraded`` when a model that the stage cannot do without is missing, when one is refused, or when
+    the model store is away (200: the service works, and says what is wrong); or ``unavailable`` (503) with a
+    sentence for each server that is away.
     """
     report: dict[str, Any] = {"status": "ready", "checks": {}}
     if models is not None and models.served:
@@ -58,21 +66,21 @@ def _models(models: ModelWatch) -> dict[str, Any]:
         report |= {"missing_models": lacking, "how_to_get_them": {name: how_to_get(name) for name in lacking}}
     if models.away:
         report["model_store"] = models.away
-    if lacking or models.away or any(model.refused for model in models.served):
+    if degrading(models.served) or models.away or any(model.refused for model in models.served):
         report["status"] = "degraded"
     return report
 
 
-def check_redis(client: redis.Redis) -> None:
-    """Reach Redis, and see that it takes writes; its version is looked at once for each client.
+def reach_redis(client: redis.Redis) -> None:
+    """Reach Redis; its version is looked at once for each client.
 
     Raises:
-        Unavailable: it is away, takes no writes now, or is too old for BLMOVE.
+        Unavailable: it is away, or too old for BLMOVE.
     """
-    check_writes(client)
-    if client in _new_enough:
-        return
     with reaching_redis():
+        client.ping()
+        if client in _new_enough:
+            return
         try:
             version = str(client.info("server").get("redis_version", ""))
         except NoPermissionError:  # INFO is not ours to ask: then whoever set this up knows
@@ -80,6 +88,48 @@ def check_redis(client: redis.Redis) -> None:
     if is_too_old(version):
         raise Unavailable(f"Redis {version} has no BLMOVE: Redis 6.2 or any Valkey is needed (REDIS_URL)")
     _new_enough.add(client)
+
+
+def check_redis(client: redis.Redis) -> None:
+    """Reach Redis, and see that it takes writes, for a service that can do nothing without.
+
+    Raises:
+        Unavailable: it is away, takes no writes now, or is too old for BLMOVE.
+    """
+    reach_redis(client)
+    check_writes(client)
+
+
+def check_redis_writes(client: redis.Redis) -> None:
+    """Write a word to Redis: where the disk is full, only what is really written is refused.
+
+    Raises:
+        Unavailable: it takes no writes, or is away.
+    """
+    try:
+        with reaching_redis():
+            client.set(WRITE_PROBE, 1, ex=PROBE_SECONDS)
+    except Unavailable as error:
+        if not isinstance(error.__cause__, redis.ResponseError):
+            raise
+        said = str(error).partition(": ")[2].rstrip(".")
+        raise Unavailable(
+            f"Redis takes no writes (REDIS_URL), so no picture moves: {said}; see its memory, its disk and its role"
+        ) from error
+
+
+def check_store_writes(store: ObjectStore) -> None:
+    """Write a small object to the store, and remove it: one that is full, or lets us only read, answers too.
+
+    Raises:
+        Unavailable: it takes no writes, or is away.
+    """
+    try:
+        store.put(StoredObject(STORE_PROBE, bytes(PROBE_BYTES), "application/octet-stream"))
+    except Unavailable as error:
+        raise Unavailable(f"the object store takes no writes, so no picture is taken: {error}") from error
+    with contextlib.suppress(Unavailable):  # then the next one goes over it
+        store.delete(STORE_PROBE)
 
 
 def is_too_old(version: str) -> bool:

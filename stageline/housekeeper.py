@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from stageline import line, logs, metrics
 from stageline.errors import BadMessage, NewerMessage, Unavailable
-from stageline.keys import WORKERS, delayed_key, in_flight_key, queue_of
+from stageline.keys import MODELS, WORKERS, delayed_key, in_flight_key, queue_of
 from stageline.message import Message
 from stageline.patience import Patience
 from stageline.redis_client import Call, Scripts, check_writes, connect, reaching_redis
@@ -66,7 +66,7 @@ class Housekeeper(threading.Thread):
         lapsed = self._scripts.run(Call("lapsed", [WORKERS], [self._settings.lease_seconds]))
         for identity in (member.decode() for member in lapsed):
             self._return_what_was_held(identity)
-            self._scripts.run(Call("forget", [WORKERS, in_flight_key(identity)], [identity, FORGET_SECONDS]))
+            self._scripts.run(Call("forget", [WORKERS, in_flight_key(identity), MODELS], [identity, FORGET_SECONDS]))
 
     def _return_what_was_held(self, identity: str) -> None:
         with reaching_redis():

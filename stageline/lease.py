@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from collections.abc import Callable
 
 from stageline import logs
 from stageline.errors import Unavailable
@@ -16,11 +17,14 @@ SAFE_SHARE = 0.8  # of a lease, by our own clock; the rest is for the way to the
 class Lease(threading.Thread):
     """Beats three times per lease; ends the process when one piece of work takes longer than ``work_timeout``."""
 
-    def __init__(self, consumer: Consumer, seconds: float, work_timeout: float) -> None:
+    def __init__(
+        self, consumer: Consumer, seconds: float, work_timeout: float, models: Callable[[], str] = str
+    ) -> None:
         super().__init__(name="lease", daemon=True)
         self._consumer = consumer
         self._seconds = seconds
         self._work_timeout = work_timeout
+        self._models = models  # what each beat says of the worker's models; by default nothing
         self._ended = threading.Event()
         self._renewed = float("-inf")
         self._unbroken_since = float("inf")
@@ -33,7 +37,7 @@ class Lease(threading.Thread):
             Unavailable: Redis is away.
         """
         before = time.monotonic()
-        unbroken = self._consumer.beat(self._seconds)
+        unbroken = self._consumer.beat(self._seconds, self._models())
         if not unbroken or before - self._renewed > SAFE_SHARE * self._seconds:
             self._unbroken_since = time.monotonic()
         self._renewed = before

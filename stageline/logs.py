@@ -1,8 +1,9 @@
 """Structured logs: one JSON line per event, or text for a terminal (LOG_FORMAT=text). Always on stderr."""
 
+import contextlib
 import logging
 import sys
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -25,12 +26,25 @@ def configure(settings: Settings, service: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level)),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # one write a line: threads do not interleave
+        # One write a line: threads do not interleave.
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Stderr())),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[FromLibraries()], level=logging.WARNING, force=True)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a retry that was in vain we tell ourselves
     logging.captureWarnings(capture=True)
+
+
+class _Stderr:
+    """Where lines go. What cannot be written is lost and fails nothing: it may be a file on a disk that is full."""
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # the latter where it is closed
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
 
 
 class FromLibraries(logging.Handler):

@@ -18,6 +18,7 @@ from stageline import line, tell
 from stageline.keys import (
     DEAD_COUNTS,
     DEAD_LETTERS,
+    MODELS,
     OUTCOMES,
     PACE,
     UNFINISHED,
@@ -63,13 +64,16 @@ class Consumer:
         self._blocking = connect(url, retries=0)  # a repeated BLMOVE would take a second message
         self.scripts = Scripts(self.client)
 
-    def beat(self, lease_seconds: float) -> bool:
-        """Renew the lease; False when it had run out, so that what was held may have been given away."""
-        return bool(self.scripts.run(Call("beat", [WORKERS], [self.identity, lease_seconds])))
+    def beat(self, lease_seconds: float, models: str = "") -> bool:
+        """Renew the lease; False when it had run out, so that what was held may have been given away.
+
+        ``models`` is what `stageline.lacking.told` says of the worker's models.
+        """
+        return bool(self.scripts.run(Call("beat", [WORKERS, MODELS], [self.identity, lease_seconds, models])))
 
     def leave(self) -> None:
         """Give up the lease, after the last message was handed on."""
-        self.scripts.run(Call("forget", [WORKERS, self._list], [self.identity, 0]))
+        self.scripts.run(Call("forget", [WORKERS, self._list, MODELS], [self.identity, 0]))
 
     def take(self, timeout: float) -> bytes | None:
         """Wait up to ``timeout`` seconds for a message; it is in flight from the moment it leaves the queue."""
@@ -123,8 +127,7 @@ class Consumer:
         """Have the catalogue read again what the bucket says of a picture: ours was stored late, over another's."""
         if not message.is_probe:
             told = {"image_id": message.image_id, "run": message.run, "status": how, "at": now()}
-            with reaching_redis():
-                self.client.rpush(OUTCOMES, json.dumps(told))
+            self.scripts.run(Call("doubt", [OUTCOMES], [json.dumps(told)]))
 
     def put_back(self, raw: bytes) -> None:
         """Return a message untouched to the head of its queue."""

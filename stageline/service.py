@@ -4,9 +4,10 @@ import os
 import signal
 import sys
 import threading
+from functools import partial
 from typing import Any
 
-from stageline import health, line, logs, settings, threads
+from stageline import health, lacking, line, logs, settings, threads
 from stageline.credentials import CredentialWatch
 from stageline.errors import EXIT_SETTINGS, SettingsError, Unavailable
 from stageline.patience import patiently
@@ -58,7 +59,7 @@ def _run_worker(name: str, found: Settings) -> CredentialWatch:
     signal.signal(signal.SIGINT, lambda *_: stopping.set())
     work = stage.load(found)
     models = ModelWatch(work.models, found, name)
-    worker = Worker(stage, work, store, found)
+    worker = Worker(stage, work, store, found, partial(lacking.told, models))
     checks = {"redis": lambda: health.check_redis(worker.consumer.client), "object_store": store.check}
     if work.models:
         checks["model_store"] = models.check

@@ -3,13 +3,14 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 from stageline import logs, metrics
 from stageline.errors import ModelError, Unavailable
+from stageline.lacking import missing
 from stageline.modelstore import Card, Model, Pointer, Repository, install, open_repository, trial
 from stageline.modelstore.install import how_to_get, is_for_a_worker
 from stageline.patience import patiently
@@ -33,8 +34,9 @@ class Served(Generic[T]):
     """A model that a stage uses, by name."""
 
     def __init__(
-        self, name: str, load: Callable[[Model, Settings], T], settings: Settings, *, optional: bool = False
-    ) -> None:
+        self, name: str, load: Callable[[Model, Settings], T], settings: Settings, *, optional: bool = False,
+        essential: bool = True,
+    ) -> None:  # fmt: skip
         """Serve the model of that name, once one is found.
 
         Args:
@@ -42,8 +44,9 @@ class Served(Generic[T]):
             load: opens its networks, checks that they are what the card says, and computes once to warm up.
             settings: what `load` is given.
             optional: nobody misses it where it was not installed.
+            essential: the stage is degraded without it; else what it would have found is missed, and no more.
         """
-        self.name, self.optional = name, optional
+        self.name, self.optional, self.essential = name, optional, essential
         self.refused: str | None = None
         self._load, self._settings = load, settings
         self._now: Loaded[T] | None = None
@@ -240,8 +243,3 @@ def load_once(served: Sequence[Served[Any]], settings: Settings, stage: str) -> 
     watch.wait_for_models(lambda: watch.away is not None)
     watch.stop()
     return watch
-
-
-def missing(served: Iterable[Served[Any]]) -> list[str]:
-    """Name the models that are not loaded and are not optional."""
-    return [model.name for model in served if model.now() is None and not model.optional]

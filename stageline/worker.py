@@ -9,7 +9,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from stageline import line, logs, metrics
 from stageline.errors import Unavailable
@@ -29,7 +29,9 @@ READY_SECONDS = 0.2
 class Worker:
     """One process's worker of one stage."""
 
-    def __init__(self, stage: line.Stage, work: Work, store: ObjectStore, settings: Settings) -> None:
+    def __init__(
+        self, stage: line.Stage, work: Work, store: ObjectStore, settings: Settings, models: Callable[[], str] = str
+    ) -> None:
         self._work = work
         self._settings = settings
         self._stopping = threading.Event()
@@ -37,7 +39,7 @@ class Worker:
         self.consumer = Consumer(settings.redis_url, stage, settings.worker_id, settings.status_ttl)
         self._hands = Hands(settings.prefetch)
         metrics.HELD.labels(stage.name).set_function(lambda: self._hands.snapshot().total())
-        self._lease = Lease(self.consumer, settings.lease_seconds, settings.work_timeout)
+        self._lease = Lease(self.consumer, settings.lease_seconds, settings.work_timeout, models)
         self._taker = Taker(self.consumer, store, work, self._hands, self._lease, settings)
         self._storer = Storer(self.consumer, store, self._hands, self._lease, settings)
 

@@ -15,6 +15,7 @@ from stageline.errors import Unavailable
 from stageline.stage import StoredObject
 from stageline.store import CachedStore, FolderStore, HotCache, ObjectStore, S3Store, hot_cache
 from stageline.store.archive import IMAGES, LAST, MODELS, Count, export
+from stageline.store.base import STORE_PROBE
 from stageline.store.unarchive import BadArchive
 from tests.archive_makers import NETWORKS, PICTURES, buckets, content, exported, fill, imported
 from tests.conftest import s3_settings
@@ -105,6 +106,14 @@ def test_what_is_not_the_lines_is_left_out_and_counted(tmp_path) -> None:
     target = FolderStore(tmp_path / "target")
     imported({IMAGES: target}, output.getvalue())
     assert content(target) == PICTURES
+
+
+def test_what_health_tries_writes_with_is_nobodys(tmp_path) -> None:
+    """An archive made at that moment neither has it nor says that it left something out."""
+    stores = {name: FolderStore(tmp_path / name) for name in (IMAGES, MODELS)}
+    stores[IMAGES].put(StoredObject(STORE_PROBE, b"x", "application/octet-stream"))
+    done = export(stores, io.BytesIO())
+    assert (done.left_out, done.counts[IMAGES]) == (0, Count(0, 0))
 
 
 def test_what_vanishes_meanwhile_is_counted(full) -> None:

@@ -125,7 +125,7 @@ def test_a_line_is_started_used_and_asked(start_line, stageline, giraffe, data_d
     wait_for(lambda: client.llen(DEAD_LETTERS) == 1)
     assert "failed" in stageline("status", "foreign", **env).stdout
     counted = json.loads(stageline("queues", "--json", **env).stdout)
-    assert counted["unfinished"] == 0
+    assert (counted["unfinished"], counted["problems"]) == (0, [])
     (buried,) = json.loads(stageline("dead", "list", "--json", **env).stdout)
     assert buried["image_id"] == "foreign"
     assert stageline("dead", "show", "nothing", **env).returncode == 1

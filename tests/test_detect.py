@@ -12,9 +12,10 @@ from detect_service.detectors import FACE_NETWORKS, load_faces
 from detect_service.service import MODEL_LOADERS, Detect
 from stageline import images
 from stageline.errors import ModelError
+from stageline.lacking import missing
 from stageline.message import Message
 from stageline.modelstore import Model, made_of, open_repository
-from stageline.serving import Loaded, missing
+from stageline.serving import Loaded
 from stageline.settings import Settings
 from stageline.stage import Outcome, Task
 from tests.detector_graphs import Graph, card, model, yolox_network

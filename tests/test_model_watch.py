@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 
 from stageline import health, serving
 from stageline.errors import Unavailable
+from stageline.lacking import Lack, told
 from stageline.modelstore import Repository
 from stageline.serving import ModelWatch, Served
 from stageline.settings import Settings
@@ -155,6 +156,32 @@ def test_what_was_never_installed_is_missing_unless_it_is_optional(watched) -> N
     Repository(store).publish(colours())
     Repository(store).promote("colours", "1")
     until(served.now)
+
+
+@pytest.mark.parametrize("essential", [True, False])
+def test_what_only_adds_something_is_listed_and_degrades_nothing(watched, essential) -> None:
+    """As FaceNet: 200, ready, and its name among the missing; what a stage cannot do without is told as such."""
+    watch, *_ = watched(published=False, essential=essential)
+    watch.wait_for_models()
+    report, status = health.readiness({}, watch)
+    assert (status, report["missing_models"]) == (200, ["colours"])
+    assert report["status"] == ("degraded" if essential else "ready")
+    assert Lack.decode(told(watch).encode()) == Lack(("colours",), ("colours",) if essential else ())
+
+
+def test_what_a_beat_says_is_what_the_watch_knows(watched) -> None:
+    """Nothing while all is well; then what is refused and why, and that the store is away."""
+    watch, served, store = watched()
+    watch.wait_for_models()
+    assert told(watch) == ""
+    Repository(store).publish(colours("2"))
+    store.put(StoredObject("colours/2/model.onnx", b"another", "application/octet-stream"))
+    Repository(store).promote("colours", "2")
+    until(lambda: served.refused)
+    assert "not the file of its card" in Lack.decode(told(watch).encode()).refused["colours"]
+    store.away = True
+    until(lambda: watch.away)
+    assert Lack.decode(told(watch).encode()).away == "the model store: no route to it"
 
 
 def test_readiness_and_metrics_name_what_is_served_and_what_was_refused(watched, caplog) -> None:

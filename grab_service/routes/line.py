@@ -46,8 +46,8 @@ def whole_health() -> Response:
 @routes.get("/readyz", responses=HEALTH)
 @checked
 def readyz() -> Response:
-    """Say whether the door can take pictures: Redis and the object store are there."""
-    report, code = health.readiness(door().checks())
+    """Say whether the door can work: Redis and the object store answer. Whether they take writes, /health says."""
+    report, code = health.readiness(door().probes.reach())
     return _reported({**report, "version": __version__}, code)
 
 

@@ -23,6 +23,13 @@ class QueueStatus(Answer):
     max_queue_size: int
 
 
+class Outcomes(Answer):
+    """What the catalogue has yet to write down."""
+
+    waiting: int
+    still_seconds: float = Field(description="for how long it has written none of them; 0 while none waits")
+
+
 class Health(Answer):
     """What is there and what is not."""
 
@@ -30,6 +37,13 @@ class Health(Answer):
     version: str
     checks: dict[str, str] = Field(examples=[{"redis": "ok", "object_store": "ok", "catalogue": "ok", "cache": "off"}])
     workers: Counts = Field({}, description="living workers by stage")
+    missing_models: dict[str, dict[str, str]] = Field(
+        {}, description="models that a stage lacks, by stage and name: how to get each"
+    )
+    refused_models: dict[str, dict[str, str]] = Field(
+        {}, description="models that a stage did not take up, by stage and name: why"
+    )
+    outcomes: Outcomes | None = None
     problems: list[str] = Field([], description="a sentence for each thing that is wrong")
     console_url: str | None = Field(None, description="the object store's own web page, where MINIO_CONSOLE_URL is set")
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from stageline import overview
 from stageline.catalogue import Catalogue, open_engine
 from stageline.cli.common import EXIT_FAILED, AsJson, attached_settings, note, print_json, print_table, say
 from stageline.dead import DeadLetters
@@ -24,19 +25,23 @@ Which = Annotated[
 
 
 def queues(as_json: AsJson = False) -> None:
-    """Count what waits, is in flight, is delayed and is dead, by stage."""
+    """Count what waits, is in flight, is delayed and is dead, by stage; say what is wrong with the line."""
     found = attached_settings()
     door = Door(found.redis_url, found.max_queue_size)
     stages = door.depths()
     letters = DeadLetters(door.client).counts()
     for name, counts in stages.items():
         counts["dead"] = letters.get(name, 0)
+    told = overview.read(door.client, found.lease_seconds)
+    problems = [*told.problems, *told.away]
     if as_json:
-        print_json({"stages": stages, "unfinished": door.unfinished()})
+        print_json({"stages": stages, "unfinished": door.unfinished(), "problems": problems})
         return
     states = ("waiting", "in_flight", "delayed", "dead")
     print_table(["stage", *states], [[name, *(counts[state] for state in states)] for name, counts in stages.items()])
     say(f"{door.unfinished()} accepted pictures are unfinished; at most {found.max_queue_size} may be")
+    for problem in problems:
+        note(problem)
 
 
 def reconcile(

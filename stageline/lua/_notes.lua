@@ -11,6 +11,21 @@ end
 
 local function holds(list, message) return redis.call('LPOS', list, message) ~= false end
 
+local function seconds()
+  local now = redis.call('TIME')
+  return now[1] + now[2] / 1e6
+end
+
+-- The key that says since when, by the server's clock, the first outcome of the list stands there: see overview.py.
+local function standing_since(outcomes) return outcomes .. ':since' end
+
+-- Puts an outcome on the list. A list that was emptied by hand begins anew.
+local function tell_catalogue(outcomes, outcome)
+  local first = redis.call('LLEN', outcomes) == 0
+  redis.call('SET', standing_since(outcomes), seconds(), unpack(first and {} or {'NX'}))
+  redis.call('RPUSH', outcomes, outcome)
+end
+
 -- Notes what a step did.
 -- ARGV: first the run; 1 image id, 2 how many status fields, … field, value, …; then how many events, … type, data, …;
 --       then outcome ('': none), the same in short; then counter, number, … to the end
@@ -24,15 +39,10 @@ local function note(first)
     at = at + 2
   end
   if ARGV[at + 1] ~= '' then
-    redis.call('RPUSH', outcomes, redis.call('LLEN', outcomes) < OUTCOMES_WHOLE and ARGV[at + 1] or ARGV[at + 2])
+    tell_catalogue(outcomes, redis.call('LLEN', outcomes) < OUTCOMES_WHOLE and ARGV[at + 1] or ARGV[at + 2])
   end
   for i = at + 3, #ARGV, 2 do redis.call('HINCRBY', minute, ARGV[i], ARGV[i + 1]) end
   if at + 3 < #ARGV then redis.call('EXPIRE', minute, MINUTE_KEPT) end
-end
-
-local function seconds()
-  local now = redis.call('TIME')
-  return now[1] + now[2] / 1e6
 end
 
 local function mean(old, sample, weight) return old and old + weight * (sample - old) or sample end

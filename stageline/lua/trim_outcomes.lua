@@ -6,4 +6,5 @@ if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 if redis.call('LINDEX', KEYS[1], 0) ~= ARGV[3] then return 0 end
 if redis.call('LINDEX', KEYS[1], ARGV[2] - 1) ~= ARGV[4] then return 0 end
 redis.call('LTRIM', KEYS[1], ARGV[2], -1)
+redis.call('SET', standing_since(KEYS[1]), seconds())
 return 1

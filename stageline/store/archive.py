@@ -17,7 +17,7 @@ from stageline.contract import FOLDERS
 from stageline.errors import NotFound, TooLarge
 from stageline.modelstore.card import CARD, MAX_NETWORK_BYTES
 from stageline.modelstore.repository import CURRENT
-from stageline.store.base import MAX_OBJECT_BYTES, ObjectStore
+from stageline.store.base import MAX_OBJECT_BYTES, STORE_PROBE, ObjectStore
 
 IMAGES, MODELS = "images", "models"
 LIMITS = {IMAGES: MAX_OBJECT_BYTES, MODELS: MAX_NETWORK_BYTES}
@@ -114,7 +114,7 @@ def _listed(bucket: str, store: ObjectStore, done: Done) -> Iterator[str]:
     for folder in reversed(FOLDERS):
         yield from (key for key in store.keys(f"{folder}/") if _is_ours(bucket, key, done))
     for key in store.keys(""):
-        if key.partition("/")[0] not in FOLDERS:
+        if key.partition("/")[0] not in FOLDERS and key != STORE_PROBE:
             done.leave_out(f"{bucket}/{key}")
 
 

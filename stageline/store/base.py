@@ -8,6 +8,7 @@ from typing import Protocol
 from stageline.errors import TooLarge
 from stageline.stage import StoredObject
 
+STORE_PROBE = ".health/write-probe"  # written now and then to see that writes are taken, and removed; nobody's object
 MAX_OBJECT_BYTES = 256 * 1024 * 1024  # the largest picture that the line makes, uncompressed nearly
 
 

@@ -31,6 +31,9 @@ function sentences({ phase, report, reason }) {
   return report ? ["The line answers, but sends no live updates"] : [capital(reason ?? "no connection to the line")];
 }
 
+/** What is said, whatever its numbers: they change all the time while what is wrong stays the same. */
+const kindOf = (said) => said.replace(/\d+/g, "#");
+
 const capital = (sentence) => sentence.charAt(0).toUpperCase() + sentence.slice(1);
 
 function draw(now) {
@@ -44,7 +47,7 @@ function draw(now) {
     return;
   }
   shown = wanted;
-  banner.hidden = wanted === "" || wanted === dismissed;
+  banner.hidden = wanted === "" || kindOf(wanted) === dismissed;
   if (banner.hidden) {
     fill(banner);
     return;
@@ -68,7 +71,7 @@ function draw(now) {
 }
 
 function dismiss() {
-  dismissed = shown;
+  dismissed = kindOf(shown);
   banner.hidden = true;
 }
 

@@ -1,0 +1,138 @@
+"""What /health and /readyz ask of the servers: each by one thread at a time, waited for only so long.
+
+A server that hangs then costs a thread, and the answer says that it does not answer.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotInTime
+from functools import partial
+from typing import Any
+
+from stageline import health, logs, overview
+from stageline.catalogue.reader import Catalogue
+from stageline.errors import Unavailable
+from stageline.settings import Settings
+from stageline.store import CachedStore, ObjectStore
+
+PATIENCE = 4.0  # seconds that /health waits for all answers together; the page waits eight
+READY_PATIENCE = 8.0  # … and /readyz; a kubelet waits ten
+GOOD_SECONDS, BAD_SECONDS = 30.0, 2.0  # that it is believed that a server takes writes, or that it does not
+Answers = Mapping[str, Callable[[], Any]]
+
+
+class Probe:
+    """A question to a server. Its answer is kept for ``good`` seconds, and what it failed by for ``bad``."""
+
+    def __init__(self, what: str, question: Callable[[], Any], good: float = 0.0, bad: float = 0.0) -> None:
+        self._what, self._question = what, question
+        self._keep = {True: good, False: bad}
+        self._lock = threading.Lock()
+        self._asked: Future[Any] | None = None
+        self._until = 0.0
+
+    def ask(self) -> "Future[Any]":
+        """Return what was asked last, while it is still asked or kept; else ask anew. Its failures are Unavailable."""
+        with self._lock:
+            if self._asked is None or (self._asked.done() and time.monotonic() >= self._until):
+                self._asked = Future()
+                try:
+                    threading.Thread(target=self._answer, args=(self._asked,), name="probe", daemon=True).start()
+                except RuntimeError as error:  # as many threads as the system allows
+                    self._asked.set_exception(Unavailable(f"{self._what} could not be asked: {error}"))
+            return self._asked
+
+    def forget(self) -> None:
+        """Keep no answer any longer."""
+        with self._lock:
+            self._until = 0.0
+
+    def wait(self, asked: "Future[Any]", began: float, patience: float) -> Any:
+        """Return the answer.
+
+        Raises:
+            Unavailable: the server is away, or has not answered ``patience`` seconds after ``began``, which is of the
+                monotonic clock.
+        """
+        try:
+            error = asked.exception(max(0.0, began + patience - time.monotonic()))
+        except NotInTime:
+            raise Unavailable(f"{self._what} has not answered for {patience:g} s") from None
+        if error is not None:
+            raise Unavailable(str(error)) from error
+        return asked.result()
+
+    def _answer(self, asked: "Future[Any]") -> None:
+        answer, failure = None, None
+        try:
+            answer = self._question()
+        except Unavailable as error:
+            failure = error
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told in the answer
+            logs.get().exception("a probe failed", of=self._what)
+            failure = Unavailable(f"{self._what} could not be asked: {error}")
+        with self._lock:
+            self._until = time.monotonic() + self._keep[failure is None]
+        asked.set_exception(failure) if failure else asked.set_result(answer)
+
+
+class Probes:
+    """All that the door asks of its servers."""
+
+    def __init__(self, client: Any, store: ObjectStore, catalogue: Catalogue, settings: Settings) -> None:
+        store_is, redis_is = "the object store (MINIO_ENDPOINT)", "Redis (REDIS_URL)"
+        if not settings.minio_endpoint:
+            store_is = "the folder of pictures (STAGELINE_DATA)"
+        rarely = {"good": GOOD_SECONDS, "bad": BAD_SECONDS}
+        self._reach = {
+            "redis": Probe(redis_is, lambda: health.reach_redis(client)),
+            "object_store": Probe(store_is, store.check),
+        }
+        self._write = {
+            "redis": Probe(redis_is, lambda: health.check_redis_writes(client), **rarely),
+            "object_store": Probe(store_is, lambda: health.check_store_writes(store), **rarely),
+        }
+        self._others = {
+            "catalogue": Probe("the catalogue's database (DATABASE_URL)", catalogue.check),
+            "cache": Probe("the hot cache (CACHE_URL)", lambda: check_cache(store)),
+            "overview": Probe(redis_is, lambda: overview.read(client, settings.lease_seconds)),
+        }
+
+    def reach(self) -> Answers:
+        """Ask whether what the door needs is there: a name → a call that raises Unavailable where it is not."""
+        return _ask_all(self._reach, READY_PATIENCE)
+
+    def look(self) -> Answers:
+        """Ask everything. What the door needs must take writes too; ``overview`` answers with the line's."""
+        reach, write, others = (_ask_all(probes, PATIENCE) for probes in (self._reach, self._write, self._others))
+        needed = {name: partial(_both, reach[name], write[name]) for name in reach}
+        return {**needed, **others}
+
+    def forget(self) -> None:
+        """Something was refused: what is believed of writes may be true no longer."""
+        for probe in self._write.values():
+            probe.forget()
+
+
+def check_cache(store: ObjectStore) -> str:
+    """Reach the cache; say that it is off where there is none.
+
+    Raises:
+        Unavailable: it does not answer.
+    """
+    if not isinstance(store, CachedStore):
+        return "off"
+    store.check_cache()
+    return "ok"
+
+
+def _ask_all(probes: Mapping[str, Probe], patience: float) -> Answers:
+    began = time.monotonic()
+    return {name: partial(probe.wait, probe.ask(), began, patience) for name, probe in probes.items()}
+
+
+def _both(reach: Callable[[], Any], write: Callable[[], Any]) -> None:
+    reach()
+    write()

@@ -1,0 +1,175 @@
+"""What Redis knows of the whole line: living workers, the models that they lack, outcomes that nobody writes down."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+import redis
+
+from catalogue_service.lease import KEY
+from stageline import line, overview
+from stageline.housekeeper import Housekeeper
+from stageline.keys import MODELS, OUTCOMES, OUTCOMES_SINCE, WORKERS
+from stageline.message import Message
+from stageline.overview import STILL_SECONDS, Overview
+from stageline.queue import Consumer, Door
+from stageline.redis_client import Call, Scripts
+from stageline.settings import Settings
+
+LEASE = 60.0
+LONG = LEASE + STILL_SECONDS + 1000
+PICTURE = Message.of({"image_id": "a", "original_path": "original/a.jpg"})
+
+
+@pytest.fixture
+def client(settings: Settings) -> redis.Redis:
+    """A client of the emptied Redis."""
+    return Door(settings.redis_url, 1).client
+
+
+@pytest.fixture
+def worker(settings: Settings) -> Callable[[str], Consumer]:
+    """Make a worker's side of a stage's queue."""
+    return lambda stage: Consumer(settings.redis_url, line.stage(stage), "w", 60)
+
+
+def look(client: redis.Redis) -> Overview:
+    """Read it; what is said of stages without workers is left out."""
+    told = overview.read(client, LEASE)
+    return Overview(**{**vars(told), "problems": [said for said in told.problems if "worker is alive" not in said]})
+
+
+def lacks(missing: tuple[str, ...] = (), degrading: tuple[str, ...] = (), **more: object) -> str:
+    """What a worker says that lacks something."""
+    return json.dumps({"missing": missing, "degrading": degrading, **more})
+
+
+def test_a_model_that_a_stage_cannot_do_without_is_a_problem_in_one_sentence(client, worker) -> None:
+    """It names the stage, the model and how to get it, and goes away with the next beat of a worker that has it."""
+    detect = worker("detect")
+    detect.beat(LEASE, lacks(("yolox-nano",), ("yolox-nano",)))
+    told = look(client)
+    (said,) = told.problems
+    assert said.startswith("detect finds nothing by its model yolox-nano, which is missing: ")
+    assert "stageline models fetch yolox-nano" in said
+    assert list(told.missing["detect"]) == ["yolox-nano"]
+    detect.beat(LEASE)
+    assert (look(client).problems, look(client).missing) == ([], {})
+
+
+def test_a_model_that_only_adds_something_is_listed_and_is_no_problem(client, worker) -> None:
+    """As FaceNet, which a fresh install lacks."""
+    worker("classify").beat(LEASE, lacks(("facenet-vggface2",)))
+    told = look(client)
+    assert told.problems == []
+    assert "make setup-train" in told.missing["classify"]["facenet-vggface2"]
+
+
+def test_where_only_some_workers_lack_a_model_that_is_said(client, worker) -> None:
+    """Of two workers one: the sentence says how many."""
+    worker("detect").beat(LEASE, lacks(("mtcnn",), ("mtcnn",)))
+    worker("detect").beat(LEASE)
+    (said,) = look(client).problems
+    assert said.startswith("detect (in 1 of 2 workers) finds nothing by its model mtcnn")
+
+
+def test_what_is_refused_is_a_problem_with_its_reason_once(client, worker) -> None:
+    """Whether an older version is served meanwhile, or nothing."""
+    worker("detect").beat(LEASE, lacks(refused={"mtcnn": "not the file of its card"}))
+    worker("classify").beat(LEASE, lacks(("c",), ("c",), refused={"c": "no network"}))
+    told = look(client)
+    assert told.problems == [
+        "detect cannot take up its model mtcnn: not the file of its card",
+        "classify finds nothing by its model c, which it cannot take up: no network",
+    ]
+    assert told.refused == {"detect": {"mtcnn": "not the file of its card"}, "classify": {"c": "no network"}}
+
+
+def test_a_worker_that_is_gone_says_nothing_any_more(client, worker, settings) -> None:
+    """Neither one that left, nor one whose lease ran out; and what the latter said goes when it is forgotten."""
+    leaving, dead = worker("detect"), worker("detect")
+    for one in (leaving, dead):
+        one.beat(LEASE, lacks(("mtcnn",), ("mtcnn",)))
+    leaving.leave()
+    assert list(client.hgetall(MODELS)) == [dead.identity.encode()]
+    client.zadd(WORKERS, {dead.identity: 1})
+    assert look(client).problems == []
+    housekeeper = Housekeeper(settings)
+    housekeeper._quiet_until = 0.0
+    housekeeper.sweep()
+    assert client.hgetall(MODELS) == {}
+
+
+def test_junk_and_workers_of_others_break_nothing(client, worker) -> None:
+    """What is no JSON, no object, or of no stage of ours is left out, and who beats without a word lacks nothing."""
+    for junk in ("x", "[]", '{"missing": 3, "refused": [], "degrading": "y"}', "\udce9"):
+        worker("detect").beat(LEASE, junk.encode(errors="surrogateescape"))  # type: ignore[arg-type]
+    seconds, _ = client.time()
+    client.zadd(WORKERS, {b"objectdetect_queue:theirs:1": seconds, b"\xff": seconds, b"their_queue:x": seconds})
+    client.hset(MODELS, b"their_queue:x", lacks(("m",), ("m",)))
+    told = look(client)
+    assert told.workers["detect"] == 5
+    assert (told.problems, told.missing, told.refused) == ([], {}, {})
+
+
+def push(settings: Settings) -> None:
+    """Have a step tell the catalogue something."""
+    Door(settings.redis_url, 10).delete("a")
+
+
+def aged(client: redis.Redis) -> None:
+    """Have the first outcome stand where it is for long."""
+    client.set(OUTCOMES_SINCE, client.time()[0] - LONG)
+
+
+def test_outcomes_that_nobody_writes_down_are_a_problem_by_their_age(client, settings) -> None:
+    """However few they are; more of them make them no younger."""
+    push(settings)
+    assert (look(client).problems, look(client).outcomes) == ([], 1)
+    assert look(client).still_seconds < LONG
+    aged(client)
+    push(settings)
+    told = look(client)
+    assert told.still_seconds >= LONG
+    (said,) = told.problems
+    assert "while 2 outcomes wait" in said
+    assert "DATABASE_URL" in said
+
+
+def test_a_catalogue_that_goes_on_is_no_problem(client, settings) -> None:
+    """When it takes some off the list, those that wait have not stood still."""
+    push(settings)
+    push(settings)
+    aged(client)
+    client.set(KEY, "me")
+    first = client.lindex(OUTCOMES, 0)
+    assert Scripts(client).run(Call("trim_outcomes", [OUTCOMES, KEY], ["me", 1, first, first])) == 1
+    assert (look(client).problems, look(client).outcomes) == ([], 1)
+
+
+@pytest.mark.parametrize("how", ["by a step", "by a worker that stored late"])
+def test_a_list_that_was_empty_is_no_older_than_its_first(client, settings, worker, how) -> None:
+    """Whatever was noted of those before, and whoever tells the catalogue."""
+    aged(client)
+    assert look(client).still_seconds == 0
+    if how == "by a step":
+        push(settings)
+    else:
+        worker("tag").doubt(PICTURE, "completed")
+    assert (look(client).problems, look(client).outcomes) == ([], 1)
+    assert look(client).still_seconds < LONG
+
+
+def test_many_outcomes_that_move_are_said_by_their_number(client, settings) -> None:
+    """More than the catalogue takes at once."""
+    push(settings)
+    client.rpush(OUTCOMES, *["x"] * overview.BEHIND)
+    assert look(client).problems == [
+        "the catalogue is 1001 outcomes behind: see that catalogue_service runs (DATABASE_URL)"
+    ]
+
+
+def test_the_outcome_of_an_older_line_stands_for_an_unknown_time(client) -> None:
+    """Where nobody noted since when, nothing is claimed."""
+    client.rpush(OUTCOMES, "x")
+    assert (look(client).problems, look(client).still_seconds) == ([], 0)
