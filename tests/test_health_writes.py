@@ -15,6 +15,7 @@ from served_door import ServedDoor, assert_problem, until
 
 from benchmarks.processes import descendants
 from benchmarks.servers import MinioServer, PostgresServer, RedisServer
+from stageline.keys import MODELS
 from stageline.queue import Door
 from stageline.store import FolderStore, S3Store
 from stageline.store.base import STORE_PROBE
@@ -142,6 +143,17 @@ def test_a_bucket_that_may_only_be_read_is_said(own_redis: RedisServer, minio_se
     left = list(S3Store.from_settings(s3_settings(minio_server, bucket)).keys(""))
     assert STORE_PROBE not in left
     assert len(left) == 1
+
+
+def test_what_cannot_be_read_of_the_line_is_a_problem_and_no_500(own_redis: RedisServer, serve) -> None:
+    """As where somebody keeps something else under a name of ours."""
+    door, client = serve(REDIS_URL=own_redis.url), Door(own_redis.url, 1).client
+    until(lambda: well(door))
+    client.set(MODELS, "something else")
+    status, report = health(door)
+    client.delete(MODELS)
+    assert (status, report["status"], report["checks"]["redis"]) == (200, "degraded", "ok")
+    assert "WRONGTYPE" in report["problems"][0] or "wrong kind of value" in report["problems"][0]
 
 
 def test_a_log_that_cannot_be_written_fails_nothing(own_redis: RedisServer, serve, tmp_path: Path) -> None:
