@@ -64,6 +64,8 @@ servers: setup
 	  chromedriver=chromium-driver curl=curl git=git kubectl=kubernetes-client
 	scripts/install-go-program.sh $(TOOLS) $(BIN)/pip minio kustomize docker-compose || \
 	  { test "$(CI)" != true && echo "the tests that need these are skipped" >&2; }
+	scripts/redis-6.2.sh $(TOOLS) $(BIN)/python || \
+	  { test "$(CI)" != true && echo "the tests that need it are skipped" >&2; }
 
 # With docker, podman or buildah, whichever is there. TAG=…, GPU=1 (also for CUDA); see scripts/images.sh.
 images:

@@ -27,7 +27,7 @@ from benchmarks.contenders import Lap, OurLine
 from benchmarks.line import WARM_UP, Figures, figures, median_of
 from benchmarks.processes import cpu_seconds
 from benchmarks.servers import MinioServer, RedisServer, minio_server, redis_server
-from stageline.cli.pictures import pictures_in
+from stageline.cli.folders import pictures_in
 from stageline.embedded import CACHE_OPTIONS
 from stageline.errors import ModelError
 from stageline.modelstore.install import by_default, install_all
@@ -219,7 +219,7 @@ def main() -> int:
         found: dict[str, Figures] = {}
         if options.laps:
             install_all(by_default(), Settings(models_dir=options.models))
-            found = measure(pictures_in([options.folder]), options)
+            found = measure(pictures_in([options.folder]).pictures, options)
             print("\n".join(report(found)))
     except (ModelError, FileNotFoundError, RuntimeError) as error:
         _note(str(error))

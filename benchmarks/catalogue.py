@@ -32,9 +32,9 @@ STAGES = ("grab", "resize", "grayscale", "detect", "classify", "tag")
 ON_DISK = ("-c", "fsync=on", "-c", "full_page_writes=on", "-c", "shared_buffers=512MB", "-c", "max_wal_size=4GB")
 # A picture every 20 s; one in a hundred failed, a handful still move; 80 classes, of which few are common.
 PICTURES = """
-INSERT INTO image_info (image_key, filename, kind, status, width, height, bytes, sha256, original_path, batch_id, run,
-    rank, uploaded_at, updated_at, completed_at)
-SELECT '01K' || lpad(upper(to_hex(n)), 23, '0'), 'IMG_' || n % 50000 || '.jpg',
+INSERT INTO image_info (image_key, filename, filename_key, kind, status, width, height, bytes, sha256, original_path,
+    batch_id, run, rank, uploaded_at, updated_at, completed_at)
+SELECT '01K' || lpad(upper(to_hex(n)), 23, '0'), 'IMG_' || n % 50000 || '.jpg', 'IMG_' || n % 50000 || '.jpg',
     CASE WHEN n % 10 < 3 THEN 'face' ELSE 'object' END,
     CASE WHEN n > :rows - 50 THEN 'processing' WHEN n % 100 = 7 THEN 'failed' WHEN n % 500 = 9 THEN 'waiting'
         ELSE 'completed' END,

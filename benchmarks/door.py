@@ -27,7 +27,7 @@ from benchmarks import asking
 from benchmarks.processes import cpu_seconds
 from benchmarks.running_line import KEPT
 from benchmarks.servers import minio_server, postgres_server, redis_server
-from stageline.cli.pictures import pictures_in
+from stageline.cli.folders import pictures_in
 from stageline.ports import HOST, free_port
 from stageline.queue import Door
 from stageline.settings import Settings
@@ -226,7 +226,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--rows", type=int, default=0, help="ask for pictures, too, with so many in the catalogue")
     options = parser.parse_args()
-    data = of_mean_size([path.read_bytes() for path in pictures_in([options.pictures])], 1024 * options.kib)
+    data = of_mean_size([path.read_bytes() for path in pictures_in([options.pictures]).pictures], 1024 * options.kib)
     found: Figures = {}
     with (
         tempfile.TemporaryDirectory(prefix="stageline-door-") as scratch,

@@ -24,7 +24,7 @@ import numpy as np
 from benchmarks.bound import BareLine
 from benchmarks.contenders import Contender, Lap, OurLine, PlainChain
 from stageline import line, modelstore
-from stageline.cli.pictures import pictures_in
+from stageline.cli.folders import pictures_in
 from stageline.errors import ModelError
 from stageline.modelstore.install import by_default, install_all
 from stageline.settings import Settings
@@ -175,7 +175,7 @@ def main() -> int:
         names.remove("plain")
     try:
         install_all(by_default(), Settings(models_dir=options.models))
-        found = measure(pictures_in([options.folder]), options, names)
+        found = measure(pictures_in([options.folder]).pictures, options, names)
     except (ModelError, FileNotFoundError, RuntimeError) as error:
         _note(str(error))
         return 2

@@ -27,7 +27,7 @@ from benchmarks.sizing_line import SizedLine, largest_pictures
 from benchmarks.sizing_stage import StageLap, StagesAlone
 from benchmarks.sizing_tables import put_into, tables
 from stageline import line, logs
-from stageline.cli.pictures import pictures_in
+from stageline.cli.folders import pictures_in
 from stageline.errors import ModelError
 from stageline.modelstore.install import by_default, install_all
 from stageline.settings import Settings
@@ -115,7 +115,7 @@ def processor() -> str:
 def measure(options: argparse.Namespace) -> Figures:
     """All of it, as it is written to the JSON file."""
     install_all(by_default(), Settings(models_dir=options.models))
-    pictures = pictures_in([options.folder])
+    pictures = pictures_in([options.folder]).pictures
     alone = measure_alone(pictures, options)
     sent = len(pictures) * options.rounds
     machine = {"cores": len(os.sched_getaffinity(0)), "processor": processor()}

@@ -31,18 +31,32 @@ class Consumer:
         self._writer = writer
         self._lease = lease
         self._ended = threading.Event()
+        self._waits_for: str | None = "its tables are being looked at"
+
+    def check(self) -> None:
+        """Tell whether outcomes are written down: by this process, or by another, for which this one stands by.
+
+        Raises:
+            Unavailable: they are not.
+        """
+        if self._waits_for is not None:
+            raise Unavailable(f"the catalogue is not written now: {self._waits_for}")
+        self._lease.check()
 
     def run(self) -> None:
         """Consume until ended; wait, for as long as it takes, while Redis, the database or the bucket is away."""
         patience = Patience()
         while not self._ended.is_set():
             if not self._lease.wait(STANDBY_SECONDS):
+                self._waits_for = None
                 continue
             try:
                 taken = self.step()
             except Unavailable as error:
+                self._waits_for = str(error)
                 patience.wait(error)
                 continue
+            self._waits_for = None
             patience.reset()
             if not taken:
                 self._ended.wait(POLL_SECONDS)

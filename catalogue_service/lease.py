@@ -25,6 +25,7 @@ class WriterLease(threading.Thread):
         self._seconds = seconds
         self._ended = threading.Event()
         self._is_held = threading.Event()
+        self._refused: str | None = None
 
     @property
     def is_held(self) -> bool:
@@ -34,6 +35,15 @@ class WriterLease(threading.Thread):
     def wait(self, seconds: float) -> bool:
         """Wait until the lease is held."""
         return self._is_held.wait(seconds)
+
+    def check(self) -> None:
+        """Tell whether the lease can be asked for.
+
+        Raises:
+            Unavailable: it could not be, the last time.
+        """
+        if self._refused is not None:
+            raise Unavailable(self._refused)
 
     def renew(self) -> None:
         """Ask once.
@@ -57,7 +67,9 @@ class WriterLease(threading.Thread):
             try:
                 self.renew()
                 patience.reset()
+                self._refused = None
             except Unavailable as error:
+                self._refused = f"nobody is known to write the catalogue: {error}"
                 patience.say(error)
                 self._is_held.clear()
             if self._ended.wait(self._seconds / 3):

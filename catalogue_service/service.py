@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from catalogue_service.consumer import Consumer
 from catalogue_service.lease import WriterLease
 from catalogue_service.retention import Retention
-from stageline import health, logs, settings
+from stageline import health, logs, settings, threads
 from stageline.catalogue import Catalogue, expiry, open_engine
 from stageline.catalogue.migrate import migrate
 from stageline.catalogue.writer import Writer
@@ -30,7 +30,8 @@ def main() -> None:
     try:
         found = settings.load()
         logs.configure(found, "catalogue")
-        _run(found).start_anew_if_changed()
+        with threads.dying_together():
+            _run(found).start_anew_if_changed()
     except SettingsError as error:
         sys.stderr.write(f"catalogue: {error}\n")
         sys.exit(EXIT_SETTINGS)
@@ -57,7 +58,7 @@ def _run(found: Settings) -> CredentialWatch:
     for signalled in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signalled, end)
     if found.health_port:
-        _serve_health(found, engine, store)
+        _serve_health(found, engine, store, consumer)
     watching.begin()
     try:
         patiently(lambda: _make_ready(engine, store, found), stopping.is_set)
@@ -78,11 +79,16 @@ def _make_ready(engine: Engine, store: ObjectStore, found: Settings) -> None:
     expiry.bring_up_to_date(engine, found.retention_days)
 
 
-def _serve_health(found: Settings, engine: Engine, store: ObjectStore) -> None:
+def _serve_health(found: Settings, engine: Engine, store: ObjectStore, consumer: Consumer) -> None:
     client = connect(found.redis_url)
     catalogue = Catalogue(engine)
+
+    def check_catalogue() -> None:
+        catalogue.check()
+        consumer.check()
+
     checks = {
-        "redis": lambda: health.check_redis(client), "object_store": store.check, "catalogue": catalogue.check,
+        "redis": lambda: health.check_redis(client), "object_store": store.check, "catalogue": check_catalogue,
     }  # fmt: skip
 
     def ready() -> tuple[dict[str, Any], int]:

@@ -13,7 +13,7 @@ from gunicorn.app.base import BaseApplication
 from grab_service.app import create_app
 from grab_service.connections import CONNECTIONS, NoAccessLog, PatientWorker
 from grab_service.door import GrabDoor
-from stageline import logs, settings
+from stageline import logs, settings, threads
 from stageline.credentials import CredentialWatch
 from stageline.errors import EXIT_SETTINGS, SettingsError
 from stageline.housekeeper import Housekeeper
@@ -72,9 +72,11 @@ class DoorServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     def load(self) -> Any:
         """Make the application in gunicorn's worker, and start the housekeeper there."""
         store = open_store(self._found)
-        threading.Thread(target=_make_ready, args=(store,), daemon=True).start()
-        Housekeeper(self._found).start()
-        app = create_app(self._found, GrabDoor(store, self._found))
+        threading.Thread(target=_make_ready, args=(store,), name="bucket", daemon=True).start()
+        door = GrabDoor(store, self._found)
+        door.housekeeper = Housekeeper(self._found)
+        door.housekeeper.start()
+        app = create_app(self._found, door)
         gc.freeze()  # what is there now stays: no need to look through it again and again
         return app
 
@@ -95,7 +97,8 @@ def main() -> None:
         sys.exit(EXIT_SETTINGS)
     server, first = DoorServer(found), os.getpid()
     try:
-        server.run()
+        with threads.dying_together():
+            server.run()
     except SystemExit:
         if os.getpid() == first:  # and not one of its workers, which leave by this way too
             server.watching.start_anew_if_changed()

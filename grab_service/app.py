@@ -6,7 +6,7 @@ from flask import Flask
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
-from grab_service import documents, problems, turns
+from grab_service import addresses, documents, problems, turns
 from grab_service import page as the_page
 from grab_service.door import GrabDoor
 from grab_service.forms import FORM_OVERHEAD
@@ -42,4 +42,5 @@ def create_app(settings: Settings, door: GrabDoor) -> Flask:
     app.register_blueprint(documents.routes)
     app.register_blueprint(the_page.routes)
     problems.handle_errors(app)
+    app.wsgi_app = addresses.readable(app.wsgi_app)  # type: ignore[assignment,method-assign]
     return app

@@ -15,9 +15,9 @@ from grab_service.forms import Sent
 from grab_service.known import MOVING
 from grab_service.once import Claim
 from grab_service.problems import Gone, NotKnown, content, describe
-from grab_service.uploads import safe_filename
-from stageline import pace, status
+from stageline import names, pace, status
 from stageline.errors import Unavailable
+from stageline.names import Name
 from stageline.redis_client import reaching_redis
 from stageline.status import now
 
@@ -55,17 +55,17 @@ class Batch:
     def take(self, sent: Sent) -> None:
         """Take a file, or note why it is not taken."""
         self.look_at(sent)
-        filename = safe_filename(sent.filename)
+        name = Name(names.safe_filename(sent.filename), sent.guessed)
         if len(self.files) > MOST_FILES:
             return
         if len(self.files) == MOST_FILES:
             more = f"a batch takes {MOST_FILES:,} files: send this one and those after it in another"
-            self._refuse(filename, content(413, more))
+            self._refuse(name, content(413, more))
         elif sent.data is None:
             most = self.door.settings.max_upload_bytes
-            self._refuse(filename, content(413, f"the file is too large; {most:,} bytes are taken (MAX_UPLOAD_BYTES)"))
+            self._refuse(name, content(413, f"the file is too large; {most:,} bytes are taken (MAX_UPLOAD_BYTES)"))
         else:
-            self._accept(sent.data, filename)
+            self._accept(sent.data, name)
         if len(self.files) % KEEP_AFTER == 0:
             with contextlib.suppress(Unavailable):  # at the end it is kept, or else that is a 503
                 self.keep()
@@ -78,7 +78,7 @@ class Batch:
         if told is None or not self.files:
             raise error
         self.broke_off = True
-        self._refuse("the rest of the form", told)
+        self._refuse(Name("the rest of the form"), told)
 
     @property
     def is_whole(self) -> bool:
@@ -115,23 +115,23 @@ class Batch:
         told = {"batch_id": self.batch_id, "accepted": len(self.files) - refused, "refused": refused}
         return {**told, "files": [_with_url(each) for each in self.files]}
 
-    def _accept(self, data: bytes, filename: str) -> None:
+    def _accept(self, data: bytes, name: Name) -> None:
         image_id = None
         if self.claim:  # whoever takes this batch over makes the same ids of the same files
             image_id = f"{self.batch_id}-{len(self.files)}-{hashlib.sha256(data).hexdigest()[:8]}"
-        wanted = replace(self.wanted, image_id=image_id)
+        wanted = replace(self.wanted, image_id=image_id, filename_guessed=name.guessed)
         try:
-            taken = self.door.accept(data, filename, self.trace, wanted)
+            taken = self.door.accept(data, name.text, self.trace, wanted)
         except Exception as error:
             told = describe(error)
             if told is None:
                 raise
-            self._refuse(filename, told)
+            self._refuse(name, told)
             return
-        self.files.append({"filename": filename, "image_id": taken.image_id})
+        self.files.append({**names.name_fields(*name), "image_id": taken.image_id})
 
-    def _refuse(self, filename: str, problem: dict[str, Any]) -> None:
-        self.files.append({"filename": filename, "problem": problem})
+    def _refuse(self, name: Name, problem: dict[str, Any]) -> None:
+        self.files.append({**names.name_fields(*name), "problem": problem})
 
 
 def new_id() -> str:
@@ -178,7 +178,7 @@ def _as_they_stand(door: GrabDoor, batch_id: str, files: list[dict[str, Any]]) -
             continue
         image_id = each["image_id"]
         stands = (live.get(image_id) or {}).get("status") or rows.get(image_id) or each.get("status") or "unknown"
-        yield {"image_id": image_id, "filename": each.get("filename"), "status": stands}
+        yield {"filename": None, **each, "status": stands}
 
 
 def _status(file: dict[str, Any]) -> int | None:

@@ -12,6 +12,7 @@ from stageline.catalogue.engine import open_engine
 from stageline.catalogue.reader import Catalogue
 from stageline.dead import DeadLetters
 from stageline.errors import NotFound, Unavailable
+from stageline.housekeeper import Housekeeper
 from stageline.keys import status_key
 from stageline.message import Message
 from stageline.queue import Door
@@ -33,6 +34,7 @@ class Wanted:
     image_id: str | None = None
     again: bool = False  # an earlier request had chosen that id: it may have been taken in already
     probe: bool = False
+    filename_guessed: bool = False  # its name came in no encoding that was said, nor UTF-8
 
     def fields(self) -> dict[str, Any]:
         """What its message says of that."""
@@ -41,6 +43,8 @@ class Wanted:
             said["until"] = PREPROCESSED
         if self.batch_id:
             said["batch_id"] = self.batch_id
+        if self.filename_guessed:
+            said["filename_guessed"] = True
         if self.probe:
             said |= {"probe": True, "until": "classify"}
         return said
@@ -70,6 +74,7 @@ class GrabDoor:
         self.dead = DeadLetters(self.client)
         self.catalogue = Catalogue(open_engine(settings))  # dialled when first asked
         self.probes = Probes(self.client, store, self.catalogue, settings)
+        self.housekeeper: Housekeeper | None = None  # where one runs beside it, in this process
         self._roomy_until = 0.0
         self.counted: tuple[dict[str, int], float] = {}, 0.0  # the catalogue's pictures by status, and until when
 

@@ -8,16 +8,22 @@ from typing import IO, NamedTuple
 
 from flask import current_app, request
 from gunicorn.http.errors import ParseException
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
 
+from grab_service import addresses
+from grab_service.dispositions import Part, part_of
 from grab_service.problems import FORM
 from stageline.errors import BadImage
+from stageline.names import Name
 
 FIELDS = ("image", "file")
 PIECE = 1 << 16
 MOST_PARTS = 1000
 MOST_PEEKS = 8  # at what follows a boundary; one of nothing but dashes may seem to end anywhere
+# The first bytes of a part with no filename tell whether it is a file: a picture has NULs among them, or is a JPEG.
+BEGINNING, JPEG = 64, b"\xff\xd8"
 FORM_OVERHEAD = 64 * 1024  # what a multipart body may have around its picture
 HOW_TO_SEND = "send a picture as the multipart field `image` or `file` (curl -F image=@street.jpg), or as the raw body"
 
@@ -27,6 +33,7 @@ class Sent(NamedTuple):
 
     data: bytes | None
     filename: str | None
+    guessed: bool = False  # its name's encoding
 
 
 def picture() -> Sent:
@@ -36,7 +43,7 @@ def picture() -> Sent:
         BadImage: there is none, or it cannot be read to its end.
         RequestEntityTooLarge: it has more bytes than are taken.
     """
-    sent = _first(files(FIELDS)) if request.mimetype == FORM else Sent(_raw(), request.args.get("filename"))
+    sent = _first(files(FIELDS)) if request.mimetype == FORM else _raw()
     if sent.data is None or len(sent.data) > current_app.config["MAX_UPLOAD_BYTES"]:
         raise RequestEntityTooLarge
     if not sent.data:
@@ -75,11 +82,11 @@ def _first(sent: Iterator[Sent]) -> Sent:
     return first
 
 
-def _raw() -> bytes:
+def _raw() -> Sent:
     buffer = io.BytesIO()
     while piece := _read(request.stream):
         buffer.write(piece)
-    return buffer.getvalue()
+    return Sent(buffer.getvalue(), request.args.get("filename"), addresses.is_guessed(request.environ, "filename"))
 
 
 def _read(stream: IO[bytes], most: int | None = None) -> bytes:
@@ -105,41 +112,77 @@ class _Near:
         return None if at < 0 else self._pattern.search(data, max(0, at - 2))
 
 
+class _Decoder(MultipartDecoder):
+    """werkzeug's, which finds where parts begin and end; what their headers say is read here, from bytes.
+
+    It takes headers for UTF-8, and gives up the whole form where they are not, or where a part has none that it needs.
+    """
+
+    part = Part()  # whose data come next
+
+    def _parse_headers(self, data: bytes | bytearray) -> Headers:
+        self.part = part_of(bytes(data))
+        return Headers([("Content-Disposition", "form-data")])
+
+
+class _Content:
+    """What comes of a part: a file where it has a file's name, or holds what no text does."""
+
+    def __init__(self, part: Part, most: int, *, is_wanted: bool) -> None:
+        self.field = part.field
+        self.is_wanted = is_wanted
+        self._name = part.filename
+        self._most = most
+        self._buffer = io.BytesIO()
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is one, by what came so far."""
+        begins = self._buffer.getbuffer()[:BEGINNING].tobytes()
+        return self._name is not None or b"\0" in begins or begins.startswith(JPEG)
+
+    def take(self, data: bytes) -> None:
+        """Keep what came, where it is wanted and not too much."""
+        if self.is_wanted and self._buffer.tell() <= self._most:
+            self._buffer.write(data)
+
+    def sent(self) -> Sent:
+        """It, as a file."""
+        name = self._name or Name("")
+        data = self._buffer.getvalue() if self._buffer.tell() <= self._most else None
+        return Sent(data, name.text if self._name else None, name.guessed)
+
+
 class _Form:
     """The parts of a form, as they come: a field's name, and its file where it is one of those that are wanted."""
 
     def __init__(self, boundary: bytes, stream: IO[bytes], wanted: Collection[str], most_parts: int | None) -> None:
         config = current_app.config
         self._most, self._text_left = config["MAX_UPLOAD_BYTES"], config["MAX_FORM_MEMORY_SIZE"]
-        self._decoder = MultipartDecoder(boundary, max_form_memory_size=self._text_left, max_parts=most_parts)
+        self._decoder = _Decoder(boundary, max_form_memory_size=self._text_left, max_parts=most_parts)
         self._held, self._tail = b"--" + boundary, b""
         self._decoder.boundary_re = _Near(self._held, self._decoder.boundary_re)  # type: ignore[assignment]
         self._stream, self._wanted = stream, wanted
 
-    def __iter__(self) -> Iterator[tuple[str, Sent | None]]:
-        part: Field | File | None = None
-        buffer = io.BytesIO()
+    def __iter__(self) -> Iterator[tuple[str | None, Sent | None]]:
+        content: _Content | None = None
         for event in self._events():
             if isinstance(event, Field | File):
-                part, buffer = event, io.BytesIO()
-            elif isinstance(event, Data) and part is not None:
-                self._keep(part, event.data, buffer)
+                part = self._decoder.part
+                content = _Content(part, self._most, is_wanted=part.field in self._wanted)
+            elif isinstance(event, Data) and content is not None:
+                self._keep(content, event)
                 if not event.more_data:
-                    yield part.name, self._sent(part, buffer)
-                    part, buffer = None, io.BytesIO()
+                    yield content.field, content.sent() if content.is_wanted and content.is_file else None
+                    content = None
 
-    def _keep(self, part: Field | File, data: bytes, buffer: io.BytesIO) -> None:
-        if isinstance(part, Field):
-            self._text_left -= len(data)
+    def _keep(self, content: _Content, event: Data) -> None:
+        """Keep a file, and count what is no file: of that only so much is read."""
+        content.take(event.data)
+        if not content.is_file:
+            self._text_left -= len(event.data)
             if self._text_left < 0:
                 raise RequestEntityTooLarge
-        elif part.name in self._wanted and buffer.tell() <= self._most:
-            buffer.write(data)
-
-    def _sent(self, part: Field | File, buffer: io.BytesIO) -> Sent | None:
-        if isinstance(part, Field) or part.name not in self._wanted:
-            return None
-        return Sent(buffer.getvalue() if buffer.tell() <= self._most else None, part.filename)
 
     def _more(self) -> bytes:
         """Read a piece that does not end in a boundary, or a byte after one.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from grab_service.connections import STOPPING
 from grab_service.problems import NoPlace
-from stageline import events, logs
+from stageline import events
 from stageline.errors import Unavailable
 from stageline.events import Event
 from stageline.redis_client import connect
@@ -120,10 +120,6 @@ class Hub:
                 found = events.read(self._client, self._after, AT_ONCE, BLOCK_MS)
             except Unavailable:
                 self._note_absence()
-                STOPPING.wait(PAUSE_SECONDS)
-                continue
-            except Exception as error:  # noqa: BLE001 - whatever it was, those who watch wait for what comes next
-                logs.get().error("events", exc_info=error)
                 STOPPING.wait(PAUSE_SECONDS)
                 continue
             with self._lock:

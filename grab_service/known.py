@@ -9,8 +9,8 @@ from typing import Any
 
 from grab_service.door import GrabDoor
 from grab_service.problems import NotKnown
-from grab_service.uploads import STAGE, safe_filename
-from stageline import line, pace, results, status
+from grab_service.uploads import STAGE
+from stageline import line, names, pace, results, status
 from stageline.erase import erase_objects
 from stageline.errors import NotFound, Unavailable
 from stageline.message import ID, PROBE
@@ -53,13 +53,13 @@ class Known:
         self._door = door
 
     def find(self, image_id: str) -> Found:
-        """Find a picture by its id, or else the newest of that filename.
+        """Find a picture by its id, or else the newest of that filename, in whichever normal form it is typed.
 
         Raises:
             NotKnown: there is none.
         """
         found = self.by_id(image_id)
-        if found is None and safe_filename(image_id) == image_id:  # else nobody's name
+        if found is None and names.is_seen(image_id):
             found = self._newest_named(image_id)
         if found is None:
             raise NotKnown(f"no picture has the id or the filename {short(image_id)}")
@@ -97,8 +97,16 @@ class Known:
         found = self.find(image_id)
         said = found.live or found.document or {}
         told: dict[str, Any] = {"image_id": found.image_id}
-        told |= {name: found.get(name) for name in ("filename", "file_size")}
-        told |= {"status": found.status, "kind": found.get("kind"), "run": found.run}
+        told |= names.name_fields(found.get("filename"), found.get("filename_guessed"))
+        told |= {
+            "file_size": found.get("file_size"),
+            "width": found.get("origin_w") or found.get("width"),
+            "height": found.get("origin_h") or found.get("height"),
+            "orientation": found.get("orientation"),
+            "status": found.status,
+            "kind": found.get("kind"),
+            "run": found.run,
+        }
         told |= {"task_id": f"{found.image_id}.{found.run}"}
         told |= {name: found.get(name) for name in ("reason", "failed_stage", "batch_id") if found.get(name)}
         told |= self._times(found) | self._paths(found) | metadata(found.document)

@@ -10,7 +10,8 @@ from grab_service.schemas.line import MOST_REPLAYS
 from stageline import dead, rerun
 from stageline.errors import NotFound, StagelineError, Unavailable
 
-ROW = ("filename", "file_size", "original_path", "sha256", "uploaded_at", "batch_id", "run")  # what a lost picture has
+# What a lost picture has.
+ROW = ("filename", "filename_guessed", "file_size", "original_path", "sha256", "uploaded_at", "batch_id", "run")
 SENT, FULL = "sent", "full"
 MOVES = "the picture is on its way down the line: wait until it has come to its end, as GET /status/{} tells"
 

@@ -1,10 +1,9 @@
-"""Pure functions of an upload: its name, its id, its first message."""
+"""Pure functions of an upload: its id, its first message."""
 
 import hashlib
 import re
 import secrets
 import time
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,28 +11,13 @@ from ulid import ULID
 
 from stageline import images
 from stageline.message import Message
+from stageline.names import safe_filename
 from stageline.rerun import first_run
 from stageline.stage import StoredObject
 from stageline.status import now
 
 STAGE = "grab"  # what the door is called among the stages that a picture has been through
-MOST_NAME_BYTES = 255
-MOST_ENDING = 8
-UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # Unicode's categories of what controls, or breaks a line
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-
-
-def safe_filename(given: str | None) -> str:
-    """Return a name to show: no folders, no control characters, at most 255 bytes; it never becomes a key."""
-    name = re.split(r"[/\\]", given or "")[-1]
-    name = "".join(c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c) not in UNSEEN).strip()
-    if not name.strip("."):
-        return "unnamed"
-    stem, dot, ending = name.rpartition(".")
-    if len(name.encode()) > MOST_NAME_BYTES and dot and len(ending) <= MOST_ENDING:  # people look for the ending
-        room = MOST_NAME_BYTES - len(ending.encode()) - 1
-        return stem.encode()[:room].decode(errors="ignore") + "." + ending
-    return name.encode()[:MOST_NAME_BYTES].decode(errors="ignore")
 
 
 def traceparent(given: str | None) -> str:
@@ -57,7 +41,7 @@ def take_in(
 
     Args:
         data: the picture's bytes.
-        filename: the name to show.
+        filename: the name that it came with; see stageline.names.
         trace: a W3C trace context.
         max_pixels: the most that are taken.
         worker: what this process is called.
@@ -77,11 +61,12 @@ def take_in(
     entry |= {"finished": finished, "ms": ms, "key": key, "keys": [key]}
     fields = {
         "image_id": image_id,
-        "filename": filename,
+        "filename": safe_filename(filename),
         "file_size": len(data),
         "original_path": key,
         "origin_w": info.width,
         "origin_h": info.height,
+        "orientation": info.orientation,
         "sha256": sha256,
         "uploaded_at": finished,
         "attempt": 1,

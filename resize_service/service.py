@@ -28,7 +28,8 @@ class Resize(OneByOne):
         small = images.shrink(pixels, width, height)
         key = f"resized/{task.message.image_id}.jpg"
         stored = StoredObject(key, images.encode_jpeg(small, settings.jpeg_quality), "image/jpeg")
-        return Outcome([stored], {"path": key, "origin_w": info.width, "origin_h": info.height})
+        seen = {"origin_w": info.width, "origin_h": info.height, "orientation": info.orientation}
+        return Outcome([stored], {"path": key, **seen})
 
 
 def create(settings: Settings) -> Resize:

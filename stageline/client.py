@@ -17,6 +17,7 @@ ENDED = ("completed", "failed", "waiting")
 FULL, AWAY = 429, 503
 PATIENCE = 60.0  # seconds that a door may be gone, as while it is started again, before it counts as lost
 PAUSE = 1.0
+RAW = {"Content-Type": "application/octet-stream"}
 
 
 class Refused(StagelineError):
@@ -59,10 +60,10 @@ class Client:
             data = path.read_bytes()
         except OSError as error:
             raise Refused(f"cannot be read: {error.strerror}") from error
-        fields = {"image": (os.fsencode(path.name).decode(errors="replace"), data)}  # a name may be no UTF-8
+        named = quote(os.fsencode(path.name), safe="")  # byte for byte: it may be no UTF-8
         deadline = time.monotonic() + PATIENCE
         while True:
-            answer = self._request("POST", "/upload", fields=fields)
+            answer = self._request("POST", f"/upload?filename={named}", body=data, headers=RAW)
             if answer.status != FULL and not (answer.status == AWAY and time.monotonic() < deadline):
                 image_id = self._content(answer).get("image_id")
                 if not isinstance(image_id, str):
@@ -80,8 +81,8 @@ class Client:
         return self._content(self._request("GET", path))
 
     def status(self, image_id: str) -> dict[str, Any]:
-        """Get where a picture is; raises as ``get``."""
-        found = self.get(f"/status/{quote(image_id, safe='')}")
+        """Get where a picture of that id, or of that name, is; raises as ``get``."""
+        found = self.get(f"/status/{quote(os.fsencode(image_id), safe='')}")
         return {"image_id": image_id, "filename": None, "status": None, "results": None, **found}
 
     def wait(self, image_ids: Sequence[str], pause: float = 0.2) -> Iterator[dict[str, Any]]:

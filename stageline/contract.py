@@ -45,6 +45,9 @@ def _check_numbers_and_texts(fields: Mapping[str, Any]) -> None:
         number = fields.get(name)
         if number is not None and (isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 2**31):
             raise BadMessage(f"{name} must be a whole number from 1")
+    orientation = fields.get("orientation")
+    if orientation is not None and (isinstance(orientation, bool) or orientation not in range(1, 9)):
+        raise BadMessage("orientation must be a whole number from 1 to 8")
     for name in TEXTS:
         if not isinstance(fields.get(name), str | None):
             raise BadMessage(f"{name} must be a text")

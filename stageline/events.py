@@ -77,5 +77,5 @@ def is_after(event_id: str, other: str) -> bool:
 
 def _event(entry: Any) -> Event:
     event_id, fields = entry
-    told = {name.decode(): value.decode() for name, value in fields.items()}
+    told = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items()}
     return Event(event_id.decode(), told.get("type", ""), told.get("image_id", ""), told.get("data", "{}"))

@@ -9,7 +9,7 @@ from stageline.errors import BadMessage, NewerMessage, Unavailable
 from stageline.keys import MODELS, WORKERS, delayed_key, in_flight_key, queue_of
 from stageline.message import Message
 from stageline.patience import Patience
-from stageline.redis_client import Call, Scripts, connect, reaching_redis
+from stageline.redis_client import Call, Scripts, check_writes, connect, reaching_redis
 from stageline.settings import Settings
 from stageline.status import now
 
@@ -29,6 +29,8 @@ class Housekeeper(threading.Thread):
         self._settings = settings
         self._ended = threading.Event()
         self._quiet_until = time.monotonic() + GRACE_SECONDS
+        self.failing: str | None = None
+        """Why the last sweep failed, when it failed in a way that nobody foresaw."""
 
     def run(self) -> None:
         """Sweep until ended."""
@@ -37,11 +39,13 @@ class Housekeeper(threading.Thread):
             try:
                 self.sweep()
                 patience.reset()
+                self.failing = None
             except Unavailable as error:
                 patience.say(error)
                 self._quiet_until = time.monotonic() + GRACE_SECONDS
-            except Exception:  # noqa: BLE001 - the house is kept whatever one sweep ran into
+            except Exception as error:  # noqa: BLE001 - what one sweep ran into stops no upload; /health tells of it
                 logs.get().exception("the housekeeper failed; it tries again")
+                self.failing = f"the housekeeper fails, so retries and what dead workers held wait: {error!r}"
 
     def end(self) -> None:
         """Stop sweeping."""
@@ -51,8 +55,9 @@ class Housekeeper(threading.Thread):
         """Release what is due, and return what dead workers held.
 
         Raises:
-            Unavailable: Redis is away.
+            Unavailable: Redis is away, or takes no writes now.
         """
+        check_writes(self._client)  # while it takes none, who lives cannot beat, and reading alone would not tell
         for stage in line.LINE:
             while self._scripts.run(Call("release", [delayed_key(stage.queue), stage.queue], [AT_ONCE])) == AT_ONCE:
                 pass

@@ -1,28 +1,29 @@
 """Pictures: every byte string is hostile until it is decoded within limits. The one place that decodes and encodes."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from stageline import image_headers, to_bgr
-from stageline.budget import Budget
 from stageline.errors import BadImage
+from stageline.imaging import colour, exif, jpeg, png, to_bgr, webp
+from stageline.imaging.budget import Budget
+from stageline.imaging.parts import Parts
 
-Pixels = to_bgr.Pixels
+Pixels = colour.Pixels
 Image.MAX_IMAGE_PIXELS = None  # our own limit is stricter and says what is allowed
 cv2.setNumThreads(1)  # a stage is scaled by its workers, not by threads that fight over the cores
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # we say ourselves what is wrong with a picture
 
-ORIENTATION_TAG = 0x0112
-# Pillow's name → the extension and the media type we store it under. MPO is a JPEG with more behind it.
+# Pillow's name → the extension and the media type we store it under.
 FORMATS = {
     "JPEG": ("jpg", "image/jpeg"),
-    "MPO": ("jpg", "image/jpeg"),
     "PNG": ("png", "image/png"),
     "WEBP": ("webp", "image/webp"),
     "GIF": ("gif", "image/gif"),
@@ -66,14 +67,28 @@ class ImageInfo:
         return FORMATS[self.format][1]
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """A picture whose header was read."""
+
+    image: Image.Image
+    info: ImageInfo
+    parts: Parts
+
+    def conversion(self) -> colour.Conversion | None:
+        """How its colours become sRGB; None where they are."""
+        mode = "CMYK" if self.image.mode == "CMYK" else "L" if self.image.mode[0] in "1LIF" else "RGB"
+        return colour.to_srgb(self.parts.profiles, mode)
+
+
 def probe(data: bytes, max_pixels: int) -> ImageInfo:
     """Read a picture's header, and nothing of its pixels.
 
     Raises:
         BadImage: not a picture of an accepted format, or one of more than ``max_pixels``.
     """
-    with _open(data, max_pixels) as image:
-        return _info(image, data)
+    with _open(data, max_pixels) as opened:
+        return opened.info
 
 
 def check(data: bytes, max_pixels: int) -> ImageInfo:
@@ -82,19 +97,19 @@ def check(data: bytes, max_pixels: int) -> ImageInfo:
     Raises:
         BadImage: as ``probe``, and for one that is cut off or damaged.
     """
-    with _open(data, max_pixels) as image:
-        info = _info(image, data)
+    with _open(data, max_pixels) as opened:
+        info = opened.info
         bytes_per_pixel = 8 if info.format == "WEBP" else 4
         with _budget.spend(info.width * info.height * bytes_per_pixel):
             if info.format == "WEBP":
-                _decode_by_opencv(data, info, cv2.IMREAD_UNCHANGED)
-            else:
-                _read_through(image)
+                _decode_by_opencv(opened, cv2.IMREAD_UNCHANGED)
+            elif info.format != "JPEG" or not jpeg.refuse_damaged(opened.parts):
+                _read_through(opened.image)
         return info
 
 
 def decode(data: bytes, max_pixels: int, at_least: int | None = None) -> tuple[Pixels, ImageInfo]:
-    """Decode the first frame upright to BGR, uint8 [height, width, 3]; transparency shows white.
+    """Decode the first frame upright to BGR in sRGB, uint8 [height, width, 3]; transparency shows white.
 
     A JPEG is shrunk inside the decoder by 2, 4 or 8 while its long side keeps ``at_least`` pixels: less
     memory, and less work. The ImageInfo gives the size before that.
@@ -133,23 +148,28 @@ def shrink(pixels: Pixels, width: int, height: int) -> Pixels:
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=how), dtype=np.uint8)
 
 
-def _open(data: bytes, max_pixels: int) -> Image.Image:
+@contextmanager
+def _open(data: bytes, max_pixels: int) -> Iterator[_Opened]:
     if not data:
         raise BadImage("the upload is empty (0 bytes)", 400)
-    image_headers.refuse_hostile(data)
-    claimed = image_headers.webp_size(data)
+    parts = _take_apart(data)
+    claimed = webp.size(data)
     if claimed is not None:
         _refuse_size(*claimed, max_pixels)
     try:
-        image = Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name != "MPO"])
+        image = Image.open(io.BytesIO(parts.essential), formats=list(FORMATS))
     except Exception as error:  # hostile bytes: whatever a parser raises, it is no picture
         raise BadImage(f"not a picture that can be read; send {ACCEPTED}", 415) from error
-    try:
+    with image:
         _refuse_size(*image.size, max_pixels)
-    except BadImage:
-        image.close()
-        raise
-    return image
+        yield _Opened(image, _info(image, parts), parts)
+
+
+def _take_apart(data: bytes) -> Parts:
+    for signature, read in ((jpeg.START, jpeg.read), (png.SIGNATURE, png.read)):
+        if data.startswith(signature):
+            return read(data)
+    return webp.read(data) if webp.is_webp(data) else Parts(data)
 
 
 def _refuse_size(width: int, height: int, max_pixels: int) -> None:
@@ -158,23 +178,14 @@ def _refuse_size(width: int, height: int, max_pixels: int) -> None:
         raise BadImage(f"the picture claims {width} × {height} = {width * height:,} pixels; {limit}", 413)
 
 
-def _info(image: Image.Image, data: bytes) -> ImageInfo:
-    orientation = _orientation(image, data)
+def _info(image: Image.Image, parts: Parts) -> ImageInfo:
+    orientation = exif.orientation(parts.exif)
     width, height = image.size
     if orientation in (5, 6, 7, 8):
         width, height = height, width
     name = str(image.format)
-    plain_jpeg = name in ("JPEG", "MPO") and image.mode in ("RGB", "L")
+    plain_jpeg = name == "JPEG" and image.mode in ("RGB", "L")
     return ImageInfo(name, width, height, orientation, plain_jpeg, image.mode == "L")
-
-
-def _orientation(image: Image.Image, data: bytes) -> int:
-    try:
-        if image.format == "PNG" and "exif" not in image.info:
-            image.info["exif"] = image_headers.png_exif(data)  # Pillow would decode all pixels to look for it
-        return int(Image.Image.getexif(image).get(ORIENTATION_TAG, 1))
-    except Exception:  # noqa: BLE001 - a damaged EXIF block turns nothing, and harms nothing
-        return 1
 
 
 def _read_through(image: Image.Image) -> None:
@@ -187,16 +198,17 @@ def _read_through(image: Image.Image) -> None:
 
 def _decode_as_stored(data: bytes, max_pixels: int, at_least: int | None) -> tuple[Pixels, ImageInfo]:
     """Decode to BGR as the rows are stored; what the decoder itself held is freed on return."""
-    with _open(data, max_pixels) as image:
-        info = _info(image, data)
+    with _open(data, max_pixels) as opened:
+        info, conversion = opened.info, opened.conversion()
         if not info.plain_jpeg and info.format != "WEBP":
-            return _decode_by_pillow(image), info
+            return _decode_by_pillow(opened, conversion), info
     if info.plain_jpeg and info.grey and at_least is None:
-        grey = _decode_by_opencv(data, info, cv2.IMREAD_GRAYSCALE)  # half the time of having OpenCV do both
-        return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), dtype=np.uint8), info
-    if info.plain_jpeg:
-        return _decode_by_opencv(data, info, _reduction(info, at_least)), info
-    return to_bgr.on_white(_decode_by_opencv(data, info, cv2.IMREAD_UNCHANGED)), info
+        grey = _decode_by_opencv(opened, cv2.IMREAD_GRAYSCALE)  # half the time of having OpenCV do both
+        pixels = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
+    else:
+        flag = _reduction(info, at_least) if info.plain_jpeg else cv2.IMREAD_UNCHANGED
+        pixels = _decode_by_opencv(opened, flag)
+    return to_bgr.from_opencv(pixels, conversion), info
 
 
 def _reduction(info: ImageInfo, at_least: int | None) -> int:
@@ -211,18 +223,24 @@ def _reduction(info: ImageInfo, at_least: int | None) -> int:
     return cv2.IMREAD_COLOR
 
 
-def _decode_by_opencv(data: bytes, info: ImageInfo, flag: int) -> Pixels:
+def _decode_by_opencv(opened: _Opened, flag: int) -> NDArray[Any]:
+    form = opened.info.format
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION)
+        data = np.frombuffer(opened.parts.essential, np.uint8)
+        pixels = cv2.imdecode(data, flag | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
-        raise BadImage(f"the {info.format} cannot be decoded: {error.err}") from error
+        raise BadImage(f"the {form} cannot be decoded: {error.err}") from error
     if pixels is None:
-        raise BadImage(f"the {info.format} is cut off or damaged: it cannot be decoded")
-    return np.asarray(pixels, dtype=np.uint8)
+        raise BadImage(f"the {form} is cut off or damaged: it cannot be decoded")
+    return np.asarray(pixels)
 
 
-def _decode_by_pillow(image: Image.Image) -> Pixels:
+def _decode_by_pillow(opened: _Opened, conversion: colour.Conversion | None) -> Pixels:
     try:
-        return to_bgr.from_pillow(image)
+        if opened.info.format == "PNG" and png.has_deep_transparent_colour(opened.parts.essential):
+            return to_bgr.from_deep_colour(_decode_by_opencv(opened, cv2.IMREAD_UNCHANGED), conversion)
+        return to_bgr.from_pillow(opened.image, conversion)
+    except BadImage:
+        raise
     except Exception as error:  # see _open
-        raise BadImage(f"the {image.format} cannot be decoded: {error}") from error
+        raise BadImage(f"the {opened.info.format} cannot be decoded: {error}") from error

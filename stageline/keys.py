@@ -1,5 +1,7 @@
 """The names of everything that Stageline keeps in Redis, beside the queues of the line."""
 
+from stageline.names import lookup_key
+
 WORKERS = "stageline:workers"  # sorted set: a worker's identity → its last beat, in the server's seconds
 UNFINISHED = (
     "stageline:moving"  # sorted set: ids of accepted pictures that are on their way, by when they were accepted
@@ -8,10 +10,11 @@ PACE = "stageline:pace"  # hash: how fast pictures come to their end; see stagel
 OUTCOMES = "stageline:outcomes"  # list of JSON: what the catalogue has yet to write down
 OUTCOMES_SINCE = f"{OUTCOMES}:since"  # since when the first of them stands there, in the server's seconds
 MODELS = "stageline:models"  # hash: a worker's identity → what it says of models that it lacks, as JSON
-WRITE_PROBE = "stageline:write-probe"  # written now and then to see that writes are taken
 EVENTS = "stageline:events"  # stream: what happens to pictures, for those who watch; the newest 20,000
 DEAD_LETTERS = "dead_letters"  # list of JSON
 DEAD_COUNTS = "stageline:dead"  # hash: a stage → how many of its messages are among the dead letters
+
+NEVER_THERE = "stageline:never"  # no key at all: what tries whether writes are taken names it
 
 
 def status_key(image_id: str) -> str:
@@ -31,7 +34,7 @@ def content_key(sha256: str | None) -> str:
 
 def name_key(filename: str | None) -> str:
     """The id of the newest picture of that name, for as long as a status lasts; '' where it has none."""
-    return f"stageline:named:{filename}" if filename else ""
+    return f"stageline:named:{lookup_key(filename)}" if filename else ""
 
 
 def delayed_key(queue: str) -> str:

@@ -9,7 +9,7 @@ from stageline import logs
 from stageline.errors import Unavailable
 from stageline.queue import Consumer
 
-EXIT_HUNG = 70  # EX_SOFTWARE
+EXIT_HUNG = 70  # EX_SOFTWARE, as of a crash
 AWAY_SECONDS = 1.0
 SAFE_SHARE = 0.8  # of a lease, by our own clock; the rest is for the way to the server
 

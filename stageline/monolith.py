@@ -25,16 +25,18 @@ class Monolith:
         if watch.away:
             logs.get().warning("models missing", reason=watch.away, how_to_get_them="make models")
         uploads = import_module(f"{line.DOOR_PACKAGE}.uploads")
-        self._safe_filename: Callable[[str], str] = uploads.safe_filename
-        self._take_in: Callable[[bytes, str, str, int], tuple[Message, StoredObject]] = uploads.take_in
+        self._take_in: Callable[..., tuple[Message, StoredObject]] = uploads.take_in
 
-    def run(self, data: bytes, filename: str) -> tuple[Message, Mapping[str, StoredObject]]:
+    def run(self, data: bytes, filename: str, *, guessed: bool = False) -> tuple[Message, Mapping[str, StoredObject]]:
         """Send one picture through; return its last message, and everything that was made, by key.
+
+        ``guessed``: the encoding of its name was a guess.
 
         Raises:
             BadImage: it is not a picture that the line takes.
         """
-        message, original = self._take_in(data, self._safe_filename(filename), "", self._settings.max_image_pixels)
+        more = {"filename_guessed": True} if guessed else {}
+        message, original = self._take_in(data, filename, "", self._settings.max_image_pixels, more=more)
         made = {original.key: original}
         for stage, work in self._works.items():
             item = Item(message)

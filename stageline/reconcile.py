@@ -15,8 +15,8 @@ from stageline.times import iso
 
 AT_ONCE = 500
 # What a message calls it, and what the catalogue does.
-OF_THE_ROW = (("filename", "filename"), ("file_size", "bytes"), ("sha256", "sha256"), ("batch_id", "batch_id"),
-    ("origin_w", "width"), ("origin_h", "height"))  # fmt: skip
+OF_THE_ROW = (("filename", "filename"), ("filename_guessed", "filename_guessed"), ("file_size", "bytes"),
+    ("sha256", "sha256"), ("batch_id", "batch_id"), ("origin_w", "width"), ("origin_h", "height"))  # fmt: skip
 
 
 def lost_pictures(store: ObjectStore, door: Door, catalogue: Catalogue | None = None) -> Iterator[Message]:

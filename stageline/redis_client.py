@@ -10,19 +10,12 @@ import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
+from stageline import refusals
 from stageline.errors import Unavailable
+from stageline.keys import NEVER_THERE
 
 CONNECT_SECONDS = 3
 ANSWER_SECONDS = 10  # longer than any blocking pop of ours
-# Answers that mean "not now" although the connection stands: out of memory, a replica, no disk to write to.
-NOT_NOW = (
-    redis.exceptions.OutOfMemoryError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.MasterDownError,
-    redis.exceptions.ClusterDownError,
-    redis.exceptions.TryAgainError,
-)
-NO_DISK = "MISCONF"
 SHARED = "_notes.lua"  # stands before every script
 
 
@@ -39,17 +32,27 @@ def connect(url: str, retries: int = 1) -> redis.Redis:
 
 @contextmanager
 def reaching_redis() -> Iterator[None]:
-    """Turn what redis-py raises when the server is away into Unavailable (its ConnectionError is not the builtin)."""
+    """Turn what redis-py raises when Redis is away, or refuses what it will take later, into Unavailable.
+
+    What is left is a fault of ours: see `stageline.refusals`. (redis-py's ConnectionError is not the builtin.)
+    """
     try:
         yield
-    except redis.AuthenticationError as error:
-        raise Unavailable(f"Redis refuses the password (REDIS_PASSWORD, or the one in REDIS_URL): {error}") from error
-    except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
-        raise Unavailable(f"Redis cannot be reached (REDIS_URL): {error}") from error
-    except redis.ResponseError as error:
-        if isinstance(error, NOT_NOW) or str(error).startswith(NO_DISK):
-            raise Unavailable(f"Redis does not take this now (REDIS_URL): {error}") from error
-        raise
+    except (redis.RedisError, OSError) as error:
+        reason = refusals.waits(error)
+        if reason is None:
+            raise
+        raise Unavailable(reason) from error
+
+
+def check_writes(client: redis.Redis) -> None:
+    """Try whether Redis takes what a line writes, by a SET that changes nothing: that key is never there.
+
+    Raises:
+        Unavailable: it is away, or takes no writes now.
+    """
+    with reaching_redis():
+        client.set(NEVER_THERE, "", xx=True)  # refused as any other write is, also when there is no memory left
 
 
 class Call(NamedTuple):
@@ -81,7 +84,7 @@ class Scripts:
         """Run one step and return its answer.
 
         Raises:
-            Unavailable: Redis is away.
+            Unavailable: Redis is away, or does not take this now.
         """
         (answer,) = self.run_all([call])
         return answer
@@ -90,7 +93,7 @@ class Scripts:
         """Run steps in one round trip, each atomic by itself; the first that fails is raised after all have run.
 
         Raises:
-            Unavailable: Redis is away; some steps may have run, and each may be repeated.
+            Unavailable: Redis is away, or does not take this now; some steps may have run, and each may be repeated.
         """
         with reaching_redis():
             answers = self._send(calls)

@@ -7,7 +7,7 @@ import threading
 from functools import partial
 from typing import Any
 
-from stageline import health, lacking, line, logs, settings
+from stageline import health, lacking, line, logs, settings, threads
 from stageline.credentials import CredentialWatch
 from stageline.errors import EXIT_SETTINGS, SettingsError, Unavailable
 from stageline.patience import patiently
@@ -17,7 +17,6 @@ from stageline.store import open_store
 from stageline.supervisor import Supervisor
 from stageline.worker import Worker
 
-EXIT_CRASH = 70  # EX_SOFTWARE
 WORKER_INDEX = "STAGELINE_WORKER_INDEX"
 
 
@@ -26,14 +25,19 @@ def main(name: str) -> None:
     try:
         found = settings.load()
         logs.configure(found, name)
-        if found.num_workers > 1 and WORKER_INDEX not in os.environ:
-            _run_children(name, found)
-        else:
-            _run_worker(name, found).start_anew_if_changed()
-            os._exit(0)  # no waiting for a fetch that hangs on a store that is away: all was given back
+        with threads.dying_together():
+            _run(name, found)
     except SettingsError as error:
         sys.stderr.write(f"{name}: {error}\n")
         sys.exit(EXIT_SETTINGS)
+
+
+def _run(name: str, found: Settings) -> None:
+    if found.num_workers > 1 and WORKER_INDEX not in os.environ:
+        _run_children(name, found)
+    else:
+        _run_worker(name, found).start_anew_if_changed()
+        os._exit(0)  # no waiting for a fetch that hangs on a store that is away: all was given back
 
 
 def _run_children(name: str, found: Settings) -> None:
@@ -48,7 +52,6 @@ def _run_children(name: str, found: Settings) -> None:
 
 def _run_worker(name: str, found: Settings) -> CredentialWatch:
     """Work until told to stop, or the credentials change."""
-    threading.excepthook = _crash
     stage = line.stage(name)
     store = open_store(found)
     stopping = threading.Event()
@@ -90,9 +93,3 @@ def _run_worker(name: str, found: Settings) -> CredentialWatch:
     models.wait_for_models(stopping.is_set)
     worker.run()
     return watching
-
-
-def _crash(args: threading.ExceptHookArgs) -> None:
-    """End the process when one of its threads does: what it held goes back when its lease has run out."""
-    logs.get().error("crashed", thread=getattr(args.thread, "name", None), exc_info=args.exc_value)
-    os._exit(EXIT_CRASH)

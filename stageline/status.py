@@ -1,7 +1,7 @@
 """A picture's status while it moves: one Redis hash, with a field for each stage; it expires after the end."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,9 +13,10 @@ from stageline.redis_client import reaching_redis
 from stageline.times import iso
 
 STAGE = "stage:"
-KNOWN = ("filename", "file_size", "original_path", "run", "batch_id", "until", "sha256")
-NUMBERS = {"file_size": int, "run": int, "ahead": int, "estimate": float}
-MOVING = ("submitted", "processing")
+SIZE = ("origin_w", "origin_h", "orientation")
+KNOWN = ("filename", "filename_guessed", "file_size", "original_path", "run", "batch_id", "until", "sha256", *SIZE)
+KINDS: dict[str, Callable[[str], Any]] = {"file_size": int, "run": int, "ahead": int, "estimate": float,
+    "filename_guessed": lambda said: said == "True", **dict.fromkeys(SIZE, int)}  # fmt: skip
 MOVING = ("submitted", "processing")  # the statuses of a picture that is on its way
 DELETED_RUN = 2**31  # the run of a tombstone: no message has it
 
@@ -54,8 +55,8 @@ def read_all(client: redis.Redis, image_ids: Sequence[str]) -> list[dict[str, An
 
 def _decoded(found: Mapping[bytes, bytes]) -> dict[str, Any]:
     fields: dict[str, Any] = {name.decode(): value.decode() for name, value in found.items()}
-    for name, number in NUMBERS.items():
+    for name, kind in KINDS.items():
         if name in fields:
-            fields[name] = number(fields[name])
+            fields[name] = kind(fields[name])
     stages = {name.removeprefix(STAGE): json.loads(fields.pop(name)) for name in list(fields) if name.startswith(STAGE)}
     return {**fields, "stages": stages}

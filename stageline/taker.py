@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from stageline import dead, logs, tell
+from stageline import dead, logs, tell, threads
 from stageline.errors import BadMessage, Forgotten, NewerMessage, Rejected, Unavailable
 from stageline.item import Hands, Item
 from stageline.lease import Lease
@@ -163,7 +163,7 @@ class Taker(threading.Thread):
                 item.fail(Forgotten(item.message.image_id))
                 self.ready.put(item)
             else:
-                self._fetchers.submit(self._fetch, item)
+                threads.submit(self._fetchers, self._fetch, item)
 
     def _fetch(self, item: Item) -> None:
         """Fetch what the stage needs, however long the store is away; on a stop the item goes on without."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from stageline import line, status
+from stageline import line, names, status
 from stageline.message import Message
 from stageline.notes import Event, Notes
 from stageline.results import WAITING
@@ -20,7 +20,8 @@ SHOWN = ("state", "attempt", "worker", "ms", "key", "reason")  # of an entry, in
 def accepted(message: Message) -> Notes:
     """A picture was taken in."""
     fields = message.fields
-    data = {"status": "submitted", "filename": fields.get("filename"), "file_size": fields.get("file_size")}
+    data = {"status": "submitted", **names.name_fields(fields.get("filename"), fields.get("filename_guessed"))}
+    data |= {"file_size": fields.get("file_size")}
     data |= {"width": fields.get("origin_w"), "height": fields.get("origin_h"), "batch_id": fields.get("batch_id")}
     outcome = {"status": "submitted", "document": {**fields, "status": "submitted"}}
     opened = status.opened(message)

@@ -59,6 +59,31 @@ def png(width: int, height: int, depth: int, colour: int, rows: bytes, *more: by
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(more) + pixels + png_chunk(b"IEND", b"")
 
 
+def exif_block(orientation: int, kind: str = "H", *, count: int = 1) -> bytes:
+    """EXIF of nothing but an orientation, of one of TIFF's types of integers, as struct writes them."""
+    number = {"B": 1, "H": 3, "I": 4, "b": 6, "h": 8, "i": 9}[kind]
+    field = struct.pack(">HHI", ORIENTATION, number, count) + struct.pack(f">{kind}", orientation).ljust(4, b"\0")
+    return b"MM\0*" + struct.pack(">IH", 8, 1) + field + bytes(4)
+
+
+def with_segments(jpeg: bytes, *segments: tuple[int, bytes]) -> bytes:
+    """A JPEG with further segments at its beginning, each a marker and a content."""
+    made = b"".join(b"\xff" + bytes([marker]) + struct.pack(">H", len(held) + 2) + held for marker, held in segments)
+    return jpeg[:2] + made + jpeg[2:]
+
+
+def with_chunks(file: bytes, *chunks: bytes) -> bytes:
+    """A PNG with further chunks behind its header."""
+    return file[:33] + b"".join(chunks) + file[33:]
+
+
+def raw_profile(name: str, content: bytes) -> bytes:
+    """The text that ImageMagick makes of a profile."""
+    digits = content.hex()
+    lines = "\n".join(digits[at : at + 72] for at in range(0, len(digits), 72))
+    return f"\n{name}\n{len(content):8d}\n{lines}\n".encode()
+
+
 def animation(form: str) -> bytes:
     """Three frames: the scene, noise, noise."""
     frames = [scene(), noise(), noise(seed=8)]

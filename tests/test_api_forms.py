@@ -6,6 +6,7 @@ import re
 
 import pytest
 from flask import Flask, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from grab_service import forms
 from grab_service.forms import Sent, files, picture
@@ -113,3 +114,59 @@ def test_a_raw_body_is_read_whole(app: Flask) -> None:
     with app.test_request_context("/?filename=x.jpg", method="POST", input_stream=io.BytesIO(data),
                                   content_length=len(data)):  # fmt: skip
         assert picture() == Sent(data, "x.jpg")
+
+
+def part(disposition: bytes, data: bytes, more: bytes = b"") -> bytes:
+    """A part of a form, whose Content-Disposition ends so."""
+    return b"--xx\r\nContent-Disposition: form-data; " + disposition + b"\r\n" + more + b"\r\n" + data + b"\r\n"
+
+
+def sent_in(app: Flask, *parts: bytes) -> list[Sent]:
+    """The files that a form of these parts sends."""
+    kind = "multipart/form-data; boundary=xx"
+    with app.test_request_context("/", method="POST", data=b"".join(parts) + b"--xx--\r\n", content_type=kind):
+        return list(files(WANTED))
+
+
+COMMENTED = b"\xff\xd8\xff\xfe\x01\x2c" + b"c" * 298  # how a JPEG may begin, with no NUL for long
+FIRST, LAST = part(b'name="image"; filename="a.jpg"', b"1"), part(b'name="file"; filename="c.jpg"', b"3")
+
+
+@pytest.mark.parametrize(
+    ("between", "sent"),
+    [
+        (part(b'name="image"; filename="caf\xe9.jpg"', b"2"), [Sent(b"2", "café.jpg", guessed=True)]),
+        (part(b"name=image; filename*=utf-8''caf%E9.jpg", b"2"), [Sent(b"2", "café.jpg", guessed=True)]),
+        (part(b'name="image"; filename="\x95\\"', b"2"), [Sent(b"2", "\x95\\", guessed=True)]),
+        (part(b'name="image"; filename=""', b"2"), [Sent(b"2", "")]),
+        (part(b'name="image"; filename="' + b"\xe9" * 100_000 + b'"', b"2"), [Sent(b"2", "é" * 100_000, guessed=True)]),
+        (part(b'name="image"', b"\xff\xd8\xff\xe0\0\x10"), [Sent(b"\xff\xd8\xff\xe0\0\x10", None)]),
+        (part(b'name="image"', b"\x89PNG\r\n\x1a\n\0" + b"x" * 2000), [Sent(None, None)]),
+        (part(b'name="image"', COMMENTED), [Sent(COMMENTED, None)]),
+        (part(b'name="image"', b"street.jpg"), []), (part(b'name="im\xe9ge"; filename="b.jpg"', b"2"), []),
+        (part(b'name="text\xff"', b"\xe9\0"), []), (b"--xx\r\nContent-Type: image/jpeg\r\n\r\n2\r\n", []),
+        (b"--xx\r\n\xff\xfe\r\nX-Odd: \xe9\r\n\r\n2\r\n", []),
+        (part(b'name="image"; filename="b"', b"2", b"\xff\r\nContent-Type: \xe9; charset=\xe9\r\n"), [Sent(b"2", "b")]),
+    ],
+)  # fmt: skip
+def test_no_part_breaks_a_form(between: bytes, sent: list[Sent], app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a part says of itself, in whatever bytes, and where it says nothing: the others come whole."""
+    app.config["MAX_FORM_MEMORY_SIZE"] = 500_000
+    for piece in (1 << 16, 7):
+        monkeypatch.setattr(forms, "PIECE", piece)
+        assert sent_in(app, FIRST, between, LAST) == [Sent(b"1", "a.jpg"), *sent, Sent(b"3", "c.jpg")]
+
+
+def test_who_forgot_the_at_sign_is_told_so(app: Flask) -> None:
+    """A field that holds a file's name, in any encoding, is text; so is all that has no NUL in it."""
+    for text in (b"street.jpg", b"caf\xe9.jpg", b"", b"x" * 1000):
+        with pytest.raises(BadImage, match=r"came as text, not as a file; .*image=@street.jpg"):
+            sent_in(app, part(b'name="image"', text))
+
+
+def test_text_is_no_way_around_the_limit(app: Flask) -> None:
+    """As much of a form may be text as before, also in the field of a picture."""
+    app.config["MAX_UPLOAD_BYTES"] = 10_000_000
+    for field in (b"image", b"other"):
+        with pytest.raises(RequestEntityTooLarge):
+            sent_in(app, part(b"name=" + field, b"x" * 300_000), part(b"name=" + field, b"x" * 300_000))

@@ -208,7 +208,8 @@ def test_the_nearest_faces_are_those_that_numpy_finds(catalogue, writer, bucket,
     assert [each["image_id"] for each in found] == [f"p{n:02}" for n in order]
     assert np.allclose([each["similarity"] for each in found], similar[order], atol=1e-5)
     assert found[0] | {"similarity": 0} == {
-        "image_id": "p17", "filename": "p17.jpg", "face": 0, "box": [5, 5, 9, 9], "similarity": 0,
+        "image_id": "p17", "filename": "p17.jpg", "width": 640, "height": 480, "face": 0, "box": [5, 5, 9, 9],
+        "similarity": 0,
     }  # fmt: skip
     assert catalogue.nearest_faces(wanted, 3, "facenet@2") == found[:3]
     assert catalogue.nearest_faces(wanted, 3, "facenet@1") == []

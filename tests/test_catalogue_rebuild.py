@@ -193,10 +193,10 @@ def test_on_the_command_line(tmp_path) -> None:
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     assert stageline("status").returncode == 3
-    assert json.loads(stageline("migrate", "--json").stdout) == {"schema": "0002"}
+    assert json.loads(stageline("migrate", "--json").stdout) == {"schema": "0003"}
     rebuilt = json.loads(stageline("rebuild", "--json").stdout)
     assert rebuilt == {"results": 1, "originals": 0, "skipped": 0, "removed": 0}
     status = stageline("status", "--json")
-    assert json.loads(status.stdout) == {"schema": "0002", "pictures": {"completed": 1}, "backlog": None}
+    assert json.loads(status.stdout) == {"schema": "0003", "pictures": {"completed": 1}, "backlog": None}
     assert "REDIS_URL" in status.stderr
     assert "1 pictures with results" in stageline("rebuild").stdout

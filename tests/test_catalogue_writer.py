@@ -37,7 +37,8 @@ def test_a_completed_picture_has_all_its_rows(catalogue_engine, writer, bucket) 
     rows = dump(catalogue_engine)
     (image,) = rows["image_info"]
     assert image | {"rank": 3} == {
-        "image_key": "a", "filename": "a.jpg", "kind": "face", "status": "completed", "reason": None,
+        "image_key": "a", "filename": "a.jpg", "filename_key": "a.jpg", "filename_guessed": None,
+        "kind": "face", "status": "completed", "reason": None,
         "failed_stage": None, "width": 640, "height": 480, "bytes": 1234, "sha256": said["sha256"],
         "original_path": "original/a.jpg", "batch_id": None, "run": 1, "rank": 3, "uploaded_at": BEGAN,
         "updated_at": BEGAN + timedelta(seconds=7), "completed_at": BEGAN + timedelta(seconds=7), "expires_at": None,

@@ -33,7 +33,7 @@ def test_curl_uploads_in_every_way(door: ServedDoor, own_redis: RedisServer) -> 
         ("-H", "Transfer-Encoding: chunked", "-F", f"image=@{file}"), ("-0", "--data-binary", f"@{file}"),
         ("-H", "Expect: 100-continue", "--data-binary", f"@{file}"), ("-F", f"image=@{file};filename={'é' * 2048}.jpg"),
         ("-H", "Expect: 100-continue", "-F", f"image=@{file}"),
-        ("-H", "Content-Type: image/jpeg", "-T", str(file), "-X", "POST"),
+        ("-H", "Content-Type: image/jpeg", "-T", str(file), "-X", "POST"), ("-F", f"image=<{file};type=image/jpeg"),
     ]  # fmt: skip
     for way in ways:
         answer = door.curl("/upload", *way)

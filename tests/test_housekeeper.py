@@ -3,12 +3,16 @@
 import time
 
 import pytest
+from served_door import until
 
+from grab_service.app import create_app
+from grab_service.door import GrabDoor
 from stageline import keys, line
 from stageline.housekeeper import GRACE_SECONDS, Housekeeper
 from stageline.lease import Lease
 from stageline.message import Message
 from stageline.queue import Consumer, Door
+from stageline.store import FolderStore
 
 RESIZE = line.stage("resize")
 LEASE_SECONDS = 30.0  # no test waits for that: see lapse
@@ -137,3 +141,24 @@ def test_a_lease_that_ran_out_does_not_cover_what_was_asked_for_before(consumer)
     assert lease.is_fresh()
     assert not lease.covers(before)
     assert lease.covers(time.monotonic())
+
+
+def test_a_housekeeper_that_fails_is_told_of_by_health(door, settings) -> None:
+    """A fault that waiting cannot mend stops no upload: /health is degraded and says it, for as long as it lasts."""
+    served = GrabDoor(FolderStore(settings.stageline_data / "images"), settings)
+    served.housekeeper = Housekeeper(settings)
+    served.housekeeper.start()
+    client = create_app(settings, served).test_client()
+
+    def told() -> bool:
+        return any("the housekeeper fails" in problem for problem in client.get("/health").json["problems"])
+
+    try:
+        assert not told()
+        door.client.set(keys.delayed_key(RESIZE.queue), "a string, and no sorted set")
+        until(told)
+        door.client.delete(keys.delayed_key(RESIZE.queue))
+        until(lambda: not told())
+    finally:
+        served.housekeeper.end()
+        served.housekeeper.join()

@@ -20,7 +20,7 @@ from picture_makers import (
 from PIL import Image
 
 from stageline import images
-from stageline.budget import Budget
+from stageline.imaging.budget import Budget
 
 KINDS = all_kinds()
 

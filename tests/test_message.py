@@ -89,6 +89,7 @@ def test_what_is_no_number_in_json_is_refused(number: str, place: str) -> None:
         ("attempt", [0, -1, 1.5, True, "1", HUGE, 2**31, []]),
         ("run", [0, True, "1"]),
         ("origin_w", [0, -5, "640", 1e3, HUGE]),
+        ("orientation", [0, 9, -1, "6", 2.5, True, HUGE]),
         ("origin_h", [0, -5, "640", 1e3, HUGE]),
         ("v", [0, -1, True, "1", 1.0, []]),
         ("stages", [None, [], "x", {"tag": "x"}, {"tag": {"path": "../x"}}, {"tag": {"fields": [1]}},

@@ -1,6 +1,7 @@
 """The gallery in a real Chromium: filters, and more pictures as one scrolls."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -28,6 +29,21 @@ def test_filters_find_by_part_of_a_name_and_by_status(page: Browser, page_line: 
     assert "status=failed" in page.run("return location.hash")
     press(page, "Clear filters")
     page.until(lambda: card_status(page, "hay.jpg"), "all again")
+
+
+def test_a_name_is_found_however_it_is_typed_and_a_guess_is_said(
+    page: Browser, page_line: RunningLine, faces: Path
+) -> None:
+    """A part of it in another normal form is enough, joiners and all; a guess is said on the page."""
+    decomposed = "Zoe\u0308 \u200dand a friend.jpg"
+    guessed = str(ask(page_line, "/upload?wait=60&filename=caf%E9%20by%20night.jpg", faces.read_bytes())["image_id"])
+    listed(page, page_line, send(page_line, faces, decomposed), guessed)
+    page.open("#/?filename=" + quote("zo\u00eb \u200dand"))
+    page.until(lambda: card_status(page, decomposed), "found")
+    assert card_status(page, "café by night.jpg") is None
+    page.open(f"#/picture/{guessed}")
+    page.until(lambda: "café by night.jpg" in page.text("h1"), "its name")
+    page.until(lambda: "best guess" in page.text(".picture-facts"), "that it is a guess")
 
 
 def test_more_pictures_come_as_one_scrolls(page: Browser, page_line: RunningLine, data_dir: Path) -> None:

@@ -11,7 +11,7 @@ from grab_service.faces import FaceSearch
 from grab_service.schemas.common import responses
 from grab_service.schemas.line import QUESTION_OR_PICTURE, FaceQuestion, Faces, FacesQuery
 from grab_service.turns import place, turn
-from grab_service.uploads import safe_filename, traceparent
+from grab_service.uploads import traceparent
 
 routes = APIBlueprint("faces", __name__, abp_tags=[Tag(name="faces", description="Faces that look alike.")])
 
@@ -35,7 +35,7 @@ def search(query: FacesQuery) -> Response:
     with place():
         with turn():
             sent = forms.picture()
-            name, trace = safe_filename(sent.filename), traceparent(request.headers.get("traceparent"))
-            image_id = look.send(sent.data or b"", name, trace)
+            trace = traceparent(request.headers.get("traceparent"))
+            image_id = look.send(sent.data or b"", sent.filename or "", trace)
             del sent
         return answer(look.of_sent(image_id, query.limit))

@@ -1,5 +1,8 @@
 """The line itself: its queues, its health, its figures, its models, its dead letters."""
 
+from http import HTTPStatus
+from typing import Any
+
 from flask import Response, current_app
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
@@ -9,7 +12,7 @@ from grab_service import figures
 from grab_service.answers import answer, door, known
 from grab_service.checked import checked
 from grab_service.figures import Figures
-from grab_service.problems import BadParameters, Misfit
+from grab_service.problems import RETRY_SECONDS, BadParameters, Misfit
 from grab_service.reruns import Reruns
 from grab_service.schemas.common import content, responses
 from grab_service.schemas.line import Alive, Health, Models, QueueStatus, ReplayQuestion, Replays, Stats, StatsQuery
@@ -37,16 +40,15 @@ def queue_status() -> Response:
 @checked
 def whole_health() -> Response:
     """Say what is there and what is not, of the whole line."""
-    report, code = Figures(door()).health()
-    return answer(report, code)
+    return _reported(*Figures(door()).health())
 
 
 @routes.get("/readyz", responses=HEALTH)
 @checked
 def readyz() -> Response:
-    """Say whether the door can work: Redis and the object store answer. Whether they take writes, /health says."""
+    """Say whether the door can work: Redis takes writes, and the object store answers."""
     report, code = health.readiness(door().probes.reach())
-    return answer({**report, "version": __version__}, code)
+    return _reported({**report, "version": __version__}, code)
 
 
 @routes.get("/healthz", responses=responses({200: Alive}))
@@ -80,3 +82,8 @@ def replay(body: ReplayQuestion) -> Response:
     if body.all == (body.image_ids is not None):
         raise BadParameters([Misfit("image_ids", 'name pictures in image_ids, or say {"all": true}: one of the two')])
     return answer(Reruns(door(), known()).replay(body.image_ids))
+
+
+def _reported(report: dict[str, Any], code: int) -> Response:
+    headers = {"Retry_After": str(RETRY_SECONDS)} if code == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    return answer(report, code, **headers)

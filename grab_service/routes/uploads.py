@@ -27,8 +27,8 @@ from grab_service.schemas.uploads import (
     UploadQuery,
 )
 from grab_service.turns import allow_more_time, turn
-from grab_service.uploads import safe_filename, traceparent
-from stageline import metrics
+from grab_service.uploads import traceparent
+from stageline import metrics, names
 
 routes = APIBlueprint("uploads", __name__, abp_tags=[Tag(name="uploads", description="Taking pictures in.")])
 LINES = "application/x-ndjson"
@@ -67,7 +67,7 @@ def upload(query: UploadQuery, header: Once) -> Response:
     with ExitStack() as stack:
         with turn():
             sent = forms.picture()
-            name, data = safe_filename(sent.filename), sent.data or b""
+            name, data = names.safe_filename(sent.filename), sent.data or b""
             claim = _claimed(header.idempotency_key, new_id, name, data)
             if claim and claim.replay:
                 return _replayed(claim.replay)
@@ -76,7 +76,8 @@ def upload(query: UploadQuery, header: Once) -> Response:
             watcher, leaving = _watcher(query, image_id), stack.enter_context(ExitStack())
             if watcher:
                 leaving.callback(watcher.leave)
-            wanted = Wanted(query.process, query.dedupe, image_id=image_id, again=image_id != new_id)
+            wanted = Wanted(query.process, query.dedupe, image_id=image_id, again=image_id != new_id,
+                            filename_guessed=sent.guessed)  # fmt: skip
             taken = door().accept(data, name, traceparent(request.headers.get("traceparent")), wanted)
         del data, sent
         if query.follow and watcher:
@@ -210,7 +211,8 @@ def _accepted(taken: Taken) -> dict[str, Any]:
         run, status = (told.run, told.status) if told else (1, "submitted")
         message = f"this very picture is there already; see {where}"
     told_so_far = {"image_id": taken.image_id, "job_id": taken.image_id, "task_id": f"{taken.image_id}.{run}"}
-    told_so_far |= {"filename": fields["filename"], "file_size": fields["file_size"], "status": status}
+    told_so_far |= names.name_fields(fields["filename"], fields.get("filename_guessed"))
+    told_so_far |= {"file_size": fields["file_size"], "status": status}
     seconds = None if taken.duplicate else door().estimate(taken.image_id)
     made = {**told_so_far, "message": message, "estimated_seconds": seconds}
     return {**made, "duplicate": True} if taken.duplicate else made

@@ -65,6 +65,9 @@ Flag = Annotated[bool, BeforeValidator(_flag)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 Box = Annotated[list[float], Field(description="[x1, y1, x2, y2] in pixels of the original as it is meant to be seen")]
 Counts = dict[str, int]
+Guessed = Annotated[
+    bool, Field(description="true: the name came in an encoding that was not said, and is a best guess")
+]
 
 
 class Parameters(BaseModel):

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from grab_service.schemas.common import Answer, Box, Counts, Parameters, Whole
+from grab_service.schemas.common import Answer, Box, Counts, Guessed, Parameters, Whole
 from grab_service.schemas.uploads import FORM, RAW
 
 MOST_FACES = 100
@@ -110,6 +110,9 @@ class SimilarFace(Answer):
 
     image_id: str
     filename: str | None
+    filename_guessed: Guessed = False
+    width: int | None = Field(description="of its picture as it is meant to be seen, in pixels")
+    height: int | None
     face: int
     box: Box | None
     similarity: float = Field(description="the cosine of the angle between the embeddings: 1 is the same")

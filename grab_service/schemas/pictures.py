@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from grab_service.schemas.common import Answer, Box, Counts, Moment, Parameters, Text, Whole, like
+from grab_service.schemas.common import Answer, Box, Counts, Guessed, Moment, Parameters, Text, Whole, like
+from stageline.names import MOST_BYTES
 
 Status = Literal["submitted", "processing", "waiting", "completed", "failed"]
 MOST_PICTURES = 200
@@ -46,7 +47,13 @@ class PictureStatus(Answer):
 
     image_id: str
     filename: str | None
+    filename_guessed: Guessed = False
     file_size: int | None
+    width: int | None = Field(description="of the original as it is meant to be seen, in pixels")
+    height: int | None
+    orientation: int | None = Field(
+        description="how the original is stored, 1 to 8 as EXIF's tag 274 has it: boxes are of the picture turned by it"
+    )
     status: str = Field(examples=["completed"])
     kind: str | None = Field(description="face or object, once that is known")
     run: int = Field(description="how many times it was sent down the line")
@@ -82,7 +89,9 @@ class ImagesQuery(Parameters):
         None, description="uploaded then or later", json_schema_extra={"example": "2026-11-21T14:00:00Z"}
     )
     until: Moment | None = Field(None, description="uploaded before then")
-    filename: Text | None = Field(None, min_length=1, max_length=255, description="its name, whole")
+    filename: Text | None = Field(
+        None, min_length=1, max_length=MOST_BYTES, description="its name, whole, in whichever normal form"
+    )
 
 
 class Links(Answer):
@@ -105,6 +114,7 @@ class Picture(Answer):
 
     image_id: str
     filename: str | None
+    filename_guessed: Guessed = False
     status: str
     kind: str | None
     width: int | None

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from grab_service.schemas.common import Answer, Counts, Flag, Parameters, Problem, Whole, like
+from grab_service.schemas.common import Answer, Counts, Flag, Guessed, Parameters, Problem, Whole, like
 from stageline import line
 
 MOST_WAIT = 60
@@ -52,6 +52,7 @@ class Accepted(Answer):
         description="the picture's present way down the line", examples=["01JD3Y5ZV5T0K8Q1Z2X3C4V5B6.1"]
     )
     filename: str = Field(examples=["street.jpg"])
+    filename_guessed: Guessed = False
     file_size: int = Field(examples=[163840])
     status: str = Field(examples=["submitted"])
     message: str
@@ -63,6 +64,7 @@ class BatchFile(Answer):
     """One file of a batch: a picture that was taken, or a problem."""
 
     filename: str
+    filename_guessed: Guessed = False
     image_id: str | None = None
     status_url: str | None = None
     problem: Problem | None = None
@@ -87,6 +89,7 @@ class BatchMember(Answer):
     """One file of a batch, as it stands."""
 
     filename: str | None
+    filename_guessed: Guessed = False
     image_id: str | None = None
     status: str | None = None
     problem: Problem | None = None

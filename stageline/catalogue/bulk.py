@@ -54,6 +54,7 @@ FIELDS: dict[type, Callable[[Any], str]] = {
     type(None): lambda _: NULL,
     str: _escaped,
     int: str,
+    bool: str,
     float: repr,
     bytes: lambda value: f"\\\\x{value.hex()}",
     datetime: datetime.isoformat,

@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from stageline import logs
-from stageline.catalogue import vector
+from stageline.catalogue import name_keys, vector
 from stageline.catalogue.engine import reaching_database, reading, writing
 
 LOCK = 0x57A6E11E  # of PostgreSQL's advisory locks
@@ -22,6 +22,7 @@ HERE = Path(__file__).parent / "migrations"
 def migrate(engine: Engine) -> None:
     """Take every step that the database lacks; where another process does so now, wait for it.
 
+    Names that were written down without their key, as by an older version, get it.
     A database with steps that this code does not know is left as it is: steps only add, so it serves.
 
     Raises:
@@ -35,11 +36,13 @@ def migrate(engine: Engine) -> None:
                 connection.exec_driver_sql("BEGIN")
             with writing(engine) as connection:
                 _upgrade(connection)
+        name_keys.fill(engine)
         return
     with writing(engine) as connection:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         _upgrade(connection)
+    name_keys.fill(engine)
     vector.prepare(engine)
 
 

@@ -14,7 +14,8 @@ from stageline.message import ID
 DELETED = "deleted"
 WITH_DOCUMENT = ("submitted", "waiting", *ENDED)
 CLOCKS_DIFFER = timedelta(minutes=1)  # at most
-OF_THE_UPLOAD = ("filename", "width", "height", "bytes", "sha256", "original_path", "batch_id", "uploaded_at")
+OF_THE_UPLOAD = ("filename", "filename_key", "filename_guessed", "width", "height", "bytes", "sha256", "original_path",
+    "batch_id", "uploaded_at")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -157,8 +158,8 @@ class Picture:
 def _unknown(outcome: Outcome, retention_days: int) -> Row:
     """The row of a picture that was never announced: a foreign producer only pushes its message."""
     uploaded_at = clean.ulid_time(outcome.image_id) or outcome.at
-    names = ("filename", "kind", "width", "height", "bytes", "sha256", "original_path", "batch_id")
-    row = dict.fromkeys(names) | {"image_key": outcome.image_id, "uploaded_at": uploaded_at}
+    names = (*OF_THE_UPLOAD, "kind")
+    row: Row = dict.fromkeys(names) | {"image_key": outcome.image_id, "uploaded_at": uploaded_at}
     return row | {"expires_at": expiry(uploaded_at, retention_days)}
 
 

@@ -14,6 +14,7 @@ from stageline.catalogue import cursor as cursors
 from stageline.catalogue import engine as engines
 from stageline.catalogue.engine import reading
 from stageline.catalogue.tables import TEXT, UtcTime, faces, image_info, prediction_results, task_history, tasks
+from stageline.names import lookup_key, name_fields
 from stageline.status import MOVING
 from stageline.times import iso
 
@@ -102,7 +103,8 @@ class Catalogue:
 
     def batch(self, batch_id: str) -> dict[str, Any] | None:
         """Return the pictures that were accepted of a batch; None where none is known."""
-        columns = (image_info.c.image_key, image_info.c.filename, image_info.c.status, image_info.c.uploaded_at)
+        names = ("image_key", "filename", "filename_guessed", "status", "uploaded_at")
+        columns = [image_info.c[name] for name in names]
         query = select(*columns).where(image_info.c.batch_id == clean.text(batch_id))
         with reading(self.engine) as connection:
             found = connection.execute(query.order_by(image_info.c.uploaded_at, image_info.c.image_key)).all()
@@ -112,7 +114,10 @@ class Catalogue:
         for row in found:
             counts[row.status] = counts.get(row.status, 0) + 1
         told = {"batch_id": batch_id, "created_at": iso(found[0].uploaded_at), "total": len(found), "counts": counts}
-        files = [{"image_id": row.image_key, "filename": row.filename, "status": row.status} for row in found]
+        files = [
+            {"image_id": row.image_key, **name_fields(row.filename, row.filename_guessed), "status": row.status}
+            for row in found
+        ]
         return {**told, "done": not any(counts.get(status) for status in MOVING), "files": files}
 
     def counts(self) -> dict[str, int]:
@@ -163,7 +168,9 @@ def page_query(wanted: Filter, after: tuple[datetime, str] | None, limit: int) -
     """
     query = select(image_info)
     place: Place = (image_info.c.uploaded_at, image_info.c.image_key)
-    equal = {name: value for name in ("status", "kind", "filename") if (value := getattr(wanted, name)) is not None}
+    equal = {name: clean.text(value) for name in ("status", "kind") if (value := getattr(wanted, name)) is not None}
+    if wanted.filename is not None:
+        equal["filename_key"] = lookup_key(clean.text(wanted.filename, len(wanted.filename)) or "")
     if wanted.category is not None and not equal:
         named = select(prediction_results.c.uploaded_at, prediction_results.c.image_key).distinct()
         named = named.where(prediction_results.c.category == clean.text(wanted.category))
@@ -177,7 +184,7 @@ def page_query(wanted: Filter, after: tuple[datetime, str] | None, limit: int) -
         named = select(prediction_results.c.image_key).where(prediction_results.c.image_key == image_info.c.image_key)
         query = query.where(named.where(prediction_results.c.category == clean.text(wanted.category)).exists())
     for name, value in equal.items():
-        query = query.where(image_info.c[name] == clean.text(value))  # as it was when it was written
+        query = query.where(image_info.c[name] == value)  # as it was when it was written
     return query.order_by(*(column.desc() for column in place)).limit(limit)
 
 
@@ -213,7 +220,8 @@ def _told(connection: Connection, found: Iterable[Mapping[Any, Any]]) -> list[di
 
 def _picture(row: Mapping[Any, Any]) -> dict[str, Any]:
     known = {**row, "file_size": row["bytes"]}
-    return {"image_id": row["image_key"], **_jsonable({name: known[name] for name in SHOWN})}
+    shown = _jsonable({name: known[name] for name in SHOWN})
+    return {"image_id": row["image_key"], **shown, **name_fields(row["filename"], row["filename_guessed"])}
 
 
 def _jsonable(values: Mapping[str, Any]) -> dict[str, Any]:

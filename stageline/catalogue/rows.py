@@ -10,6 +10,7 @@ from stageline.catalogue import clean, history
 from stageline.catalogue.history import RANKS
 from stageline.errors import BadMessage
 from stageline.message import ID
+from stageline.names import MOST_BYTES, lookup_key
 
 Row = dict[str, Any]
 Document = Mapping[str, Any]
@@ -85,9 +86,12 @@ def _image(document: Document, image_id: str, status: str, told: list[history.En
     uploaded_at = _uploaded_at(document, image_id, told)
     completed_at = clean.time(document.get("completed_at")) if status in ENDED else None
     sha256 = document.get("sha256")
+    filename = clean.text(document.get("filename"), MOST_BYTES)
     return {
         "image_key": image_id,
-        "filename": clean.text(document.get("filename")),
+        "filename": filename,
+        "filename_key": lookup_key(filename) if filename else None,
+        "filename_guessed": True if document.get("filename_guessed") is True else None,
         "kind": clean.text(document.get("kind"), 32),
         "status": status,
         "reason": clean.text(document.get("reason"), clean.LONGEST_TEXT) if status in ENDED else None,

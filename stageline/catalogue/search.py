@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select, tuple_
 
 from stageline.catalogue import vector
 from stageline.catalogue.tables import EMBEDDING_SIZE, faces, image_info
+from stageline.names import name_fields
 
 AT_ONCE = 4096  # faces in memory: 8 MiB
 Found = tuple[float, str, int]
@@ -56,25 +57,22 @@ def _described(connection: Connection, best: Sequence[Found]) -> list[dict[str, 
     if not best:
         return []
     places = [(key, position) for _, key, position in best]
-    query = select(faces.c.image_key, faces.c.position, faces.c.box, image_info.c.filename).join(
-        image_info, image_info.c.image_key == faces.c.image_key
-    )
+    described = ("filename", "filename_guessed", "width", "height")
+    columns = [faces.c[name] for name in ("image_key", "position", "box")] + [image_info.c[name] for name in described]
+    query = select(*columns).join(image_info, image_info.c.image_key == faces.c.image_key)
     query = query.where(tuple_(faces.c.image_key, faces.c.position).in_(places))
-    known = {(row[0], row[1]): (row[2], row[3]) for row in connection.execute(query)}
-    return [
-        _face(key, position, *known[key, position], similarity)
-        for similarity, key, position in best
-        if (key, position) in known
-    ]
+    known = {(row.image_key, row.position): row for row in connection.execute(query)}
+    return [_face(known[key, position], similarity) for similarity, key, position in best if (key, position) in known]
 
 
 def _indexed(
     connection: Connection, wanted: NDArray[np.float32], limit: int, model: str | None
 ) -> list[dict[str, Any]]:
     rows = vector.nearest(connection, wanted.astype("<f4").tobytes(), limit, model)
-    return [_face(row.image_key, row.position, row.box, row.filename, float(row.similarity)) for row in rows]
+    return [_face(row, float(row.similarity)) for row in rows]
 
 
-def _face(key: str, position: int, box: list[float] | None, filename: str | None, similarity: float) -> dict[str, Any]:
-    told = {"image_id": key, "filename": filename, "face": position, "box": box}
+def _face(row: Any, similarity: float) -> dict[str, Any]:
+    told = {"image_id": row.image_key, **name_fields(row.filename, row.filename_guessed)}
+    told |= {"width": row.width, "height": row.height, "face": row.position, "box": row.box}
     return {**told, "similarity": round(min(1.0, max(-1.0, similarity)), 6)}

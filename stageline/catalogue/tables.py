@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Dialect,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
@@ -23,6 +25,7 @@ METADATA = MetaData()
 EMBEDDING_SIZE = 512  # numbers, each of 4 bytes
 TEXT = Text().with_variant(Text(collation="C"), "postgresql")  # ordered by bytes, as SQLite and the bucket do
 LIST = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+LACKS_KEY = text("filename_key IS NULL AND filename <> ''")  # written down by an older version: see name_keys
 BIG = BigInteger().with_variant(Integer(), "sqlite")
 
 
@@ -56,7 +59,9 @@ image_info = Table(
     "image_info",
     METADATA,
     Column("image_key", TEXT, primary_key=True),  # the picture's id
-    Column("filename", TEXT),
+    Column("filename", TEXT),  # as it came, up to 4 KiB: too long for an index
+    Column("filename_key", TEXT),  # by which it is looked up: stageline.names.lookup_key
+    Column("filename_guessed", Boolean),  # whether its encoding was a guess; null: no
     Column("kind", TEXT),  # face or object
     Column("status", TEXT, nullable=False),
     Column("reason", TEXT),
@@ -78,7 +83,8 @@ image_info = Table(
     Index("ix_image_info_status", "status", "uploaded_at", "image_key"),
     Index("ix_image_info_status_kind", "status", "kind", "uploaded_at", "image_key"),
     Index("ix_image_info_kind", "kind", "uploaded_at", "image_key"),
-    Index("ix_image_info_filename", "filename", "uploaded_at"),
+    Index("ix_image_info_filename_key", "filename_key", "uploaded_at"),
+    Index("ix_image_info_lacks_key", "image_key", postgresql_where=LACKS_KEY, sqlite_where=LACKS_KEY),  # mostly empty
     Index("ix_image_info_sha256", "sha256"),
     Index("ix_image_info_batch_id", "batch_id"),
     Index("ix_image_info_expires_at", "expires_at"),

@@ -25,7 +25,7 @@ LACKING = """SELECT image_key, position, embedding FROM faces
 FILL = (
     "UPDATE faces SET embedding_vector = CAST(:vector AS vector) WHERE image_key = :image_key AND position = :position"
 )
-NEAREST = """SELECT f.image_key, f.position, f.box, i.filename,
+NEAREST = """SELECT f.image_key, f.position, f.box, i.filename, i.filename_guessed, i.width, i.height,
         1 - (f.embedding_vector <=> CAST(:wanted AS vector)) AS similarity
     FROM faces f JOIN image_info i USING (image_key)
     WHERE f.embedding_vector IS NOT NULL AND (CAST(:model AS text) IS NULL OR f.embedding_model = :model)

@@ -5,6 +5,7 @@ import sys
 
 import typer
 
+from stageline import threads
 from stageline.cli import bench, bucket, catalogue, lines, models, pictures, queues
 from stageline.cli.common import explain_errors
 
@@ -25,5 +26,6 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8 shows what it can
+    threads.die_together()  # else a command could wait for ever for what a thread was to bring
     with explain_errors():
         app()

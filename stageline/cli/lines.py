@@ -1,6 +1,7 @@
 """``stageline up`` and ``stageline run``."""
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -10,9 +11,10 @@ from typing import IO, Annotated
 
 import typer
 
-from stageline import line, logs, settings
+from stageline import line, logs, names, settings
 from stageline.cli.common import EXIT_FAILED, AsJson, found_in, note, print_json, say
-from stageline.cli.pictures import pictures_in, send
+from stageline.cli.folders import pictures_in
+from stageline.cli.pictures import send
 from stageline.client import Client
 from stageline.errors import BadImage, StagelineError
 from stageline.monolith import Monolith
@@ -29,7 +31,7 @@ def up(
 ) -> None:
     """Start the whole line on this machine; Ctrl-C stops all of it."""
     found = settings.load()
-    pictures = None if samples is None else pictures_in([samples])
+    pictures = None if samples is None else pictures_in([samples]).pictures
     logs.configure(found, "up")
     stopping = threading.Event()
     for signalled in (signal.SIGTERM, signal.SIGINT):
@@ -77,14 +79,16 @@ def run(
     """Send pictures through the whole chain in this one process, with no servers."""
     found = settings.load()
     logs.configure(found, "run")
-    paths = pictures_in(pictures)
+    looked = pictures_in(pictures)
+    paths = looked.pictures
     if out is None and len(paths) != 1:
         raise typer.BadParameter("with several pictures, name a folder for what is made: --out DIR")
     chain = Monolith(found)
     documents, refused = [], 0
     for path in paths:
         try:
-            message, made = chain.run(path.read_bytes(), path.name)
+            name = names.decoded(os.fsencode(path.name))
+            message, made = chain.run(path.read_bytes(), name.text, guessed=name.guessed)
         except (BadImage, OSError) as error:
             refused += 1
             note(f"{path}: {error}")
@@ -100,7 +104,7 @@ def run(
             say(f"{path}: {found_in(document)} → {where}")
     if as_json:
         print_json(documents)
-    if refused:
+    if refused or looked.unreadable:
         sys.exit(EXIT_FAILED)
 
 

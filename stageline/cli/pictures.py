@@ -22,10 +22,10 @@ from stageline.cli.common import (
     say,
     stderr,
 )
+from stageline.cli.folders import pictures_in
 from stageline.client import Client, Refused, Stopped
 from stageline.errors import Unavailable
 
-ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"}
 SENDERS = 4
 
 
@@ -44,22 +44,26 @@ def upload(
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
-    """Send pictures to the line; with --follow, wait for what is found."""
+    """Send pictures to the line; with --follow, wait for what is found.
+
+    Files are sent as they are named; of folders the pictures, and what is left out is said. A folder in them that
+    cannot be read counts as something that failed.
+    """
     client = Client(url)
     found = pictures_in(paths)
     if follow:
-        failed = send(client, found, as_json=as_json)
+        failed = send(client, found.pictures, as_json=as_json)
     else:
         sent = Sent()
         try:
-            _send_all(client, found, sent)
+            _send_all(client, found.pictures, sent)
         finally:  # whatever happened: these are on their way
             failed = len(sent.refused) + len(sent.unsent)
             if as_json:
                 print_json([{"path": str(path), "image_id": image_id} for image_id, path in sent.accepted.items()])
             elif sent.accepted:
                 print_table(["image_id", "picture"], list(sent.accepted.items()))
-    if failed:
+    if failed or found.unreadable:
         sys.exit(EXIT_FAILED)
 
 
@@ -69,7 +73,8 @@ def status(image_id: str, url: Url = DEFAULT_URL, as_json: AsJson = False) -> No
     if as_json:
         print_json(found)
         return
-    say(f"{image_id}  {found['filename'] or '(no name)'}  {found['status'] or 'unknown'}")
+    name = f"{found['filename'] or '(no name)'}{' (a best guess)' if found.get('filename_guessed') else ''}"
+    say(f"{found['image_id']}  {name}  {found['status'] or 'unknown'}")
     rows = [
         [
             name,
@@ -83,21 +88,6 @@ def status(image_id: str, url: Url = DEFAULT_URL, as_json: AsJson = False) -> No
     print_table(["stage", "state", "attempt", "ms", "key"], rows)
     if found["results"]:
         say(f"found: {found_in(found['results'])}")
-
-
-def pictures_in(paths: Sequence[Path]) -> list[Path]:
-    """List the files given, and the pictures in the folders given."""
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            found += sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS)
-        elif path.is_file():
-            found.append(path)
-        else:
-            raise typer.BadParameter(f"{path}: no such file or folder")
-    if not found:
-        raise typer.BadParameter("no pictures there")
-    return found
 
 
 def send(client: Client, paths: Sequence[Path], *, as_json: bool) -> int:

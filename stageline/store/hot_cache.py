@@ -172,7 +172,7 @@ class HotCache:
         with self._lock:
             if self._reminder is None:
                 self._reminder = threading.Timer(PAUSE_SECONDS, self._tell_later)
-                self._reminder.daemon = True
+                self._reminder.name, self._reminder.daemon = "cache", True
                 self._reminder.start()
 
     def _tell_later(self) -> None:

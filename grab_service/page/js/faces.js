@@ -5,15 +5,15 @@ import { fill, h } from "./dom.js";
 import { sure } from "./format.js";
 import { icon } from "./icons.js";
 import { confidence } from "./meter.js";
+import { cut, factsOf } from "./upright.js";
 
-const SIDE = 112; // of the cut, in its own pixels
 const AROUND = 0.25;
 
 /** One face of a picture, with its button to find similar ones. */
-export function makeFace(id, thing, index, overlay) {
+export function makeFace(id, thing, index, overlay, facts) {
   const light = () => overlay.light("faces", index);
   const dark = () => overlay.light(null);
-  const canvas = crop(overlay.image, thing.box, `Face ${index + 1}`);
+  const face = crop(imageUrl(id, "original"), facts, thing.box, `Face ${index + 1}`);
   if (!thing.embedding) {
     // nothing to compare by: see the note below the faces
     return h(
@@ -22,7 +22,7 @@ export function makeFace(id, thing, index, overlay) {
       h(
         "div.face-row.plain",
         { tabindex: "0", role: "group", "aria-label": `Face ${index + 1}`, onfocus: light, onblur: dark },
-        canvas,
+        face,
         h("span.finding-label", `Face ${index + 1}`),
         confidence(thing.score),
       ),
@@ -44,7 +44,7 @@ export function makeFace(id, thing, index, overlay) {
   return h(
     "li.face",
     { onmouseenter: light, onmouseleave: dark, onclick: light },
-    h("div.face-row", canvas, h("span.finding-label", `Face ${index + 1}`), confidence(thing.score), button),
+    h("div.face-row", face, h("span.finding-label", `Face ${index + 1}`), confidence(thing.score), button),
     similar,
   );
 }
@@ -56,21 +56,7 @@ export function whyNone(faces, missing) {
   return h("p.quiet-text", `Similar faces cannot be looked for, since these were not embedded${lacking}.`);
 }
 
-function crop(image, box, label) {
-  const canvas = h("canvas.crop", { width: SIDE, height: SIDE, role: "img", "aria-label": label });
-  const draw = () => image.naturalWidth && cut(canvas, image, box);
-  if (image.naturalWidth) draw();
-  else image.addEventListener("load", draw, { once: true });
-  return canvas;
-}
-
-function cut(canvas, image, [x1, y1, x2, y2]) {
-  const side = Math.max(x2 - x1, y2 - y1) * (1 + AROUND);
-  const [x, y] = [(x1 + x2 - side) / 2, (y1 + y2 - side) / 2];
-  const context = canvas.getContext("2d");
-  context.imageSmoothingQuality = "high";
-  context.drawImage(image, x, y, side, side, 0, 0, SIDE, SIDE);
-}
+const crop = (url, facts, box, label) => (facts.size ? cut(".crop", url, facts, box, AROUND, label) : h("span.crop"));
 
 async function toggle(id, index, button, similar) {
   similar.hidden = !similar.hidden;
@@ -92,15 +78,15 @@ async function toggle(id, index, button, similar) {
   }
 }
 
+/** A face elsewhere; cut from the resized picture, which is upright, and a fraction of the original's bytes. */
 function other(face) {
-  const image = new Image();
-  image.src = imageUrl(face.image_id, "original");
+  const label = `A face in ${face.filename ?? face.image_id}`;
   return h(
     "li",
     h(
       "a",
       { href: pictureHash(face.image_id), title: face.filename ?? face.image_id },
-      crop(image, face.box, `A face in ${face.filename ?? face.image_id}`),
+      crop(imageUrl(face.image_id, "resized"), factsOf(face), face.box, label),
       h("span.number", sure(face.similarity)),
     ),
   );

@@ -3,6 +3,7 @@
 import { h } from "./dom.js";
 import { icon, STATUSES } from "./icons.js";
 import { noteQuery } from "./router.js";
+import { comparable } from "./search.js";
 
 const NAMES = ["filename", "status", "kind", "category"];
 const TYPING_MS = 300;
@@ -17,7 +18,7 @@ export function makeFilters(changed) {
       type: "search",
       id: "filter-filename",
       placeholder: "Search by filename",
-      maxlength: "255",
+      maxlength: "4096",
       autocomplete: "off",
       spellcheck: "false",
     }),
@@ -103,5 +104,5 @@ export function matches(filters, row) {
   if (filters.status && row.status !== filters.status) return false;
   if (filters.kind && row.kind !== filters.kind) return false;
   if (filters.category && !(row.categories ?? []).some(({ category }) => category === filters.category)) return false;
-  return !filters.filename || (row.filename ?? "").toLowerCase().includes(filters.filename.toLowerCase());
+  return !filters.filename || comparable(row.filename).includes(comparable(filters.filename));
 }

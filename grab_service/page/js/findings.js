@@ -10,12 +10,13 @@ import { KINDS } from "./overlay.js";
 export function makeFindings(id, overlay) {
   const root = h("div.findings");
   let key = null;
-  function draw(things, status) {
-    const next = JSON.stringify([things, status.status, status.stages?.detect?.state]);
+  function draw(things, status, facts) {
+    const next = JSON.stringify([things, status.status, status.stages?.detect?.state, facts]);
     if (key === next) return;
     key = next;
     const any = KINDS.some(({ name }) => things[name].length);
-    fill(root, any ? KINDS.map((kind) => section(id, kind, things[kind.name], overlay, status)) : nothing(status));
+    const sections = () => KINDS.map((kind) => section(id, kind, things[kind.name], overlay, status, facts));
+    fill(root, any ? sections() : nothing(status));
   }
   return { root, draw };
 }
@@ -38,11 +39,11 @@ function nothing({ status, results, stages }) {
   );
 }
 
-function section(id, { name, label }, things, overlay, status) {
+function section(id, { name, label }, things, overlay, status, facts) {
   if (!things.length) return null;
   const models = [...new Set(things.map(({ model }) => model).filter(Boolean))];
   const rows = things.map((thing, index) =>
-    name === "faces" ? makeFace(id, thing, index, overlay) : row(thing, name, index, overlay, models.length > 1),
+    name === "faces" ? makeFace(id, thing, index, overlay, facts) : row(thing, name, index, overlay, models.length > 1),
   );
   return h(
     "section.finding-group",

@@ -4,6 +4,7 @@ import { fill, h, s } from "./dom.js";
 import { imageUrl, whyNoPicture } from "./api.js";
 import { icon } from "./icons.js";
 import { marked, placeAll } from "./marks.js";
+import { original } from "./upright.js";
 
 export const KINDS = [
   { name: "objects", label: "Objects", icon: "box" },
@@ -31,25 +32,27 @@ export function found(document) {
   };
 }
 
-/** Make the viewer of a picture; `draw(things, size)` shows the boxes, `light(kind, index)` stresses one. */
+/** Make the viewer of a picture; `draw(things, facts)` shows the boxes, `light(kind, index)` stresses one. */
 export function makeOverlay(id) {
-  const image = h("img.viewer-image", { alt: "The original picture" });
+  const url = imageUrl(id, "original");
   const drawing = s("svg.overlay", { role: "img", "aria-label": "What was found", preserveAspectRatio: "none" });
   const gone = h("div.viewer-gone", { hidden: true });
-  const frame = h("div.viewer-frame", image, drawing, gone);
+  const frame = h("div.viewer-frame", drawing, gone);
   const hint = h("p.quiet-text.viewer-hint", "Tap a box to see what it is.");
   const switches = h("div.switches", { role: "group", "aria-label": "Shown over the picture" });
   const root = h("div.viewer", frame, hint, switches);
   const shown = { objects: true, faces: true, categories: true };
   const groups = {};
   const light = (kind, index) => stress(drawing, kind, index);
+  let image = null; // not before it is known that there is such a picture
   let things = null;
+  let facts = null;
   let size = null;
 
   function draw(next, known) {
     things = next;
-    if (!image.src) image.src = imageUrl(id, "original"); // not before it is known that there is such a picture
-    size = known?.[0] ? known : image.naturalWidth ? [image.naturalWidth, image.naturalHeight] : null;
+    if (!image || JSON.stringify(known) !== JSON.stringify(facts)) showImage(known);
+    size = facts.size ?? (image.naturalWidth ? [image.naturalWidth, image.naturalHeight] : null);
     drawSwitches();
     if (!size) return; // the picture's own size is known once it is here
     drawing.setAttribute("viewBox", `0 0 ${size[0]} ${size[1]}`);
@@ -91,31 +94,36 @@ export function makeOverlay(id) {
     hint.hidden = !small || !drawing.querySelector("g:not([hidden]) > .mark .box");
   }
 
+  function showImage(known) {
+    facts = known;
+    image?.remove();
+    image = original(".viewer-image", url, facts, { alt: "The original picture" }, { load: whole, error: broken });
+    frame.prepend(image);
+  }
+
   async function broken() {
-    image.hidden = true;
+    image.toggleAttribute("hidden", true);
     drawing.toggleAttribute("hidden", true);
-    const { why } = await whyNoPicture(image.src);
+    const { why } = await whyNoPicture(url);
     fill(gone, icon("picture"), h("span", why));
-    gone.hidden = !image.hidden;
+    gone.hidden = !image.hasAttribute("hidden");
   }
 
   function whole() {
-    image.hidden = false;
+    image.toggleAttribute("hidden", false);
     drawing.toggleAttribute("hidden", false);
     gone.hidden = true;
-    if (things) draw(things, size);
+    if (things) draw(things, facts);
   }
 
   /** Ask again for a picture that did not come. */
   function retry() {
-    if (image.hidden) image.src = imageUrl(id, "original");
+    if (image?.hasAttribute("hidden")) showImage(facts);
   }
 
-  image.addEventListener("load", whole);
-  image.addEventListener("error", broken);
   pointing(drawing, light);
   new ResizeObserver(scale).observe(frame);
-  return { root, image, draw, retry, light };
+  return { root, draw, retry, light };
 }
 
 /** A box that is pointed at or tapped shows its label; the smallest where several lie over each other. */

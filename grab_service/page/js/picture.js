@@ -9,6 +9,7 @@ import { makeFindings } from "./findings.js";
 import { bytes, moment, seconds } from "./format.js";
 import { icon, STATUSES } from "./icons.js";
 import { found, makeOverlay } from "./overlay.js";
+import { factsOf } from "./upright.js";
 import { makeStrip } from "./strip.js";
 import { makeTimeline } from "./timeline.js";
 
@@ -104,10 +105,10 @@ function makeParts(id, look) {
       actions.draw(now);
       strip.draw(now, entries);
       const things = found(document);
-      const size = [document?.origin_w ?? now.width, document?.origin_h ?? now.height];
-      const key = JSON.stringify([things, size]);
-      if (last?.key !== key) overlay.draw(things, size);
-      findings.draw(things, now);
+      const seen = factsOf(now);
+      const key = JSON.stringify([things, seen]);
+      if (last?.key !== key) overlay.draw(things, seen);
+      findings.draw(things, now, seen);
       timeline.draw(now, entries);
       raw.draw(now);
       if (last && last.status !== now.status)
@@ -158,6 +159,7 @@ function drawFacts(facts, now, id) {
     ["Uploaded", moment(now.created_at)],
     ["Took", now.processing_time === null || now.processing_time === undefined ? null : seconds(now.processing_time)],
     ["Run", now.run > 1 ? now.run : null],
+    ["Name", now.filename_guessed ? "a best guess: its encoding was not said" : null],
   ].filter(([, value]) => value !== null);
   const key = JSON.stringify(entries);
   if (facts.dataset.key === key) return;

@@ -5,19 +5,22 @@ import { images } from "./api.js";
 const STEP = 200; // pictures in one answer
 const STEPS = 5; // answers looked through before somebody is asked whether to look further
 
+/** A name as names are compared: in one normal form, without blanks around it, capitals or not. */
+export const comparable = (name) => (name ?? "").normalize("NFC").trim().toLowerCase();
+
 /** One page: like /images, and `looked`, how many pictures were looked through for a part of a name. */
 export async function findPage(filters, limit, cursor) {
   const { filename, ...others } = filters;
   if (!filename) return { ...(await images({ ...others, limit, cursor })), looked: null };
   const found = new Map();
   if (!cursor) for (const row of (await images({ ...filters, limit })).images) found.set(row.image_id, row);
-  const part = filename.toLowerCase();
+  const part = comparable(filename);
   let next = cursor;
   let looked = 0;
   for (let step = 0; step < STEPS && found.size < limit; step += 1) {
     const answer = await images({ ...others, limit: STEP, cursor: next });
     for (const row of answer.images)
-      if ((row.filename ?? "").toLowerCase().includes(part)) found.set(row.image_id, row);
+      if (comparable(row.filename).includes(part)) found.set(row.image_id, row);
     looked += answer.images.length;
     next = answer.next_cursor;
     if (!next) break;

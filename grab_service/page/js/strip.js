@@ -5,6 +5,7 @@ import { fill, h, setText } from "./dom.js";
 import { openDialog } from "./dialog.js";
 import { bytes, duration } from "./format.js";
 import { icon } from "./icons.js";
+import { factsOf, original } from "./upright.js";
 
 const SLIM = 3; // a picture that is so many times as wide as high, or the other way round, is shown whole
 
@@ -39,7 +40,8 @@ function drawTile(tile, status, ledger, changed) {
   const there = tile.name === "original" || entry.state === "done";
   const size = objectOf(tile, ledger)?.size ?? (tile.name === "original" ? status.file_size : null);
   const took = tile.name === "original" || tile.name === "blurred" ? null : entry.ms;
-  const key = there ? `${entry.run ?? 1} ${entry.finished ?? ""}` : (entry.state ?? "waiting");
+  const turned = tile.name === "original" ? JSON.stringify(factsOf(status)) : "";
+  const key = there ? `${entry.run ?? 1} ${entry.finished ?? ""} ${turned}` : (entry.state ?? "waiting");
   setText(
     tile.note,
     there ? [size && bytes(size), took && duration(took)].filter(Boolean).join(" · ") : sentence(entry, status),
@@ -51,6 +53,7 @@ function drawTile(tile, status, ledger, changed) {
   );
   if (tile.key === key) return;
   tile.key = key;
+  tile.facts = tile.name === "original" ? factsOf(status) : { size: null, orientation: null };
   tile.button.disabled = !there;
   tile.root.classList.toggle("there", there);
   if (there) show(tile, changed && tile.name !== "original");
@@ -78,15 +81,16 @@ async function show(tile, changed) {
   }
   tile.source = source;
   tile.broken = false;
-  const image = h("img", { src: source, alt: "", decoding: "async" });
-  image.addEventListener("load", () => {
-    const ratio = image.naturalWidth / image.naturalHeight;
-    image.classList.toggle("whole", Math.max(ratio, 1 / ratio) > SLIM);
+  const load = () => {
+    const [wide, high] = tile.facts.size ?? [image.naturalWidth, image.naturalHeight];
+    const slim = Math.max(wide / high, high / wide) > SLIM;
+    image.classList.toggle("whole", slim);
+    image.setAttribute("preserveAspectRatio", `xMidYMid ${slim ? "meet" : "slice"}`); // of an <svg>
     image.classList.add("here");
     tile.button.disabled = false;
     tile.tell(name, "");
-  });
-  image.addEventListener("error", () => broken(tile));
+  };
+  const image = original(".tile-image", source, tile.facts, { alt: "" }, { load, error: () => broken(tile) });
   fill(tile.frame, image);
 }
 
@@ -114,7 +118,7 @@ async function broken(tile) {
 function enlarge(tiles, first) {
   let at = first;
   const there = () => tiles.filter((tile) => tile.source);
-  const image = h("img.large", { alt: "" });
+  const frame = h("div.large-frame");
   const name = h("span.large-name", { "aria-live": "polite" });
   const save = h("a.button", icon("download"), "Download");
   function go(step) {
@@ -123,8 +127,7 @@ function enlarge(tiles, first) {
     draw();
   }
   function draw() {
-    image.src = at.source;
-    image.alt = at.label;
+    fill(frame, original(".large", at.source, at.facts, { alt: at.label }, {}));
     setText(name, `${at.label} (${there().indexOf(at) + 1} of ${there().length})`);
     save.setAttribute("href", at.url);
     save.setAttribute("download", `${at.name}-${at.id}.jpg`);
@@ -132,7 +135,7 @@ function enlarge(tiles, first) {
   const dialog = openDialog(
     "enlarged",
     "The picture at every stage",
-    h("div.large-frame", image),
+    frame,
     h(
       "div.large-bar",
       h(

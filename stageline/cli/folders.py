@@ -1,0 +1,158 @@
+"""The pictures in folders: what is sent of them, and what is left out, with its reason."""
+
+import os
+import stat
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import typer
+
+from stageline.cli.common import note
+
+ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp")
+# What file managers and storage servers leave beside pictures; some of it is called like pictures.
+SYSTEM = ("__macosx", ".appledouble", ".ds_store", "thumbs.db", "desktop.ini", "@eadir", "#recycle", "$recycle.bin",
+    ".@__thumb", ".thumbnails", ".trashes", ".spotlight-v100", ".fseventsd")  # fmt: skip
+APPLE_DOUBLE = "._"  # begins the name of what macOS keeps beside a file on a foreign disk
+MOST_NAMED = 3
+NO_PICTURE = "no picture by its ending"
+OF_THE_SYSTEM = "kept by a file manager or a storage server"
+NOT_REGULAR = "no regular file"
+LEADS_NOWHERE = "a link that leads nowhere"
+LEADS_BACK = "a link to a folder that is looked into anyway, or holds one that is"
+TAKEN = "taken already"
+UNREADABLE = "cannot be read"
+
+
+@dataclass
+class Found:
+    """The pictures to send, and what was left out, by its reason."""
+
+    pictures: list[Path] = field(default_factory=list)
+    left_out: dict[str, list[Path]] = field(default_factory=dict)
+
+    @property
+    def unreadable(self) -> int:
+        """How many folders and files could not be looked at: they may be, or hold, pictures."""
+        return len(self.left_out.get(UNREADABLE, ()))
+
+    def leave_out(self, path: Path, reason: str) -> None:
+        """Note that it is not sent."""
+        self.left_out.setdefault(reason, []).append(path)
+
+    def tell(self) -> None:
+        """Say on stderr what was left out, if anything: how many, why, and the first of their names."""
+        for reason, paths in self.left_out.items():
+            names = ", ".join(str(path) for path in paths[:MOST_NAMED])
+            note(f"left out {len(paths)} ({reason}): {names}{', …' if len(paths) > MOST_NAMED else ''}")
+
+
+def pictures_in(paths: Sequence[Path]) -> Found:
+    """Find the files given and the pictures in the folders given; what is left out is said on stderr.
+
+    Of a folder, regular files with a picture's ending are taken, each real file once, however many links lead to it.
+
+    Raises:
+        typer.BadParameter: there are no pictures, or one of the paths is neither a regular file nor a folder.
+    """
+    walk = _Walk()
+    for path in paths:
+        mode = _mode(path)
+        if stat.S_ISREG(mode):
+            walk.found.pictures.append(path)  # whatever it is called: it was asked for
+            walk.files.add(os.path.realpath(path))
+        elif not mode:
+            raise typer.BadParameter(f"{path}: no such file or folder")
+        elif not stat.S_ISDIR(mode):
+            raise typer.BadParameter(f"{path}: this is neither a regular file nor a folder; name one of these")
+    for path in paths:
+        if stat.S_ISDIR(_mode(path)):
+            walk.through(path)
+    walk.found.tell()
+    if not walk.found.pictures:
+        raise typer.BadParameter(f"no pictures there; by their ending, {', '.join(ENDINGS)} are taken")
+    return walk.found
+
+
+class _Walk:
+    """A walk through folders: what is really in one comes before what links lead to, so that a file keeps its name."""
+
+    def __init__(self) -> None:
+        self.found = Found()
+        self.files: set[str] = set()  # the real paths of those that are taken
+        self._folders: set[str] = set()  # … and of those that were looked into
+        self._links: deque[Path] = deque()
+
+    def through(self, folder: Path) -> None:
+        """Take the pictures of a folder and of those below it."""
+        taken = self._in(folder)
+        while self._links:
+            link = self._links.popleft()
+            if not stat.S_ISDIR(_mode(link)):
+                taken += self._picture(link)
+            elif self._leads_back(link):
+                self.found.leave_out(link, LEADS_BACK)
+            else:
+                taken += self._in(link)
+        self.found.pictures += sorted(taken)
+
+    def _leads_back(self, link: Path) -> bool:
+        """Whether a link leads to a folder that was looked into, or to one around it, which nobody asked for."""
+        real = os.path.realpath(link)
+        around = real.rstrip("/") + "/"
+        return real in self._folders or any(folder.startswith(around) for folder in self._folders)
+
+    def _in(self, top: Path) -> list[Path]:
+        taken: list[Path] = []
+        folders = [top]
+        while folders:
+            folder = folders.pop()
+            real = os.path.realpath(folder)
+            if real in self._folders:
+                continue
+            self._folders.add(real)
+            try:
+                entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            except OSError:
+                self.found.leave_out(folder, UNREADABLE)
+                continue
+            for entry in entries:
+                path = folder / entry.name
+                if entry.name.startswith(APPLE_DOUBLE) or entry.name.lower() in SYSTEM:
+                    self.found.leave_out(path, OF_THE_SYSTEM)
+                elif entry.is_symlink():
+                    self._links.append(path)
+                elif entry.is_dir():
+                    folders.append(path)
+                else:
+                    taken += self._picture(path)
+        return taken
+
+    def _picture(self, path: Path) -> list[Path]:
+        """The path, where it is to be sent; none where it was left out."""
+        why = self._why_not(path)
+        if why is None:
+            self.files.add(os.path.realpath(path))
+            return [path]
+        self.found.leave_out(path, why)
+        return []
+
+    def _why_not(self, path: Path) -> str | None:
+        mode = _mode(path)
+        if not mode:
+            return LEADS_NOWHERE if path.is_symlink() else UNREADABLE
+        if not stat.S_ISREG(mode):
+            return NOT_REGULAR
+        if path.suffix.lower() not in ENDINGS:
+            return NO_PICTURE
+        return TAKEN if os.path.realpath(path) in self.files else None
+
+
+def _mode(path: Path) -> int:
+    """What kind of file it is, or that which a link leads to; 0 where there is none that can be asked."""
+    try:
+        return path.stat().st_mode
+    except (OSError, ValueError):
+        return 0

@@ -1,0 +1,42 @@
+"""The one thing that is read of EXIF: which way up a picture is meant to be seen."""
+
+import struct
+
+UPRIGHT = 1
+ORIENTATION = 0x0112  # EXIF 2.32, tag 274
+PREFIX = b"Exif\0\0"
+MOST_PREFIXES = 4  # some programs write it twice
+MOST_FIELDS = 1000
+_FIELD = 12  # bytes: tag, type, count, value
+_INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}  # TIFF's types of integers, as struct writes them
+
+
+def orientation(block: bytes | None) -> int:
+    """Return tag 274 of the first IFD, 1 to 8, in whatever integer type it is; 1 where it is absent or damaged.
+
+    Args:
+        block: an EXIF block, with or without its ``Exif`` prefix.
+    """
+    if block is None:
+        return UPRIGHT
+    for _ in range(MOST_PREFIXES):
+        block = block.removeprefix(PREFIX)
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
+    if order is None:
+        return UPRIGHT
+    try:
+        found = _first_ifd(block, order)
+    except struct.error:  # it ends too soon
+        return UPRIGHT
+    return found if found in range(1, 9) else UPRIGHT
+
+
+def _first_ifd(block: bytes, order: str) -> int:
+    (at,) = struct.unpack_from(f"{order}I", block, 4)
+    (fields,) = struct.unpack_from(f"{order}H", block, at)
+    for number in range(min(fields, MOST_FIELDS)):
+        field = at + 2 + number * _FIELD
+        tag, kind, count = struct.unpack_from(f"{order}HHI", block, field)
+        if tag == ORIENTATION and kind in _INTEGERS and count == 1:
+            return int(struct.unpack_from(order + _INTEGERS[kind], block, field + 8)[0])
+    return UPRIGHT
