@@ -73,8 +73,8 @@ class GrabDoor:
         self.client = self.line.client
         self.dead = DeadLetters(self.client)
         self.catalogue = Catalogue(open_engine(settings))  # dialled when first asked
-        self.housekeeper: Housekeeper | None = None  # where one runs beside it, in this process
         self.probes = Probes(self.client, store, self.catalogue, settings)
+        self.housekeeper: Housekeeper | None = None  # where one runs beside it, in this process
         self._roomy_until = 0.0
         self.counted: tuple[dict[str, int], float] = {}, 0.0  # the catalogue's pictures by status, and until when
 

@@ -19,7 +19,7 @@ from stageline.store import CachedStore, ObjectStore
 
 PATIENCE = 4.0  # seconds that /health waits for all answers together; the page waits eight
 READY_PATIENCE = 8.0  # … and /readyz; a kubelet waits ten
-GOOD_SECONDS, BAD_SECONDS = 30.0, 2.0  # that it is believed that a server takes writes, or that it does not
+GOOD_SECONDS, BAD_SECONDS = 30.0, 2.0  # that it is believed that the store takes writes, or that it does not
 Answers = Mapping[str, Callable[[], Any]]
 
 
@@ -85,15 +85,11 @@ class Probes:
         store_is, redis_is = "the object store (MINIO_ENDPOINT)", "Redis (REDIS_URL)"
         if not settings.minio_endpoint:
             store_is = "the folder of pictures (STAGELINE_DATA)"
-        rarely = {"good": GOOD_SECONDS, "bad": BAD_SECONDS}
         self._reach = {
-            "redis": Probe(redis_is, lambda: health.reach_redis(client)),
+            "redis": Probe(redis_is, lambda: health.check_redis(client)),
             "object_store": Probe(store_is, store.check),
         }
-        self._write = {
-            "redis": Probe(redis_is, lambda: health.check_redis_writes(client), **rarely),
-            "object_store": Probe(store_is, lambda: health.check_store_writes(store), **rarely),
-        }
+        self._writes = Probe(store_is, lambda: health.check_store_writes(store), good=GOOD_SECONDS, bad=BAD_SECONDS)
         self._others = {
             "catalogue": Probe("the catalogue's database (DATABASE_URL)", catalogue.check),
             "cache": Probe("the hot cache (CACHE_URL)", lambda: check_cache(store)),
@@ -105,15 +101,13 @@ class Probes:
         return _ask_all(self._reach, READY_PATIENCE)
 
     def look(self) -> Answers:
-        """Ask everything. What the door needs must take writes too; ``overview`` answers with the line's."""
-        reach, write, others = (_ask_all(probes, PATIENCE) for probes in (self._reach, self._write, self._others))
-        needed = {name: partial(_both, reach[name], write[name]) for name in reach}
-        return {**needed, **others}
+        """Ask everything. The object store must take writes too; ``overview`` answers with the line's."""
+        asked = _ask_all({**self._reach, **self._others, "writes": self._writes}, PATIENCE)
+        return {**asked, "object_store": partial(_both, asked["object_store"], asked["writes"])}
 
     def forget(self) -> None:
-        """Something was refused: what is believed of writes may be true no longer."""
-        for probe in self._write.values():
-            probe.forget()
+        """Something was refused: what is believed of the store's writes may be true no longer."""
+        self._writes.forget()
 
 
 def check_cache(store: ObjectStore) -> str:

@@ -17,7 +17,6 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.exceptions import NoPermissionError
 
 from stageline.errors import SettingsError, Unavailable
-from stageline.keys import WRITE_PROBE
 from stageline.lacking import degrading, missing
 from stageline.modelstore.install import how_to_get
 from stageline.redis_client import check_writes, reaching_redis
@@ -26,7 +25,6 @@ from stageline.stage import StoredObject
 from stageline.store.base import STORE_PROBE, ObjectStore
 
 OLDEST_REDIS = (6, 2)
-PROBE_SECONDS = 60
 PROBE_BYTES = 32 * 1024  # a disk that has no room for so little has none for a picture
 _new_enough: WeakSet[redis.Redis] = WeakSet()
 
@@ -71,16 +69,16 @@ def _models(models: ModelWatch) -> dict[str, Any]:
     return report
 
 
-def reach_redis(client: redis.Redis) -> None:
-    """Reach Redis; its version is looked at once for each client.
+def check_redis(client: redis.Redis) -> None:
+    """Reach Redis, and see that it takes writes; its version is looked at once for each client.
 
     Raises:
-        Unavailable: it is away, or too old for BLMOVE.
+        Unavailable: it is away, takes no writes now, or is too old for BLMOVE.
     """
+    check_writes(client)
+    if client in _new_enough:
+        return
     with reaching_redis():
-        client.ping()
-        if client in _new_enough:
-            return
         try:
             version = str(client.info("server").get("redis_version", ""))
         except NoPermissionError:  # INFO is not ours to ask: then whoever set this up knows
@@ -88,34 +86,6 @@ def reach_redis(client: redis.Redis) -> None:
     if is_too_old(version):
         raise Unavailable(f"Redis {version} has no BLMOVE: Redis 6.2 or any Valkey is needed (REDIS_URL)")
     _new_enough.add(client)
-
-
-def check_redis(client: redis.Redis) -> None:
-    """Reach Redis, and see that it takes writes, for a service that can do nothing without.
-
-    Raises:
-        Unavailable: it is away, takes no writes now, or is too old for BLMOVE.
-    """
-    reach_redis(client)
-    check_writes(client)
-
-
-def check_redis_writes(client: redis.Redis) -> None:
-    """Write a word to Redis: where the disk is full, only what is really written is refused.
-
-    Raises:
-        Unavailable: it takes no writes, or is away.
-    """
-    try:
-        with reaching_redis():
-            client.set(WRITE_PROBE, 1, ex=PROBE_SECONDS)
-    except Unavailable as error:
-        if not isinstance(error.__cause__, redis.ResponseError):
-            raise
-        said = str(error).partition(": ")[2].rstrip(".")
-        raise Unavailable(
-            f"Redis takes no writes (REDIS_URL), so no picture moves: {said}; see its memory, its disk and its role"
-        ) from error
 
 
 def check_store_writes(store: ObjectStore) -> None:

@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from served_door import ServedDoor, assert_problem, until
 
 from benchmarks.processes import descendants
 from benchmarks.servers import MinioServer, PostgresServer, RedisServer
+from stageline.keys import MODELS
 from stageline.queue import Door
 from stageline.store import FolderStore, S3Store
 from stageline.store.base import STORE_PROBE
@@ -22,7 +24,7 @@ from tests.conftest import s3_settings
 
 READ = ["s3:GetBucketLocation", "s3:ListBucket", "s3:GetObject"]
 REFUSALS = {
-    "out of memory": ({"maxmemory": "1"}, {"maxmemory": "0"}, "used memory"),
+    "out of memory": ({"maxmemory": "1"}, {"maxmemory": "0"}, "OOM"),
     "too few replicas": ({"min-replicas-to-write": "1"}, {"min-replicas-to-write": "0"}, "NOREPLICAS"),
     "a replica": (None, None, "read only replica"),
 }
@@ -42,6 +44,19 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., ServedDoor]]:
         door.stop()
 
 
+@contextmanager
+def only_small_files(door: ServedDoor) -> Iterator[None]:
+    """Let a door write no file of more than a hundred bytes, as where the disk is full."""
+    pids = [door.process.pid, *descendants(door.process.pid)]
+    try:
+        for pid in pids:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+        yield
+    finally:
+        for pid in pids:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
 def health(door: ServedDoor) -> tuple[int, dict[str, Any]]:
     """What /health says, workers apart, of which there are none here."""
     answer = door.curl("/health")
@@ -57,7 +72,7 @@ def well(door: ServedDoor) -> bool:
 
 
 def said(door: ServedDoor, check: str, *words: str) -> None:
-    """The door's check says why, in the one sentence of its kind, and /readyz leaves the door in."""
+    """The door's check says why, in the one sentence of its kind; what only reads goes on."""
 
     def is_said() -> bool:
         status, report = health(door)
@@ -66,9 +81,9 @@ def said(door: ServedDoor, check: str, *words: str) -> None:
     until(is_said)
     _, report = health(door)
     assert report["problems"] == [report["checks"][check]]
-    for word in ("takes no writes", *words):
+    for word in words:
         assert word in report["checks"][check]
-    for path in ("/readyz", "/stats", "/queue-status"):  # what only reads goes on
+    for path in ("/stats", "/queue-status"):
         assert door.curl(path).status == 200, path
 
 
@@ -92,14 +107,13 @@ def test_a_redis_that_takes_no_writes_is_said(why: str, start_redis: Callable[..
     assert door.upload().status == 202
 
 
-def test_what_an_upload_was_refused_by_is_said_at_once(start_redis: Callable[..., RedisServer], serve) -> None:
-    """Whatever was known before of writes: who asks right after sees why."""
-    redis = start_redis()
-    door = serve(REDIS_URL=redis.url)
+def test_what_an_upload_was_refused_by_is_said_at_once(own_redis: RedisServer, serve) -> None:
+    """Whatever was known before of the store's writes: who asks right after sees why."""
+    door = serve(REDIS_URL=own_redis.url)
     until(lambda: well(door))
-    Door(redis.url, 1).client.config_set("maxmemory", "1")
-    assert_problem(door.upload(), 503, b"REDIS_URL", b"may not have been accepted")
-    assert "takes no writes" in health(door)[1]["checks"]["redis"]
+    with only_small_files(door):
+        assert_problem(door.upload(), 503, b"may not have been accepted")
+        assert "takes no writes" in health(door)[1]["checks"]["object_store"]
 
 
 def test_a_folder_that_takes_no_writes_is_said(own_redis: RedisServer, serve) -> None:
@@ -107,13 +121,10 @@ def test_a_folder_that_takes_no_writes_is_said(own_redis: RedisServer, serve) ->
     looking."""
     door = serve(REDIS_URL=own_redis.url)
     until(lambda: well(door))
-    pids = [door.process.pid, *descendants(door.process.pid)]
-    for pid in pids:
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
-    said(door, "object_store", "cannot be written to")
-    assert_problem(door.upload(), 503, b"may not have been accepted")
-    for pid in pids:
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    with only_small_files(door):
+        said(door, "object_store", "takes no writes", "cannot be written to")
+        assert door.curl("/readyz").status == 200
+        assert_problem(door.upload(), 503, b"may not have been accepted")
     until(lambda: well(door))
     assert door.upload().status == 202
     assert [key for key in FolderStore(door.folder / "images").keys("") if not key.startswith("original/")] == []
@@ -133,7 +144,7 @@ def test_a_bucket_that_may_only_be_read_is_said(own_redis: RedisServer, minio_se
     admin.policy_set("reads", user="reader")
     keys = {"MINIO_ACCESS_KEY": "reader", "MINIO_SECRET_KEY": "reader-secret", "S3_BUCKET": bucket}
     door = serve(REDIS_URL=own_redis.url, MINIO_ENDPOINT=minio_server.endpoint, **keys)
-    said(door, "object_store", "MINIO_", "AccessDenied")
+    said(door, "object_store", "takes no writes", "MINIO_", "AccessDenied")
     assert_problem(door.upload(), 503, b"may not have been accepted")
     admin.policy_unset("reads", user="reader")
     admin.policy_set("writes", user="reader")
@@ -142,6 +153,17 @@ def test_a_bucket_that_may_only_be_read_is_said(own_redis: RedisServer, minio_se
     left = list(S3Store.from_settings(s3_settings(minio_server, bucket)).keys(""))
     assert STORE_PROBE not in left
     assert len(left) == 1
+
+
+def test_what_cannot_be_read_of_the_line_is_a_problem_and_no_500(own_redis: RedisServer, serve) -> None:
+    """As where somebody keeps something else under a name of ours."""
+    door, client = serve(REDIS_URL=own_redis.url), Door(own_redis.url, 1).client
+    until(lambda: well(door))
+    client.set(MODELS, "something else")
+    status, report = health(door)
+    client.delete(MODELS)
+    assert (status, report["status"], report["checks"]["redis"]) == (200, "degraded", "ok")
+    assert "WRONGTYPE" in report["problems"][0] or "wrong kind of value" in report["problems"][0]
 
 
 def test_a_log_that_cannot_be_written_fails_nothing(own_redis: RedisServer, serve, tmp_path: Path) -> None:

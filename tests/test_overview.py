@@ -85,6 +85,16 @@ def test_what_is_refused_is_a_problem_with_its_reason_once(client, worker) -> No
     assert told.refused == {"detect": {"mtcnn": "not the file of its card"}, "classify": {"c": "no network"}}
 
 
+def test_a_model_store_that_a_stage_cannot_reach_is_told_apart(client, worker) -> None:
+    """It may be the object store, of which somebody says so already."""
+    worker("detect").beat(LEASE, lacks(away="the model store: no route to it"))
+    told = look(client)
+    assert (told.problems, told.away) == (
+        [],
+        ["detect goes on with the models it has: the model store: no route to it"],
+    )
+
+
 def test_a_worker_that_is_gone_says_nothing_any_more(client, worker, settings) -> None:
     """Neither one that left, nor one whose lease ran out; and what the latter said goes when it is forgotten."""
     leaving, dead = worker("detect"), worker("detect")

@@ -153,7 +153,7 @@ def test_a_mood_is_waited_out_by_all(mood: str, moody: MoodyRedis, running: Runn
         else:
             ask_everything(door, accepted, batch)
             assert not any(map(running.ready, running.ports))
-            until(lambda: door.curl("/health").status == 503)
+            assert door.curl("/readyz").status == door.curl("/health").status == 503
             for name in running.ports:
                 until(lambda name=name: says(running.logs[name].read_text()[before[name] :], mood))
     until(lambda: running.sent <= {message.image_id for message in running.done()})

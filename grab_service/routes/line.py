@@ -46,7 +46,7 @@ def whole_health() -> Response:
 @routes.get("/readyz", responses=HEALTH)
 @checked
 def readyz() -> Response:
-    """Say whether the door can work: Redis and the object store answer. Whether they take writes, /health says."""
+    """Say whether the door can work: Redis takes writes, and the object store answers."""
     report, code = health.readiness(door().probes.reach())
     return _reported({**report, "version": __version__}, code)
 
