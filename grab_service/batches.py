@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from ulid import ULID
-
 from grab_service.door import GrabDoor, Wanted
 from grab_service.forms import Sent
 from grab_service.known import MOVING
@@ -132,11 +130,6 @@ class Batch:
 
     def _refuse(self, filename: str, problem: dict[str, Any]) -> None:
         self.files.append({"filename": filename, "problem": problem})
-
-
-def new_id() -> str:
-    """An id for a batch."""
-    return str(ULID())
 
 
 def told(door: GrabDoor, batch_id: str) -> dict[str, Any]:

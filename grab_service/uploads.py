@@ -10,7 +10,7 @@ from typing import Any
 
 from ulid import ULID
 
-from stageline import images
+from stageline import clock, images
 from stageline.message import Message
 from stageline.rerun import first_run
 from stageline.stage import StoredObject
@@ -21,6 +21,11 @@ MOST_NAME_BYTES = 255
 MOST_ENDING = 8
 UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # Unicode's categories of what controls, or breaks a line
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def make_id() -> str:
+    """An id for a picture or a batch: a ULID, which begins with the line's time."""
+    return str(ULID.from_timestamp(clock.seconds()))
 
 
 def safe_filename(given: str | None) -> str:
@@ -70,7 +75,7 @@ def take_in(
     started, begun = now(), time.monotonic()
     info = images.check(data, max_pixels)
     sha256 = hashlib.sha256(data).hexdigest()
-    image_id = image_id or str(ULID())
+    image_id = image_id or make_id()
     key = f"original/{image_id}.{info.extension}"
     finished, ms = now(), round(1000 * (time.monotonic() - begun), 1)
     entry: dict[str, Any] = {"state": "done", "run": 1, "attempt": 1, "worker": worker, "started": started}

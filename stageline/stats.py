@@ -5,7 +5,6 @@ is within a tenth of the true one, whatever the range, and costs each step one a
 """
 
 import math
-import time
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from typing import Any, cast
 
 import redis
 
-from stageline import line
+from stageline import clock, line
 from stageline.keys import minute_key
 from stageline.redis_client import reaching_redis
 from stageline.times import iso
@@ -46,7 +45,7 @@ def read(client: redis.Redis, minutes: int, at: float | None = None) -> dict[str
     Raises:
         Unavailable: Redis is away.
     """
-    now = time.time() if at is None else at
+    now = clock.seconds() if at is None else at
     starts = [(int(now // MINUTE) - back) * MINUTE for back in reversed(range(minutes))]
     with reaching_redis():
         pipe = client.pipeline(transaction=False)

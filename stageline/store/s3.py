@@ -31,6 +31,11 @@ ROLE_SECONDS = 2
 CONNECTIONS = 16
 NO_KEYS = "no keys for the object store: set MINIO_ACCESS_KEY and MINIO_SECRET_KEY; the standard AWS chain has none"
 ABSENT = ("NoSuchKey", "NoSuchObject")
+CLOCKS_DIFFER = "RequestTimeTooSkewed"
+WRONG_CLOCK = (
+    "the object store (MINIO_ENDPOINT) takes no requests from here, as this machine's clock and its own differ by more "
+    "than 15 minutes: set them right, as by NTP"
+)
 
 
 class _NoKeys(Exception):
@@ -173,6 +178,8 @@ class S3Store:
         except S3Error as error:
             if error.code in ABSENT:
                 raise NotFound(f"{key} is not in the bucket {self._bucket}") from None
+            if error.code == CLOCKS_DIFFER:
+                raise Unavailable(WRONG_CLOCK) from error
             raise Unavailable(f"the object store refused {key} (MINIO_*): {error.code}: {error.message}") from error
         except _NoKeys as error:
             raise Unavailable(str(error)) from None
