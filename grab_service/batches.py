@@ -68,7 +68,7 @@ class Batch:
             with contextlib.suppress(Unavailable):  # at the end it is kept, or else that is a 503
                 self.keep()
             if self.claim:
-                self.claim.renew()
+                self.claim.refuse_if_lost()
 
     def break_off(self, error: Exception) -> None:
         """Note that the rest of the form could not be read; what was taken stays."""
