@@ -39,8 +39,8 @@ def read(client: redis.Redis, minutes: int, at: float | None = None) -> dict[str
     """Sum up the last minutes, the present one, which is not over, among them.
 
     Returns:
-        ``seconds`` that they are, ``line`` and ``stages`` with what was counted (see ``_summary``), and ``series``:
-        accepted, completed and failed by minute, oldest first.
+        ``at``, the time now; ``seconds`` that they are; ``line`` and ``stages`` with what was counted (see
+        ``_summary``); and ``series``: accepted, completed and failed by minute, oldest first.
 
     Raises:
         Unavailable: Redis is away.
@@ -61,7 +61,13 @@ def read(client: redis.Redis, minutes: int, at: float | None = None) -> dict[str
         for start, each in zip(starts, found, strict=True)
     ]
     stages = {stage.name: _summary(total, stage.name, seconds) for stage in line.LINE}
-    return {"seconds": seconds, "line": _summary(total, WHOLE, seconds), "stages": stages, "series": series}
+    return {
+        "at": _iso(now),
+        "seconds": seconds,
+        "line": _summary(total, WHOLE, seconds),
+        "stages": stages,
+        "series": series,
+    }
 
 
 def _summary(total: Mapping[str, int], what: str, seconds: float) -> dict[str, Any]:

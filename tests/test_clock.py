@@ -16,12 +16,16 @@ from ulid import ULID
 from benchmarks.servers import MinioServer, RedisServer
 from stageline import clock, line, stats, status
 from stageline.arrival import bounded
+from stageline.catalogue import Catalogue
+from stageline.catalogue.rows import rows_of
+from stageline.catalogue.writer import Writer
 from stageline.clock import Clock
 from stageline.keys import WORKERS
 from stageline.message import Message
 from stageline.queue import Consumer, Door
 from stageline.redis_client import ask_time, connect
 from stageline.settings import Settings
+from stageline.store import FolderStore
 from stageline.times import iso, moment
 from tests.conftest import REPOSITORY, missing, s3_settings, served
 
@@ -140,6 +144,19 @@ def test_what_is_uploaded_in_the_time_to_come_came_now() -> None:
         {"created_at": 7},
         {},
     ]
+
+
+def test_an_id_made_in_the_time_to_come_tells_no_upload(catalogue_engine, tmp_path: Path) -> None:
+    """Of a foreign picture that says no time its id does, but never one after a stage began, or after it was told."""
+    now = datetime(2026, 11, 21, 10, tzinfo=UTC)
+    ahead = str(ULID.from_datetime(now + timedelta(hours=1)))
+    before = str(ULID.from_datetime(now - timedelta(hours=1)))
+    for image_id, came in ((ahead, now), (before, now - timedelta(hours=1))):
+        document = {"image_id": image_id, "status": "completed", "stages": {"resize": {"started": iso(now)}}}
+        assert rows_of(document, {}, 1).image["uploaded_at"] == came
+        told = json.dumps({"image_id": image_id, "status": "processing", "at": iso(now)}).encode()
+        Writer(catalogue_engine, FolderStore(tmp_path), 1).apply([told])
+        assert moment(Catalogue(catalogue_engine).picture(image_id)["uploaded_at"]) == came
 
 
 def test_counts_are_of_rediss_minute(settings) -> None:

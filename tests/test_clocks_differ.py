@@ -154,6 +154,7 @@ def check_figures(seen: Seen, seconds: float) -> None:
     assert {name: found["done"] for name, found in stats["stages"].items()} == {stage.name: 3 for stage in line.LINE}
     assert 0 < stats["latency_seconds"]["p50"] <= stats["latency_seconds"]["p99"] <= 1.1 * seconds
     assert sum(each["completed"] for each in stats["series"]) == 3
+    seen.is_now(stats["at"])
     answer = seen._door.curl("/upload?process=false", "--data-binary", "@-", body=JPEG)
     assert 0 < json.loads(answer.body)["estimated_seconds"] <= 10 * seconds
 
