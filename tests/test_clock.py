@@ -56,7 +56,7 @@ def test_nothing_but_the_clock_asks_the_machine_for_the_time() -> None:
 
 
 def test_an_answer_bounds_the_time_and_the_next_narrows_it() -> None:
-    """Half of the round trip is taken off; a slow answer after a quick one changes nothing."""
+    """Half of the round trip is taken off; a slow answer after a quick one changes nothing, but one that contradicts."""
     mine = Clock()
     begin = time.monotonic()
     mine.learn(1_000_000.0, begin - 2.0, begin + 2.0)
@@ -65,6 +65,8 @@ def test_an_answer_bounds_the_time_and_the_next_narrows_it() -> None:
     assert mine.seconds() == pytest.approx(1_000_001.0 + time.monotonic() - begin, abs=0.001)
     mine.learn(1_000_001.0, begin - 5.0, begin + 1.0)
     assert mine.seconds() == pytest.approx(1_000_001.0 + time.monotonic() - begin, abs=0.001)
+    mine.learn(1_000_600.0, begin - 1.0, begin + 1.0)  # as after this machine slept for ten minutes
+    assert mine.seconds() == pytest.approx(1_000_600.0 + time.monotonic() - begin, abs=0.001)
 
 
 def test_before_anybody_was_asked_it_is_the_machines_own() -> None:
