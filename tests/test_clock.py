@@ -56,7 +56,7 @@ def test_nothing_but_the_clock_asks_the_machine_for_the_time() -> None:
 
 
 def test_an_answer_bounds_the_time_and_the_next_narrows_it() -> None:
-    """Half of the round trip is taken off; a slow answer after a quick one changes nothing, but one that contradicts."""
+    """Half of the round trip is taken off; a slow answer after a quick one counts only where the two contradict."""
     mine = Clock()
     begin = time.monotonic()
     mine.learn(1_000_000.0, begin - 2.0, begin + 2.0)
