@@ -7,7 +7,7 @@ from stageline import logs
 from stageline.errors import Unavailable
 from stageline.keys import OUTCOMES
 from stageline.patience import Patience
-from stageline.redis_client import connect, reaching_redis
+from stageline.redis_client import ask_time, connect, reaching_redis
 
 KEY = f"{OUTCOMES}:writer"
 
@@ -53,6 +53,7 @@ class WriterLease(threading.Thread):
         """
         milliseconds = int(1000 * self._seconds)
         with reaching_redis():
+            ask_time(self._client)
             held = bool(self._client.set(KEY, self.identity, nx=True, px=milliseconds))
             if not held and self._client.get(KEY) == self.identity.encode():
                 held = bool(self._client.pexpire(KEY, milliseconds))

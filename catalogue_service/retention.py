@@ -3,12 +3,12 @@
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from catalogue_service.lease import WriterLease
-from stageline import logs, status
-from stageline.catalogue import Catalogue, expiry
+from stageline import clock, logs, status
+from stageline.catalogue import Catalogue, clean, expiry
 from stageline.dead import DeadLetters
 from stageline.erase import erase_objects
 from stageline.errors import NotFound, Unavailable
@@ -46,7 +46,7 @@ class Retention(threading.Thread):
             if not self._lease.is_held:
                 continue
             try:
-                self.sweep(datetime.now(UTC))
+                self.sweep(clock.surely())
             except Unavailable as error:
                 logs.get().warning("nothing is erased for now", reason=str(error))
             except Exception:  # noqa: BLE001 - the next sweep may do better
@@ -113,10 +113,12 @@ class Retention(threading.Thread):
             erase_objects(self._store, image_id)
 
     def _is_old(self, key: str, now: datetime) -> bool:
+        """By the line's clock, which the id was made by; else by the store's."""
         try:
-            return self._store.stat(key).modified < now - PROBE_LASTS
+            made = clean.ulid_time(id_of(key).removeprefix(PROBE)) or self._store.stat(key).modified
         except NotFound:
             return True
+        return made < now - PROBE_LASTS
 
 
 class _Erased:

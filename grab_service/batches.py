@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from ulid import ULID
-
 from grab_service.door import GrabDoor, Wanted
 from grab_service.forms import Sent
 from grab_service.known import MOVING
@@ -70,7 +68,7 @@ class Batch:
             with contextlib.suppress(Unavailable):  # at the end it is kept, or else that is a 503
                 self.keep()
             if self.claim:
-                self.claim.renew()
+                self.claim.refuse_if_lost()
 
     def break_off(self, error: Exception) -> None:
         """Note that the rest of the form could not be read; what was taken stays."""
@@ -132,11 +130,6 @@ class Batch:
 
     def _refuse(self, name: Name, problem: dict[str, Any]) -> None:
         self.files.append({**names.name_fields(*name), "problem": problem})
-
-
-def new_id() -> str:
-    """An id for a batch."""
-    return str(ULID())
 
 
 def told(door: GrabDoor, batch_id: str) -> dict[str, Any]:

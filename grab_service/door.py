@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, cast
 
+from grab_service.holds import Holds
 from grab_service.probes import Probes
 from grab_service.problems import LineFull
 from grab_service.uploads import STAGE, take_in
@@ -71,6 +72,7 @@ class GrabDoor:
         self.settings = settings
         self.line = Door(settings.redis_url, settings.max_queue_size, settings.status_ttl)
         self.client = self.line.client
+        self.holds = Holds(self.line.scripts)
         self.dead = DeadLetters(self.client)
         self.catalogue = Catalogue(open_engine(settings))  # dialled when first asked
         self.probes = Probes(self.client, store, self.catalogue, settings)

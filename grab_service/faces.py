@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from ulid import ULID
 
 from grab_service.door import GrabDoor, Wanted
 from grab_service.known import MOVING, Known
 from grab_service.problems import BadParameters, Misfit, NoModel, NotNow
+from grab_service.uploads import make_id
 from stageline import status
 from stageline.erase import erase_objects
 from stageline.errors import BadImage, NotFound, Unavailable
@@ -63,7 +63,7 @@ class FaceSearch:
             Unavailable: a server is away.
         """
         self._refuse_without_model()
-        image_id = f"{PROBE}{ULID()}"
+        image_id = f"{PROBE}{make_id()}"
         self._door.accept(data, filename, trace, Wanted(image_id=image_id, probe=True))
         return image_id
 

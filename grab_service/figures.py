@@ -38,6 +38,7 @@ class Figures:
             stages[name] = {**counted, **shown, "workers": workers.get(name, 0), **depths[name]}
         return {
             "minutes": minutes,
+            "at": told["at"],
             **{name: whole.get(name, 0) for name in ("accepted", "completed", "failed")},
             "success_rate": round(whole.get("completed", 0) / ended, 4) if ended else None,
             "throughput_per_second": whole["throughput_per_second"],

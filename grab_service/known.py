@@ -218,7 +218,7 @@ def _seconds(begun: object, ended: object) -> float | None:
         took = datetime.fromisoformat(str(ended)) - datetime.fromisoformat(str(begun))
     except (ValueError, TypeError):
         return None
-    return round(took.total_seconds(), 3)
+    return round(max(0.0, took.total_seconds()), 3)
 
 
 def short(given: str) -> str:

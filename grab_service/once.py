@@ -1,4 +1,8 @@
-"""Requests that happen once: under an Idempotency-Key, whoever sends the same again gets the same answer, for a day."""
+"""Requests that happen once: under an Idempotency-Key, whoever sends the same again gets the same answer, for a day.
+
+A claim stands for some seconds, and for longer only while this process works under it and says so (holds.py). So one
+whose work was lost, with its process or with Redis's answer, is soon free; who takes it over works under the same id.
+"""
 
 import contextlib
 import hashlib
@@ -10,13 +14,13 @@ from typing import Any, NoReturn
 from werkzeug.exceptions import HTTPException
 
 from grab_service.door import GrabDoor
-from grab_service.problems import BadParameters, Misfit, NotNow
+from grab_service.holds import LEASE_SECONDS
+from grab_service.problems import BadParameters, Misfit, StillRunning
 from stageline.errors import StagelineError, Unavailable
-from stageline.redis_client import Call
+from stageline.redis_client import Call, Scripts
 
 KEY = "Idempotency-Key"
 KEPT_SECONDS = 86_400
-LEASE_SECONDS = 180  # that a request may take before another may take it over: longer than any upload, and any wait
 OTHER = "this key was used for another request; choose a new one, or send the same request again"
 RUNNING = "a request of the same Idempotency-Key is being worked on; try again when it is done"
 
@@ -33,27 +37,42 @@ class Claim:
 
         Raises:
             BadParameters: the key was used for something else.
-            NotNow: a request of that key runs.
-            Unavailable: Redis is away.
+            StillRunning: a request of that key runs.
+            Unavailable: Redis is away; should it have been claimed all the same, it is freed as soon as Redis answers.
         """
-        self._door, self._fingerprint = door, fingerprint
+        self._holds = door.holds
         self._record = f"stageline:once:{hashlib.sha256(key.encode()).hexdigest()}"
         self._owner = uuid.uuid4().hex
         self._new_id = self.image_id = new_id
         self.replay: dict[str, Any] | None = None
-        self.renew()
-
-    def renew(self) -> None:
-        """Hold the key for longer; raises as the claim does."""
-        args: list[str | int] = [self._fingerprint, self._owner, LEASE_SECONDS, KEPT_SECONDS, self.image_id]
-        how, *told = self._door.line.scripts.run(Call("claim", [self._record], args))
+        how, *told = self._ask(door.line.scripts, fingerprint)
         if how == b"other":
             self.refuse_other()
         if how == b"running":
-            raise NotNow(RUNNING)
+            raise StillRunning(RUNNING, told[0])
         self.image_id = told[0].decode()
         if how == b"done":
             self.replay = json.loads(told[1])
+
+    def _ask(self, scripts: Scripts, fingerprint: str) -> list[Any]:
+        """Claim, once all is said that this process has to say of earlier claims of that key."""
+        args: list[str | int] = [fingerprint, self._owner, LEASE_SECONDS, KEPT_SECONDS, self._new_id]
+        unsaid = self._holds.take_unsaid(self._record)
+        try:
+            *_, told = scripts.run_all([*unsaid.values(), Call("claim", [self._record], args)])
+        except Unavailable:
+            self._holds.say_later({**unsaid, self._owner: self._settle("", self._new_id)})
+            raise
+        return list(told)
+
+    def refuse_if_lost(self) -> None:
+        """Go on only while the claim is this request's.
+
+        Raises:
+            StillRunning: another has taken it over, and goes on under the same id.
+        """
+        if self._holds.is_lost(self._owner):
+            raise StillRunning(RUNNING, LEASE_SECONDS)
 
     def refuse_other(self) -> NoReturn:
         """Say that the key was used for something else.
@@ -65,30 +84,32 @@ class Claim:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Let go of the key where the request fails: of what may have been done, by now or before, the id is kept."""
+        """Hold the key meanwhile, and let go of it where the request fails.
+
+        Of what may have been done, by now or before, the id is kept.
+        """
+        self._holds.begin(self._owner, self._record)
         try:
             yield
         except BaseException as error:
-            refused = isinstance(error, StagelineError | HTTPException) and not isinstance(error, Unavailable)
-            self.leave(nothing_done=refused and self.image_id == self._new_id)
+            self.leave(refused=isinstance(error, StagelineError | HTTPException) and not isinstance(error, Unavailable))
             raise
+        finally:
+            self._holds.end(self._owner)
 
-    def leave(self, *, nothing_done: bool = False) -> None:
-        """Remember no answer: who sends the same again goes on under the same id, or, with nothing done, anew."""
-        with contextlib.suppress(Unavailable):
-            self._settle("", nothing_done=nothing_done)
+    def leave(self, *, refused: bool = False) -> None:
+        """Remember no answer: who sends the same again goes on under the same id, or, where nothing was done, anew."""
+        self._holds.say(self._owner, self._settle("", self._new_id if refused else ""))
 
     def remember(self, answer: dict[str, Any]) -> None:
         """Keep what the answer is made of for who asks again; it is small: what is large is read anew, by its id.
 
-        While Redis is away the id alone is kept, which does.
+        While Redis is away the id alone is known there, which does.
         """
-        with contextlib.suppress(Unavailable):
-            self._settle(json.dumps(answer), nothing_done=False)
+        self._holds.say(self._owner, self._settle(json.dumps(answer)))
 
-    def _settle(self, answer: str, *, nothing_done: bool) -> None:
-        args: list[str | int] = [self._owner, answer, KEPT_SECONDS, int(nothing_done)]
-        self._door.line.scripts.run(Call("settle", [self._record], args))
+    def _settle(self, answer: str, nothing_done_as: str = "") -> Call:
+        return Call("settle", [self._record], [self._owner, answer, KEPT_SECONDS, nothing_done_as])
 
 
 def fingerprint(*parts: str | bytes) -> str:

@@ -63,6 +63,14 @@ class NotNow(StagelineError):
     """The picture, or the request, is in a state in which this cannot be done."""
 
 
+class StillRunning(NotNow):
+    """A request of the same Idempotency-Key is being worked on; after ``retry_after`` seconds it may not be."""
+
+    def __init__(self, sentence: str, retry_after: int) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
+
+
 class LineFull(StagelineError):
     """As many accepted pictures are unfinished as MAX_QUEUE_SIZE allows."""
 
@@ -79,6 +87,7 @@ STATUSES: dict[type[StagelineError], int] = {
     WrongType: 415,
     NotKnown: 404,
     NotNow: 409,
+    StillRunning: 409,
     Gone: 410,
     BodyTooLarge: 413,
     LineFull: 429,
@@ -96,11 +105,13 @@ def content(status: int, detail: str, misfits: Sequence[Misfit] = ()) -> dict[st
     return said
 
 
-def problem(status: int, detail: str, misfits: Sequence[Misfit] = ()) -> Response:
-    """An error as application/problem+json."""
+def problem(status: int, detail: str, misfits: Sequence[Misfit] = (), retry_after: int | None = None) -> Response:
+    """An error as application/problem+json; with when to try again, in seconds, where that may help."""
     answer = Response(json.dumps(content(status, detail, misfits)) + "\n", status, mimetype=PROBLEM)
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
-        answer.headers["Retry-After"] = str(RETRY_SECONDS)
+        retry_after = retry_after or RETRY_SECONDS
+    if retry_after:
+        answer.headers["Retry-After"] = str(retry_after)
     return answer
 
 
@@ -121,6 +132,9 @@ def handle_errors(app: Flask) -> None:
     app.register_error_handler(BadImage, lambda error: problem(error.status, str(error), [Misfit("image", str(error))]))
     for kind, status in STATUSES.items():
         app.register_error_handler(kind, lambda error, status=status: problem(status, str(error)))
+    app.register_error_handler(
+        StillRunning, lambda error: problem(409, str(error), retry_after=max(1, error.retry_after))
+    )
     app.register_error_handler(Unavailable, _unavailable)
     app.register_error_handler(Exception, _unforeseen)
     app.after_request(_linger)

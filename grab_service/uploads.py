@@ -9,7 +9,7 @@ from typing import Any
 
 from ulid import ULID
 
-from stageline import images
+from stageline import clock, images
 from stageline.message import Message
 from stageline.names import safe_filename
 from stageline.rerun import first_run
@@ -18,6 +18,11 @@ from stageline.status import now
 
 STAGE = "grab"  # what the door is called among the stages that a picture has been through
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def make_id() -> str:
+    """An id for a picture or a batch: a ULID, which begins with the line's time."""
+    return str(ULID.from_timestamp(clock.seconds()))
 
 
 def traceparent(given: str | None) -> str:
@@ -54,7 +59,7 @@ def take_in(
     started, begun = now(), time.monotonic()
     info = images.check(data, max_pixels)
     sha256 = hashlib.sha256(data).hexdigest()
-    image_id = image_id or str(ULID())
+    image_id = image_id or make_id()
     key = f"original/{image_id}.{info.extension}"
     finished, ms = now(), round(1000 * (time.monotonic() - begun), 1)
     entry: dict[str, Any] = {"state": "done", "run": 1, "attempt": 1, "worker": worker, "started": started}

@@ -37,7 +37,8 @@ class Item:
         """What a stage tells of its work on this picture, in the status and in results/."""
         keys = [stored.key for stored in self.outcome.objects]
         entry: dict[str, Any] = {"state": state, "run": self.message.run, "attempt": self.message.attempt}
-        entry |= {"worker": worker, "started": self.started, "finished": None if state == "working" else now()}
+        finished = None if state == "working" else max(self.started, now())  # also where the clock was set back
+        entry |= {"worker": worker, "started": self.started, "finished": finished}
         entry["ms"] = round(1000 * (self.fetch_seconds + self.work_seconds), 1)
         return entry | ({"key": keys[0], "keys": keys} if keys else {"key": None})
 

@@ -5,7 +5,6 @@ is within a tenth of the true one, whatever the range, and costs each step one a
 """
 
 import math
-import time
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from typing import Any, cast
 
 import redis
 
-from stageline import line
+from stageline import clock, line
 from stageline.keys import minute_key
 from stageline.redis_client import reaching_redis
 from stageline.times import iso
@@ -40,13 +39,13 @@ def read(client: redis.Redis, minutes: int, at: float | None = None) -> dict[str
     """Sum up the last minutes, the present one, which is not over, among them.
 
     Returns:
-        ``seconds`` that they are, ``line`` and ``stages`` with what was counted (see ``_summary``), and ``series``:
-        accepted, completed and failed by minute, oldest first.
+        ``at``, the time now; ``seconds`` that they are; ``line`` and ``stages`` with what was counted (see
+        ``_summary``); and ``series``: accepted, completed and failed by minute, oldest first.
 
     Raises:
         Unavailable: Redis is away.
     """
-    now = time.time() if at is None else at
+    now = clock.seconds() if at is None else at
     starts = [(int(now // MINUTE) - back) * MINUTE for back in reversed(range(minutes))]
     with reaching_redis():
         pipe = client.pipeline(transaction=False)
@@ -62,7 +61,13 @@ def read(client: redis.Redis, minutes: int, at: float | None = None) -> dict[str
         for start, each in zip(starts, found, strict=True)
     ]
     stages = {stage.name: _summary(total, stage.name, seconds) for stage in line.LINE}
-    return {"seconds": seconds, "line": _summary(total, WHOLE, seconds), "stages": stages, "series": series}
+    return {
+        "at": _iso(now),
+        "seconds": seconds,
+        "line": _summary(total, WHOLE, seconds),
+        "stages": stages,
+        "series": series,
+    }
 
 
 def _summary(total: Mapping[str, int], what: str, seconds: float) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import redis
 
+from stageline import clock
 from stageline.keys import status_key
 from stageline.message import Message
 from stageline.redis_client import reaching_redis
@@ -22,8 +22,8 @@ DELETED_RUN = 2**31  # the run of a tombstone: no message has it
 
 
 def now() -> str:
-    """The time in UTC, ISO 8601 with milliseconds."""
-    return iso(datetime.now(UTC))
+    """The line's time in UTC, ISO 8601 with milliseconds."""
+    return iso(clock.now())
 
 
 def opened(message: Message) -> dict[str, str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from stageline import dead, logs, tell, threads
+from stageline.arrival import bounded
 from stageline.errors import BadMessage, Forgotten, NewerMessage, Rejected, Unavailable
 from stageline.item import Hands, Item
 from stageline.lease import Lease
@@ -92,7 +93,7 @@ class Taker(threading.Thread):
 
     def _receive(self, raw: bytes, asked: float) -> None:
         try:
-            message = Message.decode(raw)
+            message = bounded(Message.decode(raw))
         except NewerMessage as error:
             logs.get().warning("put aside", stage=self._consumer.stage.name, reason=str(error))
             self._consumer.delay(raw, raw, NEWER_MESSAGE_SECONDS)

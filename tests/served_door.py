@@ -82,10 +82,10 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def assert_problem(answer: Answer, status: int, *words: bytes) -> None:
+def assert_problem(answer: Answer, status: int, *words: bytes, retry: bool = False) -> None:
     """An error as problem+json, with Retry-After where it may be tried again."""
     assert (answer.status, answer.content_type) == (status, "application/problem+json"), answer
     assert json.loads(answer.body)["status"] == status
     for word in words:
         assert word in answer.body
-    assert ("Retry-After:" in answer.headers) == (status in (429, 503))
+    assert ("Retry-After:" in answer.headers) == (retry or status in (429, 503))

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from ulid import ULID
 
 from benchmarks.servers import RedisServer
 from catalogue_service import retention
@@ -143,6 +144,16 @@ def test_what_a_probe_left_goes_after_an_hour(catalogue_engine, redis, redis_ser
     swept(catalogue_engine, bucket, redis_server, 0, datetime.now(UTC) + timedelta(minutes=70))
     assert list(bucket.keys("")) == ["original/x.jpg"]
     assert redis.llen(OUTCOMES) == 0
+
+
+def test_a_probe_is_as_old_as_its_id(catalogue_engine, redis, redis_server, bucket) -> None:
+    """The line's clock made it; the store's, which says when the object was written, may be another."""
+    now = datetime(2026, 11, 21, 10, tzinfo=UTC)
+    old, young = (ULID.from_datetime(now - timedelta(minutes=minutes)) for minutes in (70, 50))
+    for each in (old, young):
+        bucket.put(StoredObject(f"original/probe-{each}.jpg", b"x", "image/jpeg"))
+    swept(catalogue_engine, bucket, redis_server, 0, now)
+    assert list(bucket.keys("")) == [f"original/probe-{young}.jpg"]
 
 
 @pytest.mark.parametrize(("before", "after"), [(0, 3), (3, 0), (3, 30), (5, 5)])

@@ -60,7 +60,7 @@ def test_a_key_is_held_while_its_first_request_waits(door: ServedDoor, settings:
     first.start()
     client = Door(settings.redis_url, 1).client
     until(lambda: bool(client.keys("stageline:status:*")))
-    assert_problem(door.curl("/upload?wait=60", *options, body=JPEG), 409, b"worked on")
+    assert_problem(door.curl("/upload?wait=60", *options, body=JPEG), 409, b"worked on", retry=True)
     image_id = client.keys("stageline:status:*")[0].decode().rpartition(":")[2]
     assert door.curl(f"/image/{image_id}", "-X", "DELETE").status == 204
     first.join()

@@ -7,7 +7,6 @@ from typing import Any
 from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
-from ulid import ULID
 
 from grab_service import batches, forms, watching
 from grab_service.answers import answer, door, known, watch
@@ -27,7 +26,7 @@ from grab_service.schemas.uploads import (
     UploadQuery,
 )
 from grab_service.turns import allow_more_time, turn
-from grab_service.uploads import traceparent
+from grab_service.uploads import make_id, traceparent
 from stageline import metrics, names
 
 routes = APIBlueprint("uploads", __name__, abp_tags=[Tag(name="uploads", description="Taking pictures in.")])
@@ -63,7 +62,7 @@ def upload(query: UploadQuery, header: Once) -> Response:
     It is the multipart field `image` or `file`, or the raw body. Once it is answered, it is not lost.
     """
     door().refuse_when_full()
-    new_id = str(ULID())
+    new_id = make_id()
     with ExitStack() as stack:
         with turn():
             sent = forms.picture()
@@ -104,7 +103,7 @@ def batch_upload(query: BatchQuery, header: Once) -> Response:
         raise WrongType(f"a batch is sent as a form ({FORM}), as by curl -F image=@a.jpg -F image=@b.jpg")
     request.max_content_length = batches.MOST_BYTES
     door().refuse_when_full()
-    new_id = batches.new_id()
+    new_id = make_id()
     claim = _claimed(header.idempotency_key, new_id)
     batch_id = claim.image_id if claim else new_id
     trace = traceparent(request.headers.get("traceparent"))

@@ -80,6 +80,7 @@ class Stats(Answer):
     """The line's figures."""
 
     minutes: int
+    at: str = Field(description="the time now, by the line's clock", examples=["2026-11-21T14:00:42.100Z"])
     accepted: int
     completed: int
     failed: int

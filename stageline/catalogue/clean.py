@@ -4,6 +4,8 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from stageline.times import moment
+
 LONGEST_NAME = 512  # characters; as bytes they still fit into an index of PostgreSQL
 LONGEST_TEXT = 4000
 MOST_KEYS = 64
@@ -47,14 +49,8 @@ def whole(value: object, least: int = 0, most: int = LARGEST_WHOLE) -> int | Non
 
 def time(value: object) -> datetime | None:
     """A moment of ISO 8601; in UTC where it does not say its zone."""
-    if not isinstance(value, str):
-        return None
-    try:
-        found = datetime.fromisoformat(value)
-        found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-    return found if EARLIEST <= found <= LATEST else None
+    found = moment(value)
+    return found if found and EARLIEST <= found <= LATEST else None
 
 
 def later(moment: datetime | None, milliseconds: float | None) -> datetime | None:

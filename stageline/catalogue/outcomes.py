@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from stageline import clock
 from stageline.catalogue import clean, documents
 from stageline.catalogue.history import RANKS, run_of
 from stageline.catalogue.rows import ENDED, PictureRows, Row, expiry
@@ -25,7 +26,7 @@ class Outcome:
     image_id: str
     status: str
     run: int = 1
-    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    at: datetime = field(default_factory=clock.now)
     from_stage: str | None = None
     document: Mapping[str, Any] | None = None
 
@@ -54,7 +55,7 @@ class Outcome:
             raise BadMessage(f"the document of {image_id}'s outcome must be an object")
         if document is not None and document.get("image_id", image_id) != image_id:
             raise BadMessage(f"the document of {image_id}'s outcome is another picture's")
-        at = clean.time(fields.get("at")) or datetime.now(UTC)
+        at = clean.time(fields.get("at")) or clock.now()
         return cls(image_id, status, run_of(fields), at, clean.text(fields.get("from"), 64), document)
 
 
@@ -157,7 +158,7 @@ class Picture:
 
 def _unknown(outcome: Outcome, retention_days: int) -> Row:
     """The row of a picture that was never announced: a foreign producer only pushes its message."""
-    uploaded_at = clean.ulid_time(outcome.image_id) or outcome.at
+    uploaded_at = min(clean.ulid_time(outcome.image_id) or outcome.at, outcome.at)
     names = (*OF_THE_UPLOAD, "kind")
     row: Row = dict.fromkeys(names) | {"image_key": outcome.image_id, "uploaded_at": uploaded_at}
     return row | {"expires_at": expiry(uploaded_at, retention_days)}

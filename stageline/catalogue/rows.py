@@ -115,7 +115,9 @@ def _uploaded_at(document: Document, image_id: str, told: list[history.Entry]) -
     """When the picture came, as well as the document tells: foreign producers need not say."""
     runs = clean.objects(document.get("runs"))
     found = clean.time(document.get("uploaded_at")) or (clean.time(runs[0].get("created_at")) if runs else None)
-    found = found or clean.ulid_time(image_id) or min((each.started for each in told if each.started), default=None)
+    began = min((each.started for each in told if each.started), default=None)
+    made = clean.ulid_time(image_id)  # by the clock of whoever made it; the picture came before a stage began
+    found = found or (min(made, began) if made and began else made or began)
     return found or clean.time(document.get("updated_at")) or clean.time(document.get("completed_at")) or clean.EARLIEST
 
 

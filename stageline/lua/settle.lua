@@ -1,13 +1,14 @@
 -- Says what came of a request that was claimed; see claim.lua.
 -- KEYS: 1 the record of its key
 -- ARGV: 1 who did it, 2 the answer ('': there is none, it may be done again under the same id), 3 seconds to keep it,
---       4 '1': nothing at all was done, so that the key is free
+--       4 an id under which nothing at all was done ('': none): if it is the record's, the key is free
 -- Returns 0, and does nothing, when it is somebody else's by now.
-if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
-if ARGV[4] == '1' then
+local known = redis.call('HMGET', KEYS[1], 'owner', 'id')
+if known[1] ~= ARGV[1] then return 0 end
+if ARGV[2] == '' and ARGV[4] ~= '' and known[2] == ARGV[4] then
   redis.call('DEL', KEYS[1])
 elseif ARGV[2] == '' then
-  redis.call('HSET', KEYS[1], 'until', 0)
+  redis.call('HDEL', KEYS[1], 'owner')
 else
   redis.call('HSET', KEYS[1], 'answer', ARGV[2])
   redis.call('EXPIRE', KEYS[1], ARGV[3])

@@ -1,11 +1,11 @@
 """The models that are published: in a bucket, or in a folder, as ``<name>/<version>/…`` and ``<name>/current``."""
 
 import re
-from datetime import UTC, datetime
 from hashlib import sha256
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from stageline import clock
 from stageline.errors import ModelError, NotFound, TooLarge
 from stageline.modelstore.card import CARD, MAX_CARD_BYTES, MAX_NETWORK_BYTES, Card, Model, Name, read_card, written
 from stageline.settings import Settings
@@ -123,9 +123,7 @@ class Repository:
         return self._point(name, before.previous, before.version)
 
     def _point(self, name: str, version: str, previous: str | None) -> Pointer:
-        pointer = Pointer(
-            version=version, previous=previous, promoted_at=datetime.now(UTC).isoformat(timespec="seconds")
-        )
+        pointer = Pointer(version=version, previous=previous, promoted_at=clock.now().isoformat(timespec="seconds"))
         data = pointer.model_dump_json(indent=2, exclude_none=True).encode() + b"\n"
         self._store.put(StoredObject(f"{name}/{CURRENT}", data, "application/json"))
         return pointer

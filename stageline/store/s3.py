@@ -3,7 +3,9 @@
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import urllib3
@@ -20,6 +22,7 @@ from minio.credentials.providers import (
 )
 from minio.error import MinioException, S3Error
 
+from stageline import clock
 from stageline.errors import NotFound, SettingsError, Unavailable
 from stageline.settings import Settings, is_host, redacted
 from stageline.stage import StoredObject
@@ -31,6 +34,12 @@ ROLE_SECONDS = 2
 CONNECTIONS = 16
 NO_KEYS = "no keys for the object store: set MINIO_ACCESS_KEY and MINIO_SECRET_KEY; the standard AWS chain has none"
 ABSENT = ("NoSuchKey", "NoSuchObject")
+WRONG_TIME = "RequestTimeTooSkewed"
+MOST_APART = timedelta(minutes=15)  # that S3 lets two clocks be
+WRONG_CLOCK = (
+    "the object store (MINIO_ENDPOINT) takes no requests from here, as this machine's clock and its own differ by more "
+    "than 15 minutes: set them right, as by NTP"
+)
 
 
 class _NoKeys(Exception):
@@ -173,11 +182,23 @@ class S3Store:
         except S3Error as error:
             if error.code in ABSENT:
                 raise NotFound(f"{key} is not in the bucket {self._bucket}") from None
+            if _is_of_another_time(error):
+                raise Unavailable(WRONG_CLOCK) from error
             raise Unavailable(f"the object store refused {key} (MINIO_*): {error.code}: {error.message}") from error
         except _NoKeys as error:
             raise Unavailable(str(error)) from None
         except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise Unavailable(f"the object store cannot be reached (MINIO_ENDPOINT): {error}") from error
+
+
+def _is_of_another_time(error: S3Error) -> bool:
+    """Whether a request was refused because of when it was signed; an answer to HEAD says so by its date alone."""
+    if error.code == WRONG_TIME or error.response.status != HTTPStatus.FORBIDDEN:
+        return error.code == WRONG_TIME
+    try:
+        return abs(clock.machine() - parsedate_to_datetime(error.response.headers.get("Date", ""))) > MOST_APART
+    except (ValueError, TypeError):  # it tells no date, or no zone
+        return False
 
 
 def address(settings: Settings) -> tuple[str, bool]:

@@ -107,10 +107,10 @@ function consoleOf(report) {
 }
 
 /** Pictures a second in the last sixty: of the minute before, the part that still counts, and the one that runs. */
-function latest(series) {
+function latest({ at, series }) {
   const [before, running] = series.slice(-2);
   if (!running) return null;
-  const share = Math.max(0, Math.min(1, (Date.now() - Date.parse(running.at)) / 60_000));
+  const share = Math.max(0, Math.min(1, (Date.parse(at) - Date.parse(running.at)) / 60_000));
   return (running.completed + before.completed * (1 - share)) / 60;
 }
 
@@ -138,7 +138,7 @@ function makeTiles() {
     root,
     unfinished: (count) => setText(values.unfinished, number(count)),
     stats(found) {
-      setText(values.pace, rate(latest(found.series)));
+      setText(values.pace, rate(latest(found)));
       setText(values.success, percent(found.success_rate, found.success_rate === 1 ? 0 : 2));
       for (const name of ["p50", "p95", "p99"]) setText(values[name], seconds(found.latency_seconds?.[name]));
     },

