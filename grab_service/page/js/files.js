@@ -2,7 +2,12 @@
 
 const PICTURE = /\.(jpe?g|jfif|png|webp|gif|bmp)$/i;
 
-const isPicture = (file) => file.type.startsWith("image/") || PICTURE.test(file.name);
+/** What file managers and storage servers leave beside pictures; some of it is called like pictures. */
+const OF_THE_SYSTEM = /^(\._.*|__macosx|\.appledouble|thumbs\.db|@eadir|#recycle|\$recycle\.bin|\.@__thumb|\.thumbnails|\.trashes)$/i;
+
+const isPicture = (file) =>
+  (file.type.startsWith("image/") || PICTURE.test(file.name)) &&
+  !(file.webkitRelativePath || file.name).split("/").some((name) => OF_THE_SYSTEM.test(name));
 
 /** Of a folder, only what may be a picture: nobody means to send its .DS_Store. */
 export function pick(files) {
@@ -31,6 +36,7 @@ async function walk(folder, into) {
     const some = await new Promise((done, failed) => reader.readEntries(done, failed)); // a hundred at a time
     if (!some.length) return;
     for (const entry of some) {
+      if (entry.isDirectory && OF_THE_SYSTEM.test(entry.name)) continue;
       if (entry.isDirectory) await walk(entry, into);
       else into.push(await fileOf(entry));
     }
