@@ -51,8 +51,8 @@ def read(data: bytes) -> Parts:
             pieces.append(_transparent(chunk.content, header))
         elif chunk.kind in _TEXTS:
             keyword = chunk.content.partition(b"\0")[0]
-            if keyword in _RAW_EXIF:
-                first.setdefault(keyword, _raw_exif(chunk))
+            if keyword in _RAW_EXIF and keyword not in first:  # which is what keeps a thousand of them from costing
+                first[keyword] = _raw_exif(chunk)
         elif before_pixels or chunk.kind == b"eXIf":  # which may stand behind them; what says the colours may not
             first.setdefault(chunk.kind, chunk.content)
     exif = next((first[name] for name in (b"eXIf", *_RAW_EXIF) if first.get(name)), None)

@@ -5,6 +5,7 @@ import struct
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}  # ITU T.81, table B.1
 _COEFFICIENTS = 64
 _LENGTHS = 16  # a Huffman table first says how many codes it has of each length
+_MOST_TABLES = 8  # in a segment: four of each class
 _END_OF_BLOCK = 0x00
 _AC = 1  # a Huffman table's class, the upper half of its first byte; the lower half is its number
 _STANDARD = {0: 0x01, 1: _END_OF_BLOCK}  # the tables of files that bring none, T.81, K.3
@@ -34,11 +35,14 @@ class Scans:
 
     def tables(self, header: bytes) -> None:
         """Note the first code of each Huffman table (B.2.4.2)."""
-        while len(header) > 1 + _LENGTHS:
-            codes = sum(header[1 : 1 + _LENGTHS])
-            if header[0] >> 4 == _AC:
-                self._zeros[header[0] & 0x0F] = header[1 + _LENGTHS]
-            header = header[1 + _LENGTHS + codes :]
+        at = 0
+        for _ in range(_MOST_TABLES):
+            codes = at + 1 + _LENGTHS
+            if codes >= len(header):
+                return
+            if header[at] >> 4 == _AC:
+                self._zeros[header[at] & 0x0F] = header[codes]
+            at = codes + sum(header[at + 1 : codes])
 
     def scan(self, header: bytes, data: bytes, begin: int, end: int) -> None:
         """Note what a scan tells (B.2.3), whose codes are ``data[begin:end]``."""
