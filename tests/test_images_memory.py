@@ -5,8 +5,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+from picture_makers import png_chunk, with_chunks
 from PIL import Image
+from profile_makers import cmyk
 
 LIMIT_MB = 1000
 WIDTH, HEIGHT = 8000, 6250  # 50 megapixels
@@ -67,6 +71,18 @@ def webp(file: Path) -> None:
     image.save(file, "WEBP", lossless=True, quality=0, method=0)
 
 
+def deep_png(file: Path) -> None:
+    """Of 16 bits a sample, one colour of which is transparent."""
+    grey = np.asarray(rgb("L")).astype(np.uint16) * 257
+    written = cv2.imencode(".png", np.dstack([grey] * 3), [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+    file.write_bytes(with_chunks(written, png_chunk(b"tRNS", bytes(6))))
+
+
+def other_colours(file: Path) -> None:
+    """In CMYK, by a profile."""
+    rgb("CMYK").save(file, "JPEG", icc_profile=cmyk())
+
+
 def gif(file: Path) -> None:
     """Of a palette."""
     rgb("L").convert("P").save(file, "GIF")
@@ -110,7 +126,7 @@ def test_stages_stay_under_the_limit(
     assert peak_mb(step, largest(make), str(models_dir)) < LIMIT_MB
 
 
-@pytest.mark.parametrize("make", [progressive_cmyk, webp])
+@pytest.mark.parametrize("make", [progressive_cmyk, webp, deep_png, other_colours])
 def test_the_costliest_formats_stay_under_the_limit(make: Callable[[Path], None], largest: Callable[..., Path]) -> None:
     """The formats whose decoders need the most, through the stage that keeps the most: the last."""
     assert peak_mb("tag", largest(make)) < LIMIT_MB
