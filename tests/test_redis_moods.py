@@ -22,8 +22,8 @@ from stageline.errors import Unavailable
 from stageline.housekeeper import Housekeeper
 from stageline.keys import OUTCOMES
 from stageline.message import Message
-from stageline.ports import free_port
 from stageline.patience import patiently
+from stageline.ports import free_port
 from stageline.queue import Consumer, Door
 from stageline.redis_client import Call, connect
 from stageline.settings import Settings
