@@ -8,7 +8,7 @@ from prometheus_client import Counter, Gauge
 from catalogue_service.lease import KEY, WriterLease
 from stageline.catalogue.writer import Writer
 from stageline.errors import Unavailable
-from stageline.keys import OUTCOMES
+from stageline.keys import OUTCOMES, OUTCOMES_SINCE
 from stageline.patience import Patience
 from stageline.redis_client import Call, Scripts, connect, reaching_redis
 
@@ -77,7 +77,7 @@ class Consumer:
             return 0
         applied = self._writer.apply(batch)
         args: list[str | bytes | int] = [self._lease.identity, len(batch), batch[0], batch[-1]]
-        if not self._scripts.run(Call("trim_outcomes", [OUTCOMES, KEY], args)):
+        if not self._scripts.run(Call("trim_outcomes", [OUTCOMES, KEY, OUTCOMES_SINCE], args)):
             self._lease.renew()  # is it still ours?
             return 0
         for result, count in vars(applied).items():

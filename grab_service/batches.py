@@ -90,10 +90,18 @@ class Batch:
         return cast("dict[str, Any]", self.files[0]["problem"]) if now_or_never else None
 
     def keep(self) -> None:
-        """Remember for a day what came of each file."""
+        """Remember for a day what came of each file.
+
+        Raises:
+            StillRunning: another request has taken the key over, and keeps what came of the same files.
+            Unavailable: Redis is away.
+        """
         record = json.dumps({"created_at": self.created_at, "files": self.files})
-        with reaching_redis():
-            self.door.client.set(_record(self.batch_id), record, ex=KEPT_SECONDS)
+        if self.claim is None:
+            with reaching_redis():
+                self.door.client.set(_record(self.batch_id), record, ex=KEPT_SECONDS)
+        elif not self.door.line.scripts.run(self.claim.keep_batch(_record(self.batch_id), record)):
+            self.claim.refuse_lost()
 
     def recall(self) -> None:
         """Read again what was kept of each file.

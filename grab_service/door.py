@@ -17,7 +17,7 @@ from stageline.housekeeper import Housekeeper
 from stageline.keys import status_key
 from stageline.message import Message
 from stageline.queue import Door
-from stageline.redis_client import reaching_redis
+from stageline.redis_client import check_writes, reaching_redis
 from stageline.settings import Settings
 from stageline.store import ObjectStore
 
@@ -113,6 +113,7 @@ class GrabDoor:
         old = self._catalogued(message) if wanted.dedupe else None
         if old:
             return Taken(old, message)
+        check_writes(self.client)  # else each try of an upload that is refused would leave an original
         self.store.put(original)
         there = self.line.accept(message, dedupe=wanted.dedupe)
         if there != message.image_id:

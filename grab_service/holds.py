@@ -10,6 +10,7 @@ LEASE_SECONDS = 10  # that a claim stands without a heartbeat: what a process he
 BEAT_SECONDS = LEASE_SECONDS / 3
 AWAY_SECONDS = 1.0  # between two tries to say what could not be said
 MOST_UNSAID = 10_000
+GONE = -1  # what a renewal answers of a claim that Redis knows nothing of any more
 
 
 class Holds:
@@ -18,15 +19,15 @@ class Holds:
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
         self._lock = threading.Lock()
-        self._held: dict[str, str] = {}  # a claim's owner → its record
+        self._held: dict[str, Call] = {}  # a claim's owner → the step that claimed it
         self._lost: set[str] = set()  # owners whose claim another has taken over
         self._unsaid: dict[str, Call] = {}  # a claim's owner → what came of it
         self._thread: threading.Thread | None = None
 
-    def begin(self, owner: str, record: str) -> None:
-        """Hold a claim from now on."""
+    def begin(self, owner: str, claim: Call) -> None:
+        """Hold a claim from now on; should Redis lose its record, it is claimed anew, under the same id."""
         with self._lock:
-            self._held[owner] = record
+            self._held[owner] = claim
             self._beat_from_now_on()
 
     def end(self, owner: str) -> None:
@@ -84,12 +85,15 @@ class Holds:
             if self._unsaid:
                 self._say_again()
 
-    def _renew(self, held: Sequence[tuple[str, str]]) -> None:
+    def _renew(self, held: Sequence[tuple[str, Call]]) -> None:
         try:
-            answers = self._scripts.run_all([Call("hold", [record], [owner, LEASE_SECONDS]) for owner, record in held])
+            answers = self._scripts.run_all([Call("hold", claim.keys, [owner, LEASE_SECONDS]) for owner, claim in held])
+            gone = [each for each, answer in zip(held, answers, strict=True) if answer == GONE]
+            claimed = self._scripts.run_all([claim for _, claim in gone])
         except Unavailable:
             return  # the next beat tries again; until then another may take over
-        lost = {owner for (owner, _), answer in zip(held, answers, strict=True) if not answer}
+        lost = {owner for (owner, _), answer in zip(held, answers, strict=True) if answer == 0}
+        lost |= {owner for (owner, _), (how, *_) in zip(gone, claimed, strict=True) if how != b"yours"}
         with self._lock:
             self._lost |= lost & self._held.keys()
 

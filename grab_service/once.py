@@ -44,8 +44,9 @@ class Claim:
         self._record = f"stageline:once:{hashlib.sha256(key.encode()).hexdigest()}"
         self._owner = uuid.uuid4().hex
         self._new_id = self.image_id = new_id
+        self._fingerprint = fingerprint
         self.replay: dict[str, Any] | None = None
-        how, *told = self._ask(door.line.scripts, fingerprint)
+        how, *told = self._ask(door.line.scripts)
         if how == b"other":
             self.refuse_other()
         if how == b"running":
@@ -54,12 +55,15 @@ class Claim:
         if how == b"done":
             self.replay = json.loads(told[1])
 
-    def _ask(self, scripts: Scripts, fingerprint: str) -> list[Any]:
+    def _claim(self) -> Call:
+        args: list[str | int] = [self._fingerprint, self._owner, LEASE_SECONDS, KEPT_SECONDS, self.image_id]
+        return Call("claim", [self._record], args)
+
+    def _ask(self, scripts: Scripts) -> list[Any]:
         """Claim, once all is said that this process has to say of earlier claims of that key."""
-        args: list[str | int] = [fingerprint, self._owner, LEASE_SECONDS, KEPT_SECONDS, self._new_id]
         unsaid = self._holds.take_unsaid(self._record)
         try:
-            *_, told = scripts.run_all([*unsaid.values(), Call("claim", [self._record], args)])
+            *_, told = scripts.run_all([*unsaid.values(), self._claim()])
         except Unavailable:
             self._holds.say_later({**unsaid, self._owner: self._settle("", self._new_id)})
             raise
@@ -72,7 +76,19 @@ class Claim:
             StillRunning: another has taken it over, and goes on under the same id.
         """
         if self._holds.is_lost(self._owner):
-            raise StillRunning(RUNNING, LEASE_SECONDS)
+            self.refuse_lost()
+
+    def refuse_lost(self) -> NoReturn:
+        """Say that another request works under this key.
+
+        Raises:
+            StillRunning: always.
+        """
+        raise StillRunning(RUNNING, LEASE_SECONDS)
+
+    def keep_batch(self, record: str, content: str) -> Call:
+        """The step that keeps what came of a batch, which answers 0 where another has taken its key over."""
+        return Call("keep_batch", [record, self._record], [content, KEPT_SECONDS, self._owner])
 
     def refuse_other(self) -> NoReturn:
         """Say that the key was used for something else.
@@ -88,7 +104,7 @@ class Claim:
 
         Of what may have been done, by now or before, the id is kept.
         """
-        self._holds.begin(self._owner, self._record)
+        self._holds.begin(self._owner, self._claim())
         try:
             yield
         except BaseException as error:

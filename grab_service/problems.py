@@ -25,6 +25,7 @@ PROBLEM = "application/problem+json"
 RETRY_SECONDS = 5
 FORM = "multipart/form-data"
 TAKING = ("uploads.upload", "uploads.batch_upload")
+ASKING_HEALTH = ("line.whole_health", "line.readyz")  # whose 503 says what they found
 LINGER_BYTES, LINGER_SECONDS, CHUNK = 256 * 1024 * 1024, 10.0, 1 << 16
 
 
@@ -138,6 +139,7 @@ def handle_errors(app: Flask) -> None:
     app.register_error_handler(Unavailable, _unavailable)
     app.register_error_handler(Exception, _unforeseen)
     app.after_request(_linger)
+    app.after_request(_look_again)
 
 
 def what_fits() -> str:
@@ -147,6 +149,13 @@ def what_fits() -> str:
     if request.mimetype != FORM:
         return most
     return f"{most}, and a form of {config['MAX_FORM_PARTS']:,} parts with {config['MAX_FORM_MEMORY_SIZE']:,} of text"
+
+
+def _look_again(answer: Response) -> Response:
+    """Have /health look anew at whether writes are taken, once anything was answered that they are not."""
+    if answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE and request.endpoint not in ASKING_HEALTH:
+        current_app.config["DOOR"].probes.forget()
+    return answer
 
 
 def _linger(answer: Response) -> Response:
@@ -189,7 +198,6 @@ def _http_problem(error: HTTPException) -> Response:
 
 
 def _unavailable(error: Unavailable) -> Response:
-    current_app.config["DOOR"].probes.forget()
     takes_pictures = request.method == "POST" and request.endpoint in TAKING
     accepted = "the picture may not have been accepted, " if takes_pictures else ""
     return problem(503, f"{error}; {accepted}try again")

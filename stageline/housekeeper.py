@@ -15,6 +15,7 @@ from stageline.status import now
 
 SWEEP_SECONDS = 1.0
 GRACE_SECONDS = 5.0  # after an outage, so that living workers beat before anyone is called dead
+JUMP_SECONDS = 1.0  # by which Redis's clock was set, rather than asked for slowly
 FORGET_SECONDS = 60.0  # longer than a pop can wait on the server for a client that is gone
 AT_ONCE = 500
 
@@ -29,6 +30,7 @@ class Housekeeper(threading.Thread):
         self._settings = settings
         self._ended = threading.Event()
         self._quiet_until = time.monotonic() + GRACE_SECONDS
+        self._ahead: float | None = None  # of this process's monotonic clock: Redis's, when it was last asked
         self.failing: str | None = None
         """Why the last sweep failed, when it failed in a way that nobody foresaw."""
 
@@ -61,12 +63,22 @@ class Housekeeper(threading.Thread):
         for stage in line.LINE:
             while self._scripts.run(Call("release", [delayed_key(stage.queue), stage.queue], [AT_ONCE])) == AT_ONCE:
                 pass
+        self._notice_a_jump()
         if time.monotonic() < self._quiet_until:
             return
         lapsed = self._scripts.run(Call("lapsed", [WORKERS], [self._settings.lease_seconds]))
         for identity in (member.decode() for member in lapsed):
             self._return_what_was_held(identity)
             self._scripts.run(Call("forget", [WORKERS, in_flight_key(identity), MODELS], [identity, FORGET_SECONDS]))
+
+    def _notice_a_jump(self) -> None:
+        """Give the living a lease's time to beat where Redis's clock was set: by the new one all would look dead."""
+        with reaching_redis():
+            second, microsecond = self._client.time()
+        ahead = second + microsecond / 1e6 - time.monotonic()
+        if self._ahead is not None and abs(ahead - self._ahead) > JUMP_SECONDS:
+            self._quiet_until = max(self._quiet_until, time.monotonic() + self._settings.lease_seconds)
+        self._ahead = ahead
 
     def _return_what_was_held(self, identity: str) -> None:
         with reaching_redis():

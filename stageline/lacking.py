@@ -52,7 +52,8 @@ class Lack:
 def told(watch: "ModelWatch") -> str:
     """What a worker's beat says of its models, as JSON that `Lack.decode` reads; '' where there is nothing to say."""
     served = watch.served
-    refused = {model.name: model.refused[:MOST_REASON] for model in served if model.refused}
+    reasons = {model.name: model.refused for model in served}  # read once: another thread sets it
+    refused = {name: reason[:MOST_REASON] for name, reason in reasons.items() if reason}
     away = (watch.away or "")[:MOST_REASON]
     said = {"missing": missing(served), "degrading": degrading(served), "refused": refused, "away": away}
     short = {name: value for name, value in said.items() if value}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stageline import clock
-from stageline.keys import EVENTS, OUTCOMES, minute_key, status_key
+from stageline.keys import EVENTS, OUTCOMES, OUTCOMES_SINCE, minute_key, status_key
 from stageline.message import Message
 from stageline.status import now
 
@@ -37,7 +37,7 @@ class Notes:
 
     def keys(self) -> list[str]:
         """The KEYS that end each script's."""
-        return [status_key(self.image_id), EVENTS, OUTCOMES, minute_key(clock.seconds())]
+        return [status_key(self.image_id), EVENTS, OUTCOMES, OUTCOMES_SINCE, minute_key(clock.seconds())]
 
     def args(self) -> list[str | int]:
         """The ARGV that end each script's."""

@@ -55,7 +55,7 @@ def read(client: redis.Redis, lease_seconds: float) -> Overview:
         pipe.get(OUTCOMES_SINCE)
         (seconds, micro), beats, told, outcomes, since = pipe.execute()
     now = seconds + micro / 1e6
-    alive = [identity for identity, beat in beats if beat >= now - lease_seconds]
+    alive = [identity for identity, beat in beats if abs(now - beat) <= lease_seconds]  # see lua/lapsed.lua
     counted = Counter(queue_of(identity.decode(errors="replace")) for identity in alive)
     lacks: dict[str, list[Lack]] = {stage.queue: [] for stage in line.LINE}
     for identity in alive:
@@ -124,7 +124,8 @@ def _still(now: float, outcomes: int, since: Any) -> float:
 
 def _behind(outcomes: int, still: float, lease_seconds: float) -> list[str]:
     if still > STILL_SECONDS + lease_seconds:
-        stands = f"the catalogue has written nothing for {_long(still)} while {outcomes} outcomes wait"
+        waits = "1 outcome waits" if outcomes == 1 else f"{outcomes} outcomes wait"
+        stands = f"the catalogue has written nothing for {_long(still)} while {waits}"
         return [f"{stands}: see that catalogue_service runs, and that its database takes writes (DATABASE_URL)"]
     if outcomes > BEHIND:
         return [f"the catalogue is {outcomes} outcomes behind: see that catalogue_service runs (DATABASE_URL)"]

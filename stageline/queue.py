@@ -20,6 +20,7 @@ from stageline.keys import (
     DEAD_LETTERS,
     MODELS,
     OUTCOMES,
+    OUTCOMES_SINCE,
     PACE,
     UNFINISHED,
     WORKERS,
@@ -63,6 +64,7 @@ class Consumer:
         self.client = connect(url)
         self._blocking = connect(url, retries=0)  # a repeated BLMOVE would take a second message
         self.scripts = Scripts(self.client)
+        self._popping = Scripts(self._blocking)
 
     def beat(self, lease_seconds: float, models: str = "") -> bool:
         """Renew the lease; False when it had run out, so that what was held may have been given away.
@@ -85,7 +87,9 @@ class Consumer:
 
     def take_more(self, most: int) -> list[bytes]:
         """Take up to ``most`` more messages, and no more than half of what waits; never wait."""
-        return list(self.scripts.run(Call("take_more", [self.stage.queue, self._list], [most]))) if most > 0 else []
+        if most <= 0:
+            return []
+        return list(self._popping.run(Call("take_more", [self.stage.queue, self._list], [most])))
 
     def held(self) -> list[bytes]:
         """List what is in this worker's in-flight list; after a broken connection more than it knows of."""
@@ -127,7 +131,7 @@ class Consumer:
         """Have the catalogue read again what the bucket says of a picture: ours was stored late, over another's."""
         if not message.is_probe:
             told = {"image_id": message.image_id, "run": message.run, "status": how, "at": now()}
-            self.scripts.run(Call("doubt", [OUTCOMES], [json.dumps(told)]))
+            self.scripts.run(Call("doubt", [OUTCOMES, OUTCOMES_SINCE], [json.dumps(told)]))
 
     def put_back(self, raw: bytes) -> None:
         """Return a message untouched to the head of its queue."""

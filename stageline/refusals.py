@@ -13,7 +13,7 @@ OURS = frozenset(
 )
 # Said under the code ERR, and still about the server: an operator's doing, or how many clients there are.
 NOT_OURS = re.compile(
-    r"ACL failure in script|user executing the script can't run|[Ss]cript killed by user|max number of clients"
+    r"ACL failure in script|user executing the script can't|[Ss]cript killed by user|max number of clients"
 )
 CODE = re.compile(r"-?([A-Z][A-Z0-9_]+)(?:\s+|$)")
 IN_A_PIPELINE = re.compile(r"Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)  # redis-py's words before it

@@ -23,6 +23,7 @@ from stageline.store import ObjectStore
 TAKE_SECONDS = 1.0
 FETCHERS = 4
 NEWER_MESSAGE_SECONDS = 30.0
+STRAYS_SECONDS = 5.0
 NEVER = float("-inf")
 
 
@@ -42,7 +43,7 @@ class Taker(threading.Thread):
         self._fetchers = ThreadPoolExecutor(FETCHERS, thread_name_prefix="fetcher")
         self._popped: deque[tuple[bytes, float]] = deque()  # and not looked at yet, each with when it was asked for
         self._begun: list[Item] = []  # and not noted as such yet
-        self._may_have_strays = False
+        self._may_have_strays, self._looked = False, time.monotonic()
         self.stopping = threading.Event()
         self.ready: queue.Queue[Item] = queue.Queue()
 
@@ -67,13 +68,14 @@ class Taker(threading.Thread):
     def _pop(self) -> None:
         """Wait for a message, and take what else there is room for; after a broken connection, look for strays first.
 
-        A stray is a message that the server popped for us while its answer was lost.
+        A stray is a message that the server popped for us while its answer was lost. The server may be in the middle of
+        such a pop while we look, so there is a look every few seconds, too.
         """
         if not self._lease.is_fresh():
             self._lease.renew()  # what is popped under a lapsed lease might be returned by nobody
-        if self._may_have_strays:
+        if self._may_have_strays or time.monotonic() - self._looked > STRAYS_SECONDS:
             self._popped = deque((raw, NEVER) for raw in self._strays())
-            self._may_have_strays = False
+            self._may_have_strays, self._looked = False, time.monotonic()
         if self._popped:
             return
         asked = time.monotonic()

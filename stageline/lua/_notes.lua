@@ -1,28 +1,25 @@
--- Stands before every script; see stageline/notes.py. The last four KEYS are the notes': the picture's status hash,
--- the stream of events, the list of outcomes, the hash of this minute's counts.
+-- Stands before every script; see stageline/notes.py. The last five KEYS are the notes': the picture's status hash,
+-- the stream of events, the list of outcomes, since when its first stands there, the hash of this minute's counts.
 local EVENTS_KEPT, OUTCOMES_WHOLE, MINUTE_KEPT = 20000, 10000, 7200
 
 -- Whether a picture was deleted, or sent down the line again, since this message was made.
 -- ARGV: first the message's run
 local function superseded(first)
-  local run = redis.call('HGET', KEYS[#KEYS - 3], 'run')
+  local run = redis.call('HGET', KEYS[#KEYS - 4], 'run')
   return run and tonumber(run) > tonumber(ARGV[first])
 end
 
 local function holds(list, message) return redis.call('LPOS', list, message) ~= false end
 
-local function seconds()
-  local now = redis.call('TIME')
-  return now[1] + now[2] / 1e6
-end
+-- The server's time, asked for before a script's first write: a user who may not ask it is refused the whole script.
+local TIME = redis.call('TIME')
+local function seconds() return TIME[1] + TIME[2] / 1e6 end
 
--- The key that says since when, by the server's clock, the first outcome of the list stands there: see overview.py.
-local function standing_since(outcomes) return outcomes .. ':since' end
-
--- Puts an outcome on the list. A list that was emptied by hand begins anew.
-local function tell_catalogue(outcomes, outcome)
+-- Puts an outcome on the list, and notes since when its first stands there, by the server's clock: see overview.py.
+-- A list that was emptied by hand begins anew.
+local function tell_catalogue(outcomes, since, outcome)
   local first = redis.call('LLEN', outcomes) == 0
-  redis.call('SET', standing_since(outcomes), seconds(), unpack(first and {} or {'NX'}))
+  redis.call('SET', since, seconds(), unpack(first and {} or {'NX'}))
   redis.call('RPUSH', outcomes, outcome)
 end
 
@@ -30,7 +27,7 @@ end
 -- ARGV: first the run; 1 image id, 2 how many status fields, … field, value, …; then how many events, … type, data, …;
 --       then outcome ('': none), the same in short; then counter, number, … to the end
 local function note(first)
-  local status, events, outcomes, minute = unpack(KEYS, #KEYS - 3)
+  local status, events, outcomes, since, minute = unpack(KEYS, #KEYS - 4)
   local at = first + 3 + 2 * tonumber(ARGV[first + 2])
   if at > first + 3 then redis.call('HSET', status, unpack(ARGV, first + 3, at - 1)) end
   for _ = 1, tonumber(ARGV[at]) do
@@ -39,7 +36,8 @@ local function note(first)
     at = at + 2
   end
   if ARGV[at + 1] ~= '' then
-    tell_catalogue(outcomes, redis.call('LLEN', outcomes) < OUTCOMES_WHOLE and ARGV[at + 1] or ARGV[at + 2])
+    local whole = redis.call('LLEN', outcomes) < OUTCOMES_WHOLE
+    tell_catalogue(outcomes, since, whole and ARGV[at + 1] or ARGV[at + 2])
   end
   for i = at + 3, #ARGV, 2 do redis.call('HINCRBY', minute, ARGV[i], ARGV[i + 1]) end
   if at + 3 < #ARGV then redis.call('EXPIRE', minute, MINUTE_KEPT) end
@@ -50,7 +48,7 @@ local function mean(old, sample, weight) return old and old + weight * (sample -
 -- Puts a picture in line with those that are unfinished, and notes how many are before it, and the time it may take.
 -- The model and what it learns: see stageline/pace.py.
 local function enter(unfinished, pace, image_id)
-  local status, ahead = KEYS[#KEYS - 3], redis.call('ZCARD', unfinished)
+  local status, ahead = KEYS[#KEYS - 4], redis.call('ZCARD', unfinished)
   local known = redis.call('HMGET', pace, 'gap', 'alone', 'ratio')
   redis.call('HSET', status, 'ahead', ahead)
   if known[1] and known[2] then
@@ -63,12 +61,14 @@ end
 local function leave(unfinished, pace, image_id)
   local entered = redis.call('ZSCORE', unfinished, image_id)
   if not entered then return end
-  local now, was = seconds(), redis.call('HMGET', KEYS[#KEYS - 3], 'ahead', 'estimate')
+  local left, was = seconds(), redis.call('HMGET', KEYS[#KEYS - 4], 'ahead', 'estimate')
   local known = redis.call('HMGET', pace, 'last', 'gap', 'alone', 'ratio', 'busy', 'gaps')
-  local took, gap, alone, ratio = now - entered, tonumber(known[2]), tonumber(known[3]), tonumber(known[4]) or 1
+  -- Never below 0, also where the server's clock was set back in between.
+  local took, gap, alone = math.max(0, left - entered), tonumber(known[2]), tonumber(known[3])
+  local ratio = tonumber(known[4]) or 1
   local gaps, others = tonumber(known[6]) or 0, redis.call('ZCARD', unfinished) - 1
   if known[5] == '1' then
-    local sample = now - known[1]
+    local sample = math.max(0, left - known[1])
     gaps = gaps + 1
     gap = mean(gap, gap and math.min(sample, 10 * gap) or sample, math.max(0.02, 1 / gaps))
   end
@@ -78,7 +78,7 @@ local function leave(unfinished, pace, image_id)
     ratio = math.max(0.2, math.min(5, ratio * (math.max(0.01, took) / estimate) ^ 0.05))
   end
   redis.call('ZREM', unfinished, image_id)
-  redis.call('HSET', pace, 'last', now, 'gap', gap or took, 'gaps', gaps, 'alone', alone, 'ratio', ratio,
+  redis.call('HSET', pace, 'last', left, 'gap', gap or took, 'gaps', gaps, 'alone', alone, 'ratio', ratio,
     'busy', others > 0 and 1 or 0)
 end
 

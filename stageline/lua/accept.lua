@@ -5,7 +5,7 @@
 --       5 seconds to remember content, 6 seconds to remember the filename, 7… notes
 -- Returns the image id, also when it already was accepted; another's id when that has the same content; nil when the
 -- line is full.
-if redis.call('EXISTS', KEYS[#KEYS - 3]) == 1 then return ARGV[1] end
+if redis.call('EXISTS', KEYS[#KEYS - 4]) == 1 then return ARGV[1] end
 if ARGV[4] == '1' and KEYS[3] ~= '' then
   local there = redis.call('GET', KEYS[3])
   if there then return there end

@@ -14,6 +14,6 @@ if ARGV[4] ~= '' then
   leave(KEYS[4], KEYS[5], ARGV[4])
   if KEYS[6] ~= '' and redis.call('GET', KEYS[6]) == ARGV[4] then redis.call('DEL', KEYS[6]) end
   note(6)
-  redis.call('EXPIRE', KEYS[#KEYS - 3], ARGV[5])
+  redis.call('EXPIRE', KEYS[#KEYS - 4], ARGV[5])
 end
 return 1

@@ -7,5 +7,5 @@ if superseded(4) then return -1 end
 redis.call('LREM', KEYS[1], 1, ARGV[1])
 leave(KEYS[2], KEYS[3], ARGV[2])
 note(4)
-redis.call('EXPIRE', KEYS[#KEYS - 3], ARGV[3])
+redis.call('EXPIRE', KEYS[#KEYS - 4], ARGV[3])
 return 1

@@ -1,5 +1,9 @@
--- Lists the workers whose lease ran out.
+-- Lists the workers whose lease ran out; also those whose last beat lies in a time to come, by more than a lease: they
+-- died before the server's clock was set back.
 -- KEYS: 1 sorted set of workers by their last beat
 -- ARGV: 1 lease in seconds
-local now = redis.call('TIME')
-return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now[1] + now[2] / 1e6 - ARGV[1])
+local lapsed = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', seconds() - ARGV[1])
+for _, identity in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. seconds() + ARGV[1], '+inf')) do
+  table.insert(lapsed, identity)
+end
+return lapsed

@@ -4,7 +4,7 @@
 -- Returns 0 when the dead letter is gone, or its picture was sent again, or deleted, by other means.
 if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 0 then return 0 end
 if redis.call('HINCRBY', KEYS[2], ARGV[2], -1) <= 0 then redis.call('HDEL', KEYS[2], ARGV[2]) end
-local status = KEYS[#KEYS - 3]
+local status = KEYS[#KEYS - 4]
 local run = redis.call('HGET', status, 'run')
 if run and tonumber(run) >= tonumber(ARGV[5]) then return 0 end
 redis.call('HDEL', status, 'reason', 'stage:' .. ARGV[2])

@@ -61,6 +61,11 @@ class FolderStore:
 
     def keys(self, prefix: str) -> Iterator[str]:
         """List keys; see ObjectStore."""
+        with self._reading(prefix):
+            found = self._keys(prefix)
+        yield from found
+
+    def _keys(self, prefix: str) -> list[str]:
         top, _, beginning = prefix.rpartition("/")
         folder = self._root / top
         begun = folder.iterdir() if folder.is_dir() else ()
@@ -71,7 +76,7 @@ class FolderStore:
             for path in ((entry, *entry.rglob("*")) if entry.is_dir() else (entry,))
         )
         files = (path for path in found if not path.name.startswith(TEMPORARY) and path.is_file())
-        yield from sorted(path.relative_to(self._root).as_posix() for path in files)
+        return sorted(path.relative_to(self._root).as_posix() for path in files)
 
     def check(self) -> None:
         """Make sure that the folder is there and takes files; see ObjectStore."""

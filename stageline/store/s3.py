@@ -85,7 +85,9 @@ class S3Store:
         pool = urllib3.PoolManager(
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS),
             maxsize=CONNECTIONS,
-            retries=urllib3.Retry(total=2, connect=1, backoff_factor=0.1, status_forcelist=(500, 502, 503, 504)),
+            retries=urllib3.Retry(
+                total=2, connect=1, backoff_factor=0.1, status_forcelist=(500, 502, 503, 504), raise_on_status=False
+            ),  # then the store's own words are told
         )
         credentials = _credentials(settings)
         try:
@@ -121,9 +123,10 @@ class S3Store:
     def put(self, item: StoredObject) -> None:
         """Write an object; see ObjectStore."""
         with self._reaching(item.key):
-            self._client.put_object(
+            made = self._client.put_object(
                 self._bucket, item.key, io.BytesIO(item.data), len(item.data), content_type=item.content_type
             )
+        _refuse_without_etag(made.etag)
 
     def put_all(self, items: Sequence[StoredObject]) -> None:
         """Write several: in one request where the store unpacks archives, as MinIO does, else one by one."""
@@ -131,9 +134,10 @@ class S3Store:
             with self._reaching(items[0].key):
                 archive = self._client.upload_snowball_objects(
                     self._bucket, [SnowballObject(i.key, data=io.BytesIO(i.data), length=len(i.data)) for i in items]
-                ).object_name
+                )
+                _refuse_without_etag(archive.etag)
                 if self._unpacks is None:
-                    self._unpacks = not self._kept(archive)
+                    self._unpacks = not self._kept(archive.object_name)
             if self._unpacks:
                 return
         for item in items:
@@ -187,8 +191,19 @@ class S3Store:
             raise Unavailable(f"the object store refused {key} (MINIO_*): {error.code}: {error.message}") from error
         except _NoKeys as error:
             raise Unavailable(str(error)) from None
-        except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError, SyntaxError) as error:
+            # A SyntaxError is one of XML: something between us and the store answered, as a proxy's page does.
             raise Unavailable(f"the object store cannot be reached (MINIO_ENDPOINT): {error}") from error
+
+
+def _refuse_without_etag(etag: str | None) -> None:
+    """Take nothing for stored that was not answered as a store does.
+
+    Raises:
+        Unavailable: the answer has no ETag.
+    """
+    if not etag:
+        raise Unavailable("what answers at MINIO_ENDPOINT is no object store: it took a write and told no ETag")
 
 
 def _is_of_another_time(error: S3Error) -> bool:
