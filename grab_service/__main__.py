@@ -47,7 +47,7 @@ class DoorServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "timeout": 120,
             "graceful_timeout": int(self._found.shutdown_seconds),
             "keepalive": 15,
-            "limit_request_line": 8190,  # the most it takes: room for a 4 KB filename
+            "limit_request_line": 8190,  # the most it takes: room for a name of 2.7 KB, percent-encoded
             "loglevel": "warning",
             "logger_class": NoAccessLog,
             "logconfig_dict": GUNICORN_LOGS,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stageline.errors import BadImage
-from stageline.imaging import colour, exif, jpeg, png, to_bgr, webp
+from stageline.imaging import colour, damage, exif, jpeg, png, to_bgr, webp
 from stageline.imaging.budget import Budget
 from stageline.imaging.parts import Parts
 
@@ -77,7 +77,8 @@ class _Opened:
 
     def conversion(self) -> colour.Conversion | None:
         """How its colours become sRGB; None where they are."""
-        mode = "CMYK" if self.image.mode == "CMYK" else "L" if self.image.mode[0] in "1LIF" else "RGB"
+        is_grey = self.image.mode[0] in "1LIF" or (self.info.format == "PNG" and png.is_grey(self.parts.essential))
+        mode = "CMYK" if self.image.mode == "CMYK" else "L" if is_grey else "RGB"
         return colour.to_srgb(self.parts.profiles, mode)
 
 
@@ -103,8 +104,13 @@ def check(data: bytes, max_pixels: int) -> ImageInfo:
         with _budget.spend(info.width * info.height * bytes_per_pixel):
             if info.format == "WEBP":
                 _decode_by_opencv(opened, cv2.IMREAD_UNCHANGED)
-            elif info.format != "JPEG" or not jpeg.refuse_damaged(opened.parts):
+            elif info.format != "JPEG":
                 _read_through(opened.image)
+                if png.has_deep_transparent_colour(opened.parts.essential):
+                    _decode_by_opencv(opened, cv2.IMREAD_UNCHANGED)  # which is what the stages do
+            elif not damage.refuse_damaged(opened.parts):
+                _read_through(opened.image)
+                damage.refuse_cut_off(opened.parts)
         return info
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from picture_makers import MOST, encoded, noise, scene
+from picture_makers import MOST, encoded, noise, scene, with_segments
 from PIL import Image, ImageFilter
 
 from stageline import images
@@ -47,6 +47,8 @@ def place(data: bytes, share: float) -> int:
 
 
 DAMAGES: dict[str, Callable[[bytes, int], bytes]] = {
+    "cut, in a stream": lambda data, at: data[:at] + b"\r\n--frame--\r\n",
+    "cut, and the next picture": lambda data, at: data[:at] + encoded(noise(), "JPEG"),
     "cut": lambda data, at: data[:at],
     "cut, with an end marker glued on": lambda data, at: data[:at] + END,
     "filled up with zeros": lambda data, at: data[:at] + bytes(len(data) - at),
@@ -93,6 +95,70 @@ def test_missing_passes_are_noticed() -> None:
             images.check(data[:scan] + END, MOST)
 
 
+def test_a_kind_whose_decoder_tells_nothing_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a rare kind that only Pillow reads, and without a word on its state, lost pixels are noticed all the same."""
+    monkeypatch.setattr(images.damage, "refuse_damaged", lambda _: False)
+    for kind in ("baseline", "best", "restarts", "grey", "cmyk"):
+        data = SEVERAL[kind]
+        assert images.check(data, MOST).width == 480
+        for share in (0.1, 0.5, 0.95):
+            with pytest.raises(BadImage, match="the pixels end too soon"):
+                images.check(data[: place(data, share)] + END, MOST)
+
+
+def without_jfif(data: bytes) -> bytes:
+    """A JPEG whose colours another segment may tell."""
+    return data[:2] + data[4 + int.from_bytes(data[4:6], "big") :]
+
+
+def of_another_transform(number: int) -> bytes:
+    """A JPEG whose Adobe segment says something that decoders do not know."""
+    return with_segments(without_jfif(SEVERAL["baseline"]), (0xEE, b"Adobe\0\x64\0\0\0\0" + bytes([number])))
+
+
+def without_spectrum() -> bytes:
+    """A JPEG with zeros at the end of its scan's header, as some programs write it."""
+    data = SEVERAL["baseline"]
+    return data[: pixels_of(data) - 3] + bytes(3) + data[pixels_of(data) :]
+
+
+WARNED_OF = {
+    "Adobe's transform 2": of_another_transform(2),
+    "Adobe's transform 9": of_another_transform(9),
+    "zeros in the scan's header": without_spectrum(),
+    "another version of JFIF": SEVERAL["baseline"].replace(b"JFIF\0\1", b"JFIF\0\x09"),
+}
+
+
+@pytest.mark.parametrize("name", WARNED_OF)
+def test_a_harmless_warning_hides_no_damage(name: str) -> None:
+    """A decoder tells its first warning only: what is odd in a header is put right before."""
+    data = WARNED_OF[name]
+    whole, _ = images.decode(SEVERAL["baseline"], MOST)
+    assert images.check(data, MOST).width == 480
+    assert (images.decode(data, MOST)[0] == whole).all()
+    with pytest.raises(BadImage, match="a part of its pixels is lost"):
+        images.check(data[: place(data, 0.5)] + END, MOST)
+
+
+def test_a_byte_before_each_restart_marker_is_harmless() -> None:
+    """Some webcams leave one there."""
+    data = SEVERAL["restarts"]
+    begin = pixels_of(data)
+    odd = data[:begin] + re.sub(rb"(?=\xff[\xd0-\xd7])", b"\x11", data[begin:])
+    assert images.check(odd, MOST) == images.check(data, MOST)
+    assert (images.decode(odd, MOST)[0] == images.decode(data, MOST)[0]).all()
+
+
+def test_pixels_that_end_in_zeros_are_not_taken_for_filling() -> None:
+    """Zeros in the place of the end marker, behind codes that end in stuffed bytes, or in zeros."""
+    ramp = Image.fromarray((255 - np.mgrid[:256, :256][0]).astype(np.uint8))
+    data = encoded(ramp, "JPEG", progressive=True)
+    assert data[-4:-2] == b"\xff\0"
+    for odd in (data[:-2] + bytes(600), data[:-2] + bytes(600) + END):
+        assert images.check(odd, MOST).width == 256
+
+
 WHOLE: dict[str, Callable[[bytes], bytes]] = {
     "as it is": lambda data: data,
     "without its end marker": lambda data: data[:-2],
@@ -102,6 +168,10 @@ WHOLE: dict[str, Callable[[bytes], bytes]] = {
     "zeros before it": lambda data: data[:-2] + bytes(500) + END,
     "one byte before it": lambda data: data[:-2] + b"\x5a" + END,
     "fill bytes before it": lambda data: data[:-2] + b"\xff" * 7 + END,
+    "a stream's boundary in its place": lambda data: data[:-2] + b"\r\n--frame--\r\n",
+    "blanks in its place": lambda data: data[:-2] + b" " * 50,
+    "one byte again and again": lambda data: data[:-2] + b"\xaa" * 500 + END,
+    "the next picture in its place": lambda data: data[:-2] + encoded(noise(), "JPEG"),
     "junk behind it": lambda data: data + b"--frame\r\nContent-Type: image/jpeg\r\n\r\n" * 20,
     "zeros behind it": lambda data: data + bytes(5000),
     "another picture behind it": lambda data: data + encoded(noise(), "JPEG"),

@@ -18,9 +18,11 @@ from picture_makers import (
     with_chunks,
     with_segments,
 )
+from picture_makers import png as made_png
 from PIL import Image
 
 from stageline import images
+from stageline.errors import BadImage
 from stageline.imaging import exif
 
 PREFIX = b"Exif\0\0"
@@ -144,6 +146,19 @@ UNUSUAL = {
     "JPEG, Photoshop's": with_segments(jpeg(), (0xED, b"Photoshop 3.0\08BIM" + b"\xff" * 300)),
     "JPEG, a comment in each": with_segments(jpeg(), *[(0xFE, b"\xff\xda\xff\xd9" * 10)] * 200),
     "JPEG, pieces of a profile": with_segments(jpeg(), (0xE2, b"ICC_PROFILE\0"), (0xE2, b"ICC_PROFILE\0\xff\xff")),
+    "JPEG, a segment that is longer than it says": with_segments(jpeg(), (0xE1, PREFIX + bytes(12))).replace(
+        PREFIX + bytes(12), PREFIX + bytes(12) + b"more"),
+    "JPEG, a segment of no length": jpeg()[:20] + b"\xff\xec\0\0" + jpeg()[20:],
+    "JPEG, a comment of length 1": jpeg()[:20] + b"\xff\xfe\0\1" + jpeg()[20:],
+    "JPEG, EXIF behind the pixels": jpeg()[:-2] + with_segments(b"", (0xE1, PREFIX + exif_block(6))) + b"\xff\xd9",
+    **{
+        f"PNG, tRNS of {size} bytes": with_chunks(png(), png_chunk(b"tRNS", bytes([1]) * size))
+        for size in (0, 1, 2, 5, 7, 300)
+    },
+    "PNG, two of tRNS": with_chunks(png(), png_chunk(b"tRNS", bytes([1]) * 6), png_chunk(b"tRNS", b"\0\xff\0\0\0\0")),
+    "PNG, tRNS behind the pixels": png()[:-12] + png_chunk(b"tRNS", b"\0\xff\0\0\0\0") + png()[-12:],
+    "PNG, no end": png()[:-12],
+    "PNG, sRGB of no intent": with_chunks(png(), png_chunk(b"sRGB", b"\x09"), png_chunk(b"gAMA", b"\0\0\xb1\x8f")),
     "WebP, EXIF of 3 MB": webp(exif=PREFIX + b"x" * LARGE),
     "WebP, XMP of 3 MB": webp(xmp=b"x" * LARGE),
     "WebP, a profile of 5 MB": webp(icc_profile=b"x" * 5_000_000),
@@ -158,6 +173,41 @@ def test_metadata_refuses_no_picture(name: str) -> None:
     assert (info.width, info.height, info.orientation) == (64, 48, 1)
     assert images.check(data, MOST) == info
     assert np.abs(pixels.astype(int) - bgr(scene())).max() <= 24
+
+
+def test_a_palette_may_have_too_many_transparent_entries() -> None:
+    """Those that it has count."""
+    image = scene().quantize(4)
+    data = encoded(image, "PNG")
+    at = data.index(b"IDAT") - 4
+    odd = data[:at] + png_chunk(b"tRNS", bytes(300)) + data[at:]
+    assert images.check(odd, MOST).width == 64
+    assert (images.decode(odd, MOST)[0] == 255).all()
+
+
+def deep(rows: int = 16, *, transparent: bytes = bytes(6)) -> bytes:
+    """A PNG of 16 × 16 in three times 16 bits, with so many of its rows."""
+    row = b"\0" + bytes(range(96))
+    return made_png(16, 16, 16, 2, row * rows, png_chunk(b"tRNS", transparent))
+
+
+def test_a_deep_picture_is_checked_by_what_decodes_it() -> None:
+    """What the door takes of it, the stages decode; what a chunk claims beyond the file is not allotted."""
+    data = deep()
+    pixels, info = images.decode(data, MOST)
+    assert images.check(data, MOST) == info
+    at = data.index(b"IDAT") - 4
+    for odd in (data[:-12], data[:at] + b"\x7f\xf0\0\0" + data[at + 4 :]):
+        assert images.check(odd, MOST) == info
+        assert (images.decode(odd, MOST)[0] == pixels).all()
+    with pytest.raises(BadImage, match="cut off or damaged"):
+        images.check(deep(9), MOST)
+
+
+def test_a_depth_of_no_bits_is_no_picture() -> None:
+    """Whatever a header says, it is a BadImage."""
+    with pytest.raises(BadImage):
+        images.check(made_png(1, 1, 0, 0, b"\0\0", png_chunk(b"tRNS", b"\0\0")), MOST)
 
 
 def test_what_must_be_right_still_must() -> None:

@@ -12,7 +12,8 @@ from PIL import Image, ImageCms
 
 Pixels = NDArray[np.uint8]
 STRIP_ROWS = 256  # how many rows are converted at a time: the steps between need no more memory than that
-SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}  # Pillow's modes, and what profiles call them
+# Pillow's modes, and what profiles call them; a photograph that was turned grey often keeps the profile of its colours.
+SPACES = {"RGB": ("RGB",), "L": ("GRAY", "RGB"), "CMYK": ("CMYK",)}
 KEPT = 16  # profiles whose conversion is kept; one of CMYK has some megabytes
 SAME = 1  # levels of 255; what changes no colour by more is sRGB
 _STEPS = 6  # of each channel, where a profile is compared with sRGB
@@ -21,16 +22,16 @@ _STEPS = 6  # of each channel, where a profile is compared with sRGB
 class Conversion:
     """From the colours of one profile to sRGB."""
 
-    def __init__(self, transform: Any, mode: str) -> None:
-        """Take one of Pillow's transforms, and the mode of pictures that it takes: RGB, L or CMYK."""
+    def __init__(self, transform: Any, mode: str, taken: str) -> None:
+        """Take one of Pillow's transforms, the mode of the pictures (RGB, L or CMYK), and the one that it takes."""
         self._transform = transform
         self._mode = mode
-        self._levels = None if mode != "L" else _grey_levels(transform)
+        self._levels = None if mode != "L" else _grey_levels(transform, taken)
 
     def convert(self, bgr: Pixels) -> Pixels:
         """Convert BGR [h, w, 3], or BGRA [h, w, 4] whose alpha stays, uint8, in its place.
 
-        Of a profile for grey, the three channels are taken to be equal.
+        Of a grey picture, the three channels are taken to be equal.
         """
         for top in range(0, bgr.shape[0], STRIP_ROWS):
             strip = bgr[top : top + STRIP_ROWS, :, :3]
@@ -97,17 +98,19 @@ def _by_digest(profile: _Profile, mode: str) -> _Usable | None:
     data, profile.data = profile.data or b"", None
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(data))
-        if opened.profile.xcolor_space.strip() != SPACES[mode]:
+        space = opened.profile.xcolor_space.strip()
+        if space not in SPACES[mode]:
             return None
         # Perceptual, LittleCMS would stretch the darkest ink to black, which browsers do not.
         intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
-        transform = ImageCms.buildTransform(opened, ImageCms.createProfile("sRGB"), mode, "RGB", intent)
-        return _Usable(Conversion(transform, mode))
+        taken = "RGB" if space == "RGB" else mode
+        transform = ImageCms.buildTransform(opened, ImageCms.createProfile("sRGB"), taken, "RGB", intent)
+        return _Usable(Conversion(transform, mode, taken))
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):  # a damaged profile is none
         return None
 
 
-def _grey_levels(transform: Any) -> Pixels:
+def _grey_levels(transform: Any, taken: str) -> Pixels:
     """What each level of grey becomes."""
-    ramp = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(1, 256))
+    ramp = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(1, 256)).convert(taken)
     return np.ascontiguousarray(np.asarray(transform.apply(ramp))[0, :, 1])

@@ -4,7 +4,7 @@ import struct
 
 UPRIGHT = 1
 ORIENTATION = 0x0112  # EXIF 2.32, tag 274
-PREFIX = b"Exif\0\0"
+BEGINNING = b"Exif\0"  # and then any byte
 MOST_PREFIXES = 4  # some programs write it twice
 MOST_FIELDS = 1000
 _FIELD = 12  # bytes: tag, type, count, value
@@ -20,7 +20,8 @@ def orientation(block: bytes | None) -> int:
     if block is None:
         return UPRIGHT
     for _ in range(MOST_PREFIXES):
-        block = block.removeprefix(PREFIX)
+        if block.startswith(BEGINNING):
+            block = block[len(BEGINNING) + 1 :]
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
     if order is None:
         return UPRIGHT

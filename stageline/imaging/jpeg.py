@@ -1,15 +1,13 @@
-"""JPEG files: their segments, read before a library that would spend hours on them is let near; and their damage."""
+"""JPEG files: their segments, read before a library that would spend hours on them is let near (ITU T.81, annex B)."""
 
 import re
 from collections.abc import Iterator
 from itertools import zip_longest
 from typing import NamedTuple
 
-import simplejpeg
-
 from stageline.errors import BadImage
-from stageline.imaging.exif import PREFIX as EXIF
-from stageline.imaging.parts import Parts
+from stageline.imaging.exif import BEGINNING as EXIF
+from stageline.imaging.parts import MOST_PROFILE, Parts
 from stageline.imaging.scans import Scans
 
 START = b"\xff\xd8"
@@ -18,18 +16,15 @@ END = b"\xff\xd9"
 # keep a core for hours. Progressive JPEGs have 10 or so. Segments cost an object in Python each.
 MOST_SCANS = 100
 FEW_SEGMENTS = 1000
-MOST_PROFILE = 4 * 1024 * 1024  # bytes; those of printing presses have up to 3 MB
 _MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])", re.DOTALL)  # neither a stuffed zero nor a restart
-_SOI, _EOI, _SOS, _TEM, _APP0, _APP1, _APP2, _APP14, _COM = 0xD8, 0xD9, 0xDA, 0x01, 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
-_DHT = 0xC4
+_SOI, _EOI, _SOS, _TEM, _DHT, _COM = 0xD8, 0xD9, 0xDA, 0x01, 0xC4, 0xFE
+_APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
+_ALONE = {_SOI, _EOI, _TEM}  # markers that nothing belongs to
 _FRAMES = {*range(0xC0, 0xD0)} - {_DHT, 0xC8, 0xCC}
 _METADATA = {*range(_APP0, _APP0 + 16), _COM}
-_HOW_TO_DECODE = {_APP0: b"JFIF\0", _APP14: b"Adobe"}  # these say what the colours are
-_ICC = b"ICC_PROFILE\0"
-_PADDING = b"\0\xff"  # what cameras fill a file up with before its end marker, or where it should be
-_LEFT_OVER = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9")
-_FEW_LEFT_OVER = 2  # bytes; webcams leave one or two, a decoder that lost its place more
-_DAMAGE = "Corrupt JPEG data"  # how the decoder's sentences begin that tell of lost or foreign data in the pixels
+_JFIF, _ADOBE, _ICC = b"JFIF\0", b"Adobe", b"ICC_PROFILE\0"
+_TRANSFORM = 11  # where Adobe's segment says how the colours are stored
+_TRANSFORMS = {3: (0, 1), 4: (0, 2)}  # by the number of components; a decoder takes others for the second, and warns
 
 
 class _Segment(NamedTuple):
@@ -47,62 +42,83 @@ def read(data: bytes) -> Parts:
     Raises:
         BadImage: it has parts in numbers that no camera and no program writes.
     """
-    pieces, kept_from, end = [], 0, len(data)
-    exif, profile, scans = None, dict[int, bytes](), Scans()
+    reading = _Reading()
     segments = list(_segments(data))
     for segment, after in zip_longest(segments, segments[1:]):
-        content = data[segment.content + 2 : segment.end] if segment.marker != _EOI else b""
-        if segment.marker == _EOI:
-            end = segment.start
-        elif segment.marker in _FRAMES:
-            scans.frame(segment.marker, content)
-        elif segment.marker == _DHT:
-            scans.tables(content)
-        elif segment.marker == _SOS:
-            scans.scan(content, data, segment.end, after.start if after else len(data))
-        elif segment.marker in _METADATA and not _says_how_to_decode(segment.marker, content):
-            pieces.append(data[kept_from : segment.start])
-            kept_from = segment.end
-            if segment.marker == _APP1 and exif is None and content.startswith(EXIF):
-                exif = content
-            elif segment.marker == _APP2 and content.startswith(_ICC):
-                profile.setdefault(content[12] if len(content) > len(_ICC) else 0, content[14:])
-    essential = b"".join([*pieces, data[kept_from:end], END])
-    return Parts(essential, exif, _joined(profile), scans.flaw())
+        if segment.marker == _EOI or (segment.marker == _SOI and reading.has_pixels):
+            break  # what follows is another picture
+        if segment.marker in _ALONE:
+            continue
+        reading.take(segment.marker, data[segment.content + 2 : segment.end])
+        if segment.marker == _SOS:
+            reading.take_pixels(data, segment.end, after.start if after else len(data))
+    return reading.parts()
 
 
-def refuse_damaged(parts: Parts) -> bool:
-    """Decode at an eighth of the size, in grey, and listen to what the decoder says.
+class _Reading:
+    """What was read so far. What stands between two segments, and belongs to neither, is left out."""
 
-    Returns:
-        Whether it could tell: False for the few kinds of JPEG that it does not decode.
+    def __init__(self) -> None:
+        self.has_pixels = False
+        self._pieces = [START]
+        self._scans = Scans()
+        self._exif: bytes | None = None
+        self._profile: dict[int, bytes] = {}
+        self._header = b""
+        self._adobe: int | None = None  # which of the pieces
 
-    Raises:
-        BadImage: pixels are missing or damaged.
-    """
-    if parts.flaw:
-        raise _damaged(parts.flaw)
-    essential = parts.essential
-    for _ in range(3):
-        try:
-            simplejpeg.decode_jpeg(essential, "GRAY", fastdct=True, min_height=1, min_width=1)
-        except ValueError as error:
-            said = str(error)
-        else:
-            return True
-        left_over = _LEFT_OVER.fullmatch(said)
-        if left_over and _is_harmless(essential, int(left_over[1])):
-            # Only the last warning is told, and zeros are codes too: without all that, is anything wrong?
-            essential = essential[: _end_of_pixels(essential[:-2], int(left_over[1]))] + END
-        elif said.startswith(_DAMAGE):
-            raise _damaged(said.removeprefix(f"{_DAMAGE}: "))
-        else:
-            return False
-    return True
+    def take(self, marker: int, content: bytes) -> None:
+        """Take a segment."""
+        if marker in _METADATA:
+            if not self.has_pixels:
+                self._take_metadata(marker, content)
+            return
+        if marker in _FRAMES:
+            self._scans.frame(marker, content)
+            self._settle_transform(content[5] if len(content) > 5 else 0)  # noqa: PLR2004 - components, where they stand
+        elif marker == _DHT:
+            self._scans.tables(content)
+        elif marker == _SOS:
+            self._header = content = self._scans.plain_header(content)
+        self._keep(marker, content)
 
+    def take_pixels(self, data: bytes, begin: int, end: int) -> None:
+        """Take the codes behind the header of a scan."""
+        self.has_pixels = True
+        self._scans.scan(self._header, data, begin, end)
+        self._pieces.append(data[begin:end])
 
-def _damaged(why: str) -> BadImage:
-    return BadImage(f"the JPEG is damaged, and a part of its pixels is lost: {why}; send the whole file")
+    def parts(self) -> Parts:
+        """What came of it."""
+        numbers = range(1, len(self._profile) + 1)
+        profile = b"".join(self._profile.get(number, b"") for number in numbers)
+        whole = set(self._profile) == set(numbers) and 0 < len(profile) <= MOST_PROFILE
+        essential = b"".join([*self._pieces, END])
+        return Parts(essential, self._exif, (profile,) if whole else (), self._scans.flaw(), self._scans.arithmetic)
+
+    def _take_metadata(self, marker: int, content: bytes) -> None:
+        if marker == _APP0 and content.startswith(_JFIF):  # that, and Adobe's, say how the colours are stored
+            self._keep(marker, content[:5] + b"\1" + content[6:])  # a decoder warns of every other version
+        elif marker == _APP14 and content.startswith(_ADOBE) and len(content) > _TRANSFORM:
+            self._adobe = len(self._pieces)
+            self._keep(marker, content)
+        elif marker == _APP1 and self._exif is None and content.startswith(EXIF):
+            self._exif = content
+        elif marker == _APP2 and content.startswith(_ICC) and len(content) > len(_ICC) + 1:
+            self._profile.setdefault(content[len(_ICC)], content[len(_ICC) + 2 :])
+
+    def _settle_transform(self, components: int) -> None:
+        """Write what a decoder takes an unknown way of storing colours for: it would warn of that alone."""
+        known = _TRANSFORMS.get(components)
+        if self._adobe is None or known is None:
+            return
+        piece, at = self._pieces[self._adobe], 4 + _TRANSFORM
+        if piece[at] not in known:
+            self._pieces[self._adobe] = piece[:at] + bytes([known[1]]) + piece[at + 1 :]
+
+    def _keep(self, marker: int, content: bytes) -> None:
+        length = (len(content) + 2).to_bytes(2, "big")
+        self._pieces.append(b"\xff" + bytes([marker]) + length + content)
 
 
 def _segments(data: bytes) -> Iterator[_Segment]:
@@ -113,36 +129,11 @@ def _segments(data: bytes) -> Iterator[_Segment]:
         if found is None:
             return
         marker, content = found[1][0], found.end()
-        alone = marker in (_SOI, _TEM, _EOI)
-        at = content if alone else content + int.from_bytes(data[content : content + 2], "big")
-        yield _Segment(marker, found.start(), content, at)
+        at = content if marker in _ALONE else content + int.from_bytes(data[content : content + 2], "big")
+        yield _Segment(marker, found.start(), content, max(at, content))
         if marker == _EOI:
             return
         scans += marker == _SOS
         if scans > MOST_SCANS:
             raise BadImage(f"the JPEG is in more than {MOST_SCANS} scans, which is all that are taken")
     raise BadImage(f"the JPEG is in more than {most:,} segments, which is all that are taken")
-
-
-def _says_how_to_decode(marker: int, content: bytes) -> bool:
-    return marker in _HOW_TO_DECODE and content.startswith(_HOW_TO_DECODE[marker])
-
-
-def _is_harmless(essential: bytes, count: int) -> bool:
-    """Whether so many bytes before the end marker are what some cameras leave there."""
-    return count <= _FEW_LEFT_OVER or not essential[-2 - count : -2].strip(_PADDING)
-
-
-def _end_of_pixels(data: bytes, left_over: int) -> int:
-    """Where the pixels end, before what the file was filled up with."""
-    end = len(data.rstrip(_PADDING))
-    if end == len(data):
-        return end - left_over
-    return end + 2 if data[end : end + 2] == b"\xff\0" else end  # that pair is a byte of the pixels
-
-
-def _joined(profile: dict[int, bytes]) -> tuple[bytes, ...]:
-    """The ICC profile out of its numbered pieces; none where one is missing, or there is too much of it."""
-    whole = set(profile) == set(range(1, len(profile) + 1)) and profile
-    size = sum(map(len, profile.values()))
-    return (b"".join(profile[number] for number in sorted(profile)),) if whole and size <= MOST_PROFILE else ()

@@ -3,31 +3,30 @@
 import binascii
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from stageline.errors import BadImage
 from stageline.imaging import icc
-from stageline.imaging.parts import Parts
+from stageline.imaging.parts import MOST_PROFILE, Parts
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 FEW_CHUNKS = 1000  # each costs an object in Python
-MOST_PROFILE = 4 * 1024 * 1024  # bytes, inflated
 MOST_RAW = 1024 * 1024  # bytes of hexadecimal digits in a text
 _PIXELS, _END, _TRANSPARENT = b"IDAT", b"IEND", b"tRNS"
+_INTENTS = {bytes([number]) for number in range(4)}  # all that sRGB's chunk may say
 _TEXTS = (b"tEXt", b"zTXt")
 _RAW_EXIF = (b"Raw profile type exif", b"Raw profile type APP1")  # how ImageMagick wrote it before there was eXIf
 _ANCILLARY = 0x20  # in a chunk's first letter: a decoder may pass over it
-_READ = {b"IHDR", _TRANSPARENT, b"eXIf", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM", *_TEXTS}
-_GREY, _GREYS = 0, (b"\0", b"\4")  # colour types; the other grey is with alpha
-_DEEPEST_SCALED = 4  # bits: grey of fewer than 8 is spread over 0..255 when it is decoded
+_READ = {b"IHDR", b"PLTE", _TRANSPARENT, b"eXIf", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM", *_TEXTS}
+_GREY, _RGB, _PALETTE = 0, 2, 3  # colour types
 
 
 class _Chunk(NamedTuple):
     kind: bytes
     start: int
     content: bytes
-    sound: bool  # whether its checksum is right; as the content, only looked at where it is read here
+    is_whole: bool  # whether it ends within the file, and, where a decoder may pass over it, its checksum is right
     end: int
 
 
@@ -37,26 +36,37 @@ def read(data: bytes) -> Parts:
     Raises:
         BadImage: it is in more chunks than any program writes.
     """
-    pieces, first, header = [SIGNATURE], dict[bytes, bytes](), b""
-    before_pixels = True
+    pieces, first = [SIGNATURE], dict[bytes, bytes]()
     for chunk in _chunks(data):
-        before_pixels = before_pixels and chunk.kind != _PIXELS
-        if chunk.kind == b"IHDR":
-            header = chunk.content
+        pixels_began = _PIXELS in first
+        if chunk.kind == _END:
+            break
         if not chunk.kind[0] & _ANCILLARY:
-            pieces.append(data[chunk.start : chunk.end])
-        elif chunk.kind not in _READ or not chunk.sound:
+            pieces.append(data[chunk.start : chunk.end] if chunk.is_whole else _shortened(chunk))
+            first.setdefault(chunk.kind, chunk.content)
+        elif chunk.kind not in _READ or not chunk.is_whole:
             continue
-        elif chunk.kind == _TRANSPARENT:
-            pieces.append(_transparent(chunk.content, header))
         elif chunk.kind in _TEXTS:
             keyword = chunk.content.partition(b"\0")[0]
-            if keyword in _RAW_EXIF and keyword not in first:  # which is what keeps a thousand of them from costing
+            if keyword in _RAW_EXIF and keyword not in first:  # a thousand of them cost no more than one
                 first[keyword] = _raw_exif(chunk)
-        elif before_pixels or chunk.kind == b"eXIf":  # which may stand behind them; what says the colours may not
-            first.setdefault(chunk.kind, chunk.content)
+        elif chunk.kind not in first and (
+            not pixels_began or chunk.kind == b"eXIf"
+        ):  # what says the colours comes first
+            first[chunk.kind] = chunk.content
+            if chunk.kind == _TRANSPARENT:
+                pieces.append(_transparent(chunk.content, first))
     exif = next((first[name] for name in (b"eXIf", *_RAW_EXIF) if first.get(name)), None)
-    return Parts(b"".join(pieces), exif, tuple(_profiles(first, is_grey=header[9:10] in _GREYS)))
+    return Parts(b"".join([*pieces, _made(_END, b"")]), exif, tuple(_profiles(first, is_grey=_is_grey(first))))
+
+
+def _is_grey(first: Mapping[bytes, bytes]) -> bool:
+    return first.get(b"IHDR", b"")[9:10] in (b"\0", b"\4")  # the latter is with alpha
+
+
+def is_grey(essential: bytes) -> bool:
+    """Whether it has one channel of colour: Pillow makes three of grey with alpha, where it is deep."""
+    return essential[25:26] in (b"\0", b"\4")
 
 
 def has_deep_transparent_colour(essential: bytes) -> bool:
@@ -72,29 +82,49 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
             return
         length, kind = struct.unpack_from(">I4s", data, at)
         end = at + 12 + length
-        content, sound = b"", True
-        if kind in _READ:
+        content, is_whole = b"", end <= len(data)
+        if kind in _READ or not is_whole:
             content = data[at + 8 : at + 8 + length]
-            sound = data[end - 4 : end] == struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
-        yield _Chunk(kind, at, content, sound, end)
+        if kind in _READ and is_whole and kind[0] & _ANCILLARY:
+            is_whole = data[end - 4 : end] == _checksum(kind, content)
+        yield _Chunk(kind, at, content, is_whole, end)
         if kind == _END:
             return
         at = end
     raise BadImage(f"the PNG is in more than {most:,} chunks")
 
 
-def _transparent(content: bytes, header: bytes) -> bytes:
-    """The chunk that names the transparent colour, with grey of 1, 2 and 4 bits as what it is decoded to."""
-    depth, colour = (header[8], header[9]) if len(header) > 9 else (8, 2)  # noqa: PLR2004 - where they stand
-    if colour == _GREY and depth <= _DEEPEST_SCALED and len(content) >= 2:  # noqa: PLR2004 - a number of 16 bits
-        most = (1 << depth) - 1
-        named = int.from_bytes(content[:2], "big")
-        content = struct.pack(">H", named * 255 // most if named <= most else 0xFFFF)
-    body = _TRANSPARENT + content
-    return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+def _shortened(chunk: _Chunk) -> bytes:
+    """A chunk that runs past the end of the file, as what there is of it: a decoder allots what a chunk claims."""
+    return _made(chunk.kind, chunk.content)
 
 
-def _profiles(chunks: dict[bytes, bytes], *, is_grey: bool) -> Iterator[bytes]:
+def _made(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + _checksum(kind, content)
+
+
+def _checksum(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
+
+
+def _transparent(content: bytes, first: Mapping[bytes, bytes]) -> bytes:
+    """The chunk that names what is transparent, as long as it must be; grey of few bits as what it is decoded to.
+
+    Empty where it names nothing: a decoder would refuse the picture for it.
+    """
+    header = first.get(b"IHDR", b"")
+    depth, colour = (header[8], header[9]) if len(header) > 9 else (0, 0)  # noqa: PLR2004 - where they stand
+    least, most = {_GREY: (2, 2), _RGB: (6, 6), _PALETTE: (1, len(first.get(b"PLTE", b"")) // 3)}.get(colour, (1, 0))
+    content = content[:most]
+    if len(content) < least:
+        return b""
+    if colour == _GREY and depth in (1, 2, 4):
+        white, named = (1 << depth) - 1, int.from_bytes(content, "big")
+        content = struct.pack(">H", named * 255 // white if named <= white else 0xFFFF)
+    return _made(_TRANSPARENT, content)
+
+
+def _profiles(chunks: Mapping[bytes, bytes], *, is_grey: bool) -> Iterator[bytes]:
     """What says the colours, the best first, as browsers have it: cICP, iCCP, sRGB, gAMA with cHRM or alone."""
     cicp = icc.of_code_points(chunks.get(b"cICP", b""), is_grey=is_grey)
     if cicp is not None:
@@ -102,7 +132,7 @@ def _profiles(chunks: dict[bytes, bytes], *, is_grey: bool) -> Iterator[bytes]:
         return
     if b"iCCP" in chunks:
         yield _inflated(chunks[b"iCCP"].partition(b"\0")[2][1:], MOST_PROFILE)
-    if b"sRGB" in chunks:
+    if chunks.get(b"sRGB") in _INTENTS:
         return
     made = icc.of_gamma(chunks.get(b"gAMA", b""), chunks.get(b"cHRM", b""), is_grey=is_grey)
     if made is not None:

@@ -3,6 +3,7 @@
 import struct
 
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}  # ITU T.81, table B.1
+_ARITHMETIC = {*range(0xC9, 0xD0)}
 _COEFFICIENTS = 64
 _LENGTHS = 16  # a Huffman table first says how many codes it has of each length
 _MOST_TABLES = 8  # in a segment: four of each class
@@ -22,6 +23,7 @@ class Scans:
 
     def __init__(self) -> None:
         self._progressive = False
+        self.arithmetic = False
         self._untold: dict[int, set[int]] = {}  # by component: the coefficients whose last bit is still to come
         self._zeros = dict(_STANDARD)  # by the number of an AC table: what the code of nothing but zeros means
         self._hole = False
@@ -30,6 +32,7 @@ class Scans:
         """Note which components there are (T.81, B.2.2)."""
         components = header[6::3][: header[5]] if len(header) > 5 else b""  # noqa: PLR2004 - where their number stands
         self._progressive = marker in _PROGRESSIVE
+        self.arithmetic = marker in _ARITHMETIC
         needed = range(_COEFFICIENTS if self._progressive else 1)
         self._untold = {component: set(needed) for component in components}
 
@@ -43,6 +46,10 @@ class Scans:
             if header[at] >> 4 == _AC:
                 self._zeros[header[at] & 0x0F] = header[codes]
             at = codes + sum(header[at + 1 : codes])
+
+    def plain_header(self, header: bytes) -> bytes:
+        """A scan's header as its decoder expects it: sequential files of some programs have zeros at its end."""
+        return header if self._progressive else header[:-3] + b"\0\x3f\0"
 
     def scan(self, header: bytes, data: bytes, begin: int, end: int) -> None:
         """Note what a scan tells (B.2.3), whose codes are ``data[begin:end]``."""

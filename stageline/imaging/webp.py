@@ -2,9 +2,8 @@
 
 import struct
 
-from stageline.imaging.parts import Parts
+from stageline.imaging.parts import MOST_PROFILE, Parts
 
-MOST_PROFILE = 4 * 1024 * 1024  # bytes
 MOST_CHUNKS = 1000
 _VP8_START, _VP8L_SIGNATURE = b"\x9d\x01\x2a", 0x2F
 

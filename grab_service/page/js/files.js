@@ -1,9 +1,13 @@
 // What was dropped or chosen, folders walked through.
 
-const PICTURE = /\.(jpe?g|jfif|png|webp|gif|bmp)$/i;
+const PICTURE = /\.(jpe?g|jpe|jfif|png|webp|gif|bmp)$/i;
 
 /** What file managers and storage servers leave beside pictures; some of it is called like pictures. */
-const OF_THE_SYSTEM = /^(\._.*|__macosx|\.appledouble|thumbs\.db|@eadir|#recycle|\$recycle\.bin|\.@__thumb|\.thumbnails|\.trashes)$/i;
+const OF_THE_SYSTEM = new RegExp(
+  "^(\\._.*|__macosx|\\.appledouble|\\.ds_store|thumbs\\.db|desktop\\.ini|@eadir|#recycle|\\$recycle\\.bin|" +
+    "\\.@__thumb|\\.thumbnails|\\.trashes|\\.spotlight-v100|\\.fseventsd)$", // as stageline/cli/folders.py has it
+  "i",
+);
 
 const isPicture = (file) =>
   (file.type.startsWith("image/") || PICTURE.test(file.name)) &&

@@ -1,0 +1,114 @@
+"""Whether a JPEG's pixels are all there, by what its decoder warns of: harmless left-overs apart."""
+
+import io
+import re
+
+import simplejpeg
+from PIL import Image
+
+from stageline.errors import BadImage
+from stageline.imaging.jpeg import END
+from stageline.imaging.parts import Parts
+
+MOST_TRIES = 5  # decodings of a file in which something is left over
+_DAMAGE = "Corrupt JPEG data"  # how the decoder's sentences begin that tell of lost or foreign data in the pixels
+_LEFT_OVER = re.compile(rf"{_DAMAGE}: (\d+) extraneous bytes before marker 0x(\w\w)")
+_PADDING = b"\0\xff"  # what cameras fill a file up with before its end marker, or where it should be
+_FEW = 2  # bytes; webcams leave one or two, a decoder that lost its place more
+_WORDS = re.compile(rb"[\t\r\n -~]*")  # as of the stream that a picture was cut out of
+_JUNK = bytes(171 * number * number % 251 for number in range(1, 97))  # codes of all sorts, and no marker
+_END, _RESTARTS = 0xD9, range(0xD0, 0xD8)
+_READ_AHEAD = 16  # bytes that it may hold before a restart marker, and counts too
+_BEFORE_RESTARTS = [re.compile(rb".{%d}(?=\xff[\xd0-\xd7])" % count, re.DOTALL) for count in (_FEW, 1)]
+_STUFFED = re.compile(rb"(?:\xff\0)*")
+_BETWEEN_SCANS = re.compile(rb"\0+(?=\xff[\xc4\xda\xdb\xdd])")
+
+
+def refuse_damaged(parts: Parts) -> bool:
+    """Decode a JPEG at an eighth of the size, in grey, and listen to what the decoder says.
+
+    It tells its first warning only. So where that is of left-over bytes that may be harmless, they are taken away, and
+    the rest is decoded again: nothing may be wrong with it then.
+
+    Returns:
+        Whether it could tell: False for the few kinds of JPEG that this decoder does not know.
+
+    Raises:
+        BadImage: pixels are missing or damaged.
+    """
+    if parts.flaw:
+        raise damaged(parts.flaw)
+    first, candidates = "", [parts.essential]
+    for _ in range(MOST_TRIES):
+        if not candidates:
+            break
+        candidate = candidates.pop()
+        warning = _warning(candidate)
+        if not warning:
+            return not parts.arithmetic
+        first = first or warning
+        candidates += _without_left_over(candidate, warning)
+    if first.startswith(_DAMAGE):
+        raise damaged(first.removeprefix(f"{_DAMAGE}: "))
+    return False
+
+
+def refuse_cut_off(parts: Parts) -> None:
+    """Notice lost pixels of a JPEG whose decoder tells of none: it would take for pixels what stands behind them.
+
+    Raises:
+        BadImage: pixels are missing.
+    """
+    seen = []
+    for data in (parts.essential, parts.essential[: -len(END)] + _JUNK + END):
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+            image.draft("L", (max(1, image.width // 8), max(1, image.height // 8)))
+            seen.append(image.tobytes())
+    if seen[0] != seen[1]:
+        raise damaged("the pixels end too soon")
+
+
+def damaged(why: str) -> BadImage:
+    """The error that says so."""
+    return BadImage(f"the JPEG is damaged, and a part of its pixels is lost: {why}; send the whole file")
+
+
+def _warning(essential: bytes) -> str:
+    try:
+        simplejpeg.decode_jpeg(essential, "GRAY", fastdct=True, min_height=1, min_width=1)
+    except ValueError as error:
+        return str(error) or _DAMAGE
+    return ""
+
+
+def _without_left_over(essential: bytes, warning: str) -> list[bytes]:
+    """The file without what the decoder found to be left over, in each way that it may be; none where it is damage."""
+    found = _LEFT_OVER.fullmatch(warning)
+    if found is None:
+        return []
+    count, marker = int(found[1]), int(found[2], 16)
+    if marker == _END:
+        return _with_another_end(essential[:-2], count)
+    scan = essential.index(b"\xff\xda") if b"\xff\xda" in essential else len(essential)
+    if marker in _RESTARTS:
+        few = [pattern.sub(b"", essential[scan:]) for pattern in _BEFORE_RESTARTS]
+        return [essential[:scan] + rest for rest in few] if count <= _FEW + _READ_AHEAD else []
+    without = essential[:scan] + _BETWEEN_SCANS.sub(b"", essential[scan:])
+    return [without] if without != essential else []
+
+
+def _with_another_end(pixels: bytes, count: int) -> list[bytes]:
+    """The file without ``count`` bytes before its end, where these are what some cameras and programs leave there.
+
+    Zeros are codes too: of a file that is filled up with them all are taken away, or all but one or two, which may be
+    the last of the pixels.
+    """
+    left_over = pixels[-count:]
+    if not left_over.strip(_PADDING):
+        end = len(pixels.rstrip(_PADDING))
+        stuffed = _STUFFED.match(pixels, end)  # bytes of the pixels, each written as two
+        end = stuffed.end() if stuffed else end
+        return [pixels[: end + kept] + END for kept in (2, 1, 0) if end + kept < len(pixels)]
+    if count <= _FEW or len(set(left_over)) == 1 or _WORDS.fullmatch(left_over):
+        return [pixels[:-count] + END]
+    return []
