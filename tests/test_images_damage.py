@@ -73,7 +73,7 @@ def test_damage_is_refused(kind: str, damage: str, share: float) -> None:
     data = SEVERAL[kind]
     damaged = DAMAGES[damage](data, place(data, share))
     assert damaged != data
-    with pytest.raises(BadImage, match=r"is damaged, and a part of its pixels is lost|cut off or damaged") as error:
+    with pytest.raises(BadImage, match="is cut off or damaged") as error:
         images.check(damaged, MOST)
     assert error.value.status == 422
 

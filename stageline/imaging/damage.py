@@ -70,7 +70,7 @@ def refuse_cut_off(parts: Parts) -> None:
 
 def damaged(why: str) -> BadImage:
     """The error that says so."""
-    return BadImage(f"the JPEG is damaged, and a part of its pixels is lost: {why}; send the whole file")
+    return BadImage(f"the JPEG is cut off or damaged, and a part of its pixels is lost: {why}; send the whole file")
 
 
 def _warning(essential: bytes) -> str:
