@@ -22,6 +22,10 @@ def claim(door: GrabDoor, data: bytes = b"x") -> Claim:
     return Claim(door, "k", fingerprint(data), uuid.uuid4().hex)
 
 
+def claiming(name: object) -> Call:
+    return Call("claim", [f"stageline:once:{name}"], ["a fingerprint", str(name), LEASE_SECONDS, 60, "an id"])
+
+
 def test_a_heartbeat_brings_back_no_claim_that_is_anothers_or_settled(settings) -> None:
     """A process that was out of touch for too long learns that it was taken over, and stops."""
     one, other = (GrabDoor(open_store(settings), settings) for _ in range(2))
@@ -30,7 +34,7 @@ def test_a_heartbeat_brings_back_no_claim_that_is_anothers_or_settled(settings) 
         one.client.hset(first._record, "until", 0)  # as after some seconds without a heartbeat
         second = claim(other)
         assert second.image_id == first.image_id
-        one.holds._renew([(first._owner, first._record)])
+        one.holds._renew([(first._owner, first._claim())])
         with pytest.raises(StillRunning):
             first.refuse_if_lost()
         first.remember({"a": 1})
@@ -53,7 +57,7 @@ def test_a_batch_whose_claim_was_taken_over_stops(settings) -> None:
     with first.held():
         one.client.hset(first._record, "until", 0)
         claim(other)
-        one.holds._renew([(first._owner, first._record)])
+        one.holds._renew([(first._owner, first._claim())])
         for _ in range(KEEP_AFTER - 1):
             batch.take(Sent(JPEG, "a.jpg"))
         with pytest.raises(StillRunning):
@@ -81,11 +85,11 @@ def test_many_claims_share_one_thread_which_ends_with_them(settings) -> None:
 
     until(lambda: beats() == 0)
     for number in range(50):
-        holds.begin(str(number), f"stageline:once:{number}")
+        holds.begin(str(number), claiming(number))
     assert beats() == 1
     for number in range(50):
         holds.end(str(number))
     until(lambda: beats() == 0)
-    holds.begin("a", "stageline:once:a")
+    holds.begin("a", claiming("a"))
     assert beats() == 1
     holds.end("a")
