@@ -147,7 +147,7 @@ def test_a_heartbeat_claims_nothing_anew_that_a_request_let_go_of(settings) -> N
 
 
 def test_a_batch_that_was_taken_over_keeps_no_list_over_the_others(settings) -> None:
-    """A door was frozen, and another did the batch: the first says 409, and who repeats gets the answer of the other."""
+    """A door was frozen, and another did the batch: the first says 409, and a repeat gets the other's answer."""
     one, other = (GrabDoor(open_store(settings), settings) for _ in range(2))
     first = claim(one)
     frozen = Batch(one, Wanted(batch_id=first.image_id), "", first)
