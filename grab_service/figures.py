@@ -68,6 +68,8 @@ class Figures:
         told = self._told(asked["overview"], checks, problems)
         for name in ("catalogue", "cache"):
             checks[name] = _said(asked[name], problems)
+        if checks["object_store"] == "ok":
+            _said(asked["room"], problems)
         if self._door.housekeeper is not None and self._door.housekeeper.failing:
             problems.append(self._door.housekeeper.failing)
         if problems and code == 200:  # noqa: PLR2004 - HTTP's

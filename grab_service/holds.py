@@ -8,9 +8,15 @@ from stageline.redis_client import Call, Scripts
 
 LEASE_SECONDS = 10  # that a claim stands without a heartbeat: what a process held that died is free after that
 BEAT_SECONDS = LEASE_SECONDS / 3
+KEPT_SECONDS = 86_400  # that a record is kept
 AWAY_SECONDS = 1.0  # between two tries to say what could not be said
 MOST_UNSAID = 10_000
 GONE = -1  # what a renewal answers of a claim that Redis knows nothing of any more
+
+
+def settle(record: str, owner: str, answer: str = "", nothing_done_as: str = "") -> Call:
+    """The step that says what came of a claim; see settle.lua."""
+    return Call("settle", [record], [owner, answer, KEPT_SECONDS, nothing_done_as])
 
 
 class Holds:
@@ -93,9 +99,17 @@ class Holds:
         except Unavailable:
             return  # the next beat tries again; until then another may take over
         lost = {owner for (owner, _), answer in zip(held, answers, strict=True) if answer == 0}
-        lost |= {owner for (owner, _), (how, *_) in zip(gone, claimed, strict=True) if how != b"yours"}
+        for (owner, claim), (how, *told) in zip(gone, claimed, strict=True):
+            if (how, told) != (b"yours", [_id(claim).encode()]):
+                lost.add(owner)
+            elif not self._is_held(owner):  # its request ended meanwhile, and it was gone because that let go of it
+                self.say(owner, settle(claim.keys[0], owner, nothing_done_as=_id(claim)))
         with self._lock:
             self._lost |= lost & self._held.keys()
+
+    def _is_held(self, owner: str) -> bool:
+        with self._lock:
+            return owner in self._held
 
     def _say_again(self) -> None:
         unsaid = self.take_unsaid()
@@ -103,3 +117,8 @@ class Holds:
             self._scripts.run_all(list(unsaid.values()))
         except Unavailable:
             self.say_later(unsaid)
+
+
+def _id(claim: Call) -> str:
+    """The id that a claiming step asks for."""
+    return str(claim.args[-1])

@@ -14,13 +14,12 @@ from typing import Any, NoReturn
 from werkzeug.exceptions import HTTPException
 
 from grab_service.door import GrabDoor
-from grab_service.holds import LEASE_SECONDS
+from grab_service.holds import KEPT_SECONDS, LEASE_SECONDS, settle
 from grab_service.problems import BadParameters, Misfit, StillRunning
 from stageline.errors import StagelineError, Unavailable
 from stageline.redis_client import Call, Scripts
 
 KEY = "Idempotency-Key"
-KEPT_SECONDS = 86_400
 OTHER = "this key was used for another request; choose a new one, or send the same request again"
 RUNNING = "a request of the same Idempotency-Key is being worked on; try again when it is done"
 
@@ -108,6 +107,7 @@ class Claim:
         try:
             yield
         except BaseException as error:
+            self._holds.end(self._owner)  # before it is let go of, so that no heartbeat claims it anew
             self.leave(refused=isinstance(error, StagelineError | HTTPException) and not isinstance(error, Unavailable))
             raise
         finally:
@@ -125,7 +125,7 @@ class Claim:
         self._holds.say(self._owner, self._settle(json.dumps(answer)))
 
     def _settle(self, answer: str, nothing_done_as: str = "") -> Call:
-        return Call("settle", [self._record], [self._owner, answer, KEPT_SECONDS, nothing_done_as])
+        return settle(self._record, self._owner, answer, nothing_done_as)
 
 
 def fingerprint(*parts: str | bytes) -> str:

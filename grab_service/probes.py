@@ -3,6 +3,7 @@
 A server that hangs then costs a thread, and the answer says that it does not answer.
 """
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -20,24 +21,32 @@ from stageline.store import CachedStore, ObjectStore
 PATIENCE = 4.0  # seconds that /health waits for all answers together; the page waits eight
 READY_PATIENCE = 8.0  # … and /readyz; a kubelet waits ten
 GOOD_SECONDS, BAD_SECONDS = 30.0, 2.0  # that it is believed that the store takes writes, or that it does not
+SLOW_SECONDS = 60.0  # … that it takes them, while it is asked anew and has not answered yet
 Answers = Mapping[str, Callable[[], Any]]
 
 
 class Probe:
-    """A question to a server. Its answer is kept for ``good`` seconds, and what it failed by for ``bad``."""
+    """A question to a server. Its answer is kept for ``good`` seconds, and what it failed by for ``bad``.
 
-    def __init__(self, what: str, question: Callable[[], Any], good: float = 0.0, bad: float = 0.0) -> None:
+    A good answer is believed while it is asked anew, for ``slow`` seconds: a server may be slow, and well.
+    """
+
+    def __init__(
+        self, what: str, question: Callable[[], Any], good: float = 0.0, bad: float = 0.0, slow: float = 0.0
+    ) -> None:
         self._what, self._question = what, question
-        self._keep = {True: good, False: bad}
+        self._keep, self._slow = {True: good, False: bad}, slow
         self._lock = threading.Lock()
         self._asked: Future[Any] | None = None
-        self._until = 0.0
+        self._asked_at = self._until = 0.0
+        self._was_good = False  # the last answer
+        self._forgotten: Future[Any] | None = None
 
     def ask(self) -> "Future[Any]":
         """Return what was asked last, while it is still asked or kept; else ask anew. Its failures are Unavailable."""
         with self._lock:
             if self._asked is None or (self._asked.done() and time.monotonic() >= self._until):
-                self._asked = Future()
+                self._asked, self._asked_at = Future(), time.monotonic()
                 try:
                     threading.Thread(target=self._answer, args=(self._asked,), name="probe", daemon=True).start()
                 except RuntimeError as error:  # as many threads as the system allows
@@ -45,9 +54,9 @@ class Probe:
             return self._asked
 
     def forget(self) -> None:
-        """Keep no answer any longer."""
+        """Keep no answer any longer; nor that of a question which is being asked."""
         with self._lock:
-            self._until = 0.0
+            self._until, self._was_good, self._forgotten = 0.0, False, self._asked
 
     def wait(self, asked: "Future[Any]", began: float, patience: float) -> Any:
         """Return the answer.
@@ -56,9 +65,18 @@ class Probe:
             Unavailable: the server is away, or has not answered ``patience`` seconds after ``began``, which is of the
                 monotonic clock.
         """
+        answer = self._wait(asked, began, patience)
+        if asked is self._forgotten:  # something was refused since it was asked
+            return self._wait(self.ask(), began, patience)
+        return answer
+
+    def _wait(self, asked: "Future[Any]", began: float, patience: float) -> Any:
         try:
             error = asked.exception(max(0.0, began + patience - time.monotonic()))
         except NotInTime:
+            with self._lock:
+                if self._was_good and time.monotonic() - self._asked_at < self._slow:
+                    return None
             raise Unavailable(f"{self._what} has not answered for {patience:g} s") from None
         if error is not None:
             raise Unavailable(str(error)) from error
@@ -74,7 +92,8 @@ class Probe:
             logs.get().exception("a probe failed", of=self._what)
             failure = Unavailable(f"{self._what} could not be asked: {error}")
         with self._lock:
-            self._until = time.monotonic() + self._keep[failure is None]
+            if asked is not self._forgotten:
+                self._until, self._was_good = time.monotonic() + self._keep[failure is None], failure is None
         asked.set_exception(failure) if failure else asked.set_result(answer)
 
 
@@ -89,10 +108,13 @@ class Probes:
             "redis": Probe(redis_is, lambda: health.check_redis(client)),
             "object_store": Probe(store_is, store.check),
         }
-        self._writes = Probe(store_is, lambda: health.check_store_writes(store), good=GOOD_SECONDS, bad=BAD_SECONDS)
+        self._writes = Probe(
+            store_is, lambda: health.check_store_writes(store), good=GOOD_SECONDS, bad=BAD_SECONDS, slow=SLOW_SECONDS
+        )
         self._others = {
             "catalogue": Probe("the catalogue's database (DATABASE_URL)", catalogue.check),
             "cache": Probe("the hot cache (CACHE_URL)", lambda: check_cache(store)),
+            "room": Probe(store_is, lambda: check_room(settings)),
             "overview": Probe(redis_is, lambda: overview.read(client, settings.lease_seconds)),
         }
 
@@ -108,6 +130,24 @@ class Probes:
     def forget(self) -> None:
         """Something was refused: what is believed of the store's writes may be true no longer."""
         self._writes.forget()
+
+
+def check_room(settings: Settings) -> None:
+    """See that the disk of a folder of pictures has room for one upload more.
+
+    Raises:
+        Unavailable: it has not.
+    """
+    folder, most = settings.stageline_data / settings.s3_bucket, settings.max_upload_bytes
+    if settings.minio_endpoint:  # such a store tells nobody
+        return
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:  # that it is away is said by another
+        return
+    if free < most:
+        sizes = f"{free:,} bytes free, and one upload may have {most:,} (MAX_UPLOAD_BYTES)"
+        raise Unavailable(f"the disk of {folder} has {sizes}: make room there (STAGELINE_DATA)")
 
 
 def check_cache(store: ObjectStore) -> str:

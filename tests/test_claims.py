@@ -151,15 +151,21 @@ def killed_at_work(door: ServedDoor, other: ServedDoor, settings: Settings, data
     return record(settings)["id"]
 
 
-def test_a_claim_is_held_while_its_client_waits_and_free_when_the_door_dies(start_door, settings) -> None:
-    """However long it waits; after a SIGKILL another door goes on under the same id, and the picture is there once."""
-    door, other, request = start_door(), start_door(), ("/upload?wait=60", "-m", "60")
-    claimed = killed_at_work(door, other, settings, picture(1), *request)
-    again = threading.Thread(target=lambda: send(other, picture(1), request[0], "k", "-m", "2"))
-    again.start()
-    until(lambda: float(record(settings).get("until", 0)) > connect(settings.redis_url).time()[0])
-    again.join()
-    assert record(settings)["id"] == claimed
+def test_who_asks_again_while_the_first_still_waits_is_answered_at_once(start_door, settings) -> None:
+    """Once the picture is accepted the answer is that, by any door, also after a SIGKILL; the picture is there once."""
+    door, other, path = start_door(), start_door(), "/upload?wait=60"
+    first = threading.Thread(target=lambda: send(door, picture(1), path))
+    first.start()
+    until(lambda: "answer" in record(settings))
+    answers = [send(each, picture(1), path) for each in (door, other)]
+    assert first.is_alive(), "it waits on"
+    for pid in [door.process.pid, *descendants(door.process.pid)]:
+        os.kill(pid, signal.SIGKILL)
+    first.join()
+    answers.append(send(other, picture(1), path))
+    claimed = record(settings)["id"]
+    assert [(each.status, json.loads(each.body)["image_id"]) for each in answers] == [(202, claimed)] * 3
+    assert all("Idempotent-Replayed" in each.headers for each in answers)
     assert [message.image_id for message in queued(settings)] == [claimed]
 
 
@@ -176,7 +182,7 @@ def test_a_batchs_claim_is_held_while_it_comes_and_free_when_the_door_dies(start
 
 
 def test_who_hung_up_and_comes_again_gets_the_first_requests_answer(start_door, settings) -> None:
-    """The first goes on to its end; until then the second is told to come again."""
+    """The first goes on to its end; once the picture is accepted, the second is told that."""
     door = start_door()
     assert send(door, picture(1), "/upload?wait=60", "k", "-m", "1").status == 0
     answer, _ = patiently_sent(door, picture(1), "/upload?wait=60")

@@ -152,3 +152,42 @@ def test_a_banner_that_was_dismissed_stays_away_while_its_numbers_grow(start_lin
     page.until(lambda: "No tag worker is alive" in page.text("#banner"), "the news")
     page.driver.get("about:blank")
     assert page.complaints() == []
+
+
+def test_a_trouble_that_was_dismissed_and_comes_back_is_shown_again(start_line: StartLine, chrome: Browser) -> None:
+    """It had ended in between, alone or while something else went on: that it is there again is news."""
+    line = start_line(LEASE_SECONDS="3")
+    until(lambda: is_ready(line))
+    redis, pid = connect(str(line.state["redis_url"])), line.state["pids"]["tag"]
+    chrome.url, page = address(line), chrome
+    page.see_as()
+    page.open()
+
+    def troubled(how: int) -> None:
+        os.kill(pid, how)
+
+    def shown(words: str) -> None:
+        page.until(lambda: words in page.text("#banner"), words)
+
+    def dismiss() -> None:
+        page.one('#banner button[aria-label="Dismiss this message"]').click()
+        assert not page.one("#banner").is_displayed()
+
+    for _ in range(2):
+        troubled(signal.SIGSTOP)
+        shown("No tag worker is alive")
+        dismiss()
+        troubled(signal.SIGCONT)
+        page.until(lambda: page.text("#connection") == "Live", "live")
+    os.kill(line.state["pids"]["catalogue"], signal.SIGSTOP)
+    redis.rpush(OUTCOMES, "{}")
+    redis.set(OUTCOMES_SINCE, redis.time()[0] - 3700)
+    shown("61 min")
+    for _ in range(2):
+        troubled(signal.SIGSTOP)
+        shown("No tag worker is alive")
+        dismiss()
+        troubled(signal.SIGCONT)
+        page.until(lambda: page.one("#banner").is_displayed() and "tag" not in page.text("#banner"), "the other alone")
+    page.driver.get("about:blank")
+    assert page.complaints() == []

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from minio import MinioAdmin
 from minio.credentials.providers import StaticProvider
-from served_door import ServedDoor, assert_problem, until
+from served_door import JPEG, ServedDoor, assert_problem, until
 
 from benchmarks.processes import descendants
 from benchmarks.servers import MinioServer, PostgresServer, RedisServer
@@ -114,6 +115,35 @@ def test_what_an_upload_was_refused_by_is_said_at_once(own_redis: RedisServer, s
     with only_small_files(door):
         assert_problem(door.upload(), 503, b"may not have been accepted")
         assert "takes no writes" in health(door)[1]["checks"]["object_store"]
+
+
+def test_uploads_that_redis_refuses_leave_nothing_behind(start_redis: Callable[..., RedisServer], serve) -> None:
+    """However often they are tried: no original is stored which nobody knows of."""
+    redis = start_redis()
+    door = serve(REDIS_URL=redis.url)
+    client, store = Door(redis.url, 1).client, FolderStore(door.folder / "images")
+    assert door.upload().status == 202
+    (kept,) = store.keys("original/")
+    client.config_set("maxmemory", "1")
+    for key in ("-H", "X-No: key"), ("-H", "Idempotency-Key: k"):
+        for _ in range(5):
+            refused = door.curl("/upload", *key, "--data-binary", "@-", body=JPEG)
+            assert_problem(refused, 503, b"OOM")
+    client.config_set("maxmemory", "0")
+    assert list(store.keys("original/")) == [kept]
+    assert door.upload().status == 202
+
+
+def test_a_disk_without_room_for_an_upload_is_a_problem(own_redis: RedisServer, serve, tmp_path: Path) -> None:
+    """It says how much is free and how much an upload may have; what fits is taken all the same."""
+    most = 2 * shutil.disk_usage(tmp_path).total
+    door = serve(REDIS_URL=own_redis.url, MAX_UPLOAD_BYTES=str(most))
+    status, report = health(door)
+    assert (status, report["status"], report["checks"]["object_store"]) == (200, "degraded", "ok")
+    (problem,) = report["problems"]
+    assert "bytes free" in problem
+    assert f"one upload may have {most:,} (MAX_UPLOAD_BYTES)" in problem
+    assert door.upload().status == 202
 
 
 def test_a_folder_that_takes_no_writes_is_said(own_redis: RedisServer, serve) -> None:

@@ -22,6 +22,10 @@ def claim(door: GrabDoor, data: bytes = b"x") -> Claim:
     return Claim(door, "k", fingerprint(data), uuid.uuid4().hex)
 
 
+def claiming(name: object) -> Call:
+    return Call("claim", [f"stageline:once:{name}"], ["a fingerprint", str(name), LEASE_SECONDS, 60, "an id"])
+
+
 def test_a_heartbeat_brings_back_no_claim_that_is_anothers_or_settled(settings) -> None:
     """A process that was out of touch for too long learns that it was taken over, and stops."""
     one, other = (GrabDoor(open_store(settings), settings) for _ in range(2))
@@ -30,7 +34,7 @@ def test_a_heartbeat_brings_back_no_claim_that_is_anothers_or_settled(settings) 
         one.client.hset(first._record, "until", 0)  # as after some seconds without a heartbeat
         second = claim(other)
         assert second.image_id == first.image_id
-        one.holds._renew([(first._owner, first._record)])
+        one.holds._renew([(first._owner, first._claim())])
         with pytest.raises(StillRunning):
             first.refuse_if_lost()
         first.remember({"a": 1})
@@ -53,7 +57,7 @@ def test_a_batch_whose_claim_was_taken_over_stops(settings) -> None:
     with first.held():
         one.client.hset(first._record, "until", 0)
         claim(other)
-        one.holds._renew([(first._owner, first._record)])
+        one.holds._renew([(first._owner, first._claim())])
         for _ in range(KEEP_AFTER - 1):
             batch.take(Sent(JPEG, "a.jpg"))
         with pytest.raises(StillRunning):
@@ -81,11 +85,93 @@ def test_many_claims_share_one_thread_which_ends_with_them(settings) -> None:
 
     until(lambda: beats() == 0)
     for number in range(50):
-        holds.begin(str(number), f"stageline:once:{number}")
+        holds.begin(str(number), claiming(number))
     assert beats() == 1
     for number in range(50):
         holds.end(str(number))
     until(lambda: beats() == 0)
-    holds.begin("a", "stageline:once:a")
+    holds.begin("a", claiming("a"))
     assert beats() == 1
     holds.end("a")
+
+
+def test_a_claim_whose_record_redis_lost_is_claimed_anew(settings) -> None:
+    """As after a restart without its file: a batch goes on under its id, and nobody else begins the same meanwhile."""
+    one, other = (GrabDoor(open_store(settings), settings) for _ in range(2))
+    first = claim(one)
+    batch = Batch(one, Wanted(batch_id=first.image_id), "", first)
+    with first.held():
+        batch.take(Sent(JPEG, "a.jpg"))
+        one.client.delete(first._record)
+        one.holds._renew([(first._owner, first._claim())])
+        with pytest.raises(StillRunning):
+            claim(other)
+        for _ in range(KEEP_AFTER):
+            batch.take(Sent(JPEG, "a.jpg"))
+        batch.keep()
+        first.remember({"sent": "all"})
+    assert len(queued(settings)) == KEEP_AFTER + 1
+    again = claim(other)
+    assert (again.image_id, again.replay) == (first.image_id, {"sent": "all"})
+
+
+@pytest.mark.parametrize("other_goes_on", [True, False])
+def test_a_claim_whose_record_redis_lost_may_be_anothers(settings, *, other_goes_on: bool) -> None:
+    """Another request began under an id of its own, before the heartbeat: the first stops."""
+    one, other = (GrabDoor(open_store(settings), settings) for _ in range(2))
+    first = claim(one)
+    with first.held():
+        one.client.delete(first._record)
+        second = claim(other)
+        if not other_goes_on:
+            second.leave()
+        one.holds._renew([(first._owner, first._claim())])
+        with pytest.raises(StillRunning):
+            first.refuse_if_lost()
+    assert other.client.hget(second._record, "id").decode() == second.image_id != first.image_id
+
+
+def test_a_heartbeat_claims_nothing_anew_that_a_request_let_go_of(settings) -> None:
+    """The request was refused, or broke off, while the heartbeat was on its way: all stays as it was left."""
+    door = GrabDoor(open_store(settings), settings)
+    for refused in (True, False):
+        first = claim(door)
+        with first.held():
+            late = [(first._owner, first._claim())]
+            first.leave(refused=refused)
+            left = door.client.hgetall(first._record)
+        door.holds._renew(late)
+        assert door.client.hgetall(first._record) == left
+        assert b"owner" not in left
+        claim(door).leave(refused=True)
+
+
+def test_a_batch_that_was_taken_over_keeps_no_list_over_the_others(settings) -> None:
+    """A door was frozen, and another did the batch: the first says 409, and a repeat gets the other's answer."""
+    one, other = (GrabDoor(open_store(settings), settings) for _ in range(2))
+    first = claim(one)
+    frozen = Batch(one, Wanted(batch_id=first.image_id), "", first)
+    frozen.take(Sent(JPEG, "first.jpg"))
+    one.client.hset(first._record, "until", 0)
+    second = claim(other)
+    whole = Batch(other, Wanted(batch_id=second.image_id), "", second)
+    for name in ("first.jpg", "second.jpg"):
+        whole.take(Sent(JPEG, name))
+    whole.keep()
+    second.remember({"sent": "all"})
+    with pytest.raises(StillRunning):
+        frozen.keep()
+    third = claim(one)
+    repeated = Batch(one, Wanted(batch_id=third.image_id), "", third)
+    repeated.recall()
+    assert (third.replay, repeated.files) == ({"sent": "all"}, whole.files)
+    assert len(whole.files) == 2
+
+
+def test_an_answer_that_was_told_stays(settings) -> None:
+    """What fails after the picture was accepted, as while its client waits, frees no key."""
+    door = GrabDoor(open_store(settings), settings)
+    first = claim(door)
+    first.remember({"status": 202})
+    first.leave(refused=True)
+    assert claim(door).replay == {"status": 202}

@@ -1,18 +1,23 @@
 """The housekeeper: what dead workers held goes back, in time, whoever else runs or does not."""
 
 import time
+from pathlib import Path
 
 import pytest
+from fake_time import clock_of
+from redis_moods import program
 from served_door import until
 
+from benchmarks.servers import RedisServer
 from grab_service.app import create_app
 from grab_service.door import GrabDoor
-from stageline import keys, line
-from stageline.housekeeper import GRACE_SECONDS, Housekeeper
+from stageline import keys, line, overview
+from stageline.housekeeper import FORGET_SECONDS, GRACE_SECONDS, Housekeeper
 from stageline.lease import Lease
 from stageline.message import Message
 from stageline.queue import Consumer, Door
 from stageline.store import FolderStore
+from tests.conftest import served
 
 RESIZE = line.stage("resize")
 LEASE_SECONDS = 30.0  # no test waits for that: see lapse
@@ -162,3 +167,61 @@ def test_a_housekeeper_that_fails_is_told_of_by_health(door, settings) -> None:
     finally:
         served.housekeeper.end()
         served.housekeeper.join()
+
+
+def test_the_living_keep_what_they_hold_when_rediss_clock_is_set_forward(tmp_path: Path, settings) -> None:
+    """As after a failover: they have a lease's time to beat by the new clock; the dead are called dead after that."""
+
+    class OtherTime(RedisServer):
+        def environment(self) -> dict[str, str]:
+            return super().environment() | clock_of(tmp_path / "offset")
+
+    (tmp_path / "offset").write_text("+0")
+    with served(OtherTime(tmp_path / "redis", program=program("valkey"))) as server:
+        found = settings.model_copy(update={"redis_url": server.url, "lease_seconds": LEASE_SECONDS})
+        door, consumer, housekeeper = Door(server.url, 100), Consumer(server.url, RESIZE, "one", 60), Housekeeper(found)
+        housekeeper._quiet_until = 0.0
+        queue_up(door, "a")
+        consumer.beat(LEASE_SECONDS)
+        consumer.take(0.1)
+        housekeeper.sweep()
+        before = door.client.time()[0]
+        (tmp_path / "offset").write_text("+1h")
+        until(lambda: door.client.time()[0] - before > LEASE_SECONDS)
+        housekeeper.sweep()
+        assert waiting(door) == []
+        left = housekeeper._quiet_until - time.monotonic()
+        assert LEASE_SECONDS - 10 < left <= LEASE_SECONDS
+        consumer.beat(LEASE_SECONDS)
+        housekeeper._quiet_until = 0.0
+        housekeeper.sweep()
+        assert waiting(door) == []
+        lapse(consumer)
+        housekeeper.sweep()
+        assert waiting(door) == [("a", 2)]
+
+
+def test_who_died_before_rediss_clock_was_set_back_is_dead(door, consumer, housekeeper, settings) -> None:
+    """A last beat in a time to come is nobody's who lives; that worker is forgotten in the end, as any other."""
+    queue_up(door, "a")
+    consumer.beat(LEASE_SECONDS)
+    consumer.take(0.1)
+    consumer.client.zincrby(keys.WORKERS, 3600, consumer.identity)
+    assert overview.read(door.client, LEASE_SECONDS).workers["resize"] == 0
+    housekeeper.sweep()
+    assert waiting(door) == [("a", 2)]
+    consumer.client.zincrby(keys.WORKERS, -FORGET_SECONDS, consumer.identity)
+    housekeeper.sweep()
+    assert door.client.zcard(keys.WORKERS) == 0
+
+
+def test_a_workers_beat_brings_it_back_after_the_clock_was_set_back(door, consumer, housekeeper) -> None:
+    """Its next beat is by the new clock: it lives, and keeps what it holds."""
+    queue_up(door, "a")
+    consumer.beat(LEASE_SECONDS)
+    consumer.take(0.1)
+    consumer.client.zincrby(keys.WORKERS, 3600, consumer.identity)
+    consumer.beat(LEASE_SECONDS)
+    housekeeper.sweep()
+    assert waiting(door) == []
+    assert overview.read(door.client, LEASE_SECONDS).workers["resize"] == 1

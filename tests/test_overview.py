@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import redis
 
 from catalogue_service.lease import KEY
-from stageline import line, overview
+from stageline import lacking, line, overview
 from stageline.housekeeper import Housekeeper
 from stageline.keys import MODELS, OUTCOMES, OUTCOMES_SINCE, WORKERS
 from stageline.message import Message
@@ -183,3 +184,22 @@ def test_the_outcome_of_an_older_line_stands_for_an_unknown_time(client) -> None
     """Where nobody noted since when, nothing is claimed."""
     client.rpush(OUTCOMES, "x")
     assert (look(client).problems, look(client).still_seconds) == ([], 0)
+
+
+def test_what_a_model_was_refused_for_may_end_while_it_is_told() -> None:
+    """Another thread takes the model up in that moment: the beat goes on."""
+
+    class Model:
+        name, optional, essential = "a", True, False
+        refusals = iter(["it is broken", None])
+
+        @property
+        def refused(self) -> str | None:
+            return next(self.refusals)
+
+        def now(self) -> object:
+            return self
+
+    watch = SimpleNamespace(served=[Model()], away=None)
+    assert json.loads(lacking.told(watch))["refused"] == {"a": "it is broken"}
+    assert lacking.told(SimpleNamespace(served=[Model()], away=None)) == ""

@@ -11,6 +11,8 @@ from stageline.errors import Unavailable
 from stageline.redis_client import Call, Scripts, connect, reaching_redis
 
 WRAPPED = "ERR Error running script (call to f_1f8f): @user_script:1: "  # by Redis 6.2
+NO_KEY = "The user executing the script can't access at least one of the keys mentioned in the command arguments"
+NO_CHANNEL = "The user executing the script can't publish to the channel mentioned in the command"
 MOODS = [
     "READONLY You can't write against a read only replica.",
     "NOREPLICAS Not enough good replicas to write.",
@@ -41,6 +43,9 @@ MOODS = [
     "ERR ACL failure in script: User default has no permissions to run the 'set' command script: on @user_script:1.",
     "ERR The user executing the script can't run this command or subcommand script: 1f8f, on @user_script:1.",
     f"{WRAPPED}@user_script: 1: The user executing the script can't run this command or subcommand",
+    f"ERR {NO_KEY} script: 1f8f, on @user_script:1.",
+    f"ERR {NO_CHANNEL} script: 1f8f, on @user_script:1.",
+    f"{WRAPPED}@user_script: 1: {NO_KEY}",
     f"{WRAPPED}Script killed by user with SCRIPT KILL...",
 ]
 FAULTS = [

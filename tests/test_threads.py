@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -103,10 +104,13 @@ DEATHS = {
         Death("events", "stageline.events:read"),
         Death("bucket", "stageline.store.folder:FolderStore.check"),
         Death("cache", "stageline.store.hot_cache:HotCache._tell_later"),
+        Death("claims", "grab_service.holds:Holds._beat"),
+        Death("probe", "grab_service.probes:Probe._answer"),
     ),
 }
+BY_REQUESTS = ("events", "cache", "claims", "probe")  # which begin when somebody asks for what they do
 IN_MASTER = ("credentials",)  # of gunicorn; its other threads run in a worker, and gunicorn starts another
-OF_REQUESTS = {"Thread", "ThreadPoolExecutor"}  # of /healthz and the like; of gunicorn
+OF_REQUESTS = {"ThreadPoolExecutor"}  # of gunicorn
 
 
 class Process:
@@ -151,7 +155,9 @@ class Process:
 
         def asked() -> bool:
             try:
-                uploaded = http.request("POST", f"{address}/upload", body=JPEG).status
+                key = {"Idempotency-Key": uuid.uuid4().hex}
+                uploaded = http.request("POST", f"{address}/upload", body=JPEG, headers=key).status
+                http.request("GET", f"{address}/health")
                 followed = http.request("GET", f"{address}/events", preload_content=False)
                 followed.close()
             except urllib3.exceptions.HTTPError:
@@ -202,7 +208,7 @@ def test_a_thread_that_dies_takes_its_process_with_it(
     running.feed()
     if service == "grab_service" and death.thread not in IN_MASTER:
         until(lambda: "exited with code 70" in running.log())
-        if death.thread in ("events", "cache"):  # which begin when somebody follows them, and with a picture
+        if death.thread in BY_REQUESTS:
             running.feed()
         until(lambda: len(running.crashes()) > 1)
         assert running.process.poll() is None

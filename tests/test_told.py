@@ -208,3 +208,18 @@ def test_percentiles_are_within_a_tenth() -> None:
         for percent in (50, 95, 99):
             assert stats.percentile(buckets, percent) == pytest.approx(scale * 10 * percent, rel=0.11)
     assert stats.percentile({}, 50) is None
+
+
+def test_the_pace_is_never_below_zero(door: Door, last: Consumer) -> None:
+    """Redis's clock was set back while a picture was on its way, and others ended: it took no time, and not less."""
+    for name in ("a", "b", "c"):
+        sent = message(name)
+        door.accept(sent)
+        door.client.zincrby(keys.UNFINISHED, 3600, name)
+        door.client.hset(keys.PACE, mapping={"last": door.client.time()[0] + 3600, "busy": 1})
+        assert finish(last, sent) == 1
+        known = {field.decode(): float(value) for field, value in door.client.hgetall(keys.PACE).items()}
+        assert min(known["gap"], known["alone"]) >= 0
+        assert known["ratio"] > 0
+    door.accept(message("d"))
+    assert float(door.client.hget(keys.status_key("d"), "estimate")) >= 0

@@ -47,7 +47,7 @@ function draw(now) {
     return;
   }
   shown = wanted;
-  if (wanted === "") dismissed = ""; // what comes back later is news
+  if (kindOf(wanted) !== dismissed) dismissed = ""; // what ended and comes back later is news
   banner.hidden = wanted === "" || kindOf(wanted) === dismissed;
   if (banner.hidden) {
     fill(banner);
