@@ -5,7 +5,7 @@ import { fill, h, setText } from "./dom.js";
 import { openDialog } from "./dialog.js";
 import { bytes, duration } from "./format.js";
 import { icon } from "./icons.js";
-import { factsOf, original } from "./upright.js";
+import { cover, factsOf, original } from "./upright.js";
 
 const SLIM = 3; // a picture that is so many times as wide as high, or the other way round, is shown whole
 
@@ -85,7 +85,7 @@ async function show(tile, changed) {
     const [wide, high] = tile.facts.size ?? [image.naturalWidth, image.naturalHeight];
     const slim = Math.max(wide / high, high / wide) > SLIM;
     image.classList.toggle("whole", slim);
-    image.setAttribute("preserveAspectRatio", `xMidYMid ${slim ? "meet" : "slice"}`); // of an <svg>
+    if (!slim) cover(image, tile.facts, tile.frame.clientWidth / tile.frame.clientHeight);
     image.classList.add("here");
     tile.button.disabled = false;
     tile.tell(name, "");

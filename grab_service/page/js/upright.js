@@ -39,6 +39,15 @@ export function original(selector, url, facts, props, handlers) {
   return root;
 }
 
+const FROM_ABOVE = 0.3; // of what does not fit, as the style sheet has it for an <img>: heads are in the upper half
+
+/** Have a turned original fill a frame of this shape, as `object-fit: cover` does; an <img> does so by its style. */
+export function cover(root, { size }, ratio) {
+  if (!root.matches(".upright") || !ratio) return;
+  const [wide, high] = [Math.min(size[0], size[1] * ratio), Math.min(size[1], size[0] / ratio)];
+  root.setAttribute("viewBox", [(size[0] - wide) / 2, (size[1] - high) * FROM_ABOVE, wide, high].join(" "));
+}
+
 /** Make a square cut out of a picture around a box. */
 export function cut(selector, url, facts, [x1, y1, x2, y2], around, label) {
   const side = Math.max(x2 - x1, y2 - y1) * (1 + around);
