@@ -17,6 +17,7 @@ class CuttingProxy:
         self.url = f"redis://{HOST}:{self.port}/0"
         self.cut_at: bytes = b""
         self.before_it_runs = False  # else after, its answer lost
+        self.only_once = False
         self.is_down = False  # every connection breaks
         self.cuts = 0
         threading.Thread(target=self._accept, daemon=True).start()
@@ -25,9 +26,9 @@ class CuttingProxy:
         """Take no more connections."""
         self._listener.close()
 
-    def cut(self, script_sha: str, *, before_it_runs: bool = False) -> None:
-        """Break each connection at that script, until ``mend``."""
-        self.before_it_runs, self.cut_at = before_it_runs, script_sha.encode()
+    def cut(self, script_sha: str, *, before_it_runs: bool = False, only_once: bool = False) -> None:
+        """Break each connection at that script, until ``mend``; or the next one only."""
+        self.before_it_runs, self.only_once, self.cut_at = before_it_runs, only_once, script_sha.encode()
 
     def mend(self) -> None:
         """Pass everything on again."""
@@ -47,6 +48,8 @@ class CuttingProxy:
                     return
                 if self.cut_at and self.cut_at in said:
                     self.cuts += 1
+                    if self.only_once:
+                        self.cut_at = b""
                     if not self.before_it_runs:
                         self._run_unheard(said)
                     return

@@ -83,7 +83,8 @@ def upload(query: UploadQuery, header: Once) -> Response:
             leaving.pop_all()  # the answer goes on, and leaves at its end
             return _followed(watcher, taken, query.wait or watching.FOLLOW_SECONDS, claim)
         if claim and watcher and query.wait:  # who lost this connection, and asks again, waits for none of it
-            claim.remember({"status": 202, "image_id": taken.image_id, "body": _accepted(taken)})
+            body, status = _outcome(taken, None, 0)
+            claim.remember({"status": status, "image_id": taken.image_id, "body": body})
         body, status = _outcome(taken, watcher, query.wait)
         if claim:
             claim.remember({"status": status, "image_id": taken.image_id, "body": None if "stages" in body else body})
