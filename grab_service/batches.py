@@ -100,7 +100,7 @@ class Batch:
         if self.claim is None:
             with reaching_redis():
                 self.door.client.set(_record(self.batch_id), record, ex=KEPT_SECONDS)
-        elif not self.door.line.scripts.run(self.claim.keep_batch(_record(self.batch_id), record)):
+        elif not self.door.line.scripts.run(self.claim.keep_batch(_record(self.batch_id), record, KEPT_SECONDS)):
             self.claim.refuse_lost()
 
     def recall(self) -> None:

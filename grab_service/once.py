@@ -85,9 +85,9 @@ class Claim:
         """
         raise StillRunning(RUNNING, LEASE_SECONDS)
 
-    def keep_batch(self, record: str, content: str) -> Call:
+    def keep_batch(self, record: str, content: str, seconds: int) -> Call:
         """The step that keeps what came of a batch, which answers 0 where another has taken its key over."""
-        return Call("keep_batch", [record, self._record], [content, KEPT_SECONDS, self._owner])
+        return Call("keep_batch", [record, self._record], [content, seconds, self._owner])
 
     def refuse_other(self) -> NoReturn:
         """Say that the key was used for something else.
