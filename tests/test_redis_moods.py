@@ -210,7 +210,8 @@ def test_who_waits_for_a_message_is_sent_away_and_comes_again(moody: MoodyRedis,
 
     waiting = threading.Thread(target=wait)
     waiting.start()
-    until(lambda: [client["cmd"] for client in moody.admin.client_list()].count("blmove") > 1)  # beside the worker
+    waits = lambda client: client["cmd"] == "blmove" and "b" in client["flags"]  # noqa: E731 - "b": at this moment
+    until(lambda: sum(map(waits, moody.admin.client_list())) > 1)  # beside the worker
     with moody.replica():
         waiting.join()
     assert "UNBLOCKED" in str(told[0])
