@@ -1,4 +1,4 @@
-"""The door of the plain chain: POST /upload with a multipart field `image`."""
+"""The door of the plain chain: POST /upload with a multipart field `image`, or the raw body."""
 
 import json
 import uuid
@@ -20,12 +20,13 @@ def create_app() -> Flask:
     @app.post("/upload")
     def upload() -> ResponseReturnValue:
         file = request.files.get("image")
-        if file is None:
-            return jsonify(error="Send the picture as the multipart field `image`."), 400
+        data = file.read() if file else request.get_data()
+        if not data:
+            return jsonify(error="Send the picture as the multipart field `image`, or as the raw body."), 400
         image_id = uuid.uuid4().hex
-        filename = file.filename or "image.jpg"
+        filename = (file.filename if file else request.args.get("filename")) or "image.jpg"
         path = f"original/{image_id}{Path(filename).suffix.lower()}"
-        bucket.put(path, file.read(), file.mimetype or "application/octet-stream")
+        bucket.put(path, data, "application/octet-stream")
         redis.rpush("resize_queue", json.dumps({"image_id": image_id, "filename": filename, "original_path": path}))
         return jsonify(image_id=image_id), 202
 
