@@ -1,7 +1,7 @@
 """Pictures: every byte string is hostile until it is decoded within limits. The one place that decodes and encodes."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stageline.errors import BadImage
-from stageline.imaging import colour, damage, exif, jpeg, png, to_bgr, webp
+from stageline.imaging import colour, damage, exif, jpeg, png, to_bgr, turns, webp
 from stageline.imaging.budget import Budget
 from stageline.imaging.parts import Parts
 
@@ -33,16 +33,6 @@ ACCEPTED = "JPEG, PNG, WebP, GIF or BMP"
 LONGEST_SIDE = 65_500  # the most that JPEG can write, less its margins
 CHECK_BYTES = 400_000_000  # what all checks in a process may need together; one that needs more runs alone
 _budget = Budget(CHECK_BYTES)
-# EXIF orientation → how the stored rows are turned to be seen upright (EXIF 2.32, tag 274).
-_TURNS: dict[int, Callable[[Pixels], Any]] = {
-    2: lambda a: cv2.flip(a, 1),
-    3: lambda a: cv2.rotate(a, cv2.ROTATE_180),
-    4: lambda a: cv2.flip(a, 0),
-    5: cv2.transpose,
-    6: lambda a: cv2.rotate(a, cv2.ROTATE_90_CLOCKWISE),
-    7: lambda a: cv2.rotate(cv2.transpose(a), cv2.ROTATE_180),
-    8: lambda a: cv2.rotate(a, cv2.ROTATE_90_COUNTERCLOCKWISE),
-}
 
 
 @dataclass(frozen=True)
@@ -124,8 +114,7 @@ def decode(data: bytes, max_pixels: int, at_least: int | None = None) -> tuple[P
         BadImage: not a picture, too large, or damaged beyond decoding.
     """
     pixels, info = _decode_as_stored(data, max_pixels, at_least)
-    turn = _TURNS.get(info.orientation)
-    return (pixels if turn is None else np.asarray(turn(pixels), dtype=np.uint8)), info
+    return turns.upright(pixels, info.orientation), info
 
 
 def encode_jpeg(pixels: Pixels, quality: int) -> bytes:
