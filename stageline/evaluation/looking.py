@@ -45,7 +45,7 @@ class Looked:
     bare: Look
     ways: dict[Changes, Look] = field(default_factory=dict)
     categories: dict[Changes, tuple[Sequence[Mapping[str, Any]], float]] = field(default_factory=dict)
-    """What was named, however unsure, by each classifier, and its CPU milliseconds."""
+    """What was named under each of several settings of classify, and its CPU milliseconds."""
 
 
 class Looker:
@@ -57,14 +57,13 @@ class Looker:
         Args:
             settings: as they are configured.
             ways: changes of settings under which objects are looked for; () is as configured.
-            classifiers: changes under which what was found as configured is classified; none where none is installed.
+            classifiers: changes under which what was found as configured is classified; none: it is not.
 
         Raises:
             ModelError: a detector is not installed.
         """
-        self._settings, self._ways, self._classifiers = settings, ways, classifiers
-        self._configured = settings
-        self._settings = settings.model_copy(update={"detect_min_score": LEAST_SCORE, "classify_min_confidence": 0.0})
+        self._configured, self._ways, self._classifiers = settings, list(ways), list(classifiers)
+        self._settings = settings.model_copy(update={"detect_min_score": LEAST_SCORE})
         self._works: dict[tuple[str, Changes], Work] = {}
         self._loaded: dict[str, Loaded[Any]] = {}
         for changes in ways:
@@ -92,6 +91,7 @@ class Looker:
         size = int(message.fields["origin_w"]), int(message.fields["origin_h"])
         looked = Looked(size, self._bare(data))
         memo: dict[Any, tuple[Message, Sequence[StoredObject], float]] = {}
+        self._ways.append(self._ways.pop(0))  # nobody is always the first, who finds nothing in the processor's caches
         for changes in self._ways:
             last, spent = self._through(message, original, changes, memo)
             looked.ways[changes] = Look(_found(last), spent)
