@@ -130,7 +130,7 @@ def test_fetch_does_not_move_what_somebody_promoted(models, repository) -> None:
     repository.promote("squeezenet-cifar10", "mine")
     done = models("fetch", "squeezenet-cifar10")
     assert (done.returncode, repository.pointer("squeezenet-cifar10").version) == (0, "mine")
-    assert "stageline models promote squeezenet-cifar10@1" in done.stderr
+    assert "stageline models promote squeezenet-cifar10@2" in done.stderr
 
 
 def test_a_model_store_that_is_away_says_so(models) -> None:
