@@ -94,9 +94,13 @@ def _blur(region: Pixels, *, direct: bool) -> None:
 
 
 def _sorted(box: Sequence[float]) -> Box:
-    """Return the box with its corners in order, top left first."""
+    """Return the box with its corners in order, top left first; an edge that is no number stays where it is."""
     x1, y1, x2, y2 = (float(edge) for edge in box)
-    return [min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)]
+    if x1 > x2:
+        x1, x2 = x2, x1
+    if y1 > y2:
+        y1, y2 = y2, y1
+    return [x1, y1, x2, y2]
 
 
 def _grown(box: Box) -> Box:
