@@ -19,7 +19,7 @@ class BadDataSet(StagelineError):
 
 @dataclass(frozen=True)
 class Label:
-    """An object that is labelled: its class, its box, and whether it is a crowd: a region of many, never one of them."""
+    """An object that is labelled: its class, its box, and whether it is a crowd, a region of many."""
 
     name: str
     box: Box

@@ -1,4 +1,4 @@
-"""Looking at one picture in several ways: through the line's own stages under other settings, and by the bare network."""
+"""Looking at a picture in several ways: through the line's stages under other settings, and by the bare network."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -71,11 +71,16 @@ class Looker:
             for name in UP_TO_DETECT:
                 self._open(name, changes, (model,))
             if model not in self._loaded:
-                raise ModelError(f"the detector {model} is not installed in {settings.models_folder}: run `make models`")
+                raise ModelError(
+                    f"the detector {model} is not installed in {settings.models_folder}: run `make models`"
+                )
         self._faces = DETECT.load(self._settings.model_copy(update={"detect_on": "original"}))  # asks for nothing else
         self._load([model for model in self._faces.models if model.name != settings.detect_model])
         for changes in classifiers:
-            self._open("classify", changes, (str(dict(changes).get("classify_model", settings.classify_model)),))
+            model = str(dict(changes).get("classify_model", settings.classify_model))
+            self._open("classify", changes, (model,))
+            if model not in self._loaded:  # refused: as the line, it names nothing
+                self._classifiers.remove(changes)
 
     def model(self, name: str) -> Loaded[Any] | None:
         """Return a model that was loaded, by its name."""
@@ -99,6 +104,7 @@ class Looker:
                 configured = last
         if self._classifiers:
             seen = self._as_configured(configured, original)
+            self._classifiers.append(self._classifiers.pop(0))
             for changes in self._classifiers:
                 looked.categories[changes] = self._named(seen, original, changes)
         return looked
@@ -115,7 +121,7 @@ class Looker:
     def _through(
         self, message: Message, original: StoredObject, changes: Changes, memo: dict[Any, Any]
     ) -> tuple[Message, float]:
-        """Send it through the stages up to detect; what another way did already, with the same inputs, is not repeated."""
+        """Send it through the stages up to detect; what another way did with the same inputs is not repeated."""
         made: Made = {original.key: original}
         total = 0.0
         for name in UP_TO_DETECT:

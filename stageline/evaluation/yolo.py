@@ -84,7 +84,9 @@ def _label(words: Sequence[str], names: Mapping[int, str]) -> tuple[str, tuple[f
     except ValueError:
         raise ValueError("it must hold numbers only: class cx cy w h") from None
     if len(words) < NUMBERS or len(words) % 2 == 0:
-        raise ValueError(f"it has {len(words)} numbers; a label has {NUMBERS}: class cx cy w h (or an outline's corners)")
+        raise ValueError(
+            f"it has {len(words)} numbers; a label has {NUMBERS}: class cx cy w h (or an outline's corners)"
+        )
     if not all(math.isfinite(value) and -FURTHEST <= value <= 1 + FURTHEST for value in values):
         raise ValueError("its box must be shares of the picture, 0 to 1, not pixels")
     if number not in names:
@@ -119,8 +121,8 @@ def _for_validation(pictures: Sequence[Path], folder: Path, names_file: Path) ->
         said = read_yaml(names_file)
         for part in map(scalar, said.get("val", [])):
             for root in (names_file.parent, *(names_file.parent / scalar(path) for path in said.get("path", []))):
-                within = os.path.join(os.path.abspath(root / part), "")
-                chosen = [path for path in pictures if os.path.abspath(path).startswith(within)]
+                within = (root / part).resolve()
+                chosen = [path for path in pictures if within in path.resolve().parents]
                 if chosen:
                     return chosen
     chosen = [path for path in pictures if any(name.startswith("val") for name in path.relative_to(folder).parts[:-1])]
