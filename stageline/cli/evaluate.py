@@ -81,7 +81,8 @@ def _print(told: dict[str, Any]) -> None:
     print_table(["objects", "AP", "AP50", "95 %", "ms/picture"], rows)
     say(
         "AP is about findings of every score. Of those that the line gives, by "
-        f"DETECT_MIN_SCORE={used['DETECT_MIN_SCORE']}, {line['precision']:.0%} are right; they are {line['recall']:.0%} of what is labelled."
+        f"DETECT_MIN_SCORE={used['DETECT_MIN_SCORE']}, {line['precision']:.0%} are right; "
+        f"they are {line['recall']:.0%} of what is labelled."
     )
     _print_steps(told["steps"])
     _print_categories(told)

@@ -58,8 +58,8 @@ def judge(categories: Iterable[Mapping[str, Any]], labels: Sequence[Label], mapp
     """Hold the categories of one picture against its labels.
 
     An object's is matched with the label that its box overlaps most, by an IoU of at least 0.5; each label is taken
-    once, the surest first. It is right where that label's class maps to it, and wrong where there is no such label. What lies
-    in a crowd region is not judged. A whole picture's is right where the class of any label in it maps to it.
+    once, the surest first. It is right where that label's class maps to it, and wrong where there is no such label.
+    What lies in a crowd region is not judged. A whole picture's is right where the class of any label in it maps to it.
 
     Args:
         categories: each with `category`, `confidence` and `box`, in pixels; the box of a whole picture is null.
