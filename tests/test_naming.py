@@ -36,7 +36,7 @@ def plain(colour: str) -> Image.Image:
 
 
 def test_only_objects_whose_label_is_mapped_are_looked_at() -> None:
-    """Of a pizza nothing is said; of a broccoli that it is green, by the classifier, with what the detector calls it."""
+    """Of a pizza nothing is said; of a broccoli that it is green, by the classifier, and what the detector calls it."""
     detections = [found(TOP_LEFT, label="pizza"), found(TOP_RIGHT, label="broccoli"), found(BOTTOM_LEFT, label="plate")]
     named, candidates = say(scene(), detections=detections, kind="face")
     assert shown(named) == [("green", TOP_RIGHT, "broccoli", None)]
