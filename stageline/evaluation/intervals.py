@@ -59,7 +59,7 @@ def resampled_ap50(tally: Tally, labelled: Labelled, classes: Sequence[str], dra
 
 
 def interval(value: float, samples: Floats) -> Interval | None:
-    """The interval of a figure, from its value in many samples: the middle 95 %, moved so that their mean is the figure.
+    """The interval of a figure, from its value in many samples: their middle 95 %, moved so that their mean is it.
 
     Some figures are greater in samples: AP is, as a class that few pictures show is then shown by fewer still.
     """
