@@ -1,4 +1,4 @@
-"""Data sets made by the tests: red and blue things on grey ground, labelled as COCO or YOLO do, and models that see them.
+"""Data sets made by tests: red and blue things on grey ground, labelled as COCO or YOLO do, and models that see them.
 
 The detector calls what is red a person (0.9) and what is blue a car (0.8), and sees nothing in a grey picture.
 """

@@ -11,7 +11,6 @@ from stageline.images import ENDINGS
 
 NUMBERS = 5  # in a line: the class and its box; more are the corners of an outline
 FURTHEST = 0.5  # of the picture's side: what reaches farther out is no share of it
-UP = 3  # folders above the one given in which the names may lie
 
 
 def read(folder: Path, files: Sequence[Path], names_file: Path | None = None) -> DataSet:
@@ -103,9 +102,8 @@ def _label(words: Sequence[str], names: Mapping[int, str]) -> tuple[str, tuple[f
 
 
 def _names_file(folder: Path, files: Sequence[Path]) -> Path:
-    near = [folder, *list(folder.absolute().parents)[:UP]]
     below = sorted({path.parent for path in files if path.name.lower() in NAME_FILES}, key=lambda path: len(path.parts))
-    for place in (*near[:1], *below, *near[1:]):
+    for place in (folder, *below, *_above(folder)):
         for name in NAME_FILES:
             if (place / name).is_file():
                 return place / name
@@ -113,6 +111,15 @@ def _names_file(folder: Path, files: Sequence[Path]) -> Path:
         f"{folder} holds neither a COCO JSON nor the names of YOLO's classes: put names.yaml, data.yaml or classes.txt "
         "there, or name the file with --annotations"
     )
+
+
+def _above(folder: Path) -> list[Path]:
+    """The folders above in which the names may lie: above images/, of a part of it; above valid/, if it has images/."""
+    whole = folder.absolute()
+    if (folder / "images").is_dir():
+        return [whole.parent]
+    within = [place for place in (whole, *whole.parents) if place.name == "images"]
+    return list(within[0].parents)[:2] if within else []
 
 
 def _for_validation(pictures: Sequence[Path], folder: Path, names_file: Path) -> list[Path]:
