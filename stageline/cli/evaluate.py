@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from stageline import logs, settings
 from stageline.cli.common import EXIT_FAILED, note, print_table, say, stderr
 from stageline.errors import StagelineError
+from stageline.settings import Settings
 
 if TYPE_CHECKING:
     from stageline.evaluation.dataset import DataSet
@@ -41,19 +42,14 @@ def evaluate(
     Pictures go through the line's own functions in this one process, with no servers. Exit status 1 where a picture or
     a label could not be read; the figures are those of the others.
     """
-    # Slow to import, and seldom asked for.
+    # Slow to import.
     from stageline.evaluation import reading, report  # noqa: PLC0415
     from stageline.evaluation.measuring import measure  # noqa: PLC0415
     from stageline.evaluation.summary import Summary  # noqa: PLC0415
     from stageline.evaluation.tries import tries  # noqa: PLC0415
 
     configured = settings.load()
-    quiet = (
-        configured
-        if "log_level" in configured.model_fields_set
-        else configured.model_copy(update={"log_level": "WARNING"})
-    )
-    logs.configure(quiet, "evaluate")
+    _log_little(configured)
     _see_that_it_can_be_written(json_file)
     found = reading.sample(reading.read(folder, annotations), limit)
     note(f"{found.kind} of {found.source}: {len(found.pictures)} pictures")
@@ -68,6 +64,12 @@ def evaluate(
         note(sentence)
     if found.problems.failed:
         sys.exit(EXIT_FAILED)
+
+
+def _log_little(configured: Settings) -> None:
+    """Unless more is asked for, no more than what is wrong: the figures are what this is about."""
+    chosen = "log_level" in configured.model_fields_set
+    logs.configure(configured if chosen else configured.model_copy(update={"log_level": "WARNING"}), "evaluate")
 
 
 def _print(told: dict[str, Any]) -> None:
