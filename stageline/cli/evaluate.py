@@ -83,8 +83,8 @@ def _print(told: dict[str, Any]) -> None:
     print_table(["objects", "AP", "AP50", "95 %", "ms/picture"], rows)
     say(
         "AP is about findings of every score. Of those that the line gives, by "
-        f"DETECT_MIN_SCORE={used['DETECT_MIN_SCORE']}, {line['precision']:.0%} are right; "
-        f"they are {line['recall']:.0%} of what is labelled."
+        f"DETECT_MIN_SCORE={used['DETECT_MIN_SCORE']}, {100 * line['precision']:.0f} % are right; "
+        f"they are {100 * line['recall']:.0f} % of what is labelled."
     )
     _print_steps(told["steps"])
     _print_categories(told)
@@ -117,7 +117,7 @@ def _print_categories(told: dict[str, Any]) -> None:
         return
     rows = []
     for what, counts in told["categories"].items():
-        share = f"{counts['right'] / counts['named']:.0%}" if counts["named"] else "–"
+        share = f"{100 * counts['right'] / counts['named']:.0f} %" if counts["named"] else "–"
         ends = counts["interval"] and [100 * end for end in counts["interval"]]
         rows.append([
             {"objects": "of objects", "pictures": "of whole pictures"}[what],

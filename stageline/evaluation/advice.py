@@ -31,7 +31,7 @@ def of_objects(summary: Summary, tried: Tries) -> list[Tried]:
     base = summary.way(CONFIGURED).mean
     found = []
     for changes in tried.ways:
-        if changes == CONFIGURED:
+        if changes == CONFIGURED or changes not in summary.measured.ms:
             continue
         way, difference, ms = (
             summary.way(changes).mean,
@@ -53,9 +53,9 @@ def of_scores(summary: Summary, settings: Settings) -> list[Tried]:
         return []
     one, other, difference = summary.shares(best), summary.shares(now), summary.f1(best, now)
     sentence = (
-        f"DETECT_MIN_SCORE={best}: {one.recall:.0%} of the labels are found instead of {other.recall:.0%}, and "
-        f"{one.precision:.0%} of what is found is right instead of {other.precision:.0%}; F1 {one.f1:.3f} instead of "
-        f"{other.f1:.3f} ({_signed(difference)})"
+        f"DETECT_MIN_SCORE={best}: {percent(one.recall)} of the labels are found instead of {percent(other.recall)}, "
+        f"and {percent(one.precision)} of what is found is right instead of {percent(other.precision)}; "
+        f"F1 {one.f1:.3f} instead of {other.f1:.3f} ({_signed(difference)})"
     )
     figures = {"precision": one.precision, "recall": one.recall, "f1": one.f1, "more_ms": 0.0}
     return [Tried((("detect_min_score", best),), difference.verdict, sentence, figures, difference)]
@@ -63,6 +63,8 @@ def of_scores(summary: Summary, settings: Settings) -> list[Tried]:
 
 def of_categories(summary: Summary, tried: Tries) -> list[Tried]:
     """What other settings of classify bring: how many more are named right than wrong, the best first."""
+    if CONFIGURED not in summary.measured.judged:
+        return []
     found = []
     now = sum(count(summary.measured.judged[CONFIGURED]), Counts())
     for changes in tried.classifying:
@@ -80,7 +82,13 @@ def share(counts: Counts) -> str:
     """Say how many of the named are right: ``13 of 18 named right (72 %, 49 to 88 %)``."""
     if counts.interval is None:
         return "none named"
-    return f"{counts.right} of {counts.named} named right ({counts.right / counts.named:.0%}, {span(counts.interval)})"
+    part = percent(counts.right / counts.named)
+    return f"{counts.right} of {counts.named} named right ({part}, {span(counts.interval)})"
+
+
+def percent(part: float) -> str:
+    """A share, 0 to 1, in percent."""
+    return f"{100 * part:.0f} %"
 
 
 def span(interval: Interval) -> str:

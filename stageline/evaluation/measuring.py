@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stageline.errors import BadImage
-from stageline.evaluation.dataset import BadDataSet, DataSet, Label, Picture, known_as
+from stageline.evaluation.dataset import BadDataSet, DataSet, Label, Picture, known_as, same
 from stageline.evaluation.looking import Changes, Looked, Looker
 from stageline.evaluation.naming import Judged, judge
 from stageline.evaluation.precision import Labelled, Tally
@@ -103,8 +103,9 @@ def _read(path: Path, most: int) -> bytes:
 
 def _add(measured: Measured, looked: Looked, labels: Sequence[Label], tried: Tries, settings: Settings) -> None:
     number = measured.labelled.add(labels)
+    names = {same(name): name for name in measured.classes}  # other detectors may write them otherwise
     for changes, look in ((BARE, looked.bare), *looked.ways.items()):
-        wanted = [one for one in look.found if one.label in measured.classes]
+        wanted = [one._replace(label=names[same(one.label)]) for one in look.found if same(one.label) in names]
         measured.tallies[changes].add(number, wanted, labels)
         measured.ms[changes].append(look.ms)
     for changes, (categories, ms) in looked.categories.items():

@@ -9,7 +9,7 @@ from stageline.errors import ModelError
 from stageline.evaluation.dataset import known_as
 from stageline.evaluation.looking import Changes
 from stageline.modelstore import Card, Repository, install, open_repository
-from stageline.modelstore.install import is_for_a_worker
+from stageline.modelstore.install import how_to_get, is_for_a_worker
 from stageline.settings import Settings
 
 CONFIGURED: Changes = ()
@@ -51,9 +51,7 @@ def tries(settings: Settings) -> Tries:
     cards = _installed(settings)
     detector = cards.get(settings.detect_model)
     if detector is None:
-        raise ModelError(
-            f"the detector {settings.detect_model} is not installed in {_where(settings)}: run `make models`"
-        )
+        raise ModelError(f"the detector {settings.detect_model} is not installed: {how_to_get(settings.detect_model)}")
     side = max(model_input.input_size(detector))
     on = {name: CONFIGURED if name == settings.detect_on else (("detect_on", name),) for name in INPUTS}
     # Where the line looks at the original, what the resize costs is what it would cost were its picture looked at.
@@ -100,10 +98,6 @@ def _with(base: Changes, settings: Settings, name: str, value: float) -> Changes
 
 def _of_task(cards: Mapping[str, Card], task: str, but: str = "") -> list[str]:
     return sorted(name for name, card in cards.items() if card.task == task and name != but)
-
-
-def _where(settings: Settings) -> str:
-    return str(settings.models_dir or settings.minio_endpoint or settings.models_folder)
 
 
 def _installed(settings: Settings) -> Mapping[str, Card]:
