@@ -49,7 +49,7 @@ def steps_of(tried: Tries, settings: Settings) -> list[tuple[str, Changes, Chang
     floor = f", the long side not below {settings.resize_min_side}" if settings.resize_min_side else ""
     return [
         (f"resize to {advice.percent(settings.resize_scale)}{floor}", BARE, tried.on["resized"]),
-        (f"of that the floor of {tried.floor}", tried.without_floor, tried.with_floor),
+        (f"its floor of {tried.floor} saves", tried.without_floor, tried.with_floor),
         ("grey", tried.on["resized"], tried.on["grayscale"]),
         ("all of it, as configured", BARE, CONFIGURED),
     ]
