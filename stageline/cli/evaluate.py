@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 HEADINGS = {
     "better": "Settings that would do better:",
-    "unsure": "Settings whose difference is within the noise of so few pictures:",
+    "unsure": "Settings whose difference may be chance, on these pictures:",
     "same": "Settings that change nothing on these pictures:",
     "worse": "Settings that would do worse:",
 }
