@@ -10,29 +10,30 @@ defines it: 101 points, the best-scoring first, a label found once, at most 100 
 
 import argparse
 import json
-import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
 from stageline import logs
 from stageline.errors import ModelError
+from stageline.evaluation import yolo
+from stageline.evaluation.boxes import IOUS, Boxes, as_boxes, matched, overlaps
+from stageline.evaluation.class_names import read_names
+from stageline.evaluation.dataset import BadDataSet, Problems
+from stageline.evaluation.precision import average_precision
 from stageline.lacking import missing
 from stageline.modelstore import manifest
 from stageline.modelstore.install import install_all
 from stageline.monolith import Monolith
 from stageline.settings import Settings
 
+__all__ = ["ap50", "average_precision", "matches", "measure", "overlaps", "read_labels", "read_names"]
+
 Input = Literal["grayscale", "resized", "original"]
-Boxes = NDArray[np.float64]  # [n, 4] of x1, y1, x2, y2 in pixels of the original
 INPUTS: tuple[Input, ...] = get_args(Input)
-LEAST_SCORE, LEAST_IOU, MOST_DETECTIONS = 0.01, 0.5, 100
-RECALLS = np.linspace(0, 1, 101)
+LEAST_SCORE, MOST_DETECTIONS = 0.01, 100
 TABLE = "{:<12}{:>8}{:>10}{:>8}{:>10}"
 NO_FACES = 1_000_000  # pixels: a least size that no face has; looking for them would only cost time
 
@@ -45,20 +46,19 @@ class Seen:
     labelled: Sequence[tuple[str, Sequence[float]]]
 
 
-def read_names(path: Path) -> dict[int, str]:
-    """The classes by number, of a names.yaml."""
-    return {int(number): name for number, name in re.findall(r"^\s+(\d+):\s*(.+?)\s*$", path.read_text(), re.MULTILINE)}
-
-
 def read_labels(path: Path, names: Mapping[int, str], width: int, height: int) -> list[tuple[str, list[float]]]:
-    """A picture's labels, their boxes in its pixels; none where there is no file."""
-    labels = []
-    for line in path.read_text().splitlines() if path.exists() else ():
-        number, *box = line.split()
-        x, y, w, h = (float(part) for part in box)
-        edges = [(x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height]
-        labels.append((names[int(number)], edges))
-    return labels
+    """A picture's labels, their boxes in its pixels; none where there is no file.
+
+    Raises BadDataSet where a line is no label.
+    """
+    problems = Problems()
+    labels = yolo.read_labels(path, names, problems, str(path))
+    if problems.failed:
+        raise BadDataSet("; ".join(problems.sentences()))
+    return [
+        (label.name, [edge * side for edge, side in zip(label.box, [width, height] * 2, strict=True)])
+        for label in labels
+    ]
 
 
 def look(folder: Path, settings: Settings) -> list[Seen]:
@@ -78,34 +78,9 @@ def look(folder: Path, settings: Settings) -> list[Seen]:
     return seen
 
 
-def overlaps(some: Boxes, others: Boxes) -> NDArray[np.float64]:
-    """Intersection over union of each of [n, 4] with each of [m, 4]: [n, m]."""
-    low = np.maximum(some[:, None, :2], others[None, :, :2])
-    high = np.minimum(some[:, None, 2:], others[None, :, 2:])
-    inner = np.clip(high - low, 0, None).prod(axis=2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (some, others)]
-    return np.asarray(inner / np.maximum(areas[0][:, None] + areas[1] - inner, 1e-9))
-
-
 def matches(found: Boxes, labelled: Boxes) -> list[bool]:
     """Whether each finding of one class, best first, hits a label that no better one has taken."""
-    shared = overlaps(found, labelled)
-    hits = []
-    for row in shared:
-        at = int(row.argmax()) if row.size else -1
-        hits.append(bool(at >= 0 and row[at] >= LEAST_IOU))
-        if hits[-1]:
-            shared[:, at] = -1
-    return hits
-
-
-def average_precision(scores: Iterable[float], hits: Iterable[bool], labels: int) -> float:
-    """The area under the interpolated precision-recall curve of one class, at COCO's 101 points."""
-    order = np.argsort(-np.fromiter(scores, np.float64), kind="stable")
-    right = np.fromiter(hits, np.bool_)[order].cumsum()
-    recall, precision = right / labels, right / np.arange(1, len(right) + 1)
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(np.append(envelope, 0.0)[np.searchsorted(recall, RECALLS)].mean())
+    return [bool(hit) for hit in matched(found, labelled, as_boxes([]), IOUS[:1]).hits[0]]
 
 
 def ap50(seen: Sequence[Seen]) -> dict[str, float]:
@@ -120,13 +95,9 @@ def ap50(seen: Sequence[Seen]) -> dict[str, float]:
             boxes = [box for label, box in picture.labelled if label == name]
             labels += len(boxes)
             scores += [score for score, _ in found]
-            hits += matches(_boxes([box for _, box in found]), _boxes(boxes))
+            hits += matches(as_boxes([box for _, box in found]), as_boxes(boxes))
         by_class[name] = average_precision(scores, hits, labels)
     return by_class
-
-
-def _boxes(rows: Sequence[Sequence[float]]) -> Boxes:
-    return np.asarray(rows, np.float64).reshape(-1, 4)
 
 
 def measure(folder: Path, on: Input, models: Path | None = None, **more: Any) -> dict[str, Any]:
@@ -171,7 +142,7 @@ def main() -> int:
             shown = f"{row['ap50']:.4f}"
             print(TABLE.format(on, shown, row["pictures"], row["labels"], row["findings"]), flush=True)
             rows.append(row)
-    except (ModelError, FileNotFoundError) as error:
+    except (ModelError, BadDataSet, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 2
     if options.json:

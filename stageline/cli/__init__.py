@@ -6,13 +6,21 @@ import sys
 import typer
 
 from stageline import threads
-from stageline.cli import bench, bucket, catalogue, lines, models, pictures, queues
+from stageline.cli import bench, bucket, catalogue, evaluate, lines, models, pictures, queues
 from stageline.cli.common import explain_errors
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Pictures in, findings out."
 )
-for command in (lines.up, lines.run, pictures.upload, pictures.status, queues.queues, queues.reconcile):
+for command in (
+    lines.up,
+    lines.run,
+    pictures.upload,
+    pictures.status,
+    queues.queues,
+    queues.reconcile,
+    evaluate.evaluate,
+):
     app.command()(command)
 app.add_typer(queues.dead, name="dead")
 app.add_typer(models.app, name="models")

@@ -5,7 +5,7 @@ scalars below it or in brackets. That needs no parser of the whole language.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from stageline.evaluation.dataset import BadDataSet
@@ -17,7 +17,7 @@ MOST_BYTES = 1 << 20
 KEY = re.compile(r"^([A-Za-z_][\w.-]*)\s*:(?:\s+(.*))?$")
 ITEM = re.compile(r"^-\s+(.*)$")
 ENTRY = re.compile(r"""^["']?(\d{1,6})["']?\s*:\s+(.*)$""")
-COMMENT = re.compile(r"""^((?:[^"'#]|"[^"]*"|'[^']*'|(?<=[^\s])["'#])*?)(?:^|\s)#.*$""")
+BEFORE_QUOTES = " \t,[{:-"  # elsewhere a quote is an apostrophe
 
 
 def read_names(path: Path) -> dict[int, str]:
@@ -95,13 +95,29 @@ def _names(path: Path, lines: list[str]) -> dict[int, str]:
     return found
 
 
-def _split(text: str) -> Iterable[str]:
-    """The parts between commas that stand in no quotes."""
-    for part in re.findall(r"""(?:"[^"]*"|'[^']*'|[^,"']|["'])+?(?=,|$)""", text):
-        if part.strip(" ,"):
-            yield part.strip(" ,")
+def _split(text: str) -> Iterator[str]:
+    """The parts between commas that stand in no quotes; empty ones are none, as after the last comma."""
+    first = 0
+    for at in (*(at for at in _unquoted(text) if text[at] == ","), len(text)):
+        if text[first:at].strip():
+            yield text[first:at].strip()
+        first = at + 1
 
 
 def _without_comment(line: str) -> str:
-    found = COMMENT.match(line)
-    return found[1] if found else line
+    for at in _unquoted(line):
+        if line[at] == "#" and (at == 0 or line[at - 1].isspace()):
+            return line[:at]
+    return line
+
+
+def _unquoted(text: str) -> Iterator[int]:
+    """The places of a text that stand in no quotes."""
+    quote = ""
+    for at, character in enumerate(text):
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "\"'" and (at == 0 or text[at - 1] in BEFORE_QUOTES):
+            quote = character
+        else:
+            yield at

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from stageline.evaluation.class_names import NAME_FILES
 from stageline.evaluation.dataset import BadDataSet, DataSet, Label, Picture, Problems, is_box
 
 PARTS = ("images", "annotations", "categories")
@@ -24,7 +25,8 @@ def find(files: Sequence[Path]) -> Path | None:
     pool = named or [path for path in every if path.parent.name == "annotations"] or every
     if len(pool) > 1:
         pool = [path for path in pool if path.name.startswith("instances_val") or path.parent.name == "valid"] or pool
-    if len(pool) == 1 and (named or pool[0].parent.name == "annotations"):
+    yolo = any(path.name.lower() in NAME_FILES for path in files)
+    if len(pool) == 1 and (named or (pool[0].parent.name == "annotations" and not yolo)):
         return pool[0]
     good = []
     for path in pool[:MOST_TRIED]:

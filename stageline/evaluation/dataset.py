@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from stageline.errors import StagelineError
@@ -19,7 +20,7 @@ class BadDataSet(StagelineError):
 
 @dataclass(frozen=True)
 class Label:
-    """An object that is labelled: its class, its box, and whether it is a crowd: a region of many, never one of them."""
+    """An object that is labelled: its class, its box, and whether it is a crowd, a region of many."""
 
     name: str
     box: Box
@@ -107,9 +108,13 @@ def is_box(box: Sequence[object]) -> bool:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """All files of a folder and of those below it, each folder once, however many links lead to it; sorted."""
+    """All regular files of a folder and of those below it, each folder once, however many links lead to it; sorted.
+
+    Raises:
+        BadDataSet: one of the folders cannot be read.
+    """
     found, seen = [], set()
-    for top, folders, names in os.walk(folder, followlinks=True):
+    for top, folders, names in os.walk(folder, followlinks=True, onerror=_unreadable):
         real = os.path.realpath(top)
         if real in seen:
             folders.clear()
@@ -117,9 +122,14 @@ def files_below(folder: Path) -> list[Path]:
         seen.add(real)
         folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
         found += [Path(top, name) for name in names if not name.startswith(".")]
-    return sorted(found)
+    return sorted(path for path in found if path.is_file())
 
 
+def _unreadable(error: OSError) -> None:
+    raise BadDataSet(f"{error.filename} cannot be read: {error.strerror}")
+
+
+@lru_cache(maxsize=10_000)
 def same(name: str) -> str:
     """Return what two names of one class have in common: capitals, ``_``, ``-`` and blanks do not count."""
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())

@@ -44,7 +44,7 @@ def resample(pictures: int, times: int = RESAMPLES) -> Floats:
 
 
 def resampled_ap50(tally: Tally, labelled: Labelled, classes: Sequence[str], drawn: Floats) -> Floats:
-    """AP50, the mean over classes, of each of the samples that `resample` drew: [times]; nan where nothing is labelled."""
+    """AP50, the mean over classes, of each sample that `resample` drew: [times]; nan where nothing is labelled."""
     rows = np.full((len(classes), len(drawn)), np.nan)
     for row, name in zip(rows, classes, strict=True):
         labels = drawn @ labelled.in_each(name)
@@ -58,12 +58,15 @@ def resampled_ap50(tally: Tally, labelled: Labelled, classes: Sequence[str], dra
         return np.asarray(np.where(counted, rows, 0).sum(axis=0) / counted.sum(axis=0))
 
 
-def interval(figures: Floats) -> Interval | None:
-    """The middle 95 % of a figure over many samples; None where there is none."""
-    known = figures[np.isfinite(figures)]
+def interval(value: float, samples: Floats) -> Interval | None:
+    """The interval of a figure, from its value in many samples: their middle 95 %, moved so that their mean is it.
+
+    Some figures are greater in samples: AP is, as a class that few pictures show is then shown by fewer still.
+    """
+    known = samples[np.isfinite(samples)]
     if not len(known):
         return None
-    low, high = np.percentile(known, [2.5, 97.5])
+    low, high = np.percentile(known, [2.5, 97.5]) + value - known.mean()
     return Interval(float(low), float(high))
 
 

@@ -1,4 +1,4 @@
-"""Looking at one picture in several ways: through the line's own stages under other settings, and by the bare network."""
+"""Looking at a picture in several ways: through the line's stages under other settings, and by the bare network."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from stageline import images, line
 from stageline.errors import ModelError
 from stageline.evaluation.precision import Finding
 from stageline.message import Message
+from stageline.modelstore.install import how_to_get
 from stageline.monolith import WORKER, Made, step, take_in
 from stageline.serving import Loaded, Served, load_once
 from stageline.settings import Settings
@@ -66,16 +67,18 @@ class Looker:
         self._settings = settings.model_copy(update={"detect_min_score": LEAST_SCORE})
         self._works: dict[tuple[str, Changes], Work] = {}
         self._loaded: dict[str, Loaded[Any]] = {}
+        self._refused: dict[str, str] = {}
         for changes in ways:
-            model = str(dict(changes).get("detect_model", settings.detect_model))
-            for name in UP_TO_DETECT:
-                self._open(name, changes, (model,))
-            if model not in self._loaded:
-                raise ModelError(f"the detector {model} is not installed in {settings.models_folder}: run `make models`")
+            if not self._open(UP_TO_DETECT, changes, dict(changes).get("detect_model", settings.detect_model)):
+                self._ways.remove(changes)  # another detector, that is no good
+        if settings.detect_model not in self._loaded:
+            why = self._refused.get(settings.detect_model) or how_to_get(settings.detect_model)
+            raise ModelError(f"the detector {settings.detect_model} cannot be used: {why}")
         self._faces = DETECT.load(self._settings.model_copy(update={"detect_on": "original"}))  # asks for nothing else
         self._load([model for model in self._faces.models if model.name != settings.detect_model])
         for changes in classifiers:
-            self._open("classify", changes, (str(dict(changes).get("classify_model", settings.classify_model)),))
+            if not self._open(("classify",), changes, dict(changes).get("classify_model", settings.classify_model)):
+                self._classifiers.remove(changes)  # refused: as the line, it names nothing
 
     def model(self, name: str) -> Loaded[Any] | None:
         """Return a model that was loaded, by its name."""
@@ -99,6 +102,7 @@ class Looker:
                 configured = last
         if self._classifiers:
             seen = self._as_configured(configured, original)
+            self._classifiers.append(self._classifiers.pop(0))
             for changes in self._classifiers:
                 looked.categories[changes] = self._named(seen, original, changes)
         return looked
@@ -115,7 +119,7 @@ class Looker:
     def _through(
         self, message: Message, original: StoredObject, changes: Changes, memo: dict[Any, Any]
     ) -> tuple[Message, float]:
-        """Send it through the stages up to detect; what another way did already, with the same inputs, is not repeated."""
+        """Send it through the stages up to detect; what another way did with the same inputs is not repeated."""
         made: Made = {original.key: original}
         total = 0.0
         for name in UP_TO_DETECT:
@@ -148,13 +152,15 @@ class Looker:
         fields = step(CLASSIFY, work, message, {original.key: original}).fields
         return fields.get("categories", []), 1000 * (time.process_time() - began)
 
-    def _open(self, name: str, changes: Changes, wanted: Sequence[str]) -> None:
-        own = _own(name, changes)
-        if (name, own) in self._works:
-            return
-        work = line.stage(name).load(self._settings.model_copy(update=dict(own)))
-        self._load([model for model in work.models if model.name in wanted])
-        self._works[name, own] = work
+    def _open(self, stages: Sequence[str], changes: Changes, wanted: str) -> bool:
+        """Make the works of some stages, with the one model that is wanted of them; tell whether there is one."""
+        for name in stages:
+            own = _own(name, changes)
+            if (name, own) not in self._works:
+                work = line.stage(name).load(self._settings.model_copy(update=dict(own)))
+                self._load([model for model in work.models if model.name == wanted])
+                self._works[name, own] = work
+        return wanted in self._loaded
 
     def _load(self, served: Sequence[Served[Any]]) -> None:
         """Load models, each once, and have those who serve them share them."""
@@ -162,6 +168,8 @@ class Looker:
         if absent:
             load_once(absent, self._settings, WORKER)
         for model in served:
+            if model.refused:
+                self._refused[model.name] = model.refused
             now = model.now()
             if now is not None:
                 self._loaded.setdefault(model.name, now)

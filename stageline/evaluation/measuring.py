@@ -4,16 +4,18 @@ from array import array
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from stageline.errors import BadImage
-from stageline.evaluation.dataset import BadDataSet, DataSet, Label, Picture, known_as
+from stageline.evaluation.dataset import BadDataSet, DataSet, Label, Picture, known_as, same
 from stageline.evaluation.looking import Changes, Looked, Looker
 from stageline.evaluation.naming import Judged, judge
 from stageline.evaluation.precision import Labelled, Tally
-from stageline.evaluation.tries import BARE, CONFIGURED, Tries
+from stageline.evaluation.tries import BARE, Tries
 from stageline.settings import Settings
 
 Advance = Callable[[], None]
+Milliseconds = Mapping[Changes, "array[float]"]
 
 
 @dataclass
@@ -26,10 +28,10 @@ class Measured:
     """Those that it does not know, with how many labels each has: they are left out of AP."""
     labelled: Labelled = field(default_factory=Labelled)
     tallies: Mapping[Changes, Tally] = field(default_factory=lambda: defaultdict(Tally))
-    ms: Mapping[Changes, "array[float]"] = field(default_factory=lambda: defaultdict(lambda: array("d")))
+    ms: Milliseconds = field(default_factory=lambda: defaultdict(lambda: array("d")))
     """CPU milliseconds of each picture, from the original to the objects."""
     judged: Mapping[Changes, list[Judged]] = field(default_factory=lambda: defaultdict(list))
-    naming_ms: Mapping[Changes, "array[float]"] = field(default_factory=lambda: defaultdict(lambda: array("d")))
+    naming_ms: Milliseconds = field(default_factory=lambda: defaultdict(lambda: array("d")))
 
 
 def measure(found: DataSet, settings: Settings, tried: Tries, advance: Advance = lambda: None) -> Measured:
@@ -73,16 +75,16 @@ def _begun(found: DataSet, known: Mapping[str, str]) -> Measured:
     classes = sorted({known[name] for name, count in counts.items() if name in known and count})
     if not classes:
         named = ", ".join(unknown) or "none"
-        raise BadDataSet(f"the detector knows none of the classes that are labelled ({named}): set DETECT_MODEL to another")
+        raise BadDataSet(
+            f"the detector knows none of the classes that are labelled ({named}): set DETECT_MODEL to another"
+        )
     return Measured(classes, unknown)
 
 
 def _look(looker: Looker, picture: Picture, settings: Settings, found: DataSet) -> Looked | None:
     """Look at a picture; None, and a note, where it cannot be."""
     try:
-        if picture.path.stat().st_size > settings.max_upload_bytes:
-            raise BadImage(f"it has more than {settings.max_upload_bytes:,} bytes (MAX_UPLOAD_BYTES)")
-        looked = looker.look(picture.path.read_bytes())
+        looked = looker.look(_read(picture.path, settings.max_upload_bytes))
     except (BadImage, OSError) as error:
         found.problems.note("picture that cannot be looked at, left out", f"{picture.path}: {error}", fault=True)
         return None
@@ -93,19 +95,20 @@ def _look(looker: Looker, picture: Picture, settings: Settings, found: DataSet) 
     return looked
 
 
+def _read(path: Path, most: int) -> bytes:
+    if path.stat().st_size > most:
+        raise BadImage(f"it has more than {most:,} bytes (MAX_UPLOAD_BYTES)")
+    return path.read_bytes()
+
+
 def _add(measured: Measured, looked: Looked, labels: Sequence[Label], tried: Tries, settings: Settings) -> None:
     number = measured.labelled.add(labels)
+    names = {same(name): name for name in measured.classes}  # other detectors may write them otherwise
     for changes, look in ((BARE, looked.bare), *looked.ways.items()):
-        wanted = [one for one in look.found if one.label in measured.classes]
+        wanted = [one._replace(label=names[same(one.label)]) for one in look.found if same(one.label) in names]
         measured.tallies[changes].add(number, wanted, labels)
         measured.ms[changes].append(look.ms)
     for changes, (categories, ms) in looked.categories.items():
         mapping = tried.mappings[str(dict(changes).get("classify_model", settings.classify_model))]
         measured.judged[changes].append(judge(categories, labels, mapping))
         measured.naming_ms[changes].append(ms)
-
-
-def dearer(ms: Mapping[Changes, "array[float]"], changes: Changes) -> float:
-    """How many CPU milliseconds a picture takes more than as configured: the median of the differences."""
-    differences = sorted(some - base for some, base in zip(ms[changes], ms[CONFIGURED], strict=True))
-    return differences[len(differences) // 2] if differences else 0.0

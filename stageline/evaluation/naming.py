@@ -34,7 +34,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many were named, how many of these right and wrong, and how many that have a category were not named right."""
+    """How many were named, how many of these right, and how many that have a category were not named right."""
 
     named: int = 0
     right: int = 0
@@ -57,9 +57,9 @@ class Counts:
 def judge(categories: Iterable[Mapping[str, Any]], labels: Sequence[Label], mapping: Mapping[str, str]) -> Judged:
     """Hold the categories of one picture against its labels.
 
-    An object's is matched with the label that its box overlaps most, by an IoU of at least 0.5; each label is taken once,
-    the surest first. It is right where that label's class maps to it, and wrong where there is no such label. What lies
-    in a crowd region is not judged. A whole picture's is right where the class of any label in it maps to it.
+    An object's is matched with the label that its box overlaps most, by an IoU of at least 0.5; each label is taken
+    once, the surest first. It is right where that label's class maps to it, and wrong where there is no such label.
+    What lies in a crowd region is not judged. A whole picture's is right where the class of any label in it maps to it.
 
     Args:
         categories: each with `category`, `confidence` and `box`, in pixels; the box of a whole picture is null.

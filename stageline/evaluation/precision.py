@@ -47,7 +47,7 @@ class Labelled:
 
     def __init__(self) -> None:
         self.pictures = 0
-        self._of: dict[str, "array[int]"] = {}
+        self._of: dict[str, array[int]] = {}
 
     def add(self, labels: Sequence[Label]) -> int:
         """Add the next picture; return its number, from 0."""
@@ -151,18 +151,3 @@ class Shares(NamedTuple):
     def f1(self) -> float:
         """The harmonic mean of both."""
         return 2 * self.precision * self.recall / max(1e-9, self.precision + self.recall)
-
-
-def shares(tally: Tally, labelled: Labelled, classes: Sequence[str], least: Sequence[float]) -> list[Shares]:
-    """Precision and recall of what scores at least so much, for each of several least scores."""
-    curves = [tally.curve(name) for name in classes]
-    scores = np.concatenate([np.empty(0), *(curve.scores for curve in curves)])
-    hits = np.concatenate([np.empty(0, np.bool_), *(curve.hits for curve in curves)])
-    labels = sum(labelled.count(name) for name in classes)
-    return [
-        Shares(
-            float(hits[scores >= one].sum() / max(1, (scores >= one).sum())),
-            float(hits[scores >= one].sum() / max(1, labels)),
-        )
-        for one in least
-    ]

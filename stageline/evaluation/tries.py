@@ -9,7 +9,7 @@ from stageline.errors import ModelError
 from stageline.evaluation.dataset import known_as
 from stageline.evaluation.looking import Changes
 from stageline.modelstore import Card, Repository, install, open_repository
-from stageline.modelstore.install import is_for_a_worker
+from stageline.modelstore.install import how_to_get, is_for_a_worker
 from stageline.settings import Settings
 
 CONFIGURED: Changes = ()
@@ -42,7 +42,7 @@ class Tries:
 
 
 def tries(settings: Settings) -> Tries:
-    """Choose what is worth trying, by what is configured, how large the detector's input is, and which models there are.
+    """Choose what is worth trying, by what is configured, the size of the detector's input, and the models there are.
 
     Raises:
         ModelError: the detector is not installed, or its card asks for something that pictures are not given as.
@@ -51,7 +51,7 @@ def tries(settings: Settings) -> Tries:
     cards = _installed(settings)
     detector = cards.get(settings.detect_model)
     if detector is None:
-        raise ModelError(f"the detector {settings.detect_model} is not installed in {_where(settings)}: run `make models`")
+        raise ModelError(f"the detector {settings.detect_model} is not installed: {how_to_get(settings.detect_model)}")
     side = max(model_input.input_size(detector))
     on = {name: CONFIGURED if name == settings.detect_on else (("detect_on", name),) for name in INPUTS}
     # Where the line looks at the original, what the resize costs is what it would cost were its picture looked at.
@@ -86,10 +86,7 @@ def _classifying(settings: Settings, mappings: Mapping[str, Mapping[str, str]]) 
     if settings.classify_model not in mappings:
         return []
     changed: list[Changes] = [
-        ((name, value),)
-        for name, values in OF_CLASSIFY.items()
-        for value in values
-        if getattr(settings, name) != value
+        ((name, value),) for name, values in OF_CLASSIFY.items() for value in values if getattr(settings, name) != value
     ]
     others: list[Changes] = [(("classify_model", name),) for name in mappings if name != settings.classify_model]
     return [CONFIGURED, *changed, *others]
@@ -103,15 +100,11 @@ def _of_task(cards: Mapping[str, Card], task: str, but: str = "") -> list[str]:
     return sorted(name for name, card in cards.items() if card.task == task and name != but)
 
 
-def _where(settings: Settings) -> str:
-    return str(settings.models_dir or settings.minio_endpoint or settings.models_folder)
-
-
 def _installed(settings: Settings) -> Mapping[str, Card]:
     """The cards of the models that are served; what is configured is fetched first, as a stage would."""
     repository = open_repository(settings)
     repository.check()
-    cards = {}
+    cards: dict[str, Card] = {}
     for name in (settings.detect_model, settings.classify_model):
         if repository.pointer(name) is None and is_for_a_worker(name):
             install(name, repository, settings)

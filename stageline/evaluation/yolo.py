@@ -11,7 +11,6 @@ from stageline.images import ENDINGS
 
 NUMBERS = 5  # in a line: the class and its box; more are the corners of an outline
 FURTHEST = 0.5  # of the picture's side: what reaches farther out is no share of it
-UP = 3  # folders above the one given in which the names may lie
 
 
 def read(folder: Path, files: Sequence[Path], names_file: Path | None = None) -> DataSet:
@@ -84,7 +83,9 @@ def _label(words: Sequence[str], names: Mapping[int, str]) -> tuple[str, tuple[f
     except ValueError:
         raise ValueError("it must hold numbers only: class cx cy w h") from None
     if len(words) < NUMBERS or len(words) % 2 == 0:
-        raise ValueError(f"it has {len(words)} numbers; a label has {NUMBERS}: class cx cy w h (or an outline's corners)")
+        raise ValueError(
+            f"it has {len(words)} numbers; a label has {NUMBERS}: class cx cy w h (or an outline's corners)"
+        )
     if not all(math.isfinite(value) and -FURTHEST <= value <= 1 + FURTHEST for value in values):
         raise ValueError("its box must be shares of the picture, 0 to 1, not pixels")
     if number not in names:
@@ -101,9 +102,8 @@ def _label(words: Sequence[str], names: Mapping[int, str]) -> tuple[str, tuple[f
 
 
 def _names_file(folder: Path, files: Sequence[Path]) -> Path:
-    near = [folder, *list(folder.absolute().parents)[:UP]]
     below = sorted({path.parent for path in files if path.name.lower() in NAME_FILES}, key=lambda path: len(path.parts))
-    for place in (*near[:1], *below, *near[1:]):
+    for place in (folder, *below, *_above(folder)):
         for name in NAME_FILES:
             if (place / name).is_file():
                 return place / name
@@ -113,14 +113,23 @@ def _names_file(folder: Path, files: Sequence[Path]) -> Path:
     )
 
 
+def _above(folder: Path) -> list[Path]:
+    """The folders above in which the names may lie: above images/, of a part of it; above valid/, if it has images/."""
+    whole = folder.absolute()
+    if (folder / "images").is_dir():
+        return [whole.parent]
+    within = [place for place in (whole, *whole.parents) if place.name == "images"]
+    return list(within[0].parents)[:2] if within else []
+
+
 def _for_validation(pictures: Sequence[Path], folder: Path, names_file: Path) -> list[Path]:
     """Those that data.yaml gives for validation, or that lie in a folder so called; where there are none, all."""
     if names_file.suffix.lower() in (".yaml", ".yml"):
         said = read_yaml(names_file)
         for part in map(scalar, said.get("val", [])):
             for root in (names_file.parent, *(names_file.parent / scalar(path) for path in said.get("path", []))):
-                within = os.path.join(os.path.abspath(root / part), "")
-                chosen = [path for path in pictures if os.path.abspath(path).startswith(within)]
+                within = (root / part).resolve()
+                chosen = [path for path in pictures if within in path.resolve().parents]
                 if chosen:
                     return chosen
     chosen = [path for path in pictures if any(name.startswith("val") for name in path.relative_to(folder).parts[:-1])]

@@ -1,0 +1,186 @@
+"""``stageline evaluate``: how well the line does on pictures whose contents are known."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from stageline import logs, settings
+from stageline.cli.common import EXIT_FAILED, note, print_table, say, stderr
+from stageline.errors import StagelineError
+from stageline.settings import Settings
+
+if TYPE_CHECKING:
+    from stageline.evaluation.dataset import DataSet
+
+HEADINGS = {
+    "better": "Settings that would do better:",
+    "unsure": "Settings whose difference may be chance, on these pictures:",
+    "same": "Settings that change nothing on these pictures:",
+    "worse": "Settings that would do worse:",
+}
+
+
+def evaluate(
+    folder: Annotated[Path, typer.Argument(help="Labelled pictures: a COCO JSON, or YOLO's images/ and labels/.")],
+    annotations: Annotated[
+        Path | None, typer.Option(help="The COCO JSON, or the names of YOLO's classes; without, looked for in FOLDER.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Look at so many pictures, drawn by chance.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write all figures there, as JSON.")
+    ] = None,
+) -> None:
+    """Say how well the line finds and names what is labelled, what its steps cost, and which settings would do better.
+
+    Pictures go through the line's own functions in this one process, with no servers. Exit status 1 where a picture or
+    a label could not be read; the figures are those of the others.
+    """
+    # Slow to import.
+    from stageline.evaluation import reading, report  # noqa: PLC0415
+    from stageline.evaluation.measuring import measure  # noqa: PLC0415
+    from stageline.evaluation.summary import Summary  # noqa: PLC0415
+    from stageline.evaluation.tries import tries  # noqa: PLC0415
+
+    configured = settings.load()
+    _log_little(configured)
+    _see_that_it_can_be_written(json_file)
+    found = reading.sample(reading.read(folder, annotations), limit)
+    note(f"{found.kind} of {found.source}: {len(found.pictures)} pictures")
+    tried = tries(configured)
+    with _progress(found) as advance:
+        measured = measure(found, configured, tried, advance)
+    told = report.report(found, Summary(measured), tried, configured)
+    _print(told)
+    if json_file is not None:
+        _write(json_file, told)
+    for sentence in found.problems.sentences():
+        note(sentence)
+    if found.problems.failed:
+        sys.exit(EXIT_FAILED)
+
+
+def _log_little(configured: Settings) -> None:
+    """Unless more is asked for, no more than what is wrong: the figures are what this is about."""
+    chosen = "log_level" in configured.model_fields_set
+    logs.configure(configured if chosen else configured.model_copy(update={"log_level": "WARNING"}), "evaluate")
+
+
+def _print(told: dict[str, Any]) -> None:
+    data, line, network, used = told["data"], told["line"], told["network"], told["settings"]
+    say(f"{data['pictures']} pictures, {data['labels']} labels of {data['classes']} classes ({data['kind']})")
+    if data["unknown_classes"]:
+        named = ", ".join(f"{name} ({count})" for name, count in data["unknown_classes"].items())
+        say(f"left out, as {used['DETECT_MODEL']} does not know these classes (labels): {named}")
+    rows = [["the line, as configured", *_ways(line)], [f"{used['DETECT_MODEL']} alone", *_ways(network)]]
+    say("")
+    print_table(["objects", "AP", "AP50", "95 %", "ms/picture"], rows)
+    say(
+        "AP is about findings of every score. Of those that the line gives, by "
+        f"DETECT_MIN_SCORE={used['DETECT_MIN_SCORE']}, {100 * line['precision']:.0f} % are right; "
+        f"they are {100 * line['recall']:.0f} % of what is labelled."
+    )
+    _print_steps(told["steps"])
+    _print_categories(told)
+    _print_classes(told["classes"])
+    _print_tried(told["tried"])
+
+
+def _print_steps(steps: Sequence[dict[str, Any]]) -> None:
+    say("")
+    rows = [
+        [
+            one["step"],
+            f"{one['ap50_without']:.3f}",
+            f"{one['ap50_with']:.3f}",
+            f"{one['ap50_difference']:+.3f}",
+            _range(one["interval"], "+.3f"),
+        ]
+        for one in steps
+    ]
+    print_table(["what it costs", "AP50 without", "with", "difference", "95 %"], rows)
+
+
+def _print_categories(told: dict[str, Any]) -> None:
+    say("")
+    if told["categories"] is None:
+        say(
+            f"categories: none; {told['settings']['CLASSIFY_MODEL']} is not installed, or knows nothing that the "
+            "detector finds"
+        )
+        return
+    rows = []
+    for what, counts in told["categories"].items():
+        share = f"{100 * counts['right'] / counts['named']:.0f} %" if counts["named"] else "–"
+        ends = counts["interval"] and [100 * end for end in counts["interval"]]
+        rows.append([
+            {"objects": "of objects", "pictures": "of whole pictures"}[what],
+            counts["named"], counts["right"], share, _range(ends, ".0f"), counts["wrong"], counts["missed"],
+        ])  # fmt: skip
+    print_table(["categories", "named", "right", "", "95 %", "wrong", "missed"], rows)
+
+
+def _print_classes(classes: Sequence[dict[str, Any]]) -> None:
+    say("")
+    numbers = ("line_ap", "line_ap50", "network_ap", "network_ap50")
+    rows = [[one["class"], one["labels"], *(f"{one[name]:.3f}" for name in numbers)] for one in classes]
+    print_table(["class", "labels", "AP", "AP50", "AP alone", "AP50 alone"], rows)
+
+
+def _print_tried(tried: Sequence[dict[str, Any]]) -> None:
+    for verdict, heading in HEADINGS.items():
+        sentences = [one["sentence"] for one in _best_of_each(tried) if one["verdict"] == verdict]
+        if sentences or verdict == "better":
+            say("")
+            say(heading)
+            for sentence in sentences or ["none of those that were tried"]:
+                say(f"  {sentence}")
+
+
+def _best_of_each(tried: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """All, but of several thresholds of one variable, which cost nothing to choose among, the best alone."""
+    told = set()
+    for one in tried:
+        name = list(one["settings"])[-1]
+        if name not in told or not name.startswith("CLASSIFY_"):
+            yield one
+        told.add(name)
+
+
+def _ways(way: dict[str, Any]) -> list[str]:
+    return [f"{way['ap']:.3f}", f"{way['ap50']:.3f}", _range(way["ap50_interval"], ".3f"), f"{way['ms']:.1f}"]
+
+
+def _range(ends: Sequence[float] | None, form: str) -> str:
+    return "–" if ends is None else f"{ends[0]:{form}} to {ends[1]:{form}}"
+
+
+@contextmanager
+def _progress(found: "DataSet") -> Iterator[Any]:
+    columns = (TextColumn("looking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=stderr, transient=True) as progress:
+        task = progress.add_task("looking", total=len(found.pictures))
+        yield lambda: progress.advance(task)
+
+
+def _see_that_it_can_be_written(path: Path | None) -> None:
+    """Rather now than after an hour."""
+    if path is not None and (
+        path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK)
+    ):
+        raise StagelineError(
+            f"--json {path} cannot be written: name a file in a folder that is there and may be written"
+        )
+
+
+def _write(path: Path, told: dict[str, Any]) -> None:
+    try:
+        path.write_text(json.dumps(told, indent=2) + "\n")
+    except OSError as error:
+        raise StagelineError(f"--json {path} cannot be written: {error}") from error

@@ -1,0 +1,111 @@
+"""Which settings would do better, in plain sentences: what each would bring and cost, and how sure that is."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from stageline.evaluation.intervals import Interval
+from stageline.evaluation.looking import Changes
+from stageline.evaluation.naming import Counts, count
+from stageline.evaluation.summary import Difference, Summary, more_ms
+from stageline.evaluation.tries import CONFIGURED, Tries, shown
+from stageline.settings import Settings
+
+LEAST_SCORES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8)
+NOTICEABLE_MS = 0.05
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What came of other settings than those configured."""
+
+    changes: Changes
+    verdict: str
+    """See `Difference.verdict`."""
+    sentence: str
+    figures: dict[str, Any]
+    difference: Difference
+
+
+def of_objects(summary: Summary, tried: Tries) -> list[Tried]:
+    """What other settings of resize and detect bring to AP50, the best first."""
+    base = summary.way(CONFIGURED).mean
+    found = []
+    for changes in tried.ways:
+        if changes == CONFIGURED or changes not in summary.measured.ms:
+            continue
+        way, difference, ms = (
+            summary.way(changes).mean,
+            summary.ap50(changes, CONFIGURED),
+            more_ms(summary.measured.ms, changes),
+        )
+        sentence = f"{shown(changes)}: AP50 {way.ap50:.3f} instead of {base.ap50:.3f}"
+        sentence += f" ({_signed(difference)}), {_cost(ms)}"
+        figures = {"ap": way.ap, "ap50": way.ap50, "more_ms": ms}
+        found.append(Tried(changes, difference.verdict, sentence, figures, difference))
+    return _best_first(found)
+
+
+def of_scores(summary: Summary, settings: Settings) -> list[Tried]:
+    """What other least scores bring: the one whose precision and recall are the best together."""
+    now = settings.detect_min_score
+    best = max(LEAST_SCORES, key=lambda least: (round(summary.f1(least, now).value, 6), -abs(least - now)))
+    if best == now:
+        return []
+    one, other, difference = summary.shares(best), summary.shares(now), summary.f1(best, now)
+    sentence = (
+        f"DETECT_MIN_SCORE={best}: {percent(one.recall)} of the labels are found instead of {percent(other.recall)}, "
+        f"and {percent(one.precision)} of what is found is right instead of {percent(other.precision)}; "
+        f"F1 {one.f1:.3f} instead of {other.f1:.3f} ({_signed(difference)})"
+    )
+    figures = {"precision": one.precision, "recall": one.recall, "f1": one.f1, "more_ms": 0.0}
+    return [Tried((("detect_min_score", best),), difference.verdict, sentence, figures, difference)]
+
+
+def of_categories(summary: Summary, tried: Tries) -> list[Tried]:
+    """What other settings of classify bring: how many more are named right than wrong, the best first."""
+    if CONFIGURED not in summary.measured.judged:
+        return []
+    found = []
+    now = sum(count(summary.measured.judged[CONFIGURED]), Counts())
+    for changes in tried.classifying:
+        if changes == CONFIGURED or changes not in summary.measured.judged:
+            continue
+        counts, difference = sum(count(summary.measured.judged[changes]), Counts()), summary.naming(changes)
+        ms = more_ms(summary.measured.naming_ms, changes)
+        sentence = f"{shown(changes)}: {share(counts)} instead of {share(now)}, {_cost(ms)}"
+        figures = {"named": counts.named, "right": counts.right, "wrong": counts.wrong, "more_ms": ms}
+        found.append(Tried(changes, difference.verdict, sentence, figures, difference))
+    return _best_first(found)
+
+
+def share(counts: Counts) -> str:
+    """Say how many of the named are right: ``13 of 18 named right (72 %, 49 to 88 %)``."""
+    if counts.interval is None:
+        return "none named"
+    part = percent(counts.right / counts.named)
+    return f"{counts.right} of {counts.named} named right ({part}, {span(counts.interval)})"
+
+
+def percent(part: float) -> str:
+    """A share, 0 to 1, in percent."""
+    return f"{100 * part:.0f} %"
+
+
+def span(interval: Interval) -> str:
+    """An interval of a share: ``49 to 88 %``."""
+    return f"{interval.low * 100:.0f} to {interval.high * 100:.0f} %"
+
+
+def _best_first(found: list[Tried]) -> list[Tried]:
+    return sorted(found, key=lambda one: -one.difference.value)
+
+
+def _signed(difference: Difference) -> str:
+    low, high = difference.interval or (0.0, 0.0)
+    return f"{difference.value:+.3f}, between {low:+.3f} and {high:+.3f}"
+
+
+def _cost(ms: float) -> str:
+    if abs(ms) < NOTICEABLE_MS:
+        return "at the same cost"
+    return f"{abs(ms):.1f} ms {'more' if ms > 0 else 'less'} a picture"

@@ -1,0 +1,123 @@
+"""Figures of each way that was measured, and of the differences between two, with their intervals."""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from stageline.evaluation.intervals import Interval, interval, resample, resampled_ap50
+from stageline.evaluation.looking import Changes
+from stageline.evaluation.measuring import Measured, Milliseconds
+from stageline.evaluation.naming import Judged, count
+from stageline.evaluation.precision import Figures, Floats, Shares, figures, mean
+from stageline.evaluation.tries import CONFIGURED
+
+
+class Way(NamedTuple):
+    """How well objects are found in one way."""
+
+    by_class: dict[str, Figures]
+    mean: Figures
+    samples: Floats
+    """AP50 of pictures drawn again and again, the same ones for each way."""
+
+    @property
+    def interval(self) -> Interval | None:
+        """That of AP50."""
+        return interval(self.mean.ap50, self.samples)
+
+
+class Difference(NamedTuple):
+    """By how much a figure is greater than another one, and the interval of that: drawn together, from one sample."""
+
+    value: float
+    interval: Interval | None
+
+    @property
+    def verdict(self) -> str:
+        """``better`` or ``worse`` where the interval says so, ``same`` where nothing differs, else ``unsure``."""
+        low, high = self.interval or (0.0, 0.0)
+        if low > 0:
+            return "better"
+        if high < 0:
+            return "worse"
+        return "same" if not (self.value or low or high) else "unsure"
+
+
+class Summary:
+    """What was measured, as figures; each is computed once."""
+
+    def __init__(self, measured: Measured) -> None:
+        self.measured = measured
+        self._drawn = resample(measured.labelled.pictures)
+        self.way = lru_cache(maxsize=None)(self._way)
+
+    def _way(self, changes: Changes) -> Way:
+        measured = self.measured
+        tally = measured.tallies[changes]
+        by_class = figures(tally, measured.labelled, measured.classes)
+        samples = resampled_ap50(tally, measured.labelled, measured.classes, self._drawn)
+        return Way(by_class, mean(by_class), samples)
+
+    def ap50(self, some: Changes, other: Changes) -> Difference:
+        """By how much AP50 of one way is greater than that of another."""
+        one, two = self.way(some), self.way(other)
+        return _difference(one.mean.ap50 - two.mean.ap50, one.samples - two.samples)
+
+    def shares(self, least: float) -> Shares:
+        """Precision and recall, all classes together, of what is found as configured with at least that score."""
+        found, right = self._counted(least)
+        labels = self._labels()
+        return Shares(float(right.sum() / max(1.0, found.sum())), float(right.sum() / max(1.0, labels.sum())))
+
+    def f1(self, some: float, other: float) -> Difference:
+        """By how much the harmonic mean of both is greater at one least score than at another."""
+        labels, values, samples = self._labels(), [], []
+        for least in (some, other):
+            found, right = self._counted(least)
+            values.append(2 * right.sum() / max(1.0, found.sum() + labels.sum()))
+            samples.append(2 * self._drawn @ right / np.maximum(1.0, self._drawn @ (found + labels)))
+        return _difference(float(values[0] - values[1]), samples[0] - samples[1])
+
+    def naming(self, changes: Changes) -> Difference:
+        """By how many more categories are named right than wrong, under other settings than as configured."""
+        gained = self._balance(changes) - self._balance(CONFIGURED)
+        return _difference(float(gained.sum()), self._drawn @ gained)
+
+    def _balance(self, changes: Changes) -> Floats:
+        return np.asarray([_balance(one) for one in self.measured.judged[changes]], np.float64)
+
+    def _counted(self, least: float) -> tuple[Floats, Floats]:
+        """How many are found in each picture with at least that score, and how many of these hit a label."""
+        pictures = self.measured.labelled.pictures
+        found, right = np.zeros(pictures), np.zeros(pictures)
+        for name in self.measured.classes:
+            curve = self.measured.tallies[CONFIGURED].curve(name)
+            sure = curve.scores >= least
+            found += np.bincount(curve.pictures[sure], minlength=pictures)
+            right += np.bincount(curve.pictures[sure & curve.hits], minlength=pictures)
+        return found, right
+
+    def _labels(self) -> Floats:
+        labelled = self.measured.labelled
+        return np.asarray(sum(labelled.in_each(name) for name in self.measured.classes), np.float64)
+
+
+def _difference(value: float, samples: Floats) -> Difference:
+    return Difference(value, interval(value, samples))
+
+
+def _balance(judged: Judged) -> int:
+    objects, pictures = count([judged])
+    return objects.right - objects.wrong + pictures.right - pictures.wrong
+
+
+def more_ms(ms: Milliseconds, changes: Changes) -> float:
+    """How many CPU milliseconds a picture takes more than as configured: the median of the differences.
+
+    0 where that is within the noise: twice the standard error of a median, from the median deviation.
+    """
+    differences = np.asarray(ms[changes]) - np.asarray(ms[CONFIGURED])
+    median = float(np.median(differences))
+    error = 1.253 * 1.483 * float(np.median(np.abs(differences - median))) / len(differences) ** 0.5
+    return median if abs(median) > 2 * error else 0.0
