@@ -183,3 +183,21 @@ def test_the_filter_walks_the_index_of_what_is_named(catalogue_engine, writer) -
         explain = "EXPLAIN QUERY PLAN" if is_sqlite else "EXPLAIN"
         plan = "\n".join(str(row) for row in connection.exec_driver_sql(f"{explain} {query}"))
     assert "ix_prediction_results_named" in plan, plan
+
+
+def test_postgresql_knows_how_seldom_a_common_candidate_is_named(postgres_server, tmp_path) -> None:
+    """Else it expects to find such pictures soon, and walks all others in vain; the row counts are the planner's."""
+    engine = open_engine(Settings(database_url=postgres_server.create_database("expects"), stageline_data=tmp_path))
+    migrate(engine)
+    rows = "INSERT INTO prediction_results (image_key, task, position, category, confidence, time, uploaded_at, named)"
+    values = "SELECT n, 'image-classification', 0, :category, 0.5, now(), now(), :named FROM generate_series({}) n"
+    named = {True: ("ship", "1, 5000"), False: ("truck", "5001, 9990")}
+    with writing(engine) as connection:
+        for is_named, (category, numbers) in named.items():
+            said = {"category": category, "named": is_named}
+            connection.execute(text(f"{rows} {values.format(numbers)}"), said)
+        connection.execute(text(f"{rows} {values.format('9991, 10000')}"), {"category": "truck", "named": True})
+        connection.execute(text("ANALYZE prediction_results"))
+        trucks = "EXPLAIN (FORMAT JSON) SELECT * FROM prediction_results WHERE named AND category = 'truck'"
+        assert connection.scalar(text(trucks))[0]["Plan"]["Plan Rows"] < 100
+    engine.dispose()
