@@ -45,10 +45,11 @@ bench: setup-train servers models
 accuracy: models
 	$(BIN)/python -m benchmarks.accuracy $(DATA)/coco128
 	$(BIN)/python -m benchmarks.classifiers $(DATA)/cifar10
+	$(BIN)/python -m benchmarks.heads $(DATA)/coco128
 
 # Goes on where it was stopped; see docs/training.md.
 train: setup-train
-	$(BIN)/python -m models.training $(MODEL) --data $(DATA)/cifar10
+	$(BIN)/python -m models.training $(MODEL) --data $(DATA)/cifar10 --outliers $(DATA)/coco128
 
 models: setup
 	$(BIN)/stageline models fetch || echo "the line runs without; see above" >&2

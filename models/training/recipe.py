@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import Any
 
+from models.training.cifar10 import LABELS, NONE
+
 DESCRIBES = ("name", "title", "outlook")  # what a recipe says, and what decides no weight
 
 
@@ -23,21 +25,29 @@ class Recipe:
     momentum: float
     weight_decay: float
     label_smoothing: float
-    warmup: float
+    warmup_epochs: float
+    decay_epochs: float
     shift: int
     cutout: int
     seed: int
     teacher: str = ""
     teacher_share: float = 0.0
+    outlier_share: float = 0.0
+    outliers_from: int = 0
     outlook: str = ""
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """Return what the network's outputs mean; where it learns from outliers, the last one names nothing."""
+        return (*LABELS, *NONE) if self.outlier_share else LABELS
 
     def size(self, epoch: int) -> int:
         """Return the side of the training pictures in that epoch, counted from 0, in pixels."""
         return self.sizes[epoch * len(self.sizes) // self.epochs]
 
-    def lr_factor(self, done: float) -> float:
-        """Return the learning rate, relative to ``peak_lr``, when ``done`` (0..1) of the run is done."""
-        return done / self.warmup if done < self.warmup else max(0.0, (1 - done) / (1 - self.warmup))
+    def lr_factor(self, at: float) -> float:
+        """Return the learning rate, relative to ``peak_lr``, after ``at`` (0..`epochs`) epochs."""
+        return max(0.0, min(1.0, at / self.warmup_epochs, (self.epochs - at) / self.decay_epochs))
 
     def decisive(self) -> dict[str, Any]:
         """Return what decides the weights: a checkpoint is resumed only by a recipe that agrees in all of it."""
@@ -61,7 +71,8 @@ def load(name: str, device: str, epochs: int | None = None) -> Recipe:
         if kind == device:
             entry |= overrides
     if epochs:
-        entry["epochs"] = epochs
+        factor = epochs / entry["epochs"]
+        entry |= {key: entry[key] * factor for key in ("warmup_epochs", "decay_epochs")} | {"epochs": epochs}
     return Recipe(name=name, **entry)
 
 
