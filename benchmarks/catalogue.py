@@ -2,7 +2,7 @@
 
 Fills a database with so many pictures, and prints how long the queries behind GET /images, GET /status and the rest
 take, and how many outcomes a second the writer writes: submitted, processing and completed pictures, each with five
-detections, a category, a face with its embedding, and seven entries of history.
+detections, a category, a candidate, a face with its embedding, and seven entries of history.
 """
 
 import argparse
@@ -53,6 +53,15 @@ SELECT image_key, 'object-detection', position,
     0.3 + 0.7 * random(), 'detect-0', completed_at, 'yolox-nano', '0.1.1-1', '[1, 2, 3, 4]', uploaded_at
 FROM image_info, generate_series(0, 2) position WHERE status IN ('completed', 'waiting')
 """
+# Of every picture something is a candidate: one of ten categories, of which one is hardly ever named.
+CANDIDATES = """
+INSERT INTO prediction_results (image_key, task, position, category, confidence, hostname, time, model, version, named,
+    uploaded_at)
+SELECT image_key, 'image-classification', -1,
+    CASE WHEN random() < 0.1 THEN 'toaster' ELSE 'class ' || floor(9 * random()) END,
+    0.8 * random(), 'classify-0', completed_at, 'squeezenet-cifar10', '2', false, uploaded_at
+FROM image_info WHERE status IN ('completed', 'waiting')
+"""
 RARE = """
 UPDATE prediction_results SET category = 'toaster' WHERE position = 0 AND image_key IN
     (SELECT image_key FROM image_info WHERE status = 'completed' ORDER BY sha256 LIMIT 20)
@@ -78,11 +87,13 @@ def main() -> None:
 def _fill(engine: Engine, rows: int) -> None:
     began = time.perf_counter()
     with writing(engine) as connection:
-        for statement, values in ((PICTURES, {"rows": rows, "began": BEGAN}), (PREDICTIONS, {}), (RARE, {})):
-            connection.execute(text(statement), values)
+        connection.execute(text(PICTURES), {"rows": rows, "began": BEGAN})
+        for statement in (PREDICTIONS, RARE, CANDIDATES):
+            connection.execute(text(statement))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
-    print(f"{rows} pictures in the catalogue, after {time.perf_counter() - began:.0f} s\n")
+    print(f"{rows} pictures in the catalogue, each with three findings and a candidate,")
+    print(f"after {time.perf_counter() - began:.0f} s\n")
 
 
 def _measure_reader(engine: Engine, rows: int) -> None:
@@ -202,7 +213,9 @@ def _found(n: int) -> dict[str, Any]:
     return {
         "status": "completed", "kind": "face", "origin_w": 640, "origin_h": 480, "detections": detections,
         "faces": [face],
-        "categories": [{"category": "automobile", "confidence": 0.97, "box": None, **model}], "stages": stages,
+        "categories": [{"category": "automobile", "confidence": 0.97, "box": None, **model}],
+        "candidates": [{"category": "truck", "confidence": 0.4, "box": corners[0], **model, "reason": "unsure"}],
+        "stages": stages,
         "history": [{"stage": "detect", **_entry("detect", n), "state": "retrying", "reason": "try again"}],
         "updated_at": _at(n + 1), "completed_at": _at(n + 1),
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Fetching a model's source: the mirror first, then the official addresses; nothing of another sha256 is taken."""
+"""Fetching a model's source: the mirror first, then the official addresses; no other size or sha256 is taken."""
 
 import hashlib
 import os
@@ -30,9 +30,10 @@ def fetch(name: str, entry: Mapping[str, Any], mirror: str | None, target: Path)
     for place, get in _places(entry, mirror):
         try:
             get(target)
-            if sha256(target) in entry["sha256"]:
+            wrong = _what_is_wrong(target, entry)
+            if wrong is None:
                 return target
-            refused.append(f"{place}: another file than the manifest names (sha256)")
+            refused.append(f"{place}: {wrong}")
         except (OSError, ValueError, HTTPException, subprocess.SubprocessError) as error:
             refused.append(f"{place}: {error}")
     wanted = " or ".join(_file_names(entry))
@@ -41,8 +42,23 @@ def fetch(name: str, entry: Mapping[str, Any], mirror: str | None, target: Path)
     )
 
 
+def _what_is_wrong(file: Path, entry: Mapping[str, Any]) -> str | None:
+    """Hold a file against the sizes and checksums of the files that an entry takes; None where it is one of them."""
+    size, known = file.stat().st_size, sizes(entry)
+    if (size, sha256(file)) in zip(known, entry["sha256"], strict=True):
+        return None
+    other = "another file than the manifest names (sha256)"
+    return other if size in known else f"{other}: {size} bytes instead of {' or '.join(map(str, known))}"
+
+
+def sizes(entry: Mapping[str, Any]) -> list[int]:
+    """The size of each file that the entry takes, in bytes, in the order of its checksums."""
+    told = entry["bytes"]
+    return told if isinstance(told, list) else [told] * len(entry["sha256"])
+
+
 def _places(entry: Mapping[str, Any], mirror: str | None) -> Iterator[tuple[str, Callable[[Path], object]]]:
-    most = 2 * int(entry["bytes"])
+    most = 2 * max(sizes(entry))
     for file_name in _file_names(entry) if mirror else ():
         place = f"{mirror}/{file_name}"
         if place.startswith(("http://", "https://")):

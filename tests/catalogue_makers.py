@@ -5,8 +5,11 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import Engine, select, text
 
+from stageline.catalogue import migrate
 from stageline.catalogue.engine import reading, writing
 from stageline.catalogue.tables import METADATA, deleted_images
 from stageline.stage import StoredObject
@@ -15,6 +18,12 @@ from stageline.store import ObjectStore
 BEGAN = datetime(2026, 11, 21, 14, 0, tzinfo=UTC)
 STAGES = ("grab", "resize", "grayscale", "detect", "classify", "tag")
 SHA = "ab" * 32
+CANDIDATES = [  # of a picture and of an object in it: what was looked at and not named
+    {"category": "truck", "confidence": 0.4, "box": None, "model": "squeezenet-cifar10@2", "model_sha256": SHA,
+     "reason": "unsure"},
+    {"category": "cat", "confidence": 0.96, "box": [1, 2.5, 30, 40], "model": "squeezenet-cifar10@2",
+     "model_sha256": SHA, "detected": "dog", "reason": "contradicted"},
+]  # fmt: skip
 
 
 def at(seconds: float) -> str:
@@ -119,3 +128,12 @@ def drop(engine: Engine) -> None:
     with writing(engine) as connection:
         METADATA.drop_all(connection)
         connection.execute(text("DROP TABLE alembic_version"))
+
+
+def upgrade(engine: Engine, revision: str) -> None:
+    """Make the tables as an older version had them."""
+    with writing(engine) as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(migrate.HERE))
+        config.set_main_option("path_separator", "os")
+        command.upgrade(config, revision)

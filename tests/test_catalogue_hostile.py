@@ -35,7 +35,7 @@ def test_any_field_may_hold_anything(catalogue_engine, tmp_path) -> None:
     """Every field in turn with every kind of junk: all of them are written, and can be read."""
     bucket = FolderStore(tmp_path / "bucket")
     bucket.check()
-    fields = [name for name in document("a") if name not in ("image_id", "status")]
+    fields = [name for name in document("a", candidates=[]) if name not in ("image_id", "status")]
     spoilt = [
         {**document(f"p-{field}-{n}"), field: junk} for field in fields for n, junk in enumerate(JUNK)
     ]  # fmt: skip
@@ -57,20 +57,22 @@ def test_documents_of_junk_alone_raise_nothing(seed) -> None:
 
     def junk(depth: int) -> object:
         if depth and source.random() < 0.6:
-            names = ("label", "score", "box", "run", "stage", "reason", "embedding", "key", "index", "started", "keys")
+            names = ("label", "score", "box", "run", "stage", "reason", "embedding", "key", "index", "started", "keys",
+                     "category", "confidence")  # fmt: skip
             if source.random() < 0.5:
                 return {source.choice(names): junk(depth - 1) for _ in range(4)}
             return [junk(depth - 1) for _ in range(4)]
         return source.choice(JUNK)
 
     for _ in range(200):
-        said = {name: junk(4) for name in document("a")} | {
+        said = {name: junk(4) for name in document("a", candidates=[])} | {
             "image_id": "a",
             "status": source.choice(["failed", "waiting"]),
         }
         rows = rows_of(said, {}, 36_500)
         assert rows.image["image_key"] == "a"
         assert len({row["run"] for row in rows.tasks}) == len(rows.tasks)
+        assert len({(row["task"], row["position"]) for row in rows.predictions}) == len(rows.predictions)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 import unicodedata
 
 import pytest
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Engine, text
 
 from stageline.catalogue import Catalogue, migrate, name_keys, open_engine
@@ -13,7 +11,7 @@ from stageline.catalogue.rebuild import rebuild
 from stageline.catalogue.writer import Writer
 from stageline.settings import Settings
 from stageline.store import FolderStore
-from tests.catalogue_makers import document, dump, ended, keep
+from tests.catalogue_makers import document, dump, ended, keep, upgrade
 from tests.test_catalogue_reader import ids
 
 NAMES = ["e\u0301.jpg", " a.jpg", "👨\u200d👩\u200d👧.jpg", "می\u200cخواهم.jpg", "é" * 2046 + ".jpg",
@@ -57,11 +55,8 @@ def test_names_of_an_older_version_get_their_keys(kind, tmp_path, bucket, reques
     monkeypatch.setattr(name_keys, "AT_ONCE", 3)
     url = request.getfixturevalue("postgres_server").create_database("older") if kind == "postgres" else None
     engine = open_engine(Settings(database_url=url, stageline_data=tmp_path / "data"))
+    upgrade(engine, "0002")
     with writing(engine) as connection:
-        config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", str(migrate.HERE))
-        config.set_main_option("path_separator", "os")
-        command.upgrade(config, "0002")
         columns = "image_key, filename, status, run, rank, uploaded_at, updated_at"
         for place, name in enumerate([*NAMES[:4], "x" * 251 + ".jpg", "b.jpg", None, ""]):
             row = {"key": f"p{place}", "name": name, "at": f"2026-11-21 10:00:{place:02}.000000"}

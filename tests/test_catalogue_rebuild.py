@@ -15,7 +15,7 @@ from stageline.catalogue.writer import Writer
 from stageline.settings import Settings
 from stageline.stage import StoredObject
 from stageline.store import FolderStore
-from tests.catalogue_makers import at, document, drop, dump, ended, entry, keep, outcome, stream
+from tests.catalogue_makers import CANDIDATES, at, document, drop, dump, ended, entry, keep, outcome, stream
 
 SETTINGS = Settings(retention_days=2)
 
@@ -44,9 +44,8 @@ def documents() -> list[dict]:
     old = {"image_id": "old", "original_path": "original/old.jpg", "status": "completed", "completed_at": at(1)}
     found = [document("done", 1), document("failed", 2, "failed"), document("waits", 4, "waiting"), old]
     found.append(document("again", 3, run=2, runs=two_runs, history=superseded))
-    found += [
-        document(f"p{n:03}", n, detections=[], imagenet=[{"category": "cup", "confidence": 0.1}]) for n in range(30)
-    ]
+    imagenet = [{"category": "cup", "confidence": 0.1}]
+    found += [document(f"p{n:03}", n, detections=[], imagenet=imagenet, candidates=CANDIDATES) for n in range(30)]
     return found
 
 
@@ -63,6 +62,7 @@ def test_dropped_and_rebuilt_the_rows_are_the_same(catalogue_engine, bucket) -> 
     writer.apply([ended(each) for each in found])
     before = dump(catalogue_engine)
     assert all(len(rows) >= 30 for rows in before.values())
+    assert sum(not row["named"] for row in before["prediction_results"]) == 60
     assert sum(row["embedding"] is not None for row in before["faces"]) == len(before["faces"]) == 34
     drop(catalogue_engine)
     migrate(catalogue_engine)
@@ -193,10 +193,10 @@ def test_on_the_command_line(tmp_path) -> None:
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     assert stageline("status").returncode == 3
-    assert json.loads(stageline("migrate", "--json").stdout) == {"schema": "0003"}
+    assert json.loads(stageline("migrate", "--json").stdout) == {"schema": "0005"}
     rebuilt = json.loads(stageline("rebuild", "--json").stdout)
     assert rebuilt == {"results": 1, "originals": 0, "skipped": 0, "removed": 0}
     status = stageline("status", "--json")
-    assert json.loads(status.stdout) == {"schema": "0003", "pictures": {"completed": 1}, "backlog": None}
+    assert json.loads(status.stdout) == {"schema": "0005", "pictures": {"completed": 1}, "backlog": None}
     assert "REDIS_URL" in status.stderr
     assert "1 pictures with results" in stageline("rebuild").stdout

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from stageline.modelstore import Model, Repository
 from stageline.modelstore.card import CARD, written
 from stageline.stage import StoredObject
 from stageline.store import FolderStore
+from tests.conftest import missing
 from tests.tiny_models import colours
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -137,3 +140,28 @@ def test_a_model_store_that_is_away_says_so(models) -> None:
     """Exit status 3, as for any server."""
     done = models("list", MODELS_DIR="", MINIO_ENDPOINT="127.0.0.1:9", MINIO_ACCESS_KEY="a", MINIO_SECRET_KEY="b")
     assert (done.returncode, "MINIO_ENDPOINT" in done.stderr) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("size", "says"),
+    [
+        (111_898_327, r"names \(sha256\);"),
+        (111_898_326, "111898326 bytes instead of 111898327"),
+        (0, "0 bytes instead"),
+    ],
+    ids=["as long", "a byte short", "empty"],
+)
+def test_other_weights_than_facenets_are_refused(models, repository, tmp_path, size, says) -> None:
+    """By the documented command, against the manifest's own size and checksum: a sentence, and nothing is published."""
+    if find_spec("torch") is None:
+        missing("no torch, which converts FaceNet's weights (`make test TRAIN=1`)")
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    with (mirror / "20180402-114759-vggface2.pt").open("wb") as file:
+        file.truncate(size)
+    done = models("fetch", "facenet-vggface2", STAGELINE_MODEL_MIRROR=str(mirror), STAGELINE_DATA=str(tmp_path))
+    assert done.returncode == 1
+    said = " ".join(done.stderr.split())
+    assert re.search(f"another file than the manifest .*{says}", said), said
+    assert "folder that has 20180402-114759-vggface2.pt" in said
+    assert repository.versions() == {}

@@ -4,11 +4,9 @@ The published weights are not to be had where the tests run; random ones of the 
 are installed as `stageline models fetch` does it: from a mirror, held against a sha256, converted, published.
 """
 
-import io
 import pickle
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,15 @@ import cv2
 import numpy as np
 import pytest
 
-from detect_service.detectors import load_faces, load_objects
+from detect_service.detectors import load_objects
 from stageline.errors import ModelError
 from stageline.inference import FloatArray, Options, open_network
-from stageline.modelstore import Model, install, manifest, open_repository
+from stageline.modelstore import Model, manifest
 from stageline.settings import Settings
-from tests.conftest import missing
+from tests.torch_networks import saved, settled
+
+pytest_plugins = ("tests.convert_fixtures",)
+Install = Callable[[str, bytes], Model]
 
 CLASSIFIERS = {
     "resnet18-imagenet": ("resnet18", "ResNet18_Weights.IMAGENET1K_V1"),
@@ -29,80 +30,11 @@ CLASSIFIERS = {
     "squeezenet1_1-imagenet": ("squeezenet1_1", "SqueezeNet1_1_Weights.IMAGENET1K_V1"),
 }
 NEED_TORCH = [name for name, entry in manifest().items() if entry.get("extra") == "train"]
-Install = Callable[..., Model]
-
-
-@pytest.fixture
-def torch() -> Any:
-    """Torch on one core, with a fixed seed."""
-    try:
-        found = import_module("torch")
-        import_module("torchvision")
-        import_module("facenet_pytorch")
-    except ImportError as error:
-        missing(f"{error}: the converters of torch's networks need it (`make test TRAIN=1`)")
-    found.set_num_threads(1)
-    found.manual_seed(0)
-    return found
-
-
-@pytest.fixture
-def install_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Install a model of the manifest from other weights than the published ones, whose sha256 it is told."""
-    module = import_module("stageline.modelstore.install")
-
-    def from_bytes(name: str, weights: bytes) -> Model:
-        entry = manifest()[name]
-        mirror = tmp_path / "mirror"
-        mirror.mkdir(exist_ok=True)
-        (mirror / entry["addresses"][0].rpartition("/")[2]).write_bytes(weights)
-        changed = {**entry, "sha256": [module.download.hashlib.sha256(weights).hexdigest()]}
-        monkeypatch.setattr(module, "manifest", lambda: {name: changed})
-        settings = Settings(stageline_data=tmp_path / "data", stageline_model_mirror=str(mirror))
-        repository = open_repository(settings)
-        repository.check()
-        return repository.load(name, install(name, repository, settings).version)
-
-    return from_bytes
-
-
-def saved(torch: Any, state: Any, **how: Any) -> bytes:
-    """The bytes of what torch.save writes."""
-    file = io.BytesIO()
-    torch.save(state, file, **how)
-    return file.getvalue()
-
-
-def settled(torch: Any, network: Any, batch: Any, run: Callable[[Any], Any] | None = None) -> Any:
-    """Give a random network the statistics of some pictures: what it says of them then differs, as in a trained one."""
-    network.eval()
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
-            layer.momentum = 1.0
-            layer.train()
-    with torch.no_grad():
-        (run or network)(batch)
-    return network.eval()
 
 
 def computed(model: Model, *arrays: Any) -> tuple[FloatArray, ...]:
     """What the installed network gives."""
     return open_network(model.network, model.card.reference, Options()).run(*arrays)
-
-
-@pytest.fixture
-def faces(data_dir: Path, models_dir: Path) -> FloatArray:
-    """Real faces, RGB 0..255, float32 [n, 3, 160, 160]."""
-    repository = open_repository(Settings(models_dir=models_dir))
-    detector = load_faces(repository.load("mtcnn", "1"), Settings())
-    crops = []
-    for path in sorted((data_dir / "faces").iterdir()):
-        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        assert picture is not None
-        for face in detector.detect(picture.astype(np.uint8)):
-            x1, y1, x2, y2 = (max(0, round(edge)) for edge in face.box)
-            crops.append(cv2.resize(picture[y1:y2, x1:x2, ::-1], (160, 160), interpolation=cv2.INTER_AREA))
-    return np.ascontiguousarray(np.stack(crops).transpose(0, 3, 1, 2), np.float32)
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["as torch saves", "as torch saved before 1.6"])

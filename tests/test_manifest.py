@@ -60,7 +60,8 @@ def test_an_entry_says_where_the_file_is_and_what_it_must_be(name: str) -> None:
     assert "package" not in entry or re.fullmatch(r"[a-z-]+==[\d.]+", entry["package"])
     assert entry["sha256"]
     assert all(re.fullmatch(r"[0-9a-f]{64}", checksum) for checksum in entry["sha256"])
-    assert 1000 < entry["bytes"] < 2**31
+    assert len(download.sizes(entry)) == len(entry["sha256"])
+    assert all(1000 < size < 2**31 for size in download.sizes(entry))
     assert entry.get("extra", "train") == "train"
 
 
@@ -157,6 +158,17 @@ def test_any_of_the_checksums_is_taken(mirror: Path, tmp_path: Path) -> None:
     (mirror / "weights.pt").write_bytes(HARMLESS)
     given = entry(sha256=["0" * 64, *entry()["sha256"]])
     assert download.fetch("some", given, str(mirror), tmp_path / "fetched").read_bytes() == HARMLESS
+
+
+def test_each_checksum_has_its_own_size(mirror: Path, tmp_path: Path) -> None:
+    """Where the manifest names several files, one of another's size is refused; the sentence has both sizes."""
+    (mirror / "weights.pt").write_bytes(HARMLESS)
+    checksums = ["0" * 64, *entry()["sha256"]]
+    right = entry(sha256=checksums, bytes=[7, len(HARMLESS)])
+    assert download.fetch("some", right, str(mirror), tmp_path / "fetched").read_bytes() == HARMLESS
+    for sizes, says in (([len(HARMLESS), 7], "names (sha256);"), ([7, 8], "(sha256): 12 bytes instead of 7 or 8;")):
+        with pytest.raises(ModelError, match=re.escape(says)):
+            download.fetch("some", entry(sha256=checksums, bytes=sizes), str(mirror), tmp_path / "fetched")
 
 
 def test_another_file_than_the_manifest_names_is_refused(mirror: Path, mirror_url: str, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from stageline.store import FolderStore
 from tests.catalogue_makers import drop, dump
 
 FAILS, KILLS, FAILS_ONCE, KILLS_ONCE, FAILS_UNTIL_MENDED = range(121, 126)  # pixels, each way
+CLASSIFIED = "image-classification"
 FAULTS = f"""
 import os, pathlib, sys
 if sys.orig_argv[-1] == "grayscale_service":
@@ -167,6 +168,10 @@ def test_the_bucket_alone_gives_what_a_line_wrote_down(story: Story, data_dir: P
     states = {(row["image_key"], row["state"]) for row in before["task_history"]}
     assert {(ids["lost"], "lost"), (ids["retried"], "retrying"), (ids["fails"], "failed")} <= states
     assert any(row["embedding"] for row in before["faces"])
+    whole = {row["image_key"] for row in before["prediction_results"] if row["task"] == CLASSIFIED and not row["box"]}
+    seen = {row["image_key"] for row in before["image_info"] if (row["kind"], row["status"]) == ("object", "completed")}
+    assert ids["objects"] in seen <= whole, "each picture of kind object has its row, named or not"
+    assert not all(row["named"] for row in before["prediction_results"])
     for wipe in (lambda: drop(story.engine), lambda: None):  # from nothing, and over what is right already
         wipe()
         migrate(story.engine)

@@ -72,7 +72,9 @@ class PictureStatus(Answer):
     failed_stage: str | None = None
     batch_id: str | None = None
     stages: dict[str, StageEntry]
-    results: dict[str, Any] | None = Field(description="results/<id>.json: all that is known of it")
+    results: dict[str, Any] | None = Field(
+        description="results/<id>.json: all that is known of it; categories are what is named, candidates what is not"
+    )
 
 
 class ImagesQuery(Parameters):
@@ -83,7 +85,9 @@ class ImagesQuery(Parameters):
     status: Status | None = None
     kind: Literal["face", "object"] | None = None
     category: Annotated[Text, like(LABEL, NO_LABEL)] | None = Field(
-        None, description="a label that was found in it", json_schema_extra={"pattern": LABEL}
+        None,
+        description="what it was named: a label of an object in it, or a category; no candidate",
+        json_schema_extra={"pattern": LABEL},
     )
     since: Moment | None = Field(
         None, description="uploaded then or later", json_schema_extra={"example": "2026-11-21T14:00:00Z"}

@@ -34,14 +34,10 @@ def migrate(engine: Engine) -> None:
                 connection.exec_driver_sql("COMMIT")  # a journal's mode is changed outside of transactions
                 connection.exec_driver_sql("PRAGMA journal_mode = WAL")
                 connection.exec_driver_sql("BEGIN")
-            with writing(engine) as connection:
-                _upgrade(connection)
+            _take_steps(engine)
         name_keys.fill(engine)
         return
-    with writing(engine) as connection:
-        connection.execute(text("SET LOCAL statement_timeout = 0"))
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-        _upgrade(connection)
+    _take_steps(engine)
     name_keys.fill(engine)
     vector.prepare(engine)
 
@@ -56,16 +52,31 @@ def revision(engine: Engine) -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
 
-def _upgrade(connection: Connection) -> None:
+def _take_steps(engine: Engine) -> None:
+    """Take each step in a transaction of its own: what one has locked is not locked while the next one works."""
+    is_done = False
+    while not is_done:
+        with writing(engine) as connection:
+            if engine.dialect.name == "postgresql":
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+            is_done = not _take_step(connection)
+
+
+def _take_step(connection: Connection) -> bool:
+    """Take the next step that the database lacks; return whether there was one."""
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(HERE).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
-    known = {step.revision for step in ScriptDirectory.from_config(config).walk_revisions()}
+    scripts = ScriptDirectory.from_config(config)
+    known = {step.revision for step in scripts.walk_revisions()}
     taken = set(MigrationContext.configure(connection).get_current_heads())
     if taken - known:
         logs.get().warning("newer schema", taken=sorted(taken), reason="a newer version made it; it is left as it is")
-        return
-    command.upgrade(config, "head")
+    if taken - known or taken == set(scripts.get_heads()):
+        return False
+    command.upgrade(config, "+1")
+    return True
 
 
 @contextlib.contextmanager

@@ -163,8 +163,9 @@ class Catalogue:
 def page_query(wanted: Filter, after: tuple[datetime, str] | None, limit: int) -> Select[Any]:
     """The query of a page.
 
-    With nothing but a category it walks that category's index, which has each picture's time. With more, the database
-    chooses which of the filters' indexes to walk, by how much it expects of each.
+    A category finds the pictures that were named so, and not those of which it is a candidate. With nothing but a
+    category, the query walks that category's index, which has each picture's time. With more, the database chooses
+    which of the filters' indexes to walk, by how much it expects of each.
     """
     query = select(image_info)
     place: Place = (image_info.c.uploaded_at, image_info.c.image_key)
@@ -173,7 +174,7 @@ def page_query(wanted: Filter, after: tuple[datetime, str] | None, limit: int) -
         equal["filename_key"] = lookup_key(clean.text(wanted.filename, len(wanted.filename)) or "")
     if wanted.category is not None and not equal:
         named = select(prediction_results.c.uploaded_at, prediction_results.c.image_key).distinct()
-        named = named.where(prediction_results.c.category == clean.text(wanted.category))
+        named = named.where(prediction_results.c.named, prediction_results.c.category == clean.text(wanted.category))
         of = prediction_results.c.uploaded_at, prediction_results.c.image_key
         found = _within(named, of, wanted, after).order_by(*(column.desc() for column in of)).subquery()
         query = query.join(found, found.c.image_key == image_info.c.image_key)
@@ -182,7 +183,8 @@ def page_query(wanted: Filter, after: tuple[datetime, str] | None, limit: int) -
         query = _within(query, place, wanted, after)
     if wanted.category is not None and equal:
         named = select(prediction_results.c.image_key).where(prediction_results.c.image_key == image_info.c.image_key)
-        query = query.where(named.where(prediction_results.c.category == clean.text(wanted.category)).exists())
+        named = named.where(prediction_results.c.named, prediction_results.c.category == clean.text(wanted.category))
+        query = query.where(named.exists())
     for name, value in equal.items():
         query = query.where(image_info.c[name] == value)  # as it was when it was written
     return query.order_by(*(column.desc() for column in place)).limit(limit)
@@ -199,13 +201,14 @@ def _within(query: Select[Any], place: Place, wanted: Filter, after: tuple[datet
 
 
 def _told(connection: Connection, found: Iterable[Mapping[Any, Any]]) -> list[dict[str, Any]]:
-    """Pictures as they are shown, each with the best of every category, and how many faces it has."""
+    """Pictures as they are shown, each with the best of every category that is named, and how many faces it has."""
     pictures = list(found)
     keys = [picture["image_key"] for picture in pictures]
     categories: dict[str, list[dict[str, Any]]] = {key: [] for key in keys}
     best = func.max(prediction_results.c.confidence).label("confidence")
     query = select(prediction_results.c.image_key, prediction_results.c.category, best)
-    query = query.where(prediction_results.c.image_key.in_(keys)).group_by("image_key", "category")
+    query = query.where(prediction_results.c.image_key.in_(keys), prediction_results.c.named)
+    query = query.group_by("image_key", "category")
     for key, category, confidence in connection.execute(query) if keys else ():
         categories[key].append({"category": category, "confidence": confidence})
     counted = select(faces.c.image_key, func.count()).where(faces.c.image_key.in_(keys)).group_by("image_key")

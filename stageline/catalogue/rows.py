@@ -17,11 +17,24 @@ Document = Mapping[str, Any]
 ENDED = ("completed", "failed")
 FINDERS = ("detect", "classify")  # the stages that find something
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
-# Which stage tells whose work a finding is, what the findings are called in a document, and what in the catalogue.
+
+
+class Finding(NamedTuple):
+    """A list of findings in a document: the stage that makes it, its name there, its task in the catalogue."""
+
+    stage: str
+    name: str
+    task: str
+    category: str = "category"
+    confidence: str = "confidence"
+    named: bool = True  # false: what was looked at and not named
+
+
 FINDINGS = (
-    ("detect", "detections", "object-detection", "label", "score"),
-    ("classify", "categories", "image-classification", "category", "confidence"),
-    ("classify", "imagenet", "imagenet", "category", "confidence"),
+    Finding("detect", "detections", "object-detection", "label", "score"),
+    Finding("classify", "categories", "image-classification"),
+    Finding("classify", "candidates", "image-classification", named=False),
+    Finding("classify", "imagenet", "imagenet"),
 )
 
 
@@ -67,7 +80,7 @@ def rows_of(document: Document, embeddings: Mapping[int, Embedding], retention_d
     finders = {name: history.entry_of(stages.get(name)) for name in FINDERS} if isinstance(stages, dict) else {}
     return PictureRows(
         image=image,
-        predictions=[row for kind in FINDINGS for row in _predictions(document, image, kind, finders.get(kind[0]))],
+        predictions=[row for kind in FINDINGS for row in _predictions(document, image, kind, finders.get(kind.stage))],
         faces=_faces(document, image_id, embeddings),
         tasks=history.tasks(document, image),
         history=history.rows(image_id, told),
@@ -121,23 +134,24 @@ def _uploaded_at(document: Document, image_id: str, told: list[history.Entry]) -
     return found or clean.time(document.get("updated_at")) or clean.time(document.get("completed_at")) or clean.EARLIEST
 
 
-def _predictions(
-    document: Document, image: Row, kind: tuple[str, str, str, str, str], entry: history.Entry | None
-) -> list[Row]:
-    _, name, task, category_field, confidence_field = kind
+def _predictions(document: Document, image: Row, kind: Finding, entry: history.Entry | None) -> list[Row]:
+    """Make the rows of one list of findings.
+
+    A candidate's position counts down from -1, so that it is its own, however many categories there are.
+    """
     hostname = history.label_of(entry.worker) if entry else None
     found_at = (entry.finished if entry else None) or image["updated_at"]
     rows = []
-    for position, found in enumerate(clean.objects(document.get(name))):
-        category, confidence = clean.text(found.get(category_field)), clean.number(found.get(confidence_field))
+    for position, found in enumerate(clean.objects(document.get(kind.name))):
+        category, confidence = clean.text(found.get(kind.category)), clean.number(found.get(kind.confidence))
         if not category or confidence is None:
             continue
         model, version = split_model(found.get("model"))
         rows.append(
             {
                 "image_key": image["image_key"],
-                "task": task,
-                "position": position,
+                "task": kind.task,
+                "position": position if kind.named else -1 - position,
                 "category": category,
                 "confidence": confidence,
                 "hostname": hostname,
@@ -147,6 +161,7 @@ def _predictions(
                 "model_sha256": clean.text(found.get("model_sha256"), 64),
                 "box": clean.box(found.get("box")),
                 "uploaded_at": image["uploaded_at"],
+                "named": kind.named,
             }
         )
     return rows

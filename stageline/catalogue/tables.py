@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
@@ -95,7 +96,7 @@ prediction_results = Table(
     METADATA,
     Column("image_key", TEXT, primary_key=True),
     Column("task", TEXT, primary_key=True),  # object-detection, image-classification or imagenet
-    Column("position", Integer, primary_key=True),  # as in the results
+    Column("position", Integer, primary_key=True),  # as in the results; of candidates: -1, -2, ... in their order
     Column("category", TEXT, nullable=False),
     Column("confidence", Float(53), nullable=False),
     Column("hostname", TEXT),  # the WORKER_ID of the worker that found it
@@ -105,7 +106,15 @@ prediction_results = Table(
     Column("model_sha256", TEXT),
     Column("box", LIST),  # null: of the whole picture
     Column("uploaded_at", UtcTime, nullable=False),  # the picture's, for paging by category
-    Index("ix_prediction_results_category", "category", "uploaded_at", "image_key"),
+    Column("named", Boolean, nullable=False, server_default=true()),  # false: a candidate, looked at and not named
+    Index(
+        "ix_prediction_results_named",
+        "category",
+        "uploaded_at",
+        "image_key",
+        postgresql_where=text("named"),
+        sqlite_where=text("named = 1"),  # as SQLAlchemy says `named` to each
+    ),
 )
 
 faces = Table(
