@@ -4,6 +4,7 @@ import { STAGES, imageUrl, pictureHash } from "./api.js";
 import { fill, h, setText } from "./dom.js";
 import { ago, moment, plural } from "./format.js";
 import { STATUSES, icon } from "./icons.js";
+import { learnt, meansOne } from "./words.js";
 
 /** A status as an icon and a word: never a colour alone. */
 export function badge(status) {
@@ -117,26 +118,37 @@ function drawSteps(card) {
 
 function drawChips(card) {
   const { row } = card;
-  const key = JSON.stringify([row.status, row.categories, row.faces, row.reason]);
+  const key = JSON.stringify([row.status, row.categories, row.faces, row.reason, learnt]);
   if (card.shownChips === key) return;
   card.shownChips = key;
   if (row.status === "failed" && row.reason) {
     fill(card.chips, h("span.card-reason", { title: row.reason }, row.reason));
     return;
   }
-  const counts = countsOf(row);
-  const shown = counts.slice(0, 3).map(([label, count]) => h("span.chip", count > 1 ? `${count} × ${label}` : label));
-  const more = counts.slice(3);
+  const chips = chipsOf(row);
+  const more = chips.slice(3);
   fill(
     card.chips,
-    row.faces ? h("span.chip", icon("face"), plural(row.faces, "face")) : null,
-    shown,
-    more.length ? h("span.chip", { title: more.map(([label]) => label).join(", ") }, `+${more.length}`) : null,
+    row.faces ? h("span.chip", icon("face"), h("span", plural(row.faces, "face"))) : null,
+    chips.slice(0, 3).map(({ chip }) => chip()),
+    more.length
+      ? h("span.chip.rest", { title: more.map(({ category }) => category).join(", ") }, `+${more.length}`)
+      : null,
   );
 }
 
-function countsOf(row) {
-  const counts = new Map();
-  for (const { category } of row.categories ?? []) counts.set(category, (counts.get(category) ?? 0) + 1);
-  return [...counts].sort((a, b) => b[1] - a[1]);
+/** Each category once, the surest first, with how many objects the detector says it of. What the classifier alone says,
+ * of the picture or of an object in it, is so marked; and left out where the detector has another word for it. */
+function chipsOf({ categories }) {
+  const known = categories ?? [];
+  const detected = known.filter(({ objects }) => objects).map(({ category }) => category);
+  return known
+    .filter(({ category, objects }) => objects || !meansOne(category, detected))
+    .map(({ category, objects: count }) => ({ category, chip: () => chipOf(category, count) }));
+}
+
+function chipOf(category, count) {
+  const text = count > 1 ? `${count} × ${category}` : category;
+  const title = count ? text : `${category}, by the classifier`;
+  return h("span.chip", { title }, count ? null : icon("tag"), h("span", text));
 }

@@ -1,4 +1,4 @@
-// How sure something is.
+// How sure something is, and who says it.
 
 import { h } from "./dom.js";
 import { sure } from "./format.js";
@@ -10,3 +10,6 @@ export function confidence(score) {
     h("span.number", sure(score)),
   ];
 }
+
+/** The name of a model, which tells its sha256 when pointed at. */
+export const modelCode = ({ model, sha }) => h("code.model", { title: `sha256 ${sha ?? "unknown"}` }, model);

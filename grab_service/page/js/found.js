@@ -1,0 +1,68 @@
+// What a results document says of a picture: the whole of it, its objects, its faces, and what was not named.
+
+import { isSame } from "./words.js";
+
+export const KINDS = [
+  { name: "picture", label: "Whole picture", icon: "picture" },
+  { name: "objects", label: "Objects", icon: "box" },
+  { name: "faces", label: "Faces", icon: "face" },
+];
+
+const plain = (one) => ({ box: one.box ?? null, model: one.model, sha: one.model_sha256 });
+const named = (one) => ({ ...plain(one), label: one.category, score: one.confidence, detected: one.detected });
+const surest = (a, b) => b.score - a.score;
+
+/** The found things: {picture, objects, faces, candidates}, each [{label, score, box, model, sha, …}]. An object, and
+ * what the whole picture shows, has `others`: what else was said of the very same, each with `against` where it is
+ * something else. */
+export function found(document) {
+  const categories = (document?.categories ?? []).map(named).sort(surest);
+  const candidates = (document?.candidates ?? []).map((one) => ({ ...named(one), reason: one.reason })).sort(surest);
+  return {
+    picture: wholePicture(categories.filter(({ box }) => !box)),
+    objects: objectsOf(document?.detections ?? [], categories.filter(({ box }) => box)),
+    faces: (document?.faces ?? []).map((one) => ({
+      ...plain(one),
+      label: "face",
+      score: one.score,
+      landmarks: one.landmarks,
+      embedding: one.embedding,
+    })),
+    candidates,
+  };
+}
+
+/** Whether something that was said, of a box or of a detector's label in it, is about this object. */
+export const isAbout = (said, object) =>
+  said.box?.join() === object.box?.join() && (said.detected ?? object.detected) === object.detected;
+
+/** Each category once: the surest that says so, with the others. */
+function wholePicture(categories) {
+  const first = new Map();
+  for (const one of categories) {
+    if (first.has(one.label)) first.get(one.label).others.push(one);
+    else first.set(one.label, { ...one, others: [] });
+  }
+  return [...first.values()];
+}
+
+/** What was detected, each with what was said of it; and what was named in boxes that no detector gave. */
+function objectsOf(detections, categories) {
+  const left = new Set(categories);
+  const objects = detections.map((one) => {
+    const object = { ...plain(one), label: one.label, score: one.score, detected: one.label };
+    const said = [...left].filter((each) => isAbout(each, object));
+    said.forEach((each) => left.delete(each));
+    return judged(object, said);
+  });
+  return [...objects, ...[...left].map((one) => ({ ...one, others: [] }))];
+}
+
+/** An object is what the detector says, or what a category of it says that is something else: that one has won. */
+function judged(object, [first, ...rest]) {
+  if (!first) return { ...object, others: [] };
+  const agrees = isSame(first.model, object.label, first.label);
+  const [winner, loser] = agrees ? [object, first] : [first, { ...object, against: true, detector: true }];
+  const others = rest.map((one) => ({ ...one, against: !isSame(one.model, winner.label, one.label) }));
+  return { ...winner, detected: object.detected, others: [loser, ...others] };
+}
