@@ -61,13 +61,15 @@ class Batch:
             self._faces = models.faces.value, Gathered(models.faces.value.embed)
         self._max_pixels = max_pixels
 
-    def add(self, data: bytes, detections: Items, faces: Items) -> Rows:
+    def add(self, data: bytes, detections: Items, faces: Items, *, whole: bool = True) -> Rows:
         """Take a picture's crops, and return what will hold their rows when the batch is finished.
 
         Args:
             data: the original's file.
-            detections: each with a ``score`` and a ``box``, in pixels of the original as it is meant to be seen.
+            detections: each with a ``label``, a ``score`` and a ``box``, in pixels of the original as it is meant to be
+                seen.
             faces: likewise, and perhaps ``landmarks``.
+            whole: whether the whole picture is looked at, too.
 
         Raises:
             BadImage: it cannot be decoded.
@@ -76,7 +78,7 @@ class Batch:
         rows = Rows()
         info = images.probe(data, self._max_pixels)
         looks = [
-            *self._whole(info, rows),
+            *(self._whole(info, rows) if whole else ()),
             *self._objects(info, detections, rows),
             *self._people(info, faces, rows),
         ]
@@ -105,7 +107,9 @@ class Batch:
 
     def _objects(self, info: images.ImageInfo, detections: Items, rows: Rows) -> Iterator[_Look]:
         if self._categories:
-            for index, box in parts(detections, info.width, info.height):
+            asked = [at for at, item in enumerate(detections) if self._categories[0].knows(item["label"])]
+            for place, box in parts([detections[at] for at in asked], info.width, info.height):
+                index = asked[place]
                 around = squared(box, info.width, info.height)
                 yield _classified(*self._categories, around, partial(rows.categories.__setitem__, index))
 

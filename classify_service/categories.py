@@ -8,6 +8,7 @@ from classify_service.networks import CropNetwork
 from stageline.images import Pixels
 from stageline.inference import FloatArray
 from stageline.modelstore import Model
+from stageline.modelstore.detector import must_suit_the_detector
 from stageline.settings import Settings
 
 
@@ -27,6 +28,7 @@ class Classifier:
             ModelError: it does not, or is no classifier.
         """
         self.labels = model.card.labels
+        self.detector_labels = model.card.detector_labels
         self.network = CropNetwork(model, "classification", len(self.labels), settings)
 
     def classify(self, crops: Sequence[Pixels]) -> FloatArray:
@@ -43,6 +45,10 @@ class Classifier:
         powers = np.exp(outputs - outputs.max(axis=1, keepdims=True, initial=-np.inf))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
+    def knows(self, detected: str) -> bool:
+        """Tell whether it can name what the detector calls that; one whose card maps no labels is asked about all."""
+        return not self.detector_labels or detected in self.detector_labels
+
     def best(self, probabilities: FloatArray, count: int = 1) -> list[tuple[str, float]]:
         """Return the `count` surest labels of one crop, [labels], with their confidences, surest first."""
         order = np.argsort(-probabilities, kind="stable")[:count]
@@ -50,5 +56,11 @@ class Classifier:
 
 
 def load_classifier(model: Model, settings: Settings) -> Classifier:
-    """Open a classifier, and compute with it once; see `Classifier`."""
+    """Open a classifier, and compute with it once; see `Classifier`.
+
+    Raises:
+        ModelError: it is no good, or its card maps labels that the detector does not have.
+        Unavailable: the model store, which knows the detector's labels, is away.
+    """
+    must_suit_the_detector(model.card, settings)
     return Classifier(model, settings)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from classify_service import findings
+from classify_service import findings, naming
 from classify_service.batch import Batch, Models, Rows
 from classify_service.categories import load_classifier
 from classify_service.faces import load_embedder
@@ -21,13 +21,15 @@ MODEL_LOADERS = {"classification": load_classifier, "face-embedding": load_embed
 class Classify:
     """original/, with what was detected in it → findings/.
 
-    `kind` chooses nothing: every object is classified, and every face embedded, by what models there are.
+    A picture's `kind` is its route: of a picture with faces the faces are embedded, and the whole is not classified.
+    Objects are classified in both kinds.
     """
 
     batch_size = 8
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._rule = naming.Rule(settings.classify_min_confidence, settings.classify_trusted_score)
         self._categories = Served(settings.classify_model, load_classifier, settings)
         self._imagenet = self._categories
         if settings.classify_model != IMAGENET:
@@ -43,10 +45,7 @@ class Classify:
         """Look at the pictures of a batch, all by the same models."""
         models = Models(self._categories.now(), self._imagenet.now(), self._faces.now())
         batch = Batch(models, self._settings.max_image_pixels)
-        looked_at = [
-            batch.add(task.inputs["original"], _list(task.message, "detections"), _list(task.message, "faces"))
-            for task in tasks
-        ]
+        looked_at = [_look(batch, task) for task in tasks]
         batch.finish()
         return [self._outcome(task.message, rows, models) for task, rows in zip(tasks, looked_at, strict=True)]
 
@@ -56,13 +55,14 @@ class Classify:
         faces = _list(message, "faces")
         fields: dict[str, Any] = {}
         if models.categories:
-            least = self._settings.classify_min_confidence
-            fields["categories"] = findings.categories(models.categories, rows, _list(message, "detections"), least)
+            detections = message.fields.get("detections")
+            found = naming.categories(models.categories, rows, detections, self._rule)
+            fields["categories"], fields["candidates"] = found
         if models.imagenet:
             fields["imagenet"] = findings.imagenet(models.imagenet, rows)
         own = {model.name for model in self.models}  # what an earlier run missed of these may be there now
         before = [name for name in _list(message, "missing_models") if name not in own]
-        missing = dict.fromkeys([*before, *self._missing(models)])
+        missing = dict.fromkeys([*before, *self._missing(models, faces)])
         fields["missing_models"] = list(missing)
         document: dict[str, Any] = {"image_id": message.image_id, **fields}
         if models.faces:
@@ -71,10 +71,18 @@ class Classify:
             fields["faces"] = findings.referring(rows, faces, key)
         return Outcome([StoredObject(key, json.dumps(document).encode(), "application/json")], fields)
 
-    def _missing(self, models: Models) -> list[str]:
-        """Name the models that are not installed, as this batch knows it."""
+    def _missing(self, models: Models, faces: Sequence[Any]) -> list[str]:
+        """Name the models that this picture wanted, and that are not installed as this batch knows it."""
         served = (self._categories, models.categories), (self._imagenet, models.imagenet), (self._faces, models.faces)
-        return [model.name for model, loaded in served if loaded is None and not model.optional]
+        lacking = [model for model, loaded in served if loaded is None and not model.optional]
+        return [model.name for model in lacking if faces or model is not self._faces]
+
+
+def _look(batch: Batch, task: Task) -> Rows:
+    """Have a picture looked at; a foreign producer may leave out its kind."""
+    detections, faces = _list(task.message, "detections"), _list(task.message, "faces")
+    kind = task.message.fields.get("kind") or ("face" if faces else "object")
+    return batch.add(task.inputs["original"], detections, faces, whole=kind != "face")
 
 
 def _list(message: Message, name: str) -> list[Any]:

@@ -29,6 +29,8 @@ FORMATS = {
     "GIF": ("gif", "image/gif"),
     "BMP": ("bmp", "image/bmp"),
 }
+# How files of these formats are called.
+ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp")
 ACCEPTED = "JPEG, PNG, WebP, GIF or BMP"
 LONGEST_SIDE = 65_500  # the most that JPEG can write, less its margins
 CHECK_BYTES = 400_000_000  # what all checks in a process may need together; one that needs more runs alone

@@ -1,8 +1,9 @@
 """The whole chain in one process, with no servers: the very functions that the services run."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
+from typing import Any
 
 from stageline import line, logs, results
 from stageline.item import Item
@@ -12,6 +13,7 @@ from stageline.settings import Settings
 from stageline.stage import StoredObject, Task, Work
 
 WORKER = "monolith"
+Made = dict[str, StoredObject]  # what there is of a picture, by key
 
 
 class Monolith:
@@ -24,8 +26,6 @@ class Monolith:
         watch = load_once(self.models, settings, WORKER)
         if watch.away:
             logs.get().warning("models missing", reason=watch.away, how_to_get_them="make models")
-        uploads = import_module(f"{line.DOOR_PACKAGE}.uploads")
-        self._take_in: Callable[..., tuple[Message, StoredObject]] = uploads.take_in
 
     def run(self, data: bytes, filename: str, *, guessed: bool = False) -> tuple[Message, Mapping[str, StoredObject]]:
         """Send one picture through; return its last message, and everything that was made, by key.
@@ -36,15 +36,33 @@ class Monolith:
             BadImage: it is not a picture that the line takes.
         """
         more = {"filename_guessed": True} if guessed else {}
-        message, original = self._take_in(data, filename, "", self._settings.max_image_pixels, more=more)
+        message, original = take_in(data, filename, self._settings.max_image_pixels, more)
         made = {original.key: original}
         for stage, work in self._works.items():
-            item = Item(message)
-            inputs = {name: made[key].data for name, key in work.inputs(message).items()}
-            began = time.monotonic()
-            (item.outcome,) = work.run([Task(message, inputs)])
-            item.work_seconds = time.monotonic() - began
-            made |= {stored.key: stored for stored in item.outcome.objects}
-            message = message.successor(stage.name, item.entry("done", WORKER), item.outcome.fields)
+            message = step(stage, work, message, made)
         document = results.stored(results.document(message, "completed"))
         return message, {**made, document.key: document}
+
+
+def take_in(
+    data: bytes, filename: str, max_pixels: int, more: Mapping[str, Any] | None = None
+) -> tuple[Message, StoredObject]:
+    """Check and name a picture as the door does; return its first message, and the original.
+
+    Raises:
+        BadImage: it is not a picture that the line takes.
+    """
+    uploads = import_module(f"{line.DOOR_PACKAGE}.uploads")
+    taken: tuple[Message, StoredObject] = uploads.take_in(data, filename, "", max_pixels, more=more)
+    return taken
+
+
+def step(stage: line.Stage, work: Work, message: Message, made: Made) -> Message:
+    """Have a stage's work done on one picture: what it makes is added to `made`; return the next stage's message."""
+    item = Item(message)
+    inputs = {name: made[key].data for name, key in work.inputs(message).items()}
+    began = time.monotonic()
+    (item.outcome,) = work.run([Task(message, inputs)])
+    item.work_seconds = time.monotonic() - began
+    made |= {stored.key: stored for stored in item.outcome.objects}
+    return message.successor(stage.name, item.entry("done", WORKER), item.outcome.fields)

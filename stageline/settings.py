@@ -71,6 +71,7 @@ class Settings(BaseSettings):
     face_min_size: int = Field(40, ge=12)
     classify_model: str = Field("squeezenet-cifar10", pattern=MODEL_NAME)
     classify_min_confidence: float = Field(0.85, ge=0, le=1)
+    classify_trusted_score: float = Field(0.5, ge=0, le=1)
     blur_classes: Annotated[frozenset[str], NoDecode] = frozenset({"face", "car"})
     jpeg_quality: int = Field(95, ge=1, le=100)
 

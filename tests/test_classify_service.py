@@ -29,7 +29,7 @@ def test_the_message_says_what_was_found_and_by_what(data_dir: Path) -> None:
     name, box, landmarks = FACES[0]
     face = {"score": 0.99, "box": box, "landmarks": landmarks, "model": "mtcnn@1", "mood": "calm"}
     data = (data_dir / "faces" / name).read_bytes()
-    given = task(data, detections=[found([0.0, 0.0, 1125.0, 300.0])], faces=[face], kind="face", missing_models=["x"])
+    given = task(data, detections=[found([0.0, 0.0, 1125.0, 300.0])], faces=[face], kind="object", missing_models=["x"])
     stage = work(colours(scale=SCALE), cells(), classify_min_confidence=0.0)
     assert stage.inputs(given.message) == {"original": "original/a.jpg"}
     (outcome,) = stage.run([given])
@@ -43,9 +43,9 @@ def test_the_message_says_what_was_found_and_by_what(data_dir: Path) -> None:
         assert 1 / 3 <= item["confidence"] <= 1
     assert outcome.fields["faces"] == [{**face, "embedding": {"key": "findings/a.json", "index": 0}}]
     assert outcome.fields["missing_models"] == ["x"]
-    assert outcome.fields.keys() == {"categories", "faces", "missing_models"}
+    assert outcome.fields.keys() == {"categories", "candidates", "faces", "missing_models"}
     stored = document(outcome)
-    assert stored.keys() == {"image_id", "categories", "faces", "missing_models"}
+    assert stored.keys() == {"image_id", "categories", "candidates", "faces", "missing_models"}
     assert (stored["image_id"], stored["categories"]) == ("a", outcome.fields["categories"])
     (embedded,) = stored["faces"]
     assert {**embedded, "embedding": ...} == {"box": box, "embedding": ..., **cells().card.stamp}
@@ -53,7 +53,7 @@ def test_the_message_says_what_was_found_and_by_what(data_dir: Path) -> None:
     expected = by_hand(aligned(bgr, parts([face], 1125, 1612)[0][1], landmarks, (160, 160)))
     np.testing.assert_allclose(embedded["embedding"], expected, atol=1e-5)
     onward = Message.decode(given.message.successor("classify", {"state": "done"}, outcome.fields).raw)
-    assert onward.fields["kind"] == "face"
+    assert onward.fields["kind"] == "object"
 
 
 def test_each_object_is_classified_in_its_own_pixels() -> None:
@@ -117,7 +117,7 @@ def test_every_kind_of_original_is_looked_at(kind: str) -> None:
     """Grey, CMYK, palette, alpha, 16 bits, animated: categories and embeddings come of all."""
     given = task(all_kinds()[kind], detections=[found([1, 2, 30, 40])], faces=[{"score": 1, "box": [3, 3, 40, 40]}])
     (outcome,) = work(colours(), cells(), classify_min_confidence=0.0).run([given])
-    assert [box for _, box in named(outcome)] == [None, [1, 2, 30, 40]]
+    assert [box for _, box in named(outcome)] == [[1, 2, 30, 40]]
     assert outcome.fields["faces"][0]["embedding"] == {"key": "findings/a.json", "index": 0}
     assert np.linalg.norm(document(outcome)["faces"][0]["embedding"]) == pytest.approx(1, abs=1e-5)
 
@@ -172,7 +172,7 @@ def test_a_missing_model_is_named_and_nothing_is_found_by_it() -> None:
     assert none.fields == {"missing_models": ["mtcnn", "colours", FACENET]}
     assert document(none) == {"image_id": "a", "missing_models": ["mtcnn", "colours", FACENET]}
     (some,) = work(colours()).run([given])
-    assert some.fields.keys() == {"categories", "missing_models"}
+    assert some.fields.keys() == {"categories", "candidates", "missing_models"}
     assert some.fields["missing_models"] == ["mtcnn", FACENET]
     (others,) = work(cells()).run([given])
     assert others.fields.keys() == {"faces", "missing_models"}
@@ -194,7 +194,7 @@ def test_classify_model_may_be_an_imagenet_network() -> None:
     """Then categories are its labels; it is loaded once, and missed where it is not there."""
     stage = create(Settings(classify_model=IMAGENET, device="cpu", classify_min_confidence=0.0))
     assert [served.name for served in stage.models] == [IMAGENET, FACENET]
-    assert stage.run([task(encoded(scene(), "PNG"))])[0].fields["missing_models"] == [IMAGENET, FACENET]
+    assert stage.run([task(encoded(scene(), "PNG"))])[0].fields["missing_models"] == [IMAGENET]
     serve(stage, colours(name=IMAGENET, labels=["tabby", "tench", "goldfish"]))
     (outcome,) = stage.run([task(encoded(scene(), "PNG"))])
     assert outcome.fields["categories"] == outcome.fields["imagenet"][:1]

@@ -118,7 +118,7 @@ def test_fetch_publishes_what_this_package_carries_and_says_what_cannot_be_had(m
     done = models("fetch")
     assert done.returncode == 1
     assert repository.pointer("resnet18-cifar10").version == "1"
-    assert repository.pointer("squeezenet-cifar10").version == "1"
+    assert repository.pointer("squeezenet-cifar10").version == "2"
     assert "yolox-nano cannot be had" in done.stderr
     assert "STAGELINE_MODEL_MIRROR" in done.stderr
     assert "Traceback" not in done.stderr
@@ -130,7 +130,7 @@ def test_fetch_does_not_move_what_somebody_promoted(models, repository) -> None:
     repository.promote("squeezenet-cifar10", "mine")
     done = models("fetch", "squeezenet-cifar10")
     assert (done.returncode, repository.pointer("squeezenet-cifar10").version) == (0, "mine")
-    assert "stageline models promote squeezenet-cifar10@1" in done.stderr
+    assert "stageline models promote squeezenet-cifar10@2" in done.stderr
 
 
 def test_a_model_store_that_is_away_says_so(models) -> None:

@@ -59,9 +59,10 @@ def test_a_recipe_is_sane(name: str, device: str) -> None:
     assert sizes == sorted(sizes)
     assert sizes[-1] == cifar10.SIDE
     assert set(sizes) == set(found.sizes)
-    factors = [found.lr_factor(done) for done in np.linspace(0, 1, 101)]
-    assert (factors[0], max(factors), factors[-1]) == (0, 1, 0)
-    assert factors.index(1) == pytest.approx(100 * found.warmup, abs=1)
+    factors = [found.lr_factor(at) for at in np.linspace(0, found.epochs, 101)]
+    assert (factors[0], factors[-1]) == (0, 0)
+    assert max(factors) == pytest.approx(1, abs=0.01)
+    assert factors.index(1) == pytest.approx(100 * found.warmup_epochs / found.epochs, abs=1)
     assert (0 <= found.shift < cifar10.SIDE) & (0 <= found.cutout < cifar10.SIDE)
     assert bool(found.teacher) == (0 < found.teacher_share <= 1)
 

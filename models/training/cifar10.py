@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 from stageline.errors import BadImage
 
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+OF_COCO = {
+    "airplane": "airplane", "bird": "bird", "boat": "ship", "car": "automobile", "cat": "cat", "dog": "dog",
+    "horse": "horse", "truck": "truck",
+}  # fmt: skip
+"""Which of them a label of COCO's, and so of the detector's, is; a deer and a frog are no label of COCO's."""
 HELD_OUT_PER_CLASS = 100
 SIDE = 32
 

@@ -96,6 +96,7 @@ def _card(recipe: Recipe, version: str, pieces: Pieces, figures: Figures) -> dic
         "training_data": TERMS.format(count=len(pieces.learn)),
         "input": {"shape": ("batch", 3, cifar10.SIDE, cifar10.SIDE), "colour": "RGB", "range": (0, 255)},
         "labels": cifar10.LABELS,
+        "detector_labels": cifar10.OF_COCO,
         "cpu_runtime": CPU_RUNTIME,
         "accuracy": [{**accuracy, **stated}, {**error, **stated}],
         "notes": notes.strip(),

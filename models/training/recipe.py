@@ -23,7 +23,8 @@ class Recipe:
     momentum: float
     weight_decay: float
     label_smoothing: float
-    warmup: float
+    warmup_epochs: float
+    decay_epochs: float
     shift: int
     cutout: int
     seed: int
@@ -35,9 +36,9 @@ class Recipe:
         """Return the side of the training pictures in that epoch, counted from 0, in pixels."""
         return self.sizes[epoch * len(self.sizes) // self.epochs]
 
-    def lr_factor(self, done: float) -> float:
-        """Return the learning rate, relative to ``peak_lr``, when ``done`` (0..1) of the run is done."""
-        return done / self.warmup if done < self.warmup else max(0.0, (1 - done) / (1 - self.warmup))
+    def lr_factor(self, at: float) -> float:
+        """Return the learning rate, relative to ``peak_lr``, after ``at`` (0..`epochs`) epochs."""
+        return max(0.0, min(1.0, at / self.warmup_epochs, (self.epochs - at) / self.decay_epochs))
 
     def decisive(self) -> dict[str, Any]:
         """Return what decides the weights: a checkpoint is resumed only by a recipe that agrees in all of it."""
@@ -61,7 +62,8 @@ def load(name: str, device: str, epochs: int | None = None) -> Recipe:
         if kind == device:
             entry |= overrides
     if epochs:
-        entry["epochs"] = epochs
+        factor = epochs / entry["epochs"]
+        entry |= {key: entry[key] * factor for key in ("warmup_epochs", "decay_epochs")} | {"epochs": epochs}
     return Recipe(name=name, **entry)
 
 

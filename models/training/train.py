@@ -83,7 +83,7 @@ def _epoch(run: Run, recipe: Recipe, epoch: int, pixels: Tensor, targets: Tensor
     run.model.train()
     total = torch.zeros((), device=pixels.device)
     for step, (batch, wanted) in enumerate(augment.batches(pixels, targets, recipe, epoch)):
-        _set_lr(run, recipe, (epoch * steps + step + 1) / (recipe.epochs * steps))
+        _set_lr(run, recipe, epoch + (step + 1) / steps)
         total += _step(run, batch, wanted, recipe.label_smoothing)
         bar.advance(task)
     return float(total) / steps
@@ -142,9 +142,9 @@ def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def _set_lr(run: Run, recipe: Recipe, done: float) -> None:
+def _set_lr(run: Run, recipe: Recipe, at: float) -> None:
     for group in run.optimizer.param_groups:
-        group["lr"] = recipe.peak_lr * recipe.lr_factor(done)
+        group["lr"] = recipe.peak_lr * recipe.lr_factor(at)
 
 
 def _step(run: Run, batch: Tensor, wanted: Tensor, label_smoothing: float) -> Tensor:

@@ -10,8 +10,8 @@ from pathlib import Path
 import typer
 
 from stageline.cli.common import note
+from stageline.images import ENDINGS
 
-ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp")
 # What file managers and storage servers leave beside pictures; some of it is called like pictures.
 SYSTEM = ("__macosx", ".appledouble", ".ds_store", "thumbs.db", "desktop.ini", "@eadir", "#recycle", "$recycle.bin",
     ".@__thumb", ".thumbnails", ".trashes", ".spotlight-v100", ".fseventsd")  # fmt: skip

@@ -79,6 +79,8 @@ class Card(_Part):
     adapter: str = ""
     """How the outputs are read, where the task has several ways: a name in detect_service/adapters.py."""
     labels: tuple[str, ...] = ()
+    detector_labels: Mapping[str, str] = {}
+    """Of a classifier: which of its labels each label of the detector is. It is asked about objects of these alone."""
     preprocessing: Preprocessing = Preprocessing()
     cpu_runtime: Literal["onnxruntime", "openvino"] = "onnxruntime"
     """Which is the faster on a CPU: docs/decisions/0005-two-runtimes.md."""
@@ -95,6 +97,11 @@ class Card(_Part):
             raise ValueError("sha256 is not that of the files listed")
         if self.task in ("object-detection", "classification") and not self.labels:
             raise ValueError(f"labels are needed for {self.task}")
+        if self.detector_labels and self.task != "classification":
+            raise ValueError(f"detector_labels are for classification, and this is for {self.task}")
+        unknown = sorted(set(self.detector_labels.values()) - {label for label in self.labels if label})
+        if unknown:
+            raise ValueError(f"detector_labels map to {', '.join(map(repr, unknown))}, which labels does not list")
         return self
 
     @property

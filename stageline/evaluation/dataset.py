@@ -1,0 +1,131 @@
+"""What a labelled data set is, whatever it was read from, and what was wrong with it."""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from stageline.errors import StagelineError
+
+Box = tuple[float, float, float, float]  # x1, y1, x2, y2
+MOST_NAMED = 3
+BEYOND = 1.0  # pixels by which a label may reach out of its picture: labelling tools round
+
+
+class BadDataSet(StagelineError):
+    """A folder holds no labelled pictures that can be evaluated; the text says what is wrong and what to do."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """An object that is labelled: its class, its box, and whether it is a crowd: a region of many, never one of them."""
+
+    name: str
+    box: Box
+    crowd: bool = False
+    number: int | str = 0
+    """Of the line, or of the annotation."""
+
+
+@dataclass
+class Problems:
+    """What could not be taken as it is: by its kind, how often, and where first."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    first: dict[str, list[str]] = field(default_factory=dict)
+    failed: int = 0
+    """How many of them are faults: a picture or a label that was given and could not be read."""
+
+    def note(self, kind: str, where: str, *, fault: bool = False) -> None:
+        """Count a problem of a kind, and keep the first few places."""
+        self.failed += fault
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        places = self.first.setdefault(kind, [])
+        if len(places) < MOST_NAMED:
+            places.append(where)
+
+    def sentences(self) -> list[str]:
+        """Each kind with its count and first places, as ``2 × no such class: a.txt, line 3: …; …``."""
+        return [
+            f"{count} × {kind}: {'; '.join(self.first[kind])}{'; …' if count > MOST_NAMED else ''}"
+            for kind, count in self.counts.items()
+        ]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture and its labels."""
+
+    path: Path
+    labels: Sequence[Label]
+    source: str
+    """Names the file of the labels, and what their numbers count: ``labels/a.txt, line``."""
+    relative: bool = False
+    """Whether boxes are shares of the picture's sides instead of pixels."""
+    size: tuple[int, int] | None = None
+    """Width and height, where the data set tells them."""
+
+    def in_pixels(self, width: int, height: int, problems: Problems) -> list[Label]:
+        """Return the labels in pixels of the picture, upright; what reaches out of it is cut off, and noted."""
+        found = []
+        for label in self.labels:
+            box = label.box
+            if self.relative:
+                box = box[0] * width, box[1] * height, box[2] * width, box[3] * height
+            x1, y1, x2, y2 = box
+            if min(x1, y1, width - x2, height - y2) < -BEYOND:
+                where = f"{self.source} {label.number}"
+                box = max(0.0, x1), max(0.0, y1), min(float(width), x2), min(float(height), y2)
+                if box[0] >= box[2] or box[1] >= box[3]:
+                    problems.note("label outside its picture, left out", where)
+                    continue
+                problems.note("label that reaches out of its picture, cut at the edge", where)
+            found.append(replace(label, box=box))
+        return found
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Labelled pictures."""
+
+    kind: str
+    """``COCO JSON`` or ``YOLO labels``."""
+    source: str
+    """What it was read from, for people."""
+    classes: Sequence[str]
+    pictures: Sequence[Picture]
+    problems: Problems
+
+
+def is_box(box: Sequence[object]) -> bool:
+    """Whether these are four finite numbers, whose second two lie beyond the first."""
+    numbers = [edge for edge in box if isinstance(edge, int | float) and not isinstance(edge, bool)]
+    if len(numbers) != 4 or len(box) != 4 or not all(map(math.isfinite, numbers)):  # noqa: PLR2004
+        return False
+    return numbers[0] < numbers[2] and numbers[1] < numbers[3]
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All files of a folder and of those below it, each folder once, however many links lead to it; sorted."""
+    found, seen = [], set()
+    for top, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(top)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
+        found += [Path(top, name) for name in names if not name.startswith(".")]
+    return sorted(found)
+
+
+def same(name: str) -> str:
+    """Return what two names of one class have in common: capitals, ``_``, ``-`` and blanks do not count."""
+    return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
+
+
+def known_as(classes: Sequence[str], labels: Sequence[str]) -> Mapping[str, str]:
+    """Return for each class the detector's label of it; the classes that it does not know are not there."""
+    known = {same(label): label for label in reversed(labels) if label}
+    return {name: known[same(name)] for name in classes if same(name) in known}

@@ -1,0 +1,79 @@
+"""How far a figure from few pictures can be trusted: intervals that hold the true one in 95 of 100 such samples."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from stageline.evaluation.precision import RECALLS, Floats, Labelled, Tally
+
+Z = 1.959964  # standard deviations to either side that 95 % of a normal distribution lie within
+RESAMPLES = 200
+SEED = 0
+MOST_AT_ONCE = 2_000_000  # numbers in memory at a time
+
+
+class Interval(NamedTuple):
+    """The ends of an interval at 95 %."""
+
+    low: float
+    high: float
+
+
+def wilson(right: int, of: int) -> Interval | None:
+    """The interval of a share, of so many; None of none.
+
+    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference", JASA 22.
+    """
+    if not of:
+        return None
+    share, spread = right / of, Z * Z / of
+    middle = (share + spread / 2) / (1 + spread)
+    half = Z / (1 + spread) * math.sqrt(share * (1 - share) / of + spread / of / 4)
+    return Interval(max(0.0, middle - half), min(1.0, middle + half))
+
+
+def resample(pictures: int, times: int = RESAMPLES) -> Floats:
+    """Draw as many pictures as there are, with replacement, so many times: how often each was drawn, [times, pictures].
+
+    Source: Efron 1979, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7.
+    """
+    drawn = np.random.default_rng(SEED).integers(0, pictures, (times, pictures))
+    return np.stack([np.bincount(row, minlength=pictures) for row in drawn]).astype(np.float64)
+
+
+def resampled_ap50(tally: Tally, labelled: Labelled, classes: Sequence[str], drawn: Floats) -> Floats:
+    """AP50, the mean over classes, of each of the samples that `resample` drew: [times]; nan where nothing is labelled."""
+    rows = np.full((len(classes), len(drawn)), np.nan)
+    for row, name in zip(rows, classes, strict=True):
+        labels = drawn @ labelled.in_each(name)
+        curve = tally.curve(name)
+        step = max(1, MOST_AT_ONCE // max(1, len(curve.scores)))
+        for first in range(0, len(drawn), step):
+            some = slice(first, first + step)
+            row[some] = _areas(curve.hits, drawn[some][:, curve.pictures], labels[some])
+    counted = np.isfinite(rows)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(counted, rows, 0).sum(axis=0) / counted.sum(axis=0))
+
+
+def interval(figures: Floats) -> Interval | None:
+    """The middle 95 % of a figure over many samples; None where there is none."""
+    known = figures[np.isfinite(figures)]
+    if not len(known):
+        return None
+    low, high = np.percentile(known, [2.5, 97.5])
+    return Interval(float(low), float(high))
+
+
+def _areas(hits: np.ndarray, weights: Floats, labels: Floats) -> Floats:
+    """`precision.area` where each finding, best first, counts as often as its picture was drawn: [times, findings]."""
+    right, all_found = (weights * hits).cumsum(axis=1), weights.cumsum(axis=1)
+    precision = right / np.maximum(all_found, 1e-9)
+    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    envelope = np.concatenate([envelope, np.zeros((len(weights), 1))], axis=1)
+    areas = np.full(len(weights), np.nan)
+    for place in np.flatnonzero(labels):
+        areas[place] = envelope[place, np.searchsorted(right[place] / labels[place], RECALLS)].mean()
+    return areas

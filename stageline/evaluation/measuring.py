@@ -1,0 +1,111 @@
+"""Going through a data set, one picture at a time: what is kept of each is numbers."""
+
+from array import array
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from stageline.errors import BadImage
+from stageline.evaluation.dataset import BadDataSet, DataSet, Label, Picture, known_as
+from stageline.evaluation.looking import Changes, Looked, Looker
+from stageline.evaluation.naming import Judged, judge
+from stageline.evaluation.precision import Labelled, Tally
+from stageline.evaluation.tries import BARE, CONFIGURED, Tries
+from stageline.settings import Settings
+
+Advance = Callable[[], None]
+
+
+@dataclass
+class Measured:
+    """What was found in all pictures, in every way, and what is labelled in them."""
+
+    classes: Sequence[str]
+    """Those that are labelled and that the detector knows, by its names."""
+    unknown: Mapping[str, int]
+    """Those that it does not know, with how many labels each has: they are left out of AP."""
+    labelled: Labelled = field(default_factory=Labelled)
+    tallies: Mapping[Changes, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    ms: Mapping[Changes, "array[float]"] = field(default_factory=lambda: defaultdict(lambda: array("d")))
+    """CPU milliseconds of each picture, from the original to the objects."""
+    judged: Mapping[Changes, list[Judged]] = field(default_factory=lambda: defaultdict(list))
+    naming_ms: Mapping[Changes, "array[float]"] = field(default_factory=lambda: defaultdict(lambda: array("d")))
+
+
+def measure(found: DataSet, settings: Settings, tried: Tries, advance: Advance = lambda: None) -> Measured:
+    """Look at every picture in every way, and hold what is found against the labels.
+
+    What cannot be looked at is noted among the data set's problems.
+
+    Args:
+        found: the data set.
+        settings: as they are configured.
+        tried: what is tried beside them.
+        advance: called after each picture.
+
+    Raises:
+        BadDataSet: the detector knows none of the classes, or no picture can be looked at.
+        ModelError: a detector is not installed.
+    """
+    looker = Looker(settings, tried.ways, tried.classifying)
+    detector = looker.model(settings.detect_model)
+    known = known_as(found.classes, detector.card.labels if detector else ())
+    measured = _begun(found, known)
+    for picture in found.pictures:
+        looked = _look(looker, picture, settings, found)
+        if looked is not None:
+            labels = picture.in_pixels(*looked.size, found.problems)
+            labels = [replace(label, name=known.get(label.name, label.name)) for label in labels]
+            _add(measured, looked, labels, tried, settings)
+        advance()
+    measured.classes = [name for name in measured.classes if measured.labelled.count(name)]
+    if not measured.classes:
+        raise BadDataSet(f"no picture with a label could be looked at: {'; '.join(found.problems.sentences())}")
+    return measured
+
+
+def _begun(found: DataSet, known: Mapping[str, str]) -> Measured:
+    counts: dict[str, int] = defaultdict(int)
+    for picture in found.pictures:
+        for label in picture.labels:
+            counts[label.name] += not label.crowd
+    unknown = {name: count for name, count in sorted(counts.items()) if name not in known and count}
+    classes = sorted({known[name] for name, count in counts.items() if name in known and count})
+    if not classes:
+        named = ", ".join(unknown) or "none"
+        raise BadDataSet(f"the detector knows none of the classes that are labelled ({named}): set DETECT_MODEL to another")
+    return Measured(classes, unknown)
+
+
+def _look(looker: Looker, picture: Picture, settings: Settings, found: DataSet) -> Looked | None:
+    """Look at a picture; None, and a note, where it cannot be."""
+    try:
+        if picture.path.stat().st_size > settings.max_upload_bytes:
+            raise BadImage(f"it has more than {settings.max_upload_bytes:,} bytes (MAX_UPLOAD_BYTES)")
+        looked = looker.look(picture.path.read_bytes())
+    except (BadImage, OSError) as error:
+        found.problems.note("picture that cannot be looked at, left out", f"{picture.path}: {error}", fault=True)
+        return None
+    if picture.size not in (None, looked.size):
+        sizes = f"{picture.path}: {looked.size[0]} × {looked.size[1]}, not {picture.size[0]} × {picture.size[1]}"
+        found.problems.note("picture of another size than its annotations say, left out", sizes, fault=True)
+        return None
+    return looked
+
+
+def _add(measured: Measured, looked: Looked, labels: Sequence[Label], tried: Tries, settings: Settings) -> None:
+    number = measured.labelled.add(labels)
+    for changes, look in ((BARE, looked.bare), *looked.ways.items()):
+        wanted = [one for one in look.found if one.label in measured.classes]
+        measured.tallies[changes].add(number, wanted, labels)
+        measured.ms[changes].append(look.ms)
+    for changes, (categories, ms) in looked.categories.items():
+        mapping = tried.mappings[str(dict(changes).get("classify_model", settings.classify_model))]
+        measured.judged[changes].append(judge(categories, labels, mapping))
+        measured.naming_ms[changes].append(ms)
+
+
+def dearer(ms: Mapping[Changes, "array[float]"], changes: Changes) -> float:
+    """How many CPU milliseconds a picture takes more than as configured: the median of the differences."""
+    differences = sorted(some - base for some, base in zip(ms[changes], ms[CONFIGURED], strict=True))
+    return differences[len(differences) // 2] if differences else 0.0

@@ -1,0 +1,111 @@
+"""Whether named categories are right: held against labels, objects and whole pictures apart."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stageline.evaluation.boxes import LEAST_IOU, as_boxes, covered, overlaps
+from stageline.evaluation.dataset import Label
+from stageline.evaluation.intervals import Interval, wilson
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of one named category."""
+
+    whole: bool
+    """Whether it is said of the whole picture."""
+    right: bool
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What came of one picture."""
+
+    verdicts: Sequence[Verdict]
+    objects: int
+    """How many labelled objects have a category: no more could be named right."""
+    picture: bool
+    """Whether any label in it has one."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many were named, how many of these right and wrong, and how many that have a category were not named right."""
+
+    named: int = 0
+    right: int = 0
+    missed: int = 0
+
+    @property
+    def wrong(self) -> int:
+        """How many were named wrong."""
+        return self.named - self.right
+
+    @property
+    def interval(self) -> Interval | None:
+        """That of the share that is right, by Wilson, at 95 %; None where nothing was named."""
+        return wilson(self.right, self.named)
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(self.named + other.named, self.right + other.right, self.missed + other.missed)
+
+
+def judge(categories: Iterable[Mapping[str, Any]], labels: Sequence[Label], mapping: Mapping[str, str]) -> Judged:
+    """Hold the categories of one picture against its labels.
+
+    An object's is matched with the label that its box overlaps most, by an IoU of at least 0.5; each label is taken once,
+    the surest first. It is right where that label's class maps to it, and wrong where there is no such label. What lies
+    in a crowd region is not judged. A whole picture's is right where the class of any label in it maps to it.
+
+    Args:
+        categories: each with `category`, `confidence` and `box`, in pixels; the box of a whole picture is null.
+        labels: what is in the picture, in the same pixels.
+        mapping: a class of the labels → its category, as a card's `detector_labels`.
+    """
+    surest = sorted(categories, key=lambda one: -one["confidence"])
+    single = [label for label in labels if not label.crowd]
+    verdicts = _of_objects([one for one in surest if one.get("box") is not None], labels, mapping)
+    shown = {mapping[label.name] for label in labels if label.name in mapping}
+    for one in surest:
+        if one.get("box") is None:
+            verdicts.append(Verdict(True, one["category"] in shown, one["confidence"]))
+    return Judged(verdicts, sum(label.name in mapping for label in single), bool(shown))
+
+
+def count(judged: Iterable[Judged], least: float = 0.0) -> tuple[Counts, Counts]:
+    """Count what is named with a confidence of at least `least`: of objects, and of whole pictures."""
+    objects = pictures = Counts()
+    for one in judged:
+        named = [verdict for verdict in one.verdicts if verdict.confidence >= least]
+        objects += _counted([verdict for verdict in named if not verdict.whole], one.objects)
+        pictures += _counted([verdict for verdict in named if verdict.whole], int(one.picture))
+    return objects, pictures
+
+
+def _counted(verdicts: Sequence[Verdict], possible: int) -> Counts:
+    right = sum(verdict.right for verdict in verdicts)
+    return Counts(len(verdicts), right, max(0, possible - right))
+
+
+def _of_objects(
+    surest: Sequence[Mapping[str, Any]], labels: Sequence[Label], mapping: Mapping[str, str]
+) -> list[Verdict]:
+    single = [label for label in labels if not label.crowd]
+    boxes = as_boxes([one["box"] for one in surest])
+    shared = overlaps(boxes, as_boxes([label.box for label in single]))
+    crowded = covered(boxes, as_boxes([label.box for label in labels if label.crowd])).max(axis=1, initial=0.0)
+    verdicts = []
+    for one, row, crowd in zip(surest, shared, crowded, strict=True):
+        at = int(np.argmax(row)) if row.size else -1
+        hit = at >= 0 and row[at] >= LEAST_IOU
+        if hit:
+            shared[:, at] = -1
+        elif crowd >= LEAST_IOU:
+            continue
+        right = bool(hit) and mapping.get(single[at].name) == one["category"]
+        verdicts.append(Verdict(False, right, one["confidence"]))
+    return verdicts

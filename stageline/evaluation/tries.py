@@ -1,0 +1,126 @@
+"""Which settings are tried beside those that are configured."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from stageline import model_input
+from stageline.errors import ModelError
+from stageline.evaluation.dataset import known_as
+from stageline.evaluation.looking import Changes
+from stageline.modelstore import Card, Repository, install, open_repository
+from stageline.modelstore.install import is_for_a_worker
+from stageline.settings import Settings
+
+CONFIGURED: Changes = ()
+BARE: Changes = (("bare_network", True),)  # no setting: the original in colour, straight into the network
+INPUTS = ("original", "resized", "grayscale")
+SCALE = 0.5
+OF_CLASSIFY: Mapping[str, Sequence[float]] = {
+    "classify_min_confidence": (0.5, 0.7, 0.8, 0.85, 0.9, 0.95),
+    "classify_trusted_score": (0.3, 0.5, 0.7, 0.9),
+}
+
+
+@dataclass(frozen=True)
+class Tries:
+    """The ways that are measured, and which of them answer what each step costs."""
+
+    ways: Sequence[Changes]
+    """Under which objects are looked for; the first is as configured."""
+    on: Mapping[str, Changes]
+    """By DETECT_ON."""
+    with_floor: Changes
+    without_floor: Changes
+    """Two that differ in RESIZE_MIN_SIDE alone: not 0, and 0."""
+    floor: int
+    """RESIZE_MIN_SIDE of the first of these two."""
+    classifying: Sequence[Changes]
+    """Under which what was found is classified; the first is as configured; none without a classifier."""
+    mappings: Mapping[str, Mapping[str, str]]
+    """Of each classifier, by its name: which category each of the detector's labels has; see `mapping_of`."""
+
+
+def tries(settings: Settings) -> Tries:
+    """Choose what is worth trying, by what is configured, how large the detector's input is, and which models there are.
+
+    Raises:
+        ModelError: the detector is not installed, or its card asks for something that pictures are not given as.
+        Unavailable: the model store is away.
+    """
+    cards = _installed(settings)
+    detector = cards.get(settings.detect_model)
+    if detector is None:
+        raise ModelError(f"the detector {settings.detect_model} is not installed in {_where(settings)}: run `make models`")
+    side = max(model_input.input_size(detector))
+    on = {name: CONFIGURED if name == settings.detect_on else (("detect_on", name),) for name in INPUTS}
+    # Where the line looks at the original, what the resize costs is what it would cost were its picture looked at.
+    base = on["grayscale"] if settings.detect_on == "original" else CONFIGURED
+    floor = settings.resize_min_side or side
+    with_floor, without = (_with(base, settings, "resize_min_side", value) for value in (floor, 0))
+    more = [_with(base, settings, "resize_min_side", value) for value in (side, 2 * side) if value > floor]
+    if settings.resize_scale < SCALE:
+        more.append(_with(base, settings, "resize_scale", SCALE))
+    more += [(("detect_model", name),) for name in _of_task(cards, "object-detection", settings.detect_model)]
+    ways = list(dict.fromkeys([CONFIGURED, *on.values(), with_floor, without, *more]))
+    mappings = {name: mapping_of(cards[name], detector) for name in _of_task(cards, "classification")}
+    mappings = {name: mapping for name, mapping in mappings.items() if mapping}
+    classifying = _classifying(settings, mappings)
+    return Tries(ways, on, with_floor, without, floor, classifying, mappings)
+
+
+def mapping_of(classifier: Card, detector: Card) -> Mapping[str, str]:
+    """Return which category each of the detector's labels has: as the classifier's card says.
+
+    Of a card that says nothing, those whose names are the same, however they are written.
+    """
+    return classifier.detector_labels or known_as([label for label in detector.labels if label], classifier.labels)
+
+
+def shown(changes: Changes) -> str:
+    """Settings as they are set: ``DETECT_ON=resized RESIZE_MIN_SIDE=0``."""
+    return " ".join(f"{name.upper()}={value}" for name, value in changes)
+
+
+def _classifying(settings: Settings, mappings: Mapping[str, Mapping[str, str]]) -> list[Changes]:
+    if settings.classify_model not in mappings:
+        return []
+    changed: list[Changes] = [
+        ((name, value),)
+        for name, values in OF_CLASSIFY.items()
+        for value in values
+        if getattr(settings, name) != value
+    ]
+    others: list[Changes] = [(("classify_model", name),) for name in mappings if name != settings.classify_model]
+    return [CONFIGURED, *changed, *others]
+
+
+def _with(base: Changes, settings: Settings, name: str, value: float) -> Changes:
+    return base if getattr(settings, name) == value else (*base, (name, value))
+
+
+def _of_task(cards: Mapping[str, Card], task: str, but: str = "") -> list[str]:
+    return sorted(name for name, card in cards.items() if card.task == task and name != but)
+
+
+def _where(settings: Settings) -> str:
+    return str(settings.models_dir or settings.minio_endpoint or settings.models_folder)
+
+
+def _installed(settings: Settings) -> Mapping[str, Card]:
+    """The cards of the models that are served; what is configured is fetched first, as a stage would."""
+    repository = open_repository(settings)
+    repository.check()
+    cards = {}
+    for name in (settings.detect_model, settings.classify_model):
+        if repository.pointer(name) is None and is_for_a_worker(name):
+            install(name, repository, settings)
+    for name in repository.versions():
+        with contextlib.suppress(ModelError):  # one that cannot be read is not tried
+            cards |= _card(repository, name)
+    return cards
+
+
+def _card(repository: Repository, name: str) -> Mapping[str, Card]:
+    pointer = repository.pointer(name)
+    return {name: repository.card(name, pointer.version)} if pointer else {}
