@@ -36,10 +36,13 @@ def stored(said: Mapping[str, Any]) -> StoredObject:
     return StoredObject(key(said["image_id"]), text.encode(), "application/json")
 
 
-def contradicts(category: Mapping[str, Any], label: str) -> bool:
-    """Whether a category says something else of an object than the detector's label does."""
-    word = category["category"]
-    return bool(word != label and SAME.get(word) != label)
+def contradicts(category: Mapping[str, Any], detection: Mapping[str, Any]) -> bool:
+    """Whether a category says something else of an object than its detection does.
+
+    One by the detection's own model does not: it is the detector's label, in a classifier's word.
+    """
+    word, label, model = category["category"], detection["label"], category.get("model")
+    return bool(word != label and SAME.get(word) != label and not (model and model == detection.get("model")))
 
 
 def best_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:

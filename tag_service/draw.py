@@ -94,7 +94,7 @@ def _mark(
         return None
     box, more = tuple(item["box"]), ""
     category = named.get((box, label)) or named.get((box, None))
-    if label and category and contradicts(category, label):
+    if label and category and contradicts(category, item):
         more = f"{_words(category['category'])} {_percent(category['confidence'])}"
     return Mark(
         box=(across[0], down[0], across[1], down[1]),

@@ -107,6 +107,37 @@ def test_a_contradiction_shows_both_with_the_one_that_wins_first(page: Browser, 
     assert page.all(".finding-list.picture li") == []
 
 
+def test_a_contradiction_that_the_detector_wins_shows_both(page: Browser, page_line: RunningLine, cat: Path) -> None:
+    """The object is what the detector says; who says, more likely than not, something else stands below it."""
+    doubt = lambda found, sure: said("dog", sure, detected(found)[0], reason="contradicted")  # noqa: E731
+    own = lambda found: [{**said("cat", 0.8, detected(found)[0]), "model": found[0]["model"]}]  # noqa: E731
+    for sure, below in ((0.88, ["classifier@2 says dog, 88 %"]), (0.3, [])):
+        image_id = judge(
+            page_line, cat, "won.jpg", detections=detected, categories=own,
+            candidates=lambda found, sure=sure: [doubt(found, sure)],
+        )  # fmt: skip
+        open_picture(page, image_id)
+        assert page.run(ROWS, ".finding-list.objects li")[0] == ["cat", "80 %", *below]
+        assert page.run(MARKS, "objects")[0] == "cat 80 %"
+
+
+def test_another_word_for_the_same_is_no_contradiction(page: Browser, page_line: RunningLine, data_dir: Path) -> None:
+    """The classifier's card says that its automobile is the detector's car: a car, on the picture and on its card."""
+    name = "two cars.jpg"
+    street = data_dir / "coco128" / "images" / "000000000094.jpg"
+    cars = lambda found: [one for one in found if one["label"] == "car"][:1]  # noqa: E731
+    model = {"model": "squeezenet-cifar10@2"}
+    named = lambda found: [said("automobile", 0.97, cars(found)[0], **model)]  # noqa: E731
+    image_id = judge(page_line, street, name, detections=cars, categories=named)
+    page.until(lambda: card_status(page, name) == "Completed", "completed")
+    page.until(lambda: page.run(CHIPS.format(card(name))) == [["car", False]], "one chip")
+    open_picture(page, image_id)
+    row = lambda: page.run(ROWS, ".finding-list.objects li")[0]  # noqa: E731
+    page.until(lambda: row()[0] == "car" and row()[2:] == ["squeezenet-cifar10@2 says automobile, 97 %"], "a car")
+    assert page.run(MARKS, "objects")[0].startswith("car ")
+    assert "automobile" not in page.run(MARKS, "objects")[0]
+
+
 def test_what_was_not_named_is_shown_on_request_with_its_reason(page: Browser, doubted: str) -> None:
     """Closed at first; opened by the keyboard; the whole picture and objects apart, and a row stresses its object."""
     open_picture(page, doubted)
@@ -179,6 +210,7 @@ def test_what_is_missing_is_said_once_with_how_to_get_it(
     assert [sentence for sentence in sentences[1:] if sentence] == [f"To get facenet-vggface2: {how}."]
     assert page.text().count("no known model is called unheard-of") == 1
     assert page.text().count("not installed") == 1
+    page.until(lambda: "not made" in page.text(".strip li:last-child"), "that there is no privacy copy")
     page.driver.get("about:blank")
     assert page.complaints() == []
 

@@ -69,6 +69,16 @@ def test_a_label_gains_the_surest_category_that_is_said_of_its_object(drawn: lis
     assert [text for text, *_ in drawn] == ["dog 91% · cat 90%", "person 50%", "picture: ship 95%"]
 
 
+def test_the_detectors_own_label_in_another_word_is_not_repeated(drawn: list[Any]) -> None:
+    """A category that the detection's own model gives says nothing else, whatever its word is."""
+    mine = {"model": "detector@1"}
+    vehicle = {**category("vehicle", BOX, 0.91), "detected": "car"}
+    for by, text in ((mine, "car 91%"), ({"model": "classifier@1"}, "car 91% · vehicle 91%")):
+        drawn.clear()
+        draw_findings(grey(), [{**found(BOX, "car"), **mine}], [], [{**vehicle, **by}])
+        assert [label for label, *_ in drawn] == [text]
+
+
 def test_a_face_gains_no_category(drawn: list[Any]) -> None:
     """Where a face and an object have one box, the category is the object's."""
     draw_findings(grey(), [found(BOX)], [{"score": 1.0, "box": BOX}], [category("cat", BOX)])

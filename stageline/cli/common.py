@@ -105,6 +105,6 @@ def found_in(results: Mapping[str, Any]) -> str:
 def _label(detection: Mapping[str, Any], categories: Sequence[Mapping[str, Any]]) -> str:
     label, box = str(detection.get("label", "?")), detection.get("box")
     for item in categories:
-        if box and item.get("box") == box and item.get("detected") == label and contradicts(item, label):
+        if box and item.get("box") == box and item.get("detected") == label and contradicts(item, detection):
             return f"{item['category']} (or {label})"
     return label

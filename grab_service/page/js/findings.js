@@ -97,11 +97,11 @@ function row({ thing, index, place, many }, kind, overlay, models) {
         onclick: light,
         "aria-label": [thing.label, which, sure(thing.score)].filter(Boolean).join(", "),
       },
-      h("span.finding-label", place === 1 ? h("span", thing.label) : null, which && h("small", which)),
+      h("span.finding-label", place === 1 ? [h("span", thing.label), " "] : null, which && h("small", which)),
       confidence(thing.score),
     ),
     known || !thing.model ? null : h("p.finding-note", "by ", modelCode(thing)),
-    thing.others.map((other) => h("p.finding-note", opinion(other, thing))),
+    [...thing.others, ...(thing.doubts ?? [])].map((other) => h("p.finding-note", opinion(other, thing))),
   );
 }
 

@@ -12,15 +12,15 @@ const plain = (one) => ({ box: one.box ?? null, model: one.model, sha: one.model
 const named = (one) => ({ ...plain(one), label: one.category, score: one.confidence, detected: one.detected });
 const surest = (a, b) => b.score - a.score;
 
-/** The found things: {picture, objects, faces, candidates}, each [{label, score, box, model, sha, …}]. An object, and
- * what the whole picture shows, has `others`: what else was said of the very same, each with `against` where it is
- * something else. */
+/** The found things: {picture, objects, faces, candidates}, each [{label, score, box, model, sha, …}], boxes and scores
+ * as in the document. What was named, of the whole picture or of an object, has `others`: what else was said of the very
+ * same, each with `against` where that is something else; and an object `doubts`, the candidates that contradict it. */
 export function found(document) {
   const categories = (document?.categories ?? []).map(named).sort(surest);
   const candidates = (document?.candidates ?? []).map((one) => ({ ...named(one), reason: one.reason })).sort(surest);
   return {
     picture: wholePicture(categories.filter(({ box }) => !box)),
-    objects: objectsOf(document?.detections ?? [], categories.filter(({ box }) => box)),
+    objects: objectsOf(document?.detections ?? [], categories.filter(({ box }) => box), candidates),
     faces: (document?.faces ?? []).map((one) => ({
       ...plain(one),
       label: "face",
@@ -47,22 +47,28 @@ function wholePicture(categories) {
 }
 
 /** What was detected, each with what was said of it; and what was named in boxes that no detector gave. */
-function objectsOf(detections, categories) {
+function objectsOf(detections, categories, candidates) {
   const left = new Set(categories);
   const objects = detections.map((one) => {
     const object = { ...plain(one), label: one.label, score: one.score, detected: one.label };
     const said = [...left].filter((each) => isAbout(each, object));
     said.forEach((each) => left.delete(each));
-    return judged(object, said);
+    const doubts = candidates.filter((each) => isDoubt(each) && isAbout(each, object));
+    return { ...judged(object, said), doubts };
   });
-  return [...objects, ...[...left].map((one) => ({ ...one, others: [] }))];
+  return [...objects, ...[...left].map((one) => ({ ...one, others: [], doubts: [] }))];
 }
 
-/** An object is what the detector says, or what a category of it says that is something else: that one has won. */
-function judged(object, [first, ...rest]) {
-  if (!first) return { ...object, others: [] };
-  const agrees = isSame(first.model, object.label, first.label);
-  const [winner, loser] = agrees ? [object, first] : [first, { ...object, against: true, detector: true }];
-  const others = rest.map((one) => ({ ...one, against: !isSame(one.model, winner.label, one.label) }));
-  return { ...winner, detected: object.detected, others: [loser, ...others] };
+/** Whether a candidate says, more likely than not, that the detector is wrong. */
+const isDoubt = ({ reason, score }) => reason === "contradicted" && score >= 0.5;
+
+/** An object is what the detector says; or what was named of it although the detector says something else. */
+function judged(object, said) {
+  const others = said
+    .filter(({ model }) => !model || model !== object.model) // its own label, in a classifier's word
+    .map((one) => ({ ...one, against: !isSame(one.model, object.label, one.label) }));
+  const won = others.find(({ against, detected }) => against && detected);
+  if (!won) return { ...object, others };
+  const rest = others.filter((one) => one !== won).map((one) => ({ ...one, against: one.label !== won.label }));
+  return { ...won, others: [{ ...object, against: true, detector: true }, ...rest] };
 }
