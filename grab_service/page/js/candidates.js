@@ -1,9 +1,8 @@
 // What was looked at and not named, each with its reason; shown when it is asked for.
 
 import { h } from "./dom.js";
-import { sure } from "./format.js";
-import { isAbout } from "./found.js";
-import { confidence, modelCode } from "./meter.js";
+import { grouped, isAbout } from "./found.js";
+import { confidence, labelled, modelCode, spoken } from "./meter.js";
 
 const REASONS = {
   unsure: "not sure enough",
@@ -34,26 +33,30 @@ export function makeCandidates(overlay) {
 function part(title, candidates, indexOf, overlay) {
   if (!candidates.length) return null;
   const one = candidates.every(({ model }) => model === candidates[0].model) ? candidates[0] : null;
+  const rows = grouped(candidates, ({ label, reason, detected, model }) => [label, reason, detected, model].join("\n"));
   return h(
     "section",
     { "aria-label": `${title}, not named` },
     h("header", h("h3", title), one?.model ? modelCode(one) : null),
-    h("ul.finding-list", candidates.map((each) => row(each, indexOf(each), overlay, !one))),
+    h("ul.finding-list", rows.map((place) => row(place, indexOf(place.thing), overlay, !one))),
   );
 }
 
-function row(one, index, overlay, withModel) {
+/** One of them; the reason is written once, below the first of those that have it alike. */
+function row({ thing, place, many }, index, overlay, withModel) {
   const light = () => overlay.light(index < 0 ? null : "objects", index);
   const dark = () => overlay.light(null);
-  const facts = [h("span.finding-label", one.label), confidence(one.score)];
-  const spoken = { "aria-label": `${one.label}, ${sure(one.score)}` };
+  const facts = [labelled(thing, place, many), confidence(thing.score)];
+  const name = { "aria-label": spoken(thing, place, many) };
   return h(
     "li",
     { onmouseenter: light, onmouseleave: dark },
     index < 0
       ? h("div.finding", facts)
-      : h("button.finding", { type: "button", onfocus: light, onblur: dark, onclick: light, ...spoken }, facts),
-    h("p.finding-note", reason(one), withModel && one.model ? [" · ", modelCode(one)] : null),
+      : h("button.finding", { type: "button", onfocus: light, onblur: dark, onclick: light, ...name }, facts),
+    place === 1
+      ? h("p.finding-note", reason(thing), withModel && thing.model ? [" · ", modelCode(thing)] : null)
+      : null,
   );
 }
 

@@ -6,6 +6,8 @@ import { ago, moment, plural } from "./format.js";
 import { STATUSES, icon } from "./icons.js";
 import { learnt, meansOne } from "./words.js";
 
+const CHIPS = 3; // on a card
+
 /** A status as an icon and a word: never a colour alone. */
 export function badge(status) {
   const known = STATUSES[status] ?? { icon: "info", label: status ?? "unknown" };
@@ -125,17 +127,23 @@ function drawChips(card) {
     fill(card.chips, h("span.card-reason", { title: row.reason }, row.reason));
     return;
   }
-  const chips = chipsOf(row);
-  const more = chips.slice(3);
-  fill(
-    card.chips,
-    row.faces ? h("span.chip", icon("face"), h("span", plural(row.faces, "face"))) : null,
-    chips.slice(0, 3).map(({ chip }) => chip()),
-    more.length
-      ? h("span.chip.rest", { title: more.map(({ category }) => category).join(", ") }, `+${more.length}`)
-      : null,
-  );
+  const faces = row.faces ? [{ text: plural(row.faces, "face"), symbol: "face" }] : [];
+  fill(card.chips, fitted([...faces, ...chipsOf(row)]));
 }
+
+/** As many chips as have a place, and how many more there are; on a phone there is place for fewer. */
+function fitted(chips) {
+  const narrow = chips.length > 2 ? 1 : 2;
+  const shown = chips.slice(0, CHIPS).map(({ text, symbol, title }, at) => {
+    const chip = h("span.chip", { title: title ?? text }, symbol ? icon(symbol) : null, h("span", text));
+    if (at >= narrow) chip.classList.add("wide-only");
+    return chip;
+  });
+  return [...shown, rest(chips.slice(CHIPS), "wide-only"), rest(chips.slice(narrow), "narrow-only")];
+}
+
+const rest = (chips, where) =>
+  chips.length ? h(`span.chip.rest.${where}`, { title: chips.map(({ text }) => text).join(", ") }, `+${chips.length}`) : null;
 
 /** Each category once, the surest first, with how many objects the detector says it of. What the classifier alone says,
  * of the picture or of an object in it, is so marked; and left out where the detector has another word for it. */
@@ -144,11 +152,8 @@ function chipsOf({ categories }) {
   const detected = known.filter(({ objects }) => objects).map(({ category }) => category);
   return known
     .filter(({ category, objects }) => objects || !meansOne(category, detected))
-    .map(({ category, objects: count }) => ({ category, chip: () => chipOf(category, count) }));
-}
-
-function chipOf(category, count) {
-  const text = count > 1 ? `${count} × ${category}` : category;
-  const title = count ? text : `${category}, by the classifier`;
-  return h("span.chip", { title }, count ? null : icon("tag"), h("span", text));
+    .map(({ category, objects }) => {
+      if (!objects) return { text: category, symbol: "tag", title: `${category}, by the classifier` };
+      return { text: objects > 1 ? `${objects} × ${category}` : category };
+    });
 }

@@ -5,9 +5,9 @@ import { makeCandidates } from "./candidates.js";
 import { fill, h } from "./dom.js";
 import { makeFace } from "./faces.js";
 import { plural, sure } from "./format.js";
-import { KINDS } from "./found.js";
+import { grouped, KINDS } from "./found.js";
 import { lackingNote } from "./lacking.js";
-import { confidence, modelCode } from "./meter.js";
+import { confidence, labelled, modelCode, spoken } from "./meter.js";
 
 /** Make the lists beside a picture; pointing at a row stresses its box in the overlay. */
 export function makeFindings(id, overlay) {
@@ -67,23 +67,9 @@ function modelsOf(things) {
   return [...new Map(finders.filter(({ model }) => model).map((one) => [one.model, one])).values()];
 }
 
-/** Things of one category one after the other: [{thing, index, place, many}], `index` as in the overlay. */
-function grouped(things) {
-  const groups = new Map();
-  for (const [index, thing] of things.entries()) {
-    if (!groups.has(thing.label)) groups.set(thing.label, []);
-    groups.get(thing.label).push({ thing, index });
-  }
-  return [...groups.values()].flatMap((group) =>
-    group.map((one, at) => ({ ...one, place: at + 1, many: group.length })),
-  );
-}
-
-/** One thing. Its category is written in the first row of several. */
 function row({ thing, index, place, many }, kind, overlay, models) {
   const light = () => overlay.light(kind, index);
   const dark = () => overlay.light(null);
-  const which = many > 1 ? `${place} of ${many}` : "";
   const known = models.length === 1 && models[0].model === thing.model;
   return h(
     "li",
@@ -95,9 +81,9 @@ function row({ thing, index, place, many }, kind, overlay, models) {
         onfocus: light,
         onblur: dark,
         onclick: light,
-        "aria-label": [thing.label, which, sure(thing.score)].filter(Boolean).join(", "),
+        "aria-label": spoken(thing, place, many),
       },
-      h("span.finding-label", place === 1 ? [h("span", thing.label), " "] : null, which && h("small", which)),
+      labelled(thing, place, many),
       confidence(thing.score),
     ),
     known || !thing.model ? null : h("p.finding-note", "by ", modelCode(thing)),

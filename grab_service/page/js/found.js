@@ -36,6 +36,19 @@ export function found(document) {
 export const isAbout = (said, object) =>
   said.box?.join() === object.box?.join() && (said.detected ?? object.detected) === object.detected;
 
+/** Things that are alike one after the other: [{thing, index, place, many}], `index` as they came. */
+export function grouped(things, likeness = ({ label }) => label) {
+  const groups = new Map();
+  for (const [index, thing] of things.entries()) {
+    const key = likeness(thing);
+    if (!groups.has(key)) groups.set(key, []);
+    groups.get(key).push({ thing, index });
+  }
+  return [...groups.values()].flatMap((group) =>
+    group.map((one, at) => ({ ...one, place: at + 1, many: group.length })),
+  );
+}
+
 /** Each category once: the surest that says so, with the others. */
 function wholePicture(categories) {
   const first = new Map();
