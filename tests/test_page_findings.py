@@ -123,6 +123,16 @@ def test_a_contradiction_that_the_detector_wins_shows_both(page: Browser, page_l
         assert page.run(MARKS, "objects")[0] == "cat 80 %"
 
 
+def test_a_classifier_that_is_asked_about_everything_stands_beside_the_detector(
+    page: Browser, page_line: RunningLine, cat: Path
+) -> None:
+    """What it names of an object, with no word of the detector's, adds to the object, and wins nothing."""
+    categories = lambda found: [{**said("tabby", 0.9), "box": detected(found)[0]["box"]}]  # noqa: E731
+    open_picture(page, judge(page_line, cat, "tabby.jpg", detections=detected, categories=categories))
+    assert page.run(ROWS, ".finding-list.objects li")[0] == ["cat", "80 %", "classifier@2 says tabby, 90 %"]
+    assert page.run(MARKS, "objects")[0] == "cat 80 % · tabby 90 %"
+
+
 def test_another_word_for_the_same_is_no_contradiction(page: Browser, page_line: RunningLine, data_dir: Path) -> None:
     """The classifier's card says that its automobile is the detector's car: a car, on the picture and on its card."""
     name = "two cars.jpg"

@@ -7,6 +7,7 @@ import { STATUSES, icon } from "./icons.js";
 import { learnt, meansOne } from "./words.js";
 
 const CHIPS = 3; // on a card
+const LONG = 8; // characters: a longer chip is the first to be cut where there is no room
 
 /** A status as an icon and a word: never a colour alone. */
 export function badge(status) {
@@ -137,13 +138,17 @@ function fitted(chips) {
   const shown = chips.slice(0, CHIPS).map(({ text, symbol, title }, at) => {
     const chip = h("span.chip", { title: title ?? text }, symbol ? icon(symbol) : null, h("span", text));
     if (at >= narrow) chip.classList.add("wide-only");
+    if (text.length > LONG) chip.classList.add("long");
+    if (symbol === "face") chip.classList.add("steady");
     return chip;
   });
   return [...shown, rest(chips.slice(CHIPS), "wide-only"), rest(chips.slice(narrow), "narrow-only")];
 }
 
-const rest = (chips, where) =>
-  chips.length ? h(`span.chip.rest.${where}`, { title: chips.map(({ text }) => text).join(", ") }, `+${chips.length}`) : null;
+function rest(chips, where) {
+  if (!chips.length) return null;
+  return h(`span.chip.steady.${where}`, { title: chips.map(({ text }) => text).join(", ") }, `+${chips.length}`);
+}
 
 /** Each category once, the surest first, with how many objects the detector says it of. What the classifier alone says,
  * of the picture or of an object in it, is so marked; and left out where the detector has another word for it. */
