@@ -48,7 +48,7 @@ accuracy: models
 
 # Goes on where it was stopped; see docs/training.md.
 train: setup-train
-	$(BIN)/python -m models.training $(MODEL) --data $(DATA)/cifar10
+	$(BIN)/python -m models.training $(MODEL) --data $(DATA)/cifar10 --outliers $(DATA)/coco128
 
 models: setup
 	$(BIN)/stageline models fetch || echo "the line runs without; see above" >&2

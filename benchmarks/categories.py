@@ -1,121 +1,154 @@
-"""How often a category is right, by the least confidence that it is given from: what CLASSIFY_MIN_CONFIDENCE buys.
+"""How often a named category is right: by the detector's label, by the classifier, and by the line's rule of both.
 
-    python -m benchmarks.categories COCO128_FOLDER [--model NAME_OR_FOLDER ...] [--cifar10 FOLDER] [--every K]
-                                    [--least-side PIXELS] [--json FILE]
+    python -m benchmarks.categories FOLDER [--half first|second|both] [--model NAME_OR_FOLDER ...]
+                                    [--cifar10 FOLDER] [--every K] [--json FILE]
 
-The folder holds images/, labels/ and names.yaml, as for benchmarks.accuracy. Looked at are the crops of all labelled
-boxes, and the whole pictures, through the very functions of the stage. Eight of CIFAR-10's ten categories have a
-counterpart among COCO's classes: a category is right where it is that of the box's class; of a whole picture, that of
-any class that is labelled in it. Whatever is said of the others is wrong: a network that knows ten things calls a
-pizza one of them. With --cifar10 (a folder with test.zip), also every K-th of its test pictures: what a threshold costs
-where all is as the network learnt it. A NAME is a model in the store, a FOLDER holds one (models/trained/…).
+FOLDER holds labelled pictures, as for `stageline evaluate`, with COCO's names. They go through the line's own functions
+up to the detector, and what it finds goes through each classifier (a NAME is a model in the store, a FOLDER holds one).
+Judged is what is named at the settings as they are: an object's category by the label that its box overlaps most, by an
+IoU of at least 0.5, and it is wrong where there is no such label; that of a whole picture by all labels in it. `found`
+are the labelled objects of a category that the detector found at all; `missed` are the objects of a category, and the
+pictures that show one, that were not named right. Intervals are Wilson's, at 95 %.
+
+Without --half, it is every second picture by name: "none of these" is learnt from the others (models/training), and the
+rule's numbers were chosen on them. With --cifar10 (a folder with test.zip), also every K-th of its test pictures,
+enlarged to 256×256, as pictures of one subject.
 """
 
 import argparse
+import copy
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import cv2
 
-from benchmarks.accuracy import read_labels, read_names
-from classify_service.batch import Batch, Models
+from classify_service import naming
+from classify_service.batch import Batch, Models, Rows
 from classify_service.categories import Classifier, load_classifier
-from models.training import cifar10
-from stageline import images
+from models.training import cifar10, outliers
+from stageline import images, logs
 from stageline.errors import StagelineError
+from stageline.evaluation import naming as judging
+from stageline.evaluation.boxes import LEAST_IOU, as_boxes, overlaps
+from stageline.evaluation.dataset import Label, Problems
+from stageline.evaluation.naming import Counts, Judged
 from stageline.modelstore import Model, install, open_repository
 from stageline.modelstore.card import read_folder
+from stageline.monolith import Monolith
 from stageline.serving import Loaded
 from stageline.settings import Settings
 
-COUNTERPARTS = {
-    "airplane": "airplane", "bird": "bird", "boat": "ship", "car": "automobile", "cat": "cat", "dog": "dog",
-    "horse": "horse", "truck": "truck",
-}  # fmt: skip
-THRESHOLDS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99)
-MOST_PIXELS = 50_000_000
+HALVES = {"first": outliers.first_half, "second": outliers.second_half}
 DEFAULT_MODELS = ("resnet18-cifar10", "squeezenet-cifar10")
-TABLE = "{:>10} | {:>14} {:>12} | {:>14} | {:>12}"
+ENLARGED = 256  # pixels
+DETECTOR, TRUSTED, ALONE, BOTH = "detector's label", "the same, trusted", "classifier, asked of all", "the line: both"
+TEN = "the line, without none"
+TABLE = "{:<26}{:>7}{:>7}{:>7}{:>8}   {}"
+Item = dict[str, Any]
+Shown = tuple[bytes, Sequence[Label], Mapping[str, str]]  # a picture's file, its labels, a label's category
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What was said of a crop, or of a whole picture."""
+@dataclass
+class Tally:
+    """What was judged of a model, by the way of naming, and how many objects of a category the detector found."""
 
-    known: bool
-    """Whether it shows something that the network has a category for."""
-    right: bool
-    confidence: float
+    judged: dict[str, list[Judged]]
+    found: int = 0
 
 
-@dataclass(frozen=True)
-class Row:
-    """What a threshold lets through: of `known` + `others`, how many are named, and how many of those right."""
-
-    least: float
-    known: int
-    known_named: int
-    right: int
-    others: int
-    others_named: int
-
-    @property
-    def share_right(self) -> float:
-        """Of all that are named, the share that is right."""
-        return self.right / max(1, self.known_named + self.others_named)
+def photographs(folder: Path, half: str) -> Iterator[Shown]:
+    """Read labelled photographs."""
+    for name in HALVES if half == "both" else (half,):
+        for picture in HALVES[name](folder):
+            data = picture.path.read_bytes()
+            info = images.probe(data, Settings().max_image_pixels)
+            yield data, picture.in_pixels(info.width, info.height, Problems()), cifar10.OF_COCO
 
 
-def row(seen: Iterable[Seen], least: float) -> Row:
-    """Count what is named at a threshold."""
-    known = [one for one in seen if one.known]
-    others = [one for one in seen if not one.known]
-    named = [one for one in known if one.confidence >= least]
-    right = sum(one.right for one in named)
-    return Row(least, len(known), len(named), right, len(others), sum(one.confidence >= least for one in others))
-
-
-def look(folder: Path, classifier: Loaded[Classifier], least_side: float) -> tuple[list[Seen], list[Seen]]:
-    """Classify every labelled crop whose sides have that many pixels, and every whole picture; return both."""
-    names = read_names(folder / "names.yaml")
-    found_in_crops: list[Seen] = []
-    found_in_pictures: list[Seen] = []
-    for path in sorted((folder / "images").iterdir()):
-        data = path.read_bytes()
-        info = images.probe(data, MOST_PIXELS)
-        labelled = read_labels(folder / "labels" / f"{path.stem}.txt", names, info.width, info.height)
-        batch = Batch(Models(classifier), MOST_PIXELS)
-        rows = batch.add(data, [{"box": box, "score": 1.0} for _, box in labelled], [])
-        batch.finish()
-        for index, probabilities in rows.categories.items():
-            best = classifier.value.best(probabilities)[0]
-            if index is None:
-                found_in_pictures.append(_judged(best, [name for name, _ in labelled]))
-            elif _shorter_side(labelled[index][1]) >= least_side:
-                found_in_crops.append(_judged(best, [labelled[index][0]]))
-    return found_in_crops, found_in_pictures
-
-
-def look_at_cifar10(folder: Path, classifier: Classifier, every: int) -> list[Seen]:
-    """Classify every so-manieth test picture of CIFAR-10."""
+def enlarged(folder: Path, every: int) -> Iterator[Shown]:
+    """Read every so-manieth test picture of CIFAR-10, enlarged: its one label is all of it."""
     chosen = cifar10.load(folder, "test")
-    crops = list(np.ascontiguousarray(chosen.pixels[::every, :, :, ::-1]))
-    best = [classifier.best(row)[0] for row in classifier.classify(crops)]
-    truths = [cifar10.LABELS[label] for label in chosen.labels[::every]]
-    return [
-        Seen(known=True, right=name == truth, confidence=sure) for (name, sure), truth in zip(best, truths, strict=True)
+    itself = {label: label for label in cifar10.LABELS}
+    for rgb, number in zip(chosen.pixels[::every], chosen.labels[::every], strict=True):
+        large = cv2.resize(rgb[:, :, ::-1], (ENLARGED, ENLARGED), interpolation=cv2.INTER_CUBIC)
+        _, data = cv2.imencode(".png", large)
+        yield data.tobytes(), [Label(cifar10.LABELS[number], (0, 0, ENLARGED, ENLARGED))], itself
+
+
+def measure(shown: Iterator[Shown], models: Sequence[Model], settings: Settings) -> dict[str, Tally]:
+    """Judge what is named in pictures, by each model.
+
+    Raises:
+        StagelineError: a model is no classifier, or the detector is not installed.
+    """
+    chain = Monolith(settings)
+    loaded = {model.card.reference: Loaded(model.card, load_classifier(model, settings)) for model in models}
+    tallies = {reference: Tally({}) for reference in loaded}
+    rule = naming.Rule(settings.classify_min_confidence, settings.classify_trusted_score)
+    for data, labels, mapping in shown:
+        fields = chain.run(data, "")[0].fields
+        for reference, by in loaded.items():
+            tally = tallies[reference]
+            tally.found += _found(fields["detections"], labels, mapping)
+            for way, named in ways(by, data, fields, rule, settings.max_image_pixels).items():
+                tally.judged.setdefault(way, []).append(judging.judge(named, labels, mapping))
+    return tallies
+
+
+def ways(
+    by: Loaded[Classifier], data: bytes, fields: Mapping[str, Any], rule: naming.Rule, most_pixels: int
+) -> dict[str, list[Item]]:
+    """Name what a picture shows in each of the ways that are compared."""
+    detections, mapping = fields["detections"], by.card.detector_labels
+    anything = _asking(by, {})
+    batch = Batch(Models(anything), most_pixels)
+    rows = batch.add(data, detections, [])
+    batch.finish()
+    fitting = {
+        index: row
+        for index, row in rows.categories.items()
+        if (fields["kind"] != "face" if index is None else by.value.knows(detections[index]["label"]))
+    }
+    named = {
+        DETECTOR: _by_detector(detections, mapping, 0.0),
+        TRUSTED: _by_detector(detections, mapping, rule.trusted_score),
+        ALONE: naming.categories(anything, rows, detections, rule)[0],
+        BOTH: naming.categories(by, Rows(fitting), detections, rule)[0],
+    }
+    if by.card.labels[-1] == "":
+        ten = _asking(by, mapping, by.card.labels[:-1])
+        shares = {index: row[:-1] / row[:-1].sum() for index, row in fitting.items()}
+        named[TEN] = naming.categories(ten, Rows(shares), detections, rule)[0]
+    return named
+
+
+def _by_detector(detections: Sequence[Mapping[str, Any]], mapping: Mapping[str, str], least: float) -> list[Item]:
+    """Name objects by the detector's labels, and the whole picture by the surest of them."""
+    items = [
+        naming.item({}, mapping[one["label"]], one["score"], one["box"])
+        for one in detections
+        if one["label"] in mapping and one["score"] >= least
     ]
+    surest = max(items, key=lambda one: one["confidence"], default=None)
+    return [*items, *([{**surest, "box": None}] if surest else [])]
 
 
-def _judged(best: tuple[str, float], shown: Sequence[str]) -> Seen:
-    truths = {COUNTERPARTS[name] for name in shown if name in COUNTERPARTS}
-    return Seen(bool(truths), best[0] in truths, best[1])
+def _asking(by: Loaded[Classifier], mapping: Mapping[str, str], labels: Sequence[str] = ()) -> Loaded[Classifier]:
+    """Return the same network with another mapping, and other labels where some are given."""
+    value = copy.copy(by.value)
+    value.detector_labels, value.labels = mapping, tuple(labels or by.value.labels)
+    return replace(by, value=value)
 
 
-def _shorter_side(box: Sequence[float]) -> float:
-    return min(box[2] - box[0], box[3] - box[1])
+def _found(detections: Sequence[Mapping[str, Any]], labels: Sequence[Label], mapping: Mapping[str, str]) -> int:
+    """Count the labelled objects of a category that a detection overlaps, whatever it calls them."""
+    boxes = as_boxes([label.box for label in labels if label.name in mapping and not label.crowd])
+    shared = overlaps(boxes, as_boxes([one["box"] for one in detections]))
+    return int((shared.max(axis=1, initial=0.0) >= LEAST_IOU).sum())
 
 
 def read_model(reference: str, settings: Settings) -> Model:
@@ -131,73 +164,66 @@ def read_model(reference: str, settings: Settings) -> Model:
     return repository.load(reference, card.version)
 
 
-def measure(
-    folder: Path,
-    model: Model,
-    settings: Settings,
-    least_side: float = 0.0,
-    cifar10_every: tuple[Path, int] | None = None,
-) -> Mapping[str, Sequence[Row]]:
-    """Measure a model at every threshold, on crops, on whole pictures, and on CIFAR-10's where a folder is given.
-
-    Raises:
-        StagelineError: the model is no classifier.
-    """
-    classifier = load_classifier(model, settings)
-    crops, pictures = look(folder, Loaded(model.card, classifier), least_side)
-    seen = {"crops": crops, "whole pictures": pictures}
-    if cifar10_every:
-        seen["CIFAR-10's test pictures"] = look_at_cifar10(cifar10_every[0], classifier, cifar10_every[1])
-    return {what: [row(some, least) for least in THRESHOLDS] for what, some in seen.items()}
+def _print(title: str, tally: Tally) -> None:
+    for what, place in (("objects", 0), ("whole pictures", 1)):
+        print(f"\n{title}: {what}" + (f", {tally.found} of a category found" if place == 0 else ""))
+        print(TABLE.format("named by", "named", "right", "wrong", "missed", "right of the named, 95 %"))
+        for way, judged in tally.judged.items():
+            counts = judging.count(judged)[place]
+            numbers = counts.named, counts.right, counts.wrong, counts.missed
+            print(TABLE.format(way, *numbers, _share(counts)))
 
 
-def _print(what: str, rows: Sequence[Row]) -> None:
-    known, others = rows[0].known, rows[0].others
-    print(f"\n{what}: {known} that show one of the categories, {others} that do not")
-    print(TABLE.format("confidence", "known, named", "of them right", "others, named", "right of all"))
-    for one in rows:
-        print(
-            TABLE.format(
-                f"≥ {one.least:.2f}",
-                f"{one.known_named} ({_share(one.known_named, known)})",
-                _share(one.right, one.known_named),
-                f"{one.others_named} ({_share(one.others_named, others)})",
-                f"{one.share_right:.0%}",
-            )
-        )
+def _share(counts: Counts) -> str:
+    interval = counts.interval
+    return f"{counts.right / counts.named:.0%} ({interval.low:.0%} to {interval.high:.0%})" if interval else "–"
 
 
-def _share(part: int, whole: int) -> str:
-    return f"{part / whole:.0%}" if whole else "–"
+def _as_json(tally: Tally) -> dict[str, Any]:
+    figures: dict[str, Any] = {"found": tally.found}
+    for way, judged in tally.judged.items():
+        objects, pictures = judging.count(judged)
+        figures[way] = {
+            what: {"named": counts.named, "right": counts.right, "missed": counts.missed}
+            for what, counts in (("objects", objects), ("whole pictures", pictures))
+        }
+    return figures
 
 
 def main() -> int:
     """Measure each model; 0, or 2 where models or pictures are missing."""
-    about = (__doc__ or "").partition("\n")[0]
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.categories", description=about)
-    parser.add_argument("folder", type=Path, metavar="COCO128_FOLDER")
-    parser.add_argument("--model", nargs="+", default=DEFAULT_MODELS, metavar="NAME_OR_FOLDER")
-    parser.add_argument("--models", type=Path, default=Path("stageline-data/models"), help="where models are installed")
-    parser.add_argument("--least-side", type=float, default=0.0, metavar="PIXELS", help="of a crop that is counted")
-    parser.add_argument("--cifar10", type=Path, metavar="FOLDER", help="look at its test pictures too")
-    parser.add_argument("--every", type=int, default=5, metavar="K", help="of those, every K-th (default 5)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    options = parser.parse_args()
-    figures = {}
+    options = _parser().parse_args()
+    figures: dict[str, Any] = {}
     try:
-        settings = Settings(models_dir=options.models)
-        for model in [read_model(reference, settings) for reference in options.model]:
-            more = (options.cifar10, options.every) if options.cifar10 else None
-            found = measure(options.folder, model, settings, options.least_side, more)
-            for what, rows in found.items():
-                _print(f"{model.card.reference}, {what}", rows)
-            figures[model.card.reference] = {what: [asdict(one) for one in rows] for what, rows in found.items()}
+        settings = Settings(models_dir=options.models, log_level="ERROR")
+        logs.configure(settings, "benchmark")
+        models = [read_model(reference, settings) for reference in options.model]
+        sets = {f"{options.folder.name}, {options.half} half": photographs(options.folder, options.half)}
+        if options.cifar10:
+            sets["CIFAR-10's test pictures"] = enlarged(options.cifar10, options.every)
+        for name, shown in sets.items():
+            for reference, tally in measure(shown, models, settings).items():
+                _print(f"{reference}, {name}", tally)
+                figures.setdefault(reference, {})[name] = _as_json(tally)
     except (StagelineError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 2
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    about = (__doc__ or "").partition("\n")[0]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.categories", description=about)
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument("--half", choices=(*HALVES, "both"), default="second", help="of the pictures, by name")
+    parser.add_argument("--model", nargs="+", default=DEFAULT_MODELS, metavar="NAME_OR_FOLDER")
+    parser.add_argument("--models", type=Path, default=Path("stageline-data/models"), help="where models are installed")
+    parser.add_argument("--cifar10", type=Path, metavar="FOLDER", help="look at its test pictures too")
+    parser.add_argument("--every", type=int, default=25, metavar="K", help="of those, every K-th (default 25)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    return parser
 
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from classify_service.categories import load_classifier
 from stageline.errors import BadMessage, ModelError
 from stageline.message import Message
 from stageline.modelstore import open_repository, trial
+from stageline.serving import Served
 from stageline.settings import Settings
 from tests.classify_helpers import SCALE, found, task, work
 from tests.picture_makers import encoded, scene
@@ -158,3 +160,17 @@ def test_candidates_are_held_against_the_contract(wrong: Any) -> None:
     raw = Message.of({"image_id": "a", "original_path": "original/a.jpg", "candidates": wrong}).raw
     with pytest.raises(BadMessage, match="candidates"):
         Message.decode(raw)
+
+
+def test_a_version_whose_mapping_does_not_suit_is_refused_and_the_one_before_serves_on(settings: Settings) -> None:
+    """Also where it was promoted past the command, which tries it first."""
+    repository = open_repository(settings)
+    served = Served("colours", load_classifier, settings)
+    for model in (colours("1"), colours("2", detector_labels={"leaf": "green"})):
+        repository.publish(model)
+        repository.promote("colours", model.card.version)
+        served.look(repository)
+    now = served.now()
+    assert now is not None
+    assert now.card.version == "1"
+    assert "detector_labels name 'leaf', which yolox-nano (DETECT_MODEL) does not find" in (served.refused or "")

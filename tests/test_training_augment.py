@@ -11,12 +11,12 @@ __all__ = ["one_thread"]
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def epoch_of(found: Recipe, pixels: Any, epoch: int) -> tuple[Any, Any]:
+def epoch_of(found: Recipe, pixels: Any, epoch: int, outliers: int = 0) -> tuple[Any, Any]:
     import torch
 
     from models.training import augment
 
-    parts = list(augment.batches(pixels, torch.arange(len(pixels)), found, epoch))
+    parts = list(augment.batches(pixels, torch.arange(len(pixels)), found, epoch, outliers))
     return torch.cat([batch for batch, _ in parts]), torch.cat([labels for _, labels in parts])
 
 
@@ -32,6 +32,24 @@ def test_batches_are_decided_by_seed_and_epoch() -> None:
     assert epoch_of(found, pixels, 2)[0].shape == (16, 3, 16, 16)
     assert order.tolist() != epoch_of(found, pixels, 1)[1].tolist()
     assert order.tolist() != epoch_of(tiny(shift=2, cutout=4, seed=9), pixels, 0)[1].tolist()
+
+
+def test_outliers_come_in_from_their_epoch_on_some_others_each_time() -> None:
+    """As many as the recipe's share of the pictures, beside all of these; none before; none twice in an epoch."""
+    import torch
+
+    from models.training import augment
+
+    pixels = torch.from_numpy(some(30).pixels).permute(0, 3, 1, 2)
+    found = tiny(outlier_share=0.25, outliers_from=1, batch_size=4, shift=0, cutout=0)
+    drawn = []
+    for epoch, count in ((0, 0), (1, 4), (2, 4)):
+        _, order = epoch_of(found, pixels, epoch, outliers=14)
+        assert augment.steps_of(16, 14, found, epoch) * 4 == len(order) == 16 + count
+        assert len(set(order.tolist())) == 16 + count
+        assert set(range(16)) <= set(order.tolist())
+        drawn.append({place for place in order.tolist() if place >= 16})
+    assert len(drawn[1] & drawn[2]) < 4
 
 
 def test_a_picture_is_mirrored_in_every_other_epoch() -> None:

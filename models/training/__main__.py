@@ -7,12 +7,13 @@ from pathlib import Path
 
 import torch
 
-from models.training import cifar10, recipe, trained
+from models.training import cifar10, outliers, recipe, trained
 from models.training.finish import Pieces, finish
+from models.training.outliers import Outliers
 from models.training.train import train
 from stageline import modelstore, settings
 from stageline.cli.common import note, say
-from stageline.errors import StagelineError
+from stageline.errors import ModelError, StagelineError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,8 +38,10 @@ def _run(given: argparse.Namespace) -> None:
     folder = given.out / given.name / (given.version or trained.next_version(given.name, given.out))
     if folder.exists():
         raise FileExistsError(f"{folder} is there already, and a version never changes: give another --version")
-    pieces = Pieces(*cifar10.hold_out(cifar10.load(given.data, "train")), cifar10.load(given.data, "test"))
-    run = train(found, pieces.learn, pieces.held_out, given.runs / f"{given.name}-{device}", device)
+    learn, held_out = cifar10.hold_out(cifar10.load(given.data, "train"))
+    none = _outliers(given, found, learn)
+    pieces = Pieces(learn, held_out, cifar10.load(given.data, "test"), none)
+    run = train(found, learn, held_out, given.runs / f"{given.name}-{device}", device, none.learn if none else None)
     model = finish(run, found, pieces, device, folder)
     shown = "; ".join(f"{figure.metric} {figure.value:.4f}" for figure in model.card.accuracy)
     say(f"{model.card.reference} is in {folder.parent}, with its report: {shown}")
@@ -47,10 +50,27 @@ def _run(given: argparse.Namespace) -> None:
         say(f"it is published; stageline models promote {model.card.reference} serves it")
 
 
+def _outliers(given: argparse.Namespace, found: recipe.Recipe, learn: cifar10.Pictures) -> Outliers | None:
+    """Cut the outliers, where the recipe has a share of them.
+
+    Raises:
+        ModelError: it has, and no photographs are given.
+    """
+    if not found.outlier_share:
+        return None
+    if given.outliers is None:
+        raise ModelError(
+            f'{given.name} learns "none of these" from labelled photographs: give them by --outliers COCO_FOLDER '
+            "(docs/training.md)"
+        )
+    return outliers.make(outliers.first_half(given.outliers), learn, found.seed)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models.training", description=__doc__)
     parser.add_argument("name", choices=recipe.names())
     parser.add_argument("--data", type=Path, required=True, help="has train.zip and test.zip, or is downloaded to")
+    parser.add_argument("--outliers", type=Path, help="photographs labelled as COCO's: images/, labels/, names.yaml")
     parser.add_argument("--runs", type=Path, default=Path("training-runs"), help="where checkpoints are kept")
     parser.add_argument("--out", type=Path, default=trained.TRAINED, help="where the model is put: NAME/VERSION/")
     parser.add_argument("--version", help="of the model; the next whole number, if not given")

@@ -9,7 +9,14 @@ from torch.nn import functional
 from models.training.recipe import Recipe
 
 
-def batches(pixels: Tensor, labels: Tensor, recipe: Recipe, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+def steps_of(known: int, outliers: int, recipe: Recipe, epoch: int) -> int:
+    """Return how many batches an epoch has."""
+    return (known + _drawn(known, outliers, recipe, epoch)) // recipe.batch_size
+
+
+def batches(
+    pixels: Tensor, labels: Tensor, recipe: Recipe, epoch: int, outliers: int = 0
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield one epoch's batches, in an order that the recipe's seed and the epoch fix.
 
     Args:
@@ -17,21 +24,33 @@ def batches(pixels: Tensor, labels: Tensor, recipe: Recipe, epoch: int) -> Itera
         labels: int64 [n], or float32 [n, labels] to be learnt as probabilities.
         recipe: its batch size, shift, cutout and sizes are used.
         epoch: counted from 0.
+        outliers: how many of the pictures, the last ones, are outliers: of these some are drawn for each epoch.
 
     Yields:
         float32 [batch, 3, size, size] in 0..255 and their labels; a last, smaller batch is left out.
     """
     chance = torch.Generator().manual_seed(recipe.seed * 1000 + epoch)
-    order = torch.randperm(len(labels), generator=chance).to(labels.device)
+    known = len(labels) - outliers
+    pool = torch.arange(known)
+    drawn = _drawn(known, outliers, recipe, epoch)
+    if drawn:
+        pool = torch.cat([pool, known + torch.randperm(outliers, generator=chance)[:drawn]])
+    order = pool[torch.randperm(len(pool), generator=chance)].to(labels.device)
     # Each picture is mirrored in every other epoch: more even than by chance (Jordan 2024, arXiv:2404.00498).
-    mirrored = (torch.rand(len(labels), generator=torch.Generator().manual_seed(recipe.seed)) < 0.5).to(labels.device)  # noqa: PLR2004
-    mirrored ^= bool(epoch % 2)
+    always = torch.Generator().manual_seed(recipe.seed)
+    mirrored = torch.cat([torch.rand(count, generator=always) for count in (known, outliers)]) < 0.5  # noqa: PLR2004
+    mirrored = mirrored.to(labels.device) ^ bool(epoch % 2)
     for chosen in order.split(recipe.batch_size):
         if len(chosen) == recipe.batch_size:
             batch = pixels[chosen].float()
             batch = torch.where(mirrored[chosen, None, None, None], batch.flip(3), batch)
             batch = _cut_out(_shifted(batch, recipe.shift, chance), recipe.cutout, chance)
             yield _resized(batch, recipe.size(epoch)), labels[chosen]
+
+
+def _drawn(known: int, outliers: int, recipe: Recipe, epoch: int) -> int:
+    """Return how many outliers an epoch has: the recipe's share of the known pictures, once it begins with them."""
+    return min(outliers, round(recipe.outlier_share * known)) if epoch >= recipe.outliers_from else 0
 
 
 def _shifted(batch: Tensor, most: int, chance: torch.Generator) -> Tensor:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from stageline.errors import BadImage
 
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+NONE = ("",)  # the label after them that names nothing: "none of these"
 OF_COCO = {
     "airplane": "airplane", "bird": "bird", "boat": "ship", "car": "automobile", "cat": "cat", "dog": "dog",
     "horse": "horse", "truck": "truck",
@@ -35,6 +36,11 @@ class Pictures:
     def take(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> "Pictures":
         """Return some of them."""
         return replace(self, pixels=self.pixels[chosen], labels=self.labels[chosen])
+
+    def and_(self, others: "Pictures") -> "Pictures":
+        """Return these and, after them, those."""
+        pixels, labels = (self.pixels, others.pixels), (self.labels, others.labels)
+        return replace(self, pixels=np.concatenate(pixels), labels=np.concatenate(labels))
 
 
 def load(folder: Path, split: str) -> Pictures:

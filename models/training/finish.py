@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from models.training import calibration, cifar10, export, report, trained
 from models.training.cifar10 import Pictures
+from models.training.outliers import Outliers
 from models.training.recipe import Recipe
 from models.training.report import Figures
 from models.training.train import Run, logits
@@ -22,6 +24,7 @@ TERMS = (
     "pictures. It has no licence of its own, and its author asks to be cited; its pictures were gathered from the web "
     "for 80 Million Tiny Images, which was withdrawn in 2020, and their rights are with those who took them."
 )
+OUTLIERS = " Outliers: cut from COCO train2017 (annotations CC BY 4.0, pictures under their Flickr licences)."
 COMMAND = "python -m benchmarks.classifiers ../shared/data/cifar10"
 
 
@@ -32,6 +35,16 @@ class Pieces:
     learn: Pictures
     held_out: Pictures
     test: Pictures
+    outliers: Outliers | None = None
+    """Of none of the categories, where the recipe has a share of them."""
+
+    @property
+    def calibrating(self) -> Pictures:
+        """Those held out, and as many outliers that were held out: both are as frequent."""
+        if self.outliers is None:
+            return self.held_out
+        every = np.linspace(0, len(self.outliers.held_out) - 1, len(self.held_out)).astype(int)
+        return self.held_out.and_(self.outliers.held_out.take(np.unique(every)))
 
 
 def finish(run: Run, recipe: Recipe, pieces: Pieces, device: str, folder: Path) -> Model:
@@ -44,8 +57,8 @@ def finish(run: Run, recipe: Recipe, pieces: Pieces, device: str, folder: Path) 
         ModelError: the export is not what was trained.
         FileExistsError: the folder is there.
     """
-    calibrating = logits(run.model, pieces.held_out, device).numpy()
-    temperature = calibration.temperature(calibrating, pieces.held_out.labels)
+    calibrating = pieces.calibrating
+    temperature = calibration.temperature(logits(run.model, calibrating, device).numpy(), calibrating.labels)
     served = export.prepare(run.model, temperature)
     onnx = export.to_onnx(served)
     for before in trained.versions(recipe.name, folder.parent.parent):
@@ -57,11 +70,12 @@ def finish(run: Run, recipe: Recipe, pieces: Pieces, device: str, folder: Path) 
         trained=_how_trained(run, recipe, device),
         history=run.history,
         temperature=temperature,
-        difference=export.largest_difference(network, served, pieces.held_out),
-        compared=len(pieces.held_out),
+        difference=export.largest_difference(network, served, calibrating),
+        compared=len(calibrating),
         size=len(onnx),
         where=network.where,
         measured=trained.measure(network, pieces.test),
+        outliers=trained.measure(network, pieces.outliers.held_out) if pieces.outliers else None,
     )
     model = made_of(_card(recipe, folder.name, pieces, figures), {NETWORK: onnx})
     _write(model, folder, figures)
@@ -83,8 +97,8 @@ def _card(recipe: Recipe, version: str, pieces: Pieces, figures: Figures) -> dic
     error = {"metric": f"expected calibration error, {calibration.BINS} bins", "value": calibrated}
     notes = (
         f"{figures.trained} Its confidences are calibrated by temperature scaling (Guo et al. 2017, arXiv:1706.04599), "
-        f"T = {figures.temperature:.3f}, fitted on {figures.compared:,} training pictures that were held out. It knows "
-        f"ten things, and takes anything else for one of them. {recipe.outlook}"
+        f"T = {figures.temperature:.3f}, fitted on {figures.compared:,} training pictures that were held out. "
+        f"{_what_it_knows(pieces)} {recipe.outlook}"
     )
     return {
         "name": recipe.name,
@@ -93,14 +107,26 @@ def _card(recipe: Recipe, version: str, pieces: Pieces, figures: Figures) -> dic
         "title": recipe.title,
         "licence": "MIT",
         "source": f"trained by this project: python -m models.training {recipe.name}",
-        "training_data": TERMS.format(count=len(pieces.learn)),
+        "training_data": TERMS.format(count=len(pieces.learn)) + (OUTLIERS if pieces.outliers else ""),
         "input": {"shape": ("batch", 3, cifar10.SIDE, cifar10.SIDE), "colour": "RGB", "range": (0, 255)},
-        "labels": cifar10.LABELS,
+        "labels": recipe.labels,
         "detector_labels": cifar10.OF_COCO,
         "cpu_runtime": CPU_RUNTIME,
         "accuracy": [{**accuracy, **stated}, {**error, **stated}],
         "notes": notes.strip(),
     }
+
+
+def _what_it_knows(pieces: Pieces) -> str:
+    if pieces.outliers is None:
+        return "It knows ten things, and takes anything else for one of them."
+    none = pieces.outliers
+    return (
+        'Its last answer, whose label is empty, is "none of these" (outlier exposure, Hendrycks et al. 2019, '
+        f"arXiv:1812.04606), learnt from {len(none.learn):,} outliers: textures, shuffled tiles, and what was cut from "
+        f"{none.photographs} labelled photographs (objects of other classes, whole pictures, backgrounds). A fourth of "
+        "these photographs was held out to calibrate on."
+    )
 
 
 def _write(model: Model, folder: Path, figures: Figures) -> None:

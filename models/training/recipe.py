@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import Any
 
+from models.training.cifar10 import LABELS, NONE
+
 DESCRIBES = ("name", "title", "outlook")  # what a recipe says, and what decides no weight
 
 
@@ -30,7 +32,14 @@ class Recipe:
     seed: int
     teacher: str = ""
     teacher_share: float = 0.0
+    outlier_share: float = 0.0
+    outliers_from: int = 0
     outlook: str = ""
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """Return what the network's outputs mean; where it learns from outliers, the last one names nothing."""
+        return (*LABELS, *NONE) if self.outlier_share else LABELS
 
     def size(self, epoch: int) -> int:
         """Return the side of the training pictures in that epoch, counted from 0, in pixels."""

@@ -12,6 +12,7 @@ from models.training import calibration
 from models.training.cifar10 import LABELS
 from models.training.trained import Measured
 
+COLUMNS = (*LABELS, "none")
 CELL, LEFT, TOP, MARGIN = 78, 150, 140, 30  # pixels
 WHITE, INK, FAINT = (255, 255, 255), (33, 37, 41), (134, 142, 150)
 RIGHT, WRONG = (24, 100, 171), (201, 42, 42)  # of the fullest cells, on the diagonal and off it
@@ -34,6 +35,8 @@ class Figures:
     where: str
     """What it was measured on."""
     measured: Measured
+    outliers: Measured | None = None
+    """Those held out, where it learnt from outliers."""
 
 
 def page(figures: Figures) -> str:
@@ -54,6 +57,7 @@ def page(figures: Figures) -> str:
         f"| largest difference of a logit from torch's, on {compared:,} held-out pictures | {figures.difference:.1e} |",
         f"| of these, with the same top class | {compared:,} |",
         f"| model.onnx | {figures.size / 1e6:.1f} MB |",
+        *_outlier_rows(figures.outliers),
         "",
         "| class | accuracy | most often taken for |",
         "|---|---|---|",
@@ -72,24 +76,38 @@ def _class_row(label: int, confusion: NDArray[np.int64]) -> str:
     row = confusion[label]
     others = np.where(np.arange(len(row)) == label, -1, row)
     other = int(others.argmax())
-    return f"| {LABELS[label]} | {row[label] / max(1, row.sum()):.1%} | {LABELS[other]}, {others[other]} times |"
+    return f"| {LABELS[label]} | {row[label] / max(1, row.sum()):.1%} | {COLUMNS[other]}, {others[other]} times |"
+
+
+def _outlier_rows(outliers: Measured | None) -> list[str]:
+    if outliers is None:
+        return []
+    sure = calibration.softmax(outliers.logits)[:, : len(LABELS)].max(axis=1)
+    named = ", ".join(f"{(sure >= least).mean():.1%} at {least}" for least in (0.5, 0.85, 0.95))
+    return [
+        f"| of {len(outliers.labels):,} outliers that were held out, taken for none | {outliers.accuracy:.1%} |",
+        f"| of these, named with at least that confidence | {named} |",
+    ]
 
 
 def confusion_picture(confusion: NDArray[np.int64], title: str) -> bytes:
     """Draw how many pictures of each class (rows) were taken for each (columns): a PNG file."""
-    side = CELL * len(LABELS)
-    picture = Image.new("RGB", (LEFT + side + MARGIN, TOP + side + MARGIN), WHITE)
+    down, across = (CELL * count for count in confusion.shape)
+    picture = Image.new("RGB", (LEFT + across + MARGIN, TOP + down + MARGIN), WHITE)
     draw = ImageDraw.Draw(picture)
     large, small, narrow = (ImageFont.load_default(size) for size in (24, 17, 14))
     draw.text((MARGIN, MARGIN), title, INK, large)
     draw.text((MARGIN, MARGIN + 32), "rows: what it is; columns: what it was taken for", FAINT, small)
-    for n, label in enumerate(LABELS):
+    for n, label in enumerate(COLUMNS[: confusion.shape[1]]):
         middle = CELL * n + CELL // 2
-        draw.text((LEFT - 12, TOP + middle), label, INK, small, anchor="rm")
+        if n < len(confusion):
+            draw.text((LEFT - 12, TOP + middle), label, INK, small, anchor="rm")
         draw.text((LEFT + middle, TOP - 12), label, INK, narrow, anchor="ms")
     for (row, column), count in np.ndenumerate(confusion):
         same = row == column
-        most = max(1, int(np.where(np.eye(len(LABELS), dtype=bool) == same, confusion, 0).max()))
+        most = max(
+            1, int(np.where(np.eye(confusion.shape[0], confusion.shape[1], dtype=bool) == same, confusion, 0).max())
+        )
         share = (int(count) / most) ** 0.7  # so that small counts are seen
         corner = (LEFT + column * CELL, TOP + row * CELL)
         _cell(draw, corner, int(count), share, RIGHT if same else WRONG)

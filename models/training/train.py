@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.training import augment, cifar10, networks, teacher
+from models.training import augment, networks, teacher
 from models.training.cifar10 import Pictures
 from models.training.recipe import Recipe
 from stageline.errors import ModelError
+from stageline.inference import FloatArray
 
 MEAN, STD = (125.3, 123.0, 113.9), (63.0, 62.1, 66.7)  # of CIFAR-10's training pictures, RGB 0..255
 CHECKPOINT = "checkpoint.pt"
@@ -46,8 +48,18 @@ class Run:
     history: list[dict[str, float]]
 
 
-def train(recipe: Recipe, learn: Pictures, held_out: Pictures, folder: Path, device: str) -> Run:
+def train(
+    recipe: Recipe, learn: Pictures, held_out: Pictures, folder: Path, device: str, outliers: Pictures | None = None
+) -> Run:
     """Train to the end, from the checkpoint in `folder` where there is one: the result is the same.
+
+    Args:
+        recipe: all numbers.
+        learn: the pictures to learn from.
+        held_out: others, on which the accuracy after each epoch is measured.
+        folder: of checkpoints.
+        device: ``cpu`` or ``cuda``.
+        outliers: pictures of none of the categories, where the recipe has a share of them.
 
     Returns:
         The run, with the network in eval mode and, for each epoch, its loss, accuracy on `held_out` and seconds.
@@ -59,12 +71,13 @@ def train(recipe: Recipe, learn: Pictures, held_out: Pictures, folder: Path, dev
         raise ModelError(f"{len(learn)} pictures to learn from make no batch of {recipe.batch_size}")
     run = _start(recipe, folder, device)
     if run.epoch < recipe.epochs:
-        pixels = torch.from_numpy(learn.pixels).permute(0, 3, 1, 2).contiguous().to(device)
-        targets = _targets(recipe, learn, folder).to(device)
+        every = learn.and_(outliers) if outliers else learn
+        pixels = torch.from_numpy(every.pixels).permute(0, 3, 1, 2).contiguous().to(device)
+        targets = _targets(recipe, every, folder).to(device)
         with _progress() as bar:
             for epoch in range(run.epoch, recipe.epochs):
                 started = time.monotonic()
-                loss = _epoch(run, recipe, epoch, pixels, targets, bar)
+                loss = _epoch(run, recipe, epoch, (pixels, targets, len(every) - len(learn)), bar)
                 right = logits(run.model, held_out, device).argmax(1).numpy() == held_out.labels
                 accuracy, seconds = float(right.mean()), time.monotonic() - started
                 run.history.append({"loss": loss, "held_out_accuracy": accuracy, "seconds": seconds})
@@ -75,14 +88,15 @@ def train(recipe: Recipe, learn: Pictures, held_out: Pictures, folder: Path, dev
     return run
 
 
-def _epoch(run: Run, recipe: Recipe, epoch: int, pixels: Tensor, targets: Tensor, bar: Progress) -> float:
-    """Train for one epoch, counted from 0, and return its mean loss."""
-    steps = len(targets) // recipe.batch_size
+def _epoch(run: Run, recipe: Recipe, epoch: int, data: tuple[Tensor, Tensor, int], bar: Progress) -> float:
+    """Train for one epoch, counted from 0, on pixels and targets, so many of them outliers; return its mean loss."""
+    pixels, targets, outliers = data
+    steps = augment.steps_of(len(targets) - outliers, outliers, recipe, epoch)
     task = bar.add_task(f"epoch {epoch + 1}/{recipe.epochs} at {recipe.size(epoch)} px", total=steps)
     torch.manual_seed(recipe.seed + epoch)  # for networks that draw numbers: a resumed run draws the same
     run.model.train()
     total = torch.zeros((), device=pixels.device)
-    for step, (batch, wanted) in enumerate(augment.batches(pixels, targets, recipe, epoch)):
+    for step, (batch, wanted) in enumerate(augment.batches(pixels, targets, recipe, epoch, outliers)):
         _set_lr(run, recipe, epoch + (step + 1) / steps)
         total += _step(run, batch, wanted, recipe.label_smoothing)
         bar.advance(task)
@@ -105,13 +119,19 @@ def _targets(recipe: Recipe, learn: Pictures, folder: Path) -> Tensor:
     labels = torch.from_numpy(learn.labels)
     if not recipe.teacher:
         return labels
-    taught = torch.from_numpy(teacher.probabilities(recipe.teacher, learn, folder, torch.get_num_threads()))
-    return torch.lerp(functional.one_hot(labels, len(cifar10.LABELS)).float(), taught, recipe.teacher_share)
+    taught = torch.from_numpy(_taught(recipe, learn, folder))
+    return torch.lerp(functional.one_hot(labels, len(recipe.labels)).float(), taught, recipe.teacher_share)
+
+
+def _taught(recipe: Recipe, learn: Pictures, folder: Path) -> FloatArray:
+    """Return the teacher's probabilities, with none for a label that it does not know."""
+    found = teacher.probabilities(recipe.teacher, learn, folder, torch.get_num_threads())
+    return np.pad(found, ((0, 0), (0, len(recipe.labels) - found.shape[1])))
 
 
 def _start(recipe: Recipe, folder: Path, device: str) -> Run:
     torch.manual_seed(recipe.seed)
-    network = networks.build(recipe.architecture, len(cifar10.LABELS))
+    network = networks.build(recipe.architecture, len(recipe.labels))
     model = Normalised(network).to(device=device, memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
         _groups(model, recipe.weight_decay), lr=recipe.peak_lr, momentum=recipe.momentum, nesterov=True

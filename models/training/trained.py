@@ -45,8 +45,8 @@ class Measured:
 
     @property
     def confusion(self) -> NDArray[np.int64]:
-        """How many pictures of each class (rows) were taken for each (columns)."""
-        counts = np.zeros((len(LABELS), len(LABELS)), dtype=np.int64)
+        """How many pictures of each class (rows) were taken for each (columns), the last for none where it can."""
+        counts = np.zeros((len(LABELS), self.logits.shape[1]), dtype=np.int64)
         np.add.at(counts, (self.labels, self.logits.argmax(axis=1)), 1)
         return counts
 
