@@ -45,6 +45,8 @@ bench: setup-train servers models
 accuracy: models
 	$(BIN)/python -m benchmarks.accuracy $(DATA)/coco128
 	$(BIN)/python -m benchmarks.classifiers $(DATA)/cifar10
+	$(BIN)/python -m benchmarks.categories $(DATA)/coco128 --cifar10 $(DATA)/cifar10
+	$(BIN)/python -m benchmarks.heads $(DATA)/coco128
 
 # Goes on where it was stopped; see docs/training.md.
 train: setup-train

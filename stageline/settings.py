@@ -73,6 +73,7 @@ class Settings(BaseSettings):
     classify_min_confidence: float = Field(0.85, ge=0, le=1)
     classify_trusted_score: float = Field(0.5, ge=0, le=1)
     blur_classes: Annotated[frozenset[str], NoDecode] = frozenset({"face", "car"})
+    blur_heads: bool = False
     jpeg_quality: int = Field(95, ge=1, le=100)
 
     # Models.

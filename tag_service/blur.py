@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tag_service.heads import PERSON, Box, head_regions
+
 Pixels = NDArray[np.uint8]
-Box = list[float]
 
 FACE = "face"
 CELLS = 5  # colours over a region's longer side: too few for a face, and for a program that matches mosaics
@@ -20,7 +21,11 @@ MARGIN_SIDE, MARGIN_TOP, MARGIN_BOTTOM = 0.30, 0.50, 0.25
 
 
 def regions_to_hide(
-    detections: Sequence[Mapping[str, Any]], faces: Sequence[Mapping[str, Any]], classes: Collection[str]
+    detections: Sequence[Mapping[str, Any]],
+    faces: Sequence[Mapping[str, Any]],
+    classes: Collection[str],
+    *,
+    heads: bool = False,
 ) -> list[Box]:
     """Choose what is to be hidden.
 
@@ -28,14 +33,19 @@ def regions_to_hide(
         detections: findings with a ``label`` and a ``box``, [x1, y1, x2, y2] in pixels.
         faces: findings with a ``box``; chosen where ``classes`` names "face", grown so that the head is covered.
         classes: labels to hide, in any case.
+        heads: hide every face, whatever ``classes`` says, and where a detected person has none, the head's place.
 
     Returns:
         Boxes [x1, y1, x2, y2] in pixels, not clipped: ``blur_regions`` knows the picture's size and clips.
     """
     wanted = {name.strip().casefold() for name in classes}
     hidden = [_sorted(item["box"]) for item in detections if str(item["label"]).strip().casefold() in wanted]
-    if FACE in wanted:
-        hidden += [_grown(_sorted(face["box"])) for face in faces]
+    found = [_sorted(face["box"]) for face in faces]
+    if heads or FACE in wanted:
+        hidden += [_grown(face) for face in found]
+    if heads:
+        persons = [_sorted(item["box"]) for item in detections if str(item["label"]).strip().casefold() == PERSON]
+        hidden += head_regions(persons, found)
     return hidden
 
 
@@ -52,11 +62,17 @@ def blur_regions(bgr: Pixels, boxes: Sequence[Sequence[float]]) -> Pixels:
     """
     height, width = bgr.shape[:2]
     for box in boxes:
-        left, right = _span(box[0], box[2], width)
-        top, bottom = _span(box[1], box[3], height)
-        if left < right and top < bottom:
-            _blur(bgr[top:bottom, left:right], direct=bgr.flags.c_contiguous and bgr.flags.writeable)
+        region = bgr[touched(box, width, height)]
+        if region.size:
+            _blur(region, direct=bgr.flags.c_contiguous and bgr.flags.writeable)
     return bgr
+
+
+def touched(box: Sequence[float], width: int, height: int) -> tuple[slice, slice]:
+    """Return the rows and columns that ``blur_regions`` replaces for a box, in a picture of that size in pixels."""
+    left, right = _span(box[0], box[2], width)
+    top, bottom = _span(box[1], box[3], height)
+    return slice(top, bottom), slice(left, right)
 
 
 def _blur(region: Pixels, *, direct: bool) -> None:
@@ -78,9 +94,13 @@ def _blur(region: Pixels, *, direct: bool) -> None:
 
 
 def _sorted(box: Sequence[float]) -> Box:
-    """Return the box with its corners in order, top left first."""
+    """Return the box with its corners in order, top left first; an edge that is no number stays where it is."""
     x1, y1, x2, y2 = (float(edge) for edge in box)
-    return [min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)]
+    if x1 > x2:
+        x1, x2 = x2, x1
+    if y1 > y2:
+        y1, y2 = y2, y1
+    return [x1, y1, x2, y2]
 
 
 def _grown(box: Box) -> Box:

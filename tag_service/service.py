@@ -35,7 +35,7 @@ class Tag(OneByOne):
         fields: dict[str, Any] = {"tagged_path": f"tagged/{message.image_id}.jpg", "blurred_path": None}
         if not self._blind(message):
             fields["blurred_path"] = f"blurred/{message.image_id}.jpg"
-            regions = regions_to_hide(detections, faces, settings.blur_classes)
+            regions = regions_to_hide(detections, faces, settings.blur_classes, heads=settings.blur_heads)
             fields["blurred_regions"] = [[round(edge, 1) for edge in region] for region in regions]
             hidden = blur_regions(pixels.copy(), regions) if regions else pixels
             objects.append(self._jpeg(fields["blurred_path"], hidden))
@@ -47,10 +47,10 @@ class Tag(OneByOne):
     def _blind(self, message: Message) -> bool:
         """Whether something that must be hidden was not looked for."""
         missing = {task for name in message.fields.get("missing_models") or () for task in self._tasks(name)}
-        wanted = self._settings.blur_classes
+        wanted, heads = self._settings.blur_classes, self._settings.blur_heads
         no_faces = "face-detection" in missing or message.fields.get("faces") is None
         no_objects = DETECTION in missing or message.fields.get("detections") is None
-        return (no_faces and FACE in wanted) or (no_objects and bool(wanted - {FACE}))
+        return (no_faces and (heads or FACE in wanted)) or (no_objects and (heads or bool(wanted - {FACE})))
 
     def _tasks(self, model: str) -> set[str]:
         """Return what a model may be for; one that is not known here might be a detector of somebody's own."""
