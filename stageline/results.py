@@ -8,6 +8,7 @@ from stageline.message import Message
 from stageline.stage import StoredObject
 from stageline.status import now
 
+SAME = {"automobile": "car", "ship": "boat"}  # the same to a reader: CIFAR-10's word, and COCO's
 WAITING = "waiting"  # for POST /process: it came to the stage after which it was to wait
 
 
@@ -33,3 +34,27 @@ def stored(said: Mapping[str, Any]) -> StoredObject:
     """A document as the object that holds it."""
     text = json.dumps(said, indent=2, ensure_ascii=False)
     return StoredObject(key(said["image_id"]), text.encode(), "application/json")
+
+
+def contradicts(category: Mapping[str, Any], detection: Mapping[str, Any]) -> bool:
+    """Whether a category says something else of an object than its detection does.
+
+    One by the detection's own model does not: it is the detector's label, in a classifier's word.
+    """
+    word, label, model = category["category"], detection["label"], category.get("model")
+    return bool(word != label and SAME.get(word) != label and not (model and model == detection.get("model")))
+
+
+def best_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Say of each category in a document how sure the surest is, and of how many objects the detector says it.
+
+    As the catalogue tells it of a picture: the surest first.
+    """
+    kinds = (("detections", "label", "score"), ("categories", "category", "confidence"))
+    best: dict[str, dict[str, Any]] = {}
+    for kind, name, score in (*kinds, ("imagenet", "category", "confidence")):
+        for found in document.get(kind) or ():
+            known = best.setdefault(found[name], {"category": found[name], "confidence": 0.0, "objects": 0})
+            known["confidence"] = max(known["confidence"], found.get(score) or 0.0)
+            known["objects"] += kind == "detections"
+    return sorted(best.values(), key=lambda known: (-known["confidence"], known["category"]))

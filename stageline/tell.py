@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from stageline import line, names, status
+from stageline import line, names, results, status
 from stageline.message import Message
 from stageline.notes import Event, Notes
 from stageline.results import WAITING
@@ -58,7 +58,7 @@ def ended(message: Message, stage: str, entry: Entry, document: Mapping[str, Any
     seconds = _seconds_since_sent(document)
     data = {"status": how, "stage": stage, "kind": document.get("kind"), "seconds": seconds}
     data |= {"counts": Counter(found["label"] for found in document.get("detections") or [])}
-    data |= {"faces": len(document.get("faces") or [])}
+    data |= {"categories": results.best_of(document), "faces": len(document.get("faces") or [])}
     fields = {**_status(stage, entry, how), "kind": str(document.get("kind") or "")}
     whole_way = how != WAITING and message.starts_at in (None, line.LINE[0].name)  # else it tells of no latency
     whole = counts(WHOLE, how, 1000 * seconds if whole_way else None)

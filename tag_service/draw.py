@@ -8,14 +8,13 @@ from typing import Any
 import cv2
 import numpy as np
 
+from stageline.results import contradicts
 from tag_service.labels import DARK, MAX_LABEL, Colour, Mark, Pair, Pixels, draw_labels
 
 SMALL = 480  # pixels: a picture whose long side is shorter is drawn on an enlarged copy
 MAX_ENLARGEMENT = 16
 CROWD = 12  # findings: with more, labels get smaller
 LEAST_TEXT = 8  # pixels: smaller text cannot be read, so none is drawn
-# What is the same to a reader: the second is COCO's word, the first CIFAR-10's.
-SAME = {"automobile": "car", "ship": "boat"}
 FACE_COLOUR: Colour = (60, 214, 255)  # amber, which no class has
 # RGB: far enough apart to be told from each other, and bright enough to be seen on most pictures.
 _RGB = bytes.fromhex(
@@ -40,8 +39,9 @@ def draw_findings(
         bgr: uint8 [h, w, 3]. It may be drawn on in place: pass an array that is no longer needed.
         detections: ``{"label", "score", "box": [x1, y1, x2, y2]}``, in pixels of ``bgr``, scores 0..1.
         faces: ``{"score", "box", "landmarks": [[x, y], …]}``, in pixels of ``bgr``; landmarks may be absent.
-        categories: ``{"category", "confidence", "box"}``: of a detection with that very box, whose label gains it where
-            it says something else; or, without a box, of the whole picture.
+        categories: ``{"category", "confidence", "box", "detected"}``: of a detection with that very box (and that
+            label, where ``detected`` is given), whose label gains it where it says something else; or, without a box,
+            of the whole picture. Of several of one and the same, the surest counts.
 
     Returns:
         uint8 [h · n, w · n, 3]. n is 1 (the same array, where it can be written to) unless the long side is under
@@ -50,7 +50,7 @@ def draw_findings(
     """
     height, width = bgr.shape[:2]
     factor = min(MAX_ENLARGEMENT, max(1, math.ceil(SMALL / max(height, width))))
-    named = {tuple(item["box"]) if item.get("box") else None: item for item in categories}
+    named = _surest(categories)
     found = [_mark(item, str(item["label"]), named, (width, height), factor) for item in detections]
     found += [_mark(item, None, named, (width, height), factor) for item in faces]
     marks = [mark for mark in found if mark is not None]
@@ -68,6 +68,15 @@ def draw_findings(
     return canvas
 
 
+def _surest(categories: Sequence[Mapping[str, Any]]) -> dict[Any, Mapping[str, Any]]:
+    """Return the surest category of each box and label that was detected in it (None: any); by None, the picture's."""
+    named: dict[Any, Mapping[str, Any]] = {}
+    for item in sorted(categories, key=lambda item: item["confidence"] if math.isfinite(item["confidence"]) else -1.0):
+        label = item.get("detected")
+        named[(tuple(item["box"]), label if isinstance(label, str) else None) if item.get("box") else None] = item
+    return named
+
+
 def _mark(
     item: Mapping[str, Any],
     label: str | None,
@@ -77,14 +86,15 @@ def _mark(
 ) -> Mark | None:
     """Return the finding on a canvas of ``factor`` times the picture's size; None where it lies outside.
 
-    ``label`` is None for a face; ``named`` are the categories by their boxes; ``size`` is (width, height).
+    ``label`` is None for a face; ``named`` are the categories, as `_surest` gives them; ``size`` is (width, height).
     """
     x1, y1, x2, y2 = (float(edge) for edge in item["box"])
     across, down = _span(x1, x2, size[0], factor), _span(y1, y2, size[1], factor)
     if across is None or down is None:
         return None
-    category, more = named.get(tuple(item["box"])), ""
-    if label and category and SAME.get(category["category"], category["category"]) != label:
+    box, more = tuple(item["box"]), ""
+    category = named.get((box, label)) or named.get((box, None))
+    if label and category and contradicts(category, item):
         more = f"{_words(category['category'])} {_percent(category['confidence'])}"
     return Mark(
         box=(across[0], down[0], across[1], down[1]),

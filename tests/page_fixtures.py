@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.running_line import RunningLine
-from stageline.modelstore import open_repository
+from stageline.modelstore import manifest, open_repository
 from stageline.settings import Settings
 from tests.browser import Browser, chromium
 from tests.conftest import missing
@@ -17,10 +17,12 @@ from tests.tiny_embedder import cells
 
 @pytest.fixture(scope="session")
 def page_models(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The line's models, and one that embeds faces, so that similar ones can be asked for."""
+    """The line's models, the classifier as it is shipped, and one that embeds faces, for the search."""
     folder = tmp_path_factory.mktemp("page-models") / "models"
     shutil.copytree(models_dir, folder)
     repository = open_repository(Settings(models_dir=folder))
+    classifier = Settings().classify_model
+    repository.promote(classifier, str(manifest()[classifier]["version"]))  # an older one may have been served here
     if repository.pointer("facenet-vggface2") is None:
         repository.publish(cells())
         repository.promote("facenet-vggface2", "1")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, create_mock_engine, event, text
 
+from stageline import results
 from stageline.catalogue import BadCursor, Catalogue, Filter, cursor, open_engine, vector
 from stageline.catalogue.engine import writing
 from stageline.catalogue.writer import Writer
@@ -65,13 +66,32 @@ def test_a_picture_on_a_page_has_what_the_api_promises(catalogue, writer) -> Non
         "file_size": 1234, "sha256": SHA, "uploaded_at": at(0), "updated_at": at(7), "completed_at": at(7),
         "expires_at": None, "batch_id": "b1", "run": 1, "reason": None, "failed_stage": None,
         "original_path": "original/a.jpg", "faces": 1, "categories": [
-            {"category": "automobile", "confidence": 0.97}, {"category": "person", "confidence": 0.9},
-            {"category": "dog", "confidence": 0.7},
+            {"category": "automobile", "confidence": 0.97, "objects": 0},
+            {"category": "person", "confidence": 0.9, "objects": 2},
+            {"category": "dog", "confidence": 0.7, "objects": 1},
         ],
     }  # fmt: skip
     json.dumps(image)
     assert catalogue.picture("a") == image
     assert catalogue.picture("b") is None
+
+
+def test_the_event_of_an_end_tells_the_categories_that_a_page_does(catalogue, writer) -> None:
+    """Each once, whoever says it and of what: what the detector and the classifier both call a cat is one category."""
+    cat = {"category": "cat", "box": [1.0, 2.0, 3.0, 4.0], "model": "mine@1"}
+    detections = [{"label": "cat", "score": score, "box": cat["box"], "model": "mine@1"} for score in (0.8, 0.6)]
+    told = document(
+        "a", 0, detections=detections,
+        categories=[{**cat, "confidence": 0.9}, {**cat, "category": "dog", "confidence": 0.95, "box": None}],
+        imagenet=[{**cat, "category": "tabby", "confidence": 0.1}],
+        candidates=[{**cat, "category": "frog", "confidence": 0.4, "reason": "unsure"}],
+    )  # fmt: skip
+    writer.apply([ended(told)])
+    (image,) = catalogue.pictures(Filter()).images
+    assert image["categories"] == results.best_of(told) == [
+        {"category": "dog", "confidence": 0.95, "objects": 0}, {"category": "cat", "confidence": 0.9, "objects": 2},
+        {"category": "tabby", "confidence": 0.1, "objects": 0},
+    ]  # fmt: skip
 
 
 def test_pages_hold_each_picture_once_also_where_many_came_in_the_same_moment(catalogue, writer) -> None:

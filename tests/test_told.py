@@ -69,6 +69,7 @@ def test_a_pictures_way_is_told_step_by_step(door: Door, consumer: Consumer, las
     assert outcomes(door)[2]["document"]["detections"] == [{"label": "dog"}, {"label": "dog"}]
     ended = events.read(door.client, events.START, 1000)[-1].content
     assert (ended["image_id"], ended["counts"], ended["faces"]) == ("a", {"dog": 2}, 0)
+    assert ended["categories"] == [{"category": "dog", "confidence": 0.0, "objects": 2}]
     found = stats.read(door.client, 2)
     assert (found["line"]["accepted"], found["line"]["completed"], found["stages"]["resize"]["done"]) == (1, 1, 1)
 

@@ -111,6 +111,7 @@ class Category(Answer):
 
     category: str
     confidence: float | None
+    objects: int = Field(description="of how many objects the detector says it; 0: it is the classifier's alone")
 
 
 class Picture(Answer):

@@ -201,16 +201,20 @@ def _within(query: Select[Any], place: Place, wanted: Filter, after: tuple[datet
 
 
 def _told(connection: Connection, found: Iterable[Mapping[Any, Any]]) -> list[dict[str, Any]]:
-    """Pictures as they are shown, each with the best of every category that is named, and how many faces it has."""
+    """Pictures as they are shown, each with the best of every category that is named, and how many faces it has.
+
+    Of a category it is told of how many objects the detector says it: 0 where it is the classifier's alone.
+    """
     pictures = list(found)
     keys = [picture["image_key"] for picture in pictures]
     categories: dict[str, list[dict[str, Any]]] = {key: [] for key in keys}
     best = func.max(prediction_results.c.confidence).label("confidence")
-    query = select(prediction_results.c.image_key, prediction_results.c.category, best)
+    objects = func.count().filter(prediction_results.c.task == "object-detection")
+    query = select(prediction_results.c.image_key, prediction_results.c.category, best, objects)
     query = query.where(prediction_results.c.image_key.in_(keys), prediction_results.c.named)
     query = query.group_by("image_key", "category")
-    for key, category, confidence in connection.execute(query) if keys else ():
-        categories[key].append({"category": category, "confidence": confidence})
+    for key, category, confidence, count in connection.execute(query) if keys else ():
+        categories[key].append({"category": category, "confidence": confidence, "objects": count})
     counted = select(faces.c.image_key, func.count()).where(faces.c.image_key.in_(keys)).group_by("image_key")
     counts = {key: count for key, count in connection.execute(counted)} if keys else {}  # noqa: C416 - rows are no pairs
     for each in categories.values():

@@ -4,6 +4,10 @@ import { STAGES, imageUrl, pictureHash } from "./api.js";
 import { fill, h, setText } from "./dom.js";
 import { ago, moment, plural } from "./format.js";
 import { STATUSES, icon } from "./icons.js";
+import { learnt, meansOne } from "./words.js";
+
+const CHIPS = 3; // on a card
+const LONG = 8; // characters: a longer chip is the first to be cut where there is no room
 
 /** A status as an icon and a word: never a colour alone. */
 export function badge(status) {
@@ -117,26 +121,44 @@ function drawSteps(card) {
 
 function drawChips(card) {
   const { row } = card;
-  const key = JSON.stringify([row.status, row.categories, row.faces, row.reason]);
+  const key = JSON.stringify([row.status, row.categories, row.faces, row.reason, learnt]);
   if (card.shownChips === key) return;
   card.shownChips = key;
   if (row.status === "failed" && row.reason) {
     fill(card.chips, h("span.card-reason", { title: row.reason }, row.reason));
     return;
   }
-  const counts = countsOf(row);
-  const shown = counts.slice(0, 3).map(([label, count]) => h("span.chip", count > 1 ? `${count} × ${label}` : label));
-  const more = counts.slice(3);
-  fill(
-    card.chips,
-    row.faces ? h("span.chip", icon("face"), plural(row.faces, "face")) : null,
-    shown,
-    more.length ? h("span.chip", { title: more.map(([label]) => label).join(", ") }, `+${more.length}`) : null,
-  );
+  const faces = row.faces ? [{ text: plural(row.faces, "face"), symbol: "face" }] : [];
+  fill(card.chips, fitted([...faces, ...chipsOf(row)]));
 }
 
-function countsOf(row) {
-  const counts = new Map();
-  for (const { category } of row.categories ?? []) counts.set(category, (counts.get(category) ?? 0) + 1);
-  return [...counts].sort((a, b) => b[1] - a[1]);
+/** As many chips as have a place, and how many more there are; on a phone there is place for fewer. */
+function fitted(chips) {
+  const narrow = chips.length > 2 ? 1 : 2;
+  const shown = chips.slice(0, CHIPS).map(({ text, symbol, title }, at) => {
+    const chip = h("span.chip", { title: title ?? text }, symbol ? icon(symbol) : null, h("span", text));
+    if (at >= narrow) chip.classList.add("wide-only");
+    if (text.length > LONG) chip.classList.add("long");
+    if (symbol === "face") chip.classList.add("steady");
+    return chip;
+  });
+  return [...shown, rest(chips.slice(CHIPS), "wide-only"), rest(chips.slice(narrow), "narrow-only")];
+}
+
+function rest(chips, where) {
+  if (!chips.length) return null;
+  return h(`span.chip.steady.${where}`, { title: chips.map(({ text }) => text).join(", ") }, `+${chips.length}`);
+}
+
+/** Each category once, the surest first, with how many objects the detector says it of. What the classifier alone says,
+ * of the picture or of an object in it, is so marked; and left out where the detector has another word for it. */
+function chipsOf({ categories }) {
+  const known = categories ?? [];
+  const detected = known.filter(({ objects }) => objects).map(({ category }) => category);
+  return known
+    .filter(({ category, objects }) => objects || !meansOne(category, detected))
+    .map(({ category, objects }) => {
+      if (!objects) return { text: category, symbol: "tag", title: `${category}, by the classifier` };
+      return { text: objects > 1 ? `${objects} × ${category}` : category };
+    });
 }

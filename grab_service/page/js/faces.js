@@ -2,7 +2,7 @@
 
 import { imageUrl, pictureHash, similarFaces } from "./api.js";
 import { fill, h } from "./dom.js";
-import { sure } from "./format.js";
+import { share } from "./format.js";
 import { icon } from "./icons.js";
 import { confidence } from "./meter.js";
 import { cut, factsOf } from "./upright.js";
@@ -49,13 +49,6 @@ export function makeFace(id, thing, index, overlay, facts) {
   );
 }
 
-/** Why similar faces cannot be asked for, where none of a picture's has an embedding. */
-export function whyNone(faces, missing) {
-  if (faces.some(({ embedding }) => embedding)) return null;
-  const lacking = missing.length ? `: ${missing.join(", ")} is not installed` : "";
-  return h("p.quiet-text", `Similar faces cannot be looked for, since these were not embedded${lacking}.`);
-}
-
 const crop = (url, facts, box, label) => (facts.size ? cut(".crop", url, facts, box, AROUND, label) : h("span.crop"));
 
 async function toggle(id, index, button, similar) {
@@ -87,7 +80,7 @@ function other(face) {
       "a",
       { href: pictureHash(face.image_id), title: face.filename ?? face.image_id },
       crop(imageUrl(face.image_id, "resized"), factsOf(face), face.box, label),
-      h("span.number", sure(face.similarity)),
+      h("span.number", share(face.similarity)),
     ),
   );
 }

@@ -1,29 +1,33 @@
-// What was found, as lists: how sure, and by which model; faces with those that are like them.
+// What was found, as lists: how sure, and by which model; the whole picture apart from its objects; faces with those
+// that are like them; and, on request, what was looked at and not named.
 
+import { makeCandidates } from "./candidates.js";
 import { fill, h } from "./dom.js";
-import { makeFace, whyNone } from "./faces.js";
-import { confidence } from "./meter.js";
+import { makeFace } from "./faces.js";
 import { plural, sure } from "./format.js";
-import { KINDS } from "./overlay.js";
+import { grouped, KINDS } from "./found.js";
+import { lackingNote } from "./lacking.js";
+import { confidence, labelled, modelCode, spoken } from "./meter.js";
 
 /** Make the lists beside a picture; pointing at a row stresses its box in the overlay. */
 export function makeFindings(id, overlay) {
   const root = h("div.findings");
+  const candidates = makeCandidates(overlay);
   let key = null;
-  function draw(things, status, facts) {
-    const next = JSON.stringify([things, status.status, status.stages?.detect?.state, facts]);
+  function draw(things, status, facts, report) {
+    const lacking = lackingNote(status, things, report);
+    const next = JSON.stringify([things, status.status, status.stages?.detect?.state, facts, lacking?.textContent]);
     if (key === next) return;
     key = next;
     const any = KINDS.some(({ name }) => things[name].length);
-    const sections = () => KINDS.map((kind) => section(id, kind, things[kind.name], overlay, status, facts));
-    fill(root, any ? sections() : nothing(status));
+    const sections = () => KINDS.map((kind) => section(id, kind, things[kind.name], overlay, facts));
+    fill(root, any ? sections() : nothing(status), lacking, candidates.draw(things));
   }
   return { root, draw };
 }
 
 function nothing({ status, results, stages }) {
   const looked = (stages ?? results?.stages)?.detect?.state === "done";
-  const missing = results?.missing_models ?? [];
   const sentence = {
     completed: "Nothing was found in this picture.",
     failed: "It failed before anything was found.",
@@ -35,33 +39,38 @@ function nothing({ status, results, stages }) {
     "div.findings-none",
     h("h2", "Findings"),
     h("p", sentence ?? "Being looked at; what is found appears here."),
-    status === "completed" && missing.length ? h("p", `Not installed: ${missing.join(", ")}.`) : null,
   );
 }
 
-function section(id, { name, label }, things, overlay, status, facts) {
+function section(id, { name, label }, things, overlay, facts) {
   if (!things.length) return null;
-  const models = [...new Set(things.map(({ model }) => model).filter(Boolean))];
-  const rows = things.map((thing, index) =>
-    name === "faces" ? makeFace(id, thing, index, overlay, facts) : row(thing, name, index, overlay, models.length > 1),
-  );
+  const models = modelsOf(things);
+  const rows =
+    name === "faces"
+      ? things.map((thing, index) => makeFace(id, thing, index, overlay, facts))
+      : grouped(things).map((place) => row(place, name, overlay, models));
   return h(
     "section.finding-group",
     { "aria-label": label },
     h(
       "header",
-      h("h2", label, h("span.group-count", things.length)),
-      models.length === 1 ? h("code.model", { title: `sha256 ${things[0].sha ?? "unknown"}` }, models[0]) : null,
+      h("h2", label, name === "picture" ? null : h("span.group-count", things.length)),
+      models.length === 1 ? modelCode(models[0]) : null,
     ),
     h(`ul.finding-list.${name}`, { "aria-label": plural(things.length, "finding") }, rows),
-    name === "faces" && status.status === "completed" ? whyNone(things, status.results?.missing_models ?? []) : null,
   );
 }
 
-function row(thing, kind, index, overlay, withModel) {
+/** Who found these; of an object that a category has won, the detector that found it. */
+function modelsOf(things) {
+  const finders = things.map((thing) => thing.others?.find(({ detector }) => detector) ?? thing);
+  return [...new Map(finders.filter(({ model }) => model).map((one) => [one.model, one])).values()];
+}
+
+function row({ thing, index, place, many }, kind, overlay, models) {
   const light = () => overlay.light(kind, index);
   const dark = () => overlay.light(null);
-  const where = thing.box ? "" : ", the whole picture";
+  const known = models.length === 1 && models[0].model === thing.model;
   return h(
     "li",
     { onmouseenter: light, onmouseleave: dark },
@@ -72,11 +81,20 @@ function row(thing, kind, index, overlay, withModel) {
         onfocus: light,
         onblur: dark,
         onclick: light,
-        "aria-label": `${thing.label}, ${sure(thing.score)}${where}`,
+        "aria-label": spoken(thing, place, many),
       },
-      h("span.finding-label", thing.label, thing.box ? null : h("small", " picture")),
+      labelled(thing, place, many),
       confidence(thing.score),
     ),
-    withModel ? h("code.model", { title: `sha256 ${thing.sha ?? "unknown"}` }, thing.model) : null,
+    known || !thing.model ? null : h("p.finding-note", "by ", modelCode(thing)),
+    [...thing.others, ...(thing.doubts ?? [])].map((other) => h("p.finding-note", opinion(other, thing))),
   );
+}
+
+/** What else was said of a thing. */
+function opinion(other, { label }) {
+  const much = `, ${sure(other.score)}`;
+  if (other.detector) return ["the detector says ", h("b", other.label), much];
+  const who = other.model ? modelCode(other) : "the classifier";
+  return other.label === label ? ["also ", who, much] : [who, " says ", h("b", other.label), much];
 }

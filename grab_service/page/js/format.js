@@ -36,8 +36,11 @@ export function percent(share, digits = 0) {
   return `${floored.toFixed(digits)} %`;
 }
 
-/** How sure something is; rounded, as the tagged picture says it. */
-export const sure = (score) => (score === null || score === undefined ? "" : `${Math.round(100 * score)} %`);
+/** A share of 1, rounded. */
+export const share = (value) => (value === null || value === undefined ? "" : `${Math.round(100 * value)} %`);
+
+/** How sure something is; rounded, as the tagged picture says it: 100 % is 1 alone. */
+export const sure = (score) => share(score < 1 ? Math.min(score, 0.99) : score);
 
 export function rate(perSecond) {
   if (perSecond === null || perSecond === undefined) return "–";

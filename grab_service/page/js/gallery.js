@@ -8,6 +8,7 @@ import { plural } from "./format.js";
 import { noneLikeThat, noneYet, notListed } from "./gallery-notes.js";
 import { findPage } from "./search.js";
 import { uploadView } from "./upload-view.js";
+import { learn } from "./words.js";
 
 const PAGE = 48;
 const MOST = 200; // in one answer of the line
@@ -72,6 +73,7 @@ function begin() {
   started = true;
   on("event", heard);
   on("resync", refresh);
+  learn(() => cards.forEach((card) => updateCard(card, {})));
   setInterval(() => grid.isConnected && cards.forEach((card) => updateCard(card, {})), 30_000); // "2 min ago"
 }
 
@@ -170,17 +172,13 @@ function heard({ type, ...data }) {
   const change = { status: data.status, run: data.run };
   if (type === "rerun") startOver(card, change);
   else if (type === "failed") updateCard(card, { ...change, reason: data.reason, failed_stage: data.stage });
-  else if (type === "completed")
-    updateCard(card, { ...change, kind: data.kind, faces: data.faces, categories: asCategories(data.counts) });
-  else updateCard(card, change);
+  else if (type === "completed" || type === "waiting") {
+    const { kind, faces, categories = card.row.categories } = data;
+    filtering.seen(categories.map(({ category }) => category));
+    updateCard(card, { ...change, kind, faces, categories });
+  } else updateCard(card, change);
   if (!matches(filtering.filters, card.row)) leave(data.image_id);
   return undefined;
-}
-
-function asCategories(counts) {
-  return Object.entries(counts ?? {}).flatMap(([category, n]) =>
-    Array.from({ length: n }, () => ({ category, confidence: null })),
-  );
 }
 
 function accepted(data) {

@@ -19,8 +19,10 @@ export function placeAll(groups, width, size) {
 }
 
 /** The mark of a found thing. */
-export function marked({ label, score, box, landmarks }, kind, index) {
-  const text = `${label} ${sure(score)}`;
+export function marked({ label, score, box, landmarks, others }, kind, index) {
+  const contradicting = (others ?? []).filter(({ against }) => against);
+  const said = [{ label, score }, ...contradicting].map((one) => `${one.label} ${sure(one.score)}`);
+  const text = `${box ? "" : "picture: "}${said.join(" · ")}`;
   const mark = s("g.mark", { data: { kind, index: String(index), box: box ? box.join() : "" } });
   if (box) {
     const [x1, y1, x2, y2] = box;

@@ -1,4 +1,4 @@
-// How sure something is.
+// What something is, how sure, and who says it.
 
 import { h } from "./dom.js";
 import { sure } from "./format.js";
@@ -10,3 +10,16 @@ export function confidence(score) {
     h("span.number", sure(score)),
   ];
 }
+
+/** The name of a model, which tells its sha256 when pointed at. */
+export const modelCode = ({ model, sha }) => h("code.model", { title: `sha256 ${sha ?? "unknown"}` }, model);
+
+/** The label of a thing, the `place`th of `many` alike: written once, in the first row. */
+export function labelled({ label }, place, many) {
+  const which = many > 1 ? h("small", `${place} of ${many}`) : null;
+  return h("span.finding-label", place === 1 ? [h("span", label), " "] : null, which);
+}
+
+/** The same in words, for who cannot see what stands above. */
+export const spoken = ({ label, score }, place, many) =>
+  [label, many > 1 ? `${place} of ${many}` : null, sure(score)].filter(Boolean).join(", ");

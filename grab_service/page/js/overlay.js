@@ -1,36 +1,14 @@
-// What was found, drawn over the original: objects, faces with their landmarks, categories. Each kind can be switched.
+// What was found, drawn over the original: objects, faces with their landmarks, the whole picture's category. Each kind
+// can be switched.
 
 import { fill, h, s } from "./dom.js";
 import { imageUrl, whyNoPicture } from "./api.js";
+import { KINDS } from "./found.js";
 import { icon } from "./icons.js";
 import { marked, placeAll } from "./marks.js";
 import { original } from "./upright.js";
 
-export const KINDS = [
-  { name: "objects", label: "Objects", icon: "box" },
-  { name: "faces", label: "Faces", icon: "face" },
-  { name: "categories", label: "Categories", icon: "tag" },
-];
-
-/** The found things of a results document, each kind as [{label, score, box, landmarks?, model, sha}]. */
-export function found(document) {
-  const plain = ({ box, model, model_sha256 }) => ({ box: box ?? null, model, sha: model_sha256 });
-  return {
-    objects: (document?.detections ?? []).map((one) => ({ ...plain(one), label: one.label, score: one.score })),
-    faces: (document?.faces ?? []).map((one) => ({
-      ...plain(one),
-      label: "face",
-      score: one.score,
-      landmarks: one.landmarks,
-      embedding: one.embedding,
-    })),
-    categories: (document?.categories ?? []).map((one) => ({
-      ...plain(one),
-      label: one.category,
-      score: one.confidence,
-    })),
-  };
-}
+const LAYERS = ["objects", "faces", "picture"]; // the last on top: its labels find their places first
 
 /** Make the viewer of a picture; `draw(things, facts)` shows the boxes, `light(kind, index)` stresses one. */
 export function makeOverlay(id) {
@@ -41,7 +19,7 @@ export function makeOverlay(id) {
   const hint = h("p.quiet-text.viewer-hint", "Tap a box to see what it is.");
   const switches = h("div.switches", { role: "group", "aria-label": "Shown over the picture" });
   const root = h("div.viewer", frame, hint, switches);
-  const shown = { objects: true, faces: true, categories: true };
+  const shown = { picture: true, objects: true, faces: true };
   const groups = {};
   const light = (kind, index) => stress(drawing, kind, index);
   let image = null; // not before it is known that there is such a picture
@@ -57,7 +35,7 @@ export function makeOverlay(id) {
     if (!size) return; // the picture's own size is known once it is here
     drawing.setAttribute("viewBox", `0 0 ${size[0]} ${size[1]}`);
     drawing.replaceChildren();
-    for (const { name } of KINDS) {
+    for (const name of LAYERS) {
       groups[name] = s(
         `g.${name}`,
         things[name].map((thing, at) => marked(thing, name, at)),
@@ -69,13 +47,13 @@ export function makeOverlay(id) {
   }
 
   function drawSwitches() {
-    const key = KINDS.map(({ name }) => things[name].length).join();
+    const key = LAYERS.map((name) => things[name].length).join();
     if (switches.dataset.key === key) return;
     switches.dataset.key = key;
-    switches.hidden = !KINDS.some(({ name }) => things[name].length);
+    switches.hidden = !LAYERS.some((name) => things[name].length);
     fill(
       switches,
-      KINDS.map((kind) => makeSwitch(kind, things[kind.name].length, shown[kind.name], turn)),
+      LAYERS.map((name) => makeSwitch(name, things[name].length, shown[name], turn)),
     );
   }
 
@@ -87,7 +65,7 @@ export function makeOverlay(id) {
 
   /** Keep texts and lines the same on the screen, however large the picture is. */
   function scale() {
-    const order = [...KINDS].reverse().map(({ name }) => groups[name]);
+    const order = [...LAYERS].reverse().map((name) => groups[name]);
     if (!size || !frame.clientWidth) return;
     const small = placeAll(order, frame.clientWidth, size);
     root.classList.toggle("small", small);
@@ -160,7 +138,8 @@ function stress(drawing, kind, index) {
   }
 }
 
-function makeSwitch({ name, label, icon: symbol }, count, on, turn) {
+function makeSwitch(name, count, on, turn) {
+  const { label, icon: symbol } = KINDS.find((kind) => kind.name === name);
   const box = h("input", { type: "checkbox", id: `show-${name}`, checked: on, disabled: count === 0 });
   box.addEventListener("change", () => turn(name, box.checked));
   return h(`label.switch.${name}`, { for: box.id }, box, icon(symbol), h("span", label), h("b", count));

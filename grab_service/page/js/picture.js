@@ -6,12 +6,14 @@ import { badge } from "./card.js";
 import { announce, copy, fill, h, throttled, toast } from "./dom.js";
 import { on, state } from "./events.js";
 import { makeFindings } from "./findings.js";
+import { found } from "./found.js";
 import { bytes, moment, seconds } from "./format.js";
 import { icon, STATUSES } from "./icons.js";
-import { found, makeOverlay } from "./overlay.js";
+import { makeOverlay } from "./overlay.js";
 import { factsOf } from "./upright.js";
 import { makeStrip } from "./strip.js";
 import { makeTimeline } from "./timeline.js";
+import { learn } from "./words.js";
 
 /** Show a picture, and keep it up to date. */
 export function showPicture(root, { argument: id }) {
@@ -42,6 +44,7 @@ export function showPicture(root, { argument: id }) {
     on("state", ({ phase }) => {
       if (phase === "live" && !live) look(); // what happened before the events came was told to nobody
       live = phase === "live";
+      parts.heard();
     }),
     on("event", (event) => event.image_id === id && (event.type === "deleted" ? deleted() : look())),
     on("resync", () => {
@@ -71,6 +74,17 @@ function makeParts(id, look) {
   const timeline = makeTimeline();
   const raw = makeRaw();
   let last = null;
+  let learnt = false;
+  const drawFound = ({ now, seen }) => {
+    const things = found(now.results);
+    const key = JSON.stringify([things, seen]);
+    if (last?.key !== key) overlay.draw(things, seen);
+    findings.draw(things, now, seen, state().report);
+    last = { now, seen, key };
+    if (learnt || !things.objects.some(({ others }) => others.some(({ against }) => against))) return;
+    learnt = true;
+    learn(() => drawFound(last));
+  };
   return {
     loading: h(
       "div.picture-loading",
@@ -98,22 +112,19 @@ function makeParts(id, look) {
       strip.retry();
       overlay.retry();
     },
+    /** What is wrong with the line is known anew. */
+    heard: () => last && drawFound(last),
     draw(now, entries) {
-      const document = now.results;
       drawHead(head, reason, now);
       drawFacts(facts, now, id);
       actions.draw(now);
       strip.draw(now, entries);
-      const things = found(document);
-      const seen = factsOf(now);
-      const key = JSON.stringify([things, seen]);
-      if (last?.key !== key) overlay.draw(things, seen);
-      findings.draw(things, now, seen);
+      const before = last?.now.status;
+      drawFound({ now, seen: factsOf(now) });
       timeline.draw(now, entries);
       raw.draw(now);
-      if (last && last.status !== now.status)
+      if (before && before !== now.status)
         announce(`${now.filename ?? id}: ${STATUSES[now.status]?.label ?? now.status}`);
-      last = { key, status: now.status };
     },
   };
 }

@@ -37,7 +37,7 @@ function makeTile(id, shown, tell, open) {
 
 function drawTile(tile, status, ledger, changed) {
   const entry = status.stages?.[tile.stage] ?? {};
-  const there = tile.name === "original" || entry.state === "done";
+  const there = tile.name === "original" || (entry.state === "done" && !isNotMade(tile, status));
   const size = objectOf(tile, ledger)?.size ?? (tile.name === "original" ? status.file_size : null);
   const took = tile.name === "original" || tile.name === "blurred" ? null : entry.ms;
   const turned = tile.name === "original" ? JSON.stringify(factsOf(status)) : "";
@@ -46,6 +46,7 @@ function drawTile(tile, status, ledger, changed) {
     tile.note,
     there ? [size && bytes(size), took && duration(took)].filter(Boolean).join(" · ") : sentence(entry, status),
   );
+  tile.note.title = isNotMade(tile, status) ? "What it was to hide was not looked for: a model is missing." : "";
   if (tile.key === key && tile.broken) return;
   tile.button.setAttribute(
     "aria-label",
@@ -56,12 +57,18 @@ function drawTile(tile, status, ledger, changed) {
   tile.facts = tile.name === "original" ? factsOf(status) : { size: null, orientation: null };
   tile.button.disabled = !there;
   tile.root.classList.toggle("there", there);
+  if (isNotMade(tile, status)) tile.tell(tile.name, "not made");
   if (there) show(tile, changed && tile.name !== "original");
+  else if (isNotMade(tile, status)) fill(tile.frame, icon("picture"));
   else fill(tile.frame, icon(entry.state === "failed" ? "alert" : entry.state === "working" ? "spin" : "clock"));
 }
 
+/** Whether there is no privacy copy, since what it was to hide was not looked for. */
+const isNotMade = ({ name }, { results }) => name === "blurred" && results?.blurred_path === null;
+
 function sentence(entry, status) {
   if (entry.state === "working") return "being made";
+  if (entry.state === "done") return "not made";
   if (entry.state === "failed") return "failed";
   if (status.status === "waiting") return "waits for you";
   return status.status === "failed" ? "never reached" : "not yet";

@@ -1,0 +1,87 @@
+// What a results document says of a picture: the whole of it, its objects, its faces, and what was not named.
+
+import { isSame } from "./words.js";
+
+export const KINDS = [
+  { name: "picture", label: "Whole picture", icon: "picture" },
+  { name: "objects", label: "Objects", icon: "box" },
+  { name: "faces", label: "Faces", icon: "face" },
+];
+
+const plain = (one) => ({ box: one.box ?? null, model: one.model, sha: one.model_sha256 });
+const named = (one) => ({ ...plain(one), label: one.category, score: one.confidence, detected: one.detected });
+const surest = (a, b) => b.score - a.score;
+
+/** The found things: {picture, objects, faces, candidates}, each [{label, score, box, model, sha, …}], boxes and scores
+ * as in the document. What was named, of the whole picture or of an object, has `others`: what else was said of the very
+ * same, each with `against` where that is something else; and an object `doubts`, the candidates that contradict it. */
+export function found(document) {
+  const categories = (document?.categories ?? []).map(named).sort(surest);
+  const candidates = (document?.candidates ?? []).map((one) => ({ ...named(one), reason: one.reason })).sort(surest);
+  return {
+    picture: wholePicture(categories.filter(({ box }) => !box)),
+    objects: objectsOf(document?.detections ?? [], categories.filter(({ box }) => box), candidates),
+    faces: (document?.faces ?? []).map((one) => ({
+      ...plain(one),
+      label: "face",
+      score: one.score,
+      landmarks: one.landmarks,
+      embedding: one.embedding,
+    })),
+    candidates,
+  };
+}
+
+/** Whether something that was said, of a box or of a detector's label in it, is about this object. */
+export const isAbout = (said, object) =>
+  said.box?.join() === object.box?.join() && (said.detected ?? object.detected) === object.detected;
+
+/** Things that are alike one after the other: [{thing, index, place, many}], `index` as they came. */
+export function grouped(things, likeness = ({ label }) => label) {
+  const groups = new Map();
+  for (const [index, thing] of things.entries()) {
+    const key = likeness(thing);
+    if (!groups.has(key)) groups.set(key, []);
+    groups.get(key).push({ thing, index });
+  }
+  return [...groups.values()].flatMap((group) =>
+    group.map((one, at) => ({ ...one, place: at + 1, many: group.length })),
+  );
+}
+
+/** Each category once: the surest that says so, with the others. */
+function wholePicture(categories) {
+  const first = new Map();
+  for (const one of categories) {
+    if (first.has(one.label)) first.get(one.label).others.push(one);
+    else first.set(one.label, { ...one, others: [] });
+  }
+  return [...first.values()];
+}
+
+/** What was detected, each with what was said of it; and what was named in boxes that no detector gave. */
+function objectsOf(detections, categories, candidates) {
+  const left = new Set(categories);
+  const objects = detections.map((one) => {
+    const object = { ...plain(one), label: one.label, score: one.score, detected: one.label };
+    const said = [...left].filter((each) => isAbout(each, object));
+    said.forEach((each) => left.delete(each));
+    const doubts = candidates.filter((each) => isDoubt(each) && isAbout(each, object));
+    return { ...judged(object, said), doubts };
+  });
+  return [...objects, ...[...left].map((one) => ({ ...one, others: [], doubts: [] }))];
+}
+
+/** Whether a candidate says, more likely than not, that the detector is wrong. */
+const isDoubt = ({ reason, score }) => reason === "contradicted" && score >= 0.5;
+
+/** An object is what the detector says; or what was named of it although the detector says something else. */
+function judged(object, said) {
+  const others = said
+    .filter(({ model }) => !model || model !== object.model) // its own label, in a classifier's word
+    .map((one) => ({ ...one, against: !isSame(one.model, object.label, one.label) }));
+  const won = others.find(({ against, detected }) => against && detected);
+  if (!won) return { ...object, others };
+  const rest = others.filter((one) => one !== won).map((one) => ({ ...one, against: one.label !== won.label }));
+  return { ...won, others: [{ ...object, against: true, detector: true }, ...rest] };
+}

@@ -1,0 +1,236 @@
+"""What the page says of a picture is what is known: the whole of it and its objects apart, by whom, how sure."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
+
+from benchmarks.running_line import RunningLine
+from tests.browser import PHONE, Browser
+from tests.page_helpers import address, ask, card, card_status, judge, listed, send, settled
+
+pytest_plugins = ("tests.page_fixtures",)
+
+AUDIT = Path(__file__).with_name("page_audit.js").read_text()
+MODEL = {"model": "classifier@2", "model_sha256": "ab" * 32}
+# Each row of a list: its label, its number, and what is written below it.
+ROWS = """
+return [...document.querySelectorAll(arguments[0])].map((row) => [
+  row.querySelector('.finding-label').innerText, row.querySelector('.number').innerText,
+  ...[...row.querySelectorAll('.finding-note')].map((note) => note.innerText)])
+"""
+MARKS = "return [...document.querySelectorAll(`.overlay g.${arguments[0]} text`)].map((text) => text.textContent)"
+CHIPS = """return [...({}).querySelectorAll('.chip')].filter((chip) => chip.offsetWidth)
+  .map((chip) => [chip.innerText, !!chip.querySelector('svg')])"""
+
+Said = list[dict[str, Any]]
+
+
+def said(category: str, confidence: float, of: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """What a classifier says of an object, or of the whole picture."""
+    about = {"box": of["box"], "detected": of["label"]} if of else {"box": None}
+    return {"category": category, "confidence": confidence, **about, **MODEL, **more}
+
+
+def detected(found: Said) -> Said:
+    """A cat that the detector is sure of at 0.8, and two remote controls."""
+    cat = next(one for one in found if one["label"] == "cat")
+    return [{**cat, "score": 0.8}, *(one for one in found if one["label"] == "remote")][:3]
+
+
+@pytest.fixture
+def cat(data_dir: Path) -> Path:
+    """A picture of a cat among remote controls."""
+    return data_dir / "coco128" / "images" / "000000000443.jpg"
+
+
+@pytest.fixture
+def agreed(page_line: RunningLine, cat: Path) -> str:
+    """It, called a cat by everybody, of the whole and of the object."""
+    categories = lambda found: [said("cat", 0.91), said("cat", 0.88, detected(found)[0])]  # noqa: E731
+    return judge(page_line, cat, "agreed.jpg", detections=detected, categories=categories)
+
+
+@pytest.fixture
+def doubted(page_line: RunningLine, cat: Path) -> str:
+    """It, with an object that the detector calls a cat and the classifier a dog, and with what was not named."""
+    return judge(
+        page_line, cat, "doubted.jpg", detections=detected,
+        categories=lambda found: [said("dog", 0.996, detected(found)[0])],
+        candidates=lambda found: [
+            said("airplane", 0.41, reason="unsure"), said("frog", 0.7, reason="unconfirmed"),
+            said("truck", 0.88, detected(found)[1], reason="contradicted"),
+            said("ship", 0.3, detected(found)[1], reason="unsure"),
+            said("ship", 0.2, detected(found)[2], reason="unsure"),
+        ],
+    )  # fmt: skip
+
+
+def open_picture(page: Browser, image_id: str) -> None:
+    """Open a picture's page, and wait until all of it is there."""
+    page.open(f"#/picture/{image_id}")
+    page.until(lambda: page.all(".finding-list.objects li"), "its objects")
+    settled(page)
+
+
+def test_a_category_is_told_once_of_the_whole_and_once_of_an_object(page: Browser, agreed: str) -> None:
+    """The whole picture has its list; an object has one row, with the detector's word and who else says so."""
+    open_picture(page, agreed)
+    assert page.run(ROWS, ".finding-list.picture li") == [["cat", "91 %"]]
+    first, *others = page.run(ROWS, ".finding-list.objects li")
+    assert first == ["cat", "80 %", "also classifier@2, 88 %"]
+    assert [row[0].split() for row in others] == [["remote", "1", "of", "2"], ["2", "of", "2"]]
+    assert page.run(MARKS, "picture") == ["picture: cat 91 %"]
+    assert page.run(MARKS, "objects")[0] == "cat 80 %"
+    assert len(page.all(".overlay .mark .box")) == 3, "a box is drawn twice"
+    assert page.all("details.candidates") == []
+
+
+def test_the_whole_picture_can_be_switched_by_itself(page: Browser, agreed: str) -> None:
+    """Its category goes from the overlay and comes back, and the objects stay."""
+    open_picture(page, agreed)
+    for shown in (True, False, True):
+        assert page.one(".overlay g.picture").is_displayed() == shown
+        assert page.one(".overlay g.objects").is_displayed()
+        page.one("#show-picture").click()
+
+
+def test_a_contradiction_shows_both_with_the_one_that_wins_first(page: Browser, doubted: str) -> None:
+    """A dog in a box that is a cat at 0.8 is named a dog, by whom, and what the detector says; 99.6 % is not 100."""
+    open_picture(page, doubted)
+    assert page.run(ROWS, ".finding-list.objects li")[0] == [
+        "dog", "99 %", "by classifier@2", "the detector says cat, 80 %",
+    ]  # fmt: skip
+    assert page.run(MARKS, "objects")[0] == "dog 99 % · cat 80 %"
+    assert page.all(".finding-list.picture li") == []
+
+
+def test_a_contradiction_that_the_detector_wins_shows_both(page: Browser, page_line: RunningLine, cat: Path) -> None:
+    """The object is what the detector says; who says, more likely than not, something else stands below it."""
+    doubt = lambda found, sure: said("dog", sure, detected(found)[0], reason="contradicted")  # noqa: E731
+    own = lambda found: [{**said("cat", 0.8, detected(found)[0]), "model": found[0]["model"]}]  # noqa: E731
+    for sure, below in ((0.88, ["classifier@2 says dog, 88 %"]), (0.3, [])):
+        image_id = judge(
+            page_line, cat, "won.jpg", detections=detected, categories=own,
+            candidates=lambda found, sure=sure: [doubt(found, sure)],
+        )  # fmt: skip
+        open_picture(page, image_id)
+        assert page.run(ROWS, ".finding-list.objects li")[0] == ["cat", "80 %", *below]
+        assert page.run(MARKS, "objects")[0] == "cat 80 %"
+
+
+def test_a_classifier_that_is_asked_about_everything_stands_beside_the_detector(
+    page: Browser, page_line: RunningLine, cat: Path
+) -> None:
+    """What it names of an object, with no word of the detector's, adds to the object, and wins nothing."""
+    categories = lambda found: [{**said("tabby", 0.9), "box": detected(found)[0]["box"]}]  # noqa: E731
+    open_picture(page, judge(page_line, cat, "tabby.jpg", detections=detected, categories=categories))
+    assert page.run(ROWS, ".finding-list.objects li")[0] == ["cat", "80 %", "classifier@2 says tabby, 90 %"]
+    assert page.run(MARKS, "objects")[0] == "cat 80 % · tabby 90 %"
+
+
+def test_another_word_for_the_same_is_no_contradiction(page: Browser, page_line: RunningLine, data_dir: Path) -> None:
+    """The classifier's card says that its automobile is the detector's car: a car, on the picture and on its card."""
+    name = "two cars.jpg"
+    street = data_dir / "coco128" / "images" / "000000000094.jpg"
+    cars = lambda found: [one for one in found if one["label"] == "car"][:1]  # noqa: E731
+    model = {"model": "squeezenet-cifar10@2"}
+    named = lambda found: [said("automobile", 0.97, cars(found)[0], **model)]  # noqa: E731
+    image_id = judge(page_line, street, name, detections=cars, categories=named)
+    page.until(lambda: card_status(page, name) == "Completed", "completed")
+    page.until(lambda: page.run(CHIPS.format(card(name))) == [["car", False]], "one chip")
+    open_picture(page, image_id)
+    row = lambda: page.run(ROWS, ".finding-list.objects li")[0]  # noqa: E731
+    page.until(lambda: row()[0] == "car" and row()[2:] == ["squeezenet-cifar10@2 says automobile, 97 %"], "a car")
+    assert page.run(MARKS, "objects")[0].startswith("car ")
+    assert "automobile" not in page.run(MARKS, "objects")[0]
+
+
+def test_what_was_not_named_is_shown_on_request_with_its_reason(page: Browser, doubted: str) -> None:
+    """Closed at first; opened by the keyboard; the whole picture and objects apart, and a row stresses its object."""
+    open_picture(page, doubted)
+    summary = page.one("details.candidates summary")
+    assert summary.text.split("\n")[0].startswith("Looked at, not named")
+    rows = "details.candidates li"
+    assert not page.one(rows).is_displayed()
+    page.run("arguments[0].focus()", summary)
+    ActionChains(page.driver).send_keys(Keys.ENTER).perform()
+    page.until(lambda: page.one(rows).is_displayed(), "what was not named")
+    assert page.run(ROWS, rows) == [
+        ["frog", "70 %", "does not fit what was detected"], ["airplane", "41 %", "not sure enough"],
+        ["truck", "88 %", "contradicted by the detector, which says remote"],
+        ["ship 1 of 2", "30 %", "not sure enough; detected as remote"], ["2 of 2", "20 %"],
+    ]  # fmt: skip
+    assert [one.text for one in page.all("details.candidates h3")] == ["Whole picture", "Objects"]
+    ActionChains(page.driver).send_keys(Keys.TAB).perform()
+    page.until(lambda: page.run(MARKS, "objects .lit") == ["remote 40 %"], "the object of the first row")
+    ink = "return getComputedStyle(document.querySelector(arguments[0])).color"
+    assert page.run(ink, f"{rows} .finding-label") != page.run(ink, ".finding-list.objects .finding-label")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_all_of_it_can_be_read_also_on_a_phone(page: Browser, doubted: str, dark: bool) -> None:  # noqa: FBT001
+    """Muted is not faint: every text has its contrast, every control a name, and nothing is wider than a phone."""
+    page.see_as(PHONE, dark=dark)
+    open_picture(page, doubted)
+    page.run("document.querySelector('details.candidates').open = true")
+    assert page.run(f"{AUDIT}\nreturn contrast()") == []
+    assert page.run(f"{AUDIT}\nreturn nameless()") == []
+    assert page.run("return document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_card_tells_the_same_live_and_when_it_is_asked_for(page: Browser, page_line: RunningLine, cat: Path) -> None:
+    """Each category is one chip, surest first, with the detector's count; what only the classifier says is marked."""
+    name = "told on a card.jpg"
+    categories = lambda found: [said("cat", 0.91), said("dog", 0.98, detected(found)[0])]  # noqa: E731
+    image_id = judge(page_line, cat, name, detections=detected, categories=categories)
+    wanted = [["dog", True], ["cat", False], ["2 × remote", False]]
+    page.until(lambda: card_status(page, name) == "Completed", "completed")
+    page.until(lambda: page.run(CHIPS.format(card(name))) == wanted, "its chips")
+    assert page.run("return window.noReload")
+    listed(page, page_line, image_id)
+    page.until(lambda: ask(page_line, "/images?category=dog&limit=1")["images"][0]["image_id"] == image_id, "its row")
+    page.open("#/?category=dog")
+    page.until(lambda: card_status(page, name) == "Completed", "its card")
+    assert page.run(CHIPS.format(card(name))) == wanted
+
+
+def test_what_is_missing_is_said_once_with_how_to_get_it(
+    chrome: Browser, start_line: Callable[..., RunningLine], models_dir: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    """Beside the picture, of FaceNet; the banner has said the rest, of the detector, and it is not said again."""
+    folder = tmp_path / "models"
+    shutil.copytree(models_dir, folder, ignore=shutil.ignore_patterns("facenet-vggface2"))
+    line = start_line(MODELS_DIR=str(folder), DETECT_MODEL="unheard-of")
+    page = chrome
+    page.url = address(line)
+    page.see_as()
+    image_id = send(line, data_dir / "faces" / "multiface.jpg", "friends.jpg")
+    assert "facenet-vggface2" in ask(line, f"/status/{image_id}")["results"]["missing_models"]
+    page.open(f"#/picture/{image_id}")
+    page.until(lambda: "unheard-of" in page.text("#banner"), "the banner")
+    page.until(lambda: "To get" in page.text(".findings-lack"), "how to get it")
+    sentences = page.text(".findings-lack").split("\n")
+    assert sentences[0] == (
+        "unheard-of and facenet-vggface2 are not installed: what they would have found is not here."
+    )
+    how = ask(line, "/health")["missing_models"]["classify"]["facenet-vggface2"]
+    assert [sentence for sentence in sentences[1:] if sentence] == [f"To get facenet-vggface2: {how}."]
+    assert page.text().count("no known model is called unheard-of") == 1
+    assert page.text().count("not installed") == 1
+    page.until(lambda: "not made" in page.text(".strip li:last-child"), "that there is no privacy copy")
+    page.driver.get("about:blank")
+    assert page.complaints() == []
+
+
+def test_faces_say_that_they_cannot_be_compared(page: Browser, page_line: RunningLine, data_dir: Path) -> None:
+    """Where only FaceNet was missing, that is the consequence; where it is there by now, what to do is to run again."""
+    faces = data_dir / "faces" / "multiface.jpg"
+    image_id = judge(page_line, faces, "before.jpg", categories=[], missing_models=["facenet-vggface2"])
+    page.open(f"#/picture/{image_id}")
+    page.until(lambda: "run the picture again" in page.text(".findings-lack"), "what to do")
+    assert "facenet-vggface2 was not installed, so these faces cannot be compared" in page.text(".findings-lack")
