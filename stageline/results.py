@@ -8,7 +8,6 @@ from stageline.message import Message
 from stageline.stage import StoredObject
 from stageline.status import now
 
-SAME = {"automobile": "car", "ship": "boat"}  # the same to a reader: CIFAR-10's word, and COCO's
 WAITING = "waiting"  # for POST /process: it came to the stage after which it was to wait
 
 
@@ -34,15 +33,6 @@ def stored(said: Mapping[str, Any]) -> StoredObject:
     """A document as the object that holds it."""
     text = json.dumps(said, indent=2, ensure_ascii=False)
     return StoredObject(key(said["image_id"]), text.encode(), "application/json")
-
-
-def contradicts(category: Mapping[str, Any], detection: Mapping[str, Any]) -> bool:
-    """Whether a category says something else of an object than its detection does.
-
-    One by the detection's own model does not: it is the detector's label, in a classifier's word.
-    """
-    word, label, model = category["category"], detection["label"], category.get("model")
-    return bool(word != label and SAME.get(word) != label and not (model and model == detection.get("model")))
 
 
 def best_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:

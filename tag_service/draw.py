@@ -8,7 +8,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from stageline.results import contradicts
 from tag_service.labels import DARK, MAX_LABEL, Colour, Mark, Pair, Pixels, draw_labels
 
 SMALL = 480  # pixels: a picture whose long side is shorter is drawn on an enlarged copy
@@ -39,9 +38,9 @@ def draw_findings(
         bgr: uint8 [h, w, 3]. It may be drawn on in place: pass an array that is no longer needed.
         detections: ``{"label", "score", "box": [x1, y1, x2, y2]}``, in pixels of ``bgr``, scores 0..1.
         faces: ``{"score", "box", "landmarks": [[x, y], …]}``, in pixels of ``bgr``; landmarks may be absent.
-        categories: ``{"category", "confidence", "box", "detected"}``: of a detection with that very box (and that
-            label, where ``detected`` is given), whose label gains it where it says something else; or, without a box,
-            of the whole picture. Of several of one and the same, the surest counts.
+        categories: ``{"category", "confidence", "box"}``: of a detection with that very box, whose label gains it; or,
+            without a box, of the whole picture. Of several of one and the same, the surest counts. One with
+            ``detected`` means the same as the detector's label, and is not drawn.
 
     Returns:
         uint8 [h · n, w · n, 3]. n is 1 (the same array, where it can be written to) unless the long side is under
@@ -69,12 +68,10 @@ def draw_findings(
 
 
 def _surest(categories: Sequence[Mapping[str, Any]]) -> dict[Any, Mapping[str, Any]]:
-    """Return the surest category of each box and label that was detected in it (None: any); by None, the picture's."""
-    named: dict[Any, Mapping[str, Any]] = {}
-    for item in sorted(categories, key=lambda item: item["confidence"] if math.isfinite(item["confidence"]) else -1.0):
-        label = item.get("detected")
-        named[(tuple(item["box"]), label if isinstance(label, str) else None) if item.get("box") else None] = item
-    return named
+    """Return the surest category of each box that says more than the detector; by None, that of the picture."""
+    told = [item for item in categories if item.get("detected") is None]
+    told.sort(key=lambda item: item["confidence"] if math.isfinite(item["confidence"]) else -1.0)
+    return {tuple(item["box"]) if item.get("box") else None: item for item in told}
 
 
 def _mark(
@@ -92,9 +89,8 @@ def _mark(
     across, down = _span(x1, x2, size[0], factor), _span(y1, y2, size[1], factor)
     if across is None or down is None:
         return None
-    box, more = tuple(item["box"]), ""
-    category = named.get((box, label)) or named.get((box, None))
-    if label and category and contradicts(category, item):
+    category, more = named.get(tuple(item["box"])), ""
+    if label and category and category["category"] != label:
         more = f"{_words(category['category'])} {_percent(category['confidence'])}"
     return Mark(
         box=(across[0], down[0], across[1], down[1]),

@@ -15,7 +15,6 @@ from rich.text import Text
 
 from stageline import settings
 from stageline.errors import EXIT_SETTINGS, SettingsError, StagelineError, Unavailable
-from stageline.results import contradicts
 from stageline.settings import Settings
 from stageline.up import running_redis_url
 
@@ -89,22 +88,10 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
 
 
 def found_in(results: Mapping[str, Any]) -> str:
-    """Say in a few words what was found: ``2 dog, 1 person, 1 face; category dog``, the last of the whole picture.
-
-    An object that was named otherwise than it was detected is told so, with the detector's word: ``1 dog (or cat)``.
-    """
-    categories = results.get("categories") or []
-    labels = [_label(item, categories) for item in results.get("detections") or []]
+    """Say in a few words what was found: ``2 dog, 1 person, 1 face; category dog``, the last of the whole picture."""
+    labels = [item.get("label", "?") for item in results.get("detections") or []]
     labels += ["face"] * len(results.get("faces") or [])
     counts = {label: labels.count(label) for label in dict.fromkeys(labels)}
     parts = [", ".join(f"{count} {label}" for label, count in counts.items())] if counts else []
-    whole = [item for item in categories if item.get("box") is None]
+    whole = [item for item in results.get("categories") or [] if item.get("box") is None]
     return "; ".join([*parts, *(f"category {item.get('category', '?')}" for item in whole)]) or "nothing"
-
-
-def _label(detection: Mapping[str, Any], categories: Sequence[Mapping[str, Any]]) -> str:
-    label, box = str(detection.get("label", "?")), detection.get("box")
-    for item in categories:
-        if box and item.get("box") == box and item.get("detected") == label and contradicts(item, detection):
-            return f"{item['category']} (or {label})"
-    return label

@@ -61,10 +61,9 @@ function section(id, { name, label }, things, overlay, facts) {
   );
 }
 
-/** Who found these; of an object that a category has won, the detector that found it. */
+/** Who found these. */
 function modelsOf(things) {
-  const finders = things.map((thing) => thing.others?.find(({ detector }) => detector) ?? thing);
-  return [...new Map(finders.filter(({ model }) => model).map((one) => [one.model, one])).values()];
+  return [...new Map(things.filter(({ model }) => model).map((one) => [one.model, one])).values()];
 }
 
 function row({ thing, index, place, many }, kind, overlay, models) {
@@ -94,7 +93,6 @@ function row({ thing, index, place, many }, kind, overlay, models) {
 /** What else was said of a thing. */
 function opinion(other, { label }) {
   const much = `, ${sure(other.score)}`;
-  if (other.detector) return ["the detector says ", h("b", other.label), much];
   const who = other.model ? modelCode(other) : "the classifier";
   return other.label === label ? ["also ", who, much] : [who, " says ", h("b", other.label), much];
 }

@@ -1,7 +1,5 @@
 // What a results document says of a picture: the whole of it, its objects, its faces, and what was not named.
 
-import { isSame } from "./words.js";
-
 export const KINDS = [
   { name: "picture", label: "Whole picture", icon: "picture" },
   { name: "objects", label: "Objects", icon: "box" },
@@ -75,13 +73,10 @@ function objectsOf(detections, categories, candidates) {
 /** Whether a candidate says, more likely than not, that the detector is wrong. */
 const isDoubt = ({ reason, score }) => reason === "contradicted" && score >= 0.5;
 
-/** An object is what the detector says; or what was named of it although the detector says something else. */
+/** An object is what the detector says. A category with what was detected means the same, in a classifier's word. */
 function judged(object, said) {
   const others = said
     .filter(({ model }) => !model || model !== object.model) // its own label, in a classifier's word
-    .map((one) => ({ ...one, against: !isSame(one.model, object.label, one.label) }));
-  const won = others.find(({ against, detected }) => against && detected);
-  if (!won) return { ...object, others };
-  const rest = others.filter((one) => one !== won).map((one) => ({ ...one, against: one.label !== won.label }));
-  return { ...won, others: [{ ...object, against: true, detector: true }, ...rest] };
+    .map((one) => ({ ...one, against: !one.detected && one.label !== object.label }));
+  return { ...object, others };
 }

@@ -13,7 +13,6 @@ import { makeOverlay } from "./overlay.js";
 import { factsOf } from "./upright.js";
 import { makeStrip } from "./strip.js";
 import { makeTimeline } from "./timeline.js";
-import { learn } from "./words.js";
 
 /** Show a picture, and keep it up to date. */
 export function showPicture(root, { argument: id }) {
@@ -74,16 +73,12 @@ function makeParts(id, look) {
   const timeline = makeTimeline();
   const raw = makeRaw();
   let last = null;
-  let learnt = false;
   const drawFound = ({ now, seen }) => {
     const things = found(now.results);
     const key = JSON.stringify([things, seen]);
     if (last?.key !== key) overlay.draw(things, seen);
     findings.draw(things, now, seen, state().report);
     last = { now, seen, key };
-    if (learnt || !things.objects.some(({ others }) => others.some(({ against }) => against))) return;
-    learnt = true;
-    learn(() => drawFound(last));
   };
   return {
     loading: h(

@@ -8,9 +8,6 @@ let asked = null;
 /** Whether the cards were read. */
 export let learnt = false;
 
-/** Whether a model's word means what the detector's label does, as far as is known; see `learn`. */
-export const isSame = (model, label, word) => label === word || known.get(nameOf(model))?.[label] === word;
-
 /** Whether any model's word means one of these labels of the detector. */
 export const meansOne = (word, labels) =>
   [...known.values()].some((words) => labels.some((label) => words[label] === word));
@@ -26,5 +23,3 @@ export function learn(then) {
   );
   asked.then(() => known.size && then());
 }
-
-const nameOf = (model) => (model ?? "").split("@")[0];
