@@ -55,8 +55,7 @@ class Classify:
         faces = _list(message, "faces")
         fields: dict[str, Any] = {}
         if models.categories:
-            detections = message.fields.get("detections")
-            found = naming.categories(models.categories, rows, detections, self._rule)
+            found = naming.categories(models.categories, rows, self._detections(message), self._rule)
             fields["categories"], fields["candidates"] = found
         if models.imagenet:
             fields["imagenet"] = findings.imagenet(models.imagenet, rows)
@@ -70,6 +69,12 @@ class Classify:
         if faces and (models.faces or any(face.get("embedding") for face in faces)):  # of an earlier run
             fields["faces"] = findings.referring(rows, faces, key)
         return Outcome([StoredObject(key, json.dumps(document).encode(), "application/json")], fields)
+
+    def _detections(self, message: Message) -> list[Any] | None:
+        """Return what was detected; None where nobody could look for objects."""
+        if self._settings.detect_model in _list(message, "missing_models"):
+            return None
+        return message.fields.get("detections")
 
     def _missing(self, models: Models, faces: Sequence[Any]) -> list[str]:
         """Name the models that this picture wanted, and that are not installed as this batch knows it."""

@@ -93,6 +93,13 @@ def test_a_whole_picture_is_named_where_nothing_was_found_or_something_that_fits
     assert (whole[0] in candidates) == (reason is not None)
 
 
+def test_where_the_detector_is_missing_nothing_was_found_by_nobody() -> None:
+    """Its stage says that nothing was found, and which model is missing: so nothing confirms a category."""
+    fields = {"detections": [], "kind": "object", "missing_models": ["yolox-nano"]}
+    named, candidates = say(plain("red"), **fields)
+    assert (named, shown(candidates)) == ([], [("red", None, None, "unconfirmed")])
+
+
 def test_a_whole_picture_of_kind_object_is_always_said_something_of() -> None:
     """Unsure as it may be: each such picture has its row."""
     for fields in ({"kind": "object"}, {"kind": None}, {}):
