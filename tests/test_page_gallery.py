@@ -67,7 +67,7 @@ def test_more_pictures_come_as_one_scrolls(page: Browser, page_line: RunningLine
 
 
 def test_many_categories_fit_into_one_row(page: Browser, page_line: RunningLine, data_dir: Path) -> None:
-    """The first of them are named on the card, the rest counted, and none is higher than the row."""
+    """The first of them are named on the card, whole, the rest counted, and none is higher than the row."""
     send(page_line, data_dir / "coco128" / "images" / "000000000443.jpg", "cat in bed.jpg")
     page.open("#/?filename=cat+in+bed")
     page.until(lambda: card_status(page, "cat in bed.jpg"), "its card")
@@ -75,3 +75,5 @@ def test_many_categories_fit_into_one_row(page: Browser, page_line: RunningLine,
     counted = f"{chips}.some((chip) => /^\\+\\d+$/.test(chip.textContent))"
     page.until(lambda: page.run(f"return {counted}"), "the rest, counted")
     assert page.run(f"return {chips}.filter((chip) => chip.offsetHeight > chip.parentNode.clientHeight).length") == 0
+    words = "[...document.querySelectorAll('.card-chips .chip span')].filter((word) => word.offsetWidth)"
+    assert page.run(f"return {words}.filter((word) => word.scrollWidth > word.clientWidth).length") == 0, "cut off"

@@ -6,8 +6,8 @@ import { ago, moment, plural } from "./format.js";
 import { STATUSES, icon } from "./icons.js";
 import { learnt, meansOne } from "./words.js";
 
-const CHIPS = 3; // on a card
-const LONG = 8; // characters: a longer chip is the first to be cut where there is no room
+// In characters: a card's width, wide and on a phone; what a chip's sides take, and an icon; "+9" with its sides.
+const [WIDE, NARROW, PADDING, REST] = [32, 21, 3, 5];
 
 /** A status as an icon and a word: never a colour alone. */
 export function badge(status) {
@@ -132,17 +132,25 @@ function drawChips(card) {
   fill(card.chips, fitted([...faces, ...chipsOf(row)]));
 }
 
-/** As many chips as have a place, and how many more there are; on a phone there is place for fewer. */
+/** As many chips as have room, and how many more there are; on a phone there is room for fewer. */
 function fitted(chips) {
-  const narrow = chips.length > 2 ? 1 : 2;
-  const shown = chips.slice(0, CHIPS).map(({ text, symbol, title }, at) => {
+  const [wide, narrow] = [WIDE, NARROW].map((room) => fitting(chips, room));
+  const shown = chips.slice(0, wide).map(({ text, symbol, title }, at) => {
     const chip = h("span.chip", { title: title ?? text }, symbol ? icon(symbol) : null, h("span", text));
     if (at >= narrow) chip.classList.add("wide-only");
-    if (text.length > LONG) chip.classList.add("long");
-    if (symbol === "face") chip.classList.add("steady");
     return chip;
   });
-  return [...shown, rest(chips.slice(CHIPS), "wide-only"), rest(chips.slice(narrow), "narrow-only")];
+  return [...shown, rest(chips.slice(wide), "wide-only"), rest(chips.slice(narrow), "narrow-only")];
+}
+
+/** How many of the first chips have room beside the number of the others; the first always, cut off where it must be. */
+function fitting(chips, room) {
+  let left = room;
+  const fit = chips.findIndex(({ text, symbol }, at) => {
+    left -= text.length + (symbol ? 2 : 1) * PADDING;
+    return left < (at + 1 < chips.length ? REST : 0);
+  });
+  return fit < 0 ? chips.length : Math.max(1, fit);
 }
 
 function rest(chips, where) {
