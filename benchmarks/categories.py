@@ -37,7 +37,7 @@ from stageline.evaluation.boxes import LEAST_IOU, as_boxes, overlaps
 from stageline.evaluation.dataset import Label, Problems
 from stageline.evaluation.naming import Counts, Judged
 from stageline.modelstore import Model, install, open_repository
-from stageline.modelstore.card import read_folder
+from stageline.modelstore.card import CARD, read_folder
 from stageline.monolith import Monolith
 from stageline.serving import Loaded
 from stageline.settings import Settings
@@ -157,7 +157,7 @@ def read_model(reference: str, settings: Settings) -> Model:
     Raises:
         StagelineError: it is in neither.
     """
-    if Path(reference).is_dir():
+    if (Path(reference) / CARD).is_file():
         return read_folder(Path(reference))
     repository = open_repository(settings)
     card = install(reference, repository, settings)

@@ -115,8 +115,8 @@ def _of_a_mapped_object(
         yield item(by.card.stamp, expected, answer.confidence, box, detected=detected)
         return
     if trusted:
-        stamp = {name: detection[name] for name in ("model", "model_sha256") if name in detection}
+        stamp = {name: word for name in ("model", "model_sha256") if isinstance(word := detection.get(name), str)}
         yield item(stamp, expected, float(detection["score"]), box, detected=detected)
     if not (agrees and trusted):
-        reason = UNSURE if agrees else CONTRADICTED
+        reason = CONTRADICTED if answer.sure and not agrees else UNSURE
         yield item(by.card.stamp, answer.category, answer.confidence, box, detected=detected, reason=reason)

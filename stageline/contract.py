@@ -81,8 +81,8 @@ def _check_categories(name: str, found: object) -> None:
             raise BadMessage(f"each of {name} must have a confidence, a number")
         if item.get("box") is not None and not _are_numbers(item["box"], 4):
             raise BadMessage(f"the box of each of {name} must be [x1, y1, x2, y2] of numbers; null: the whole picture")
-        if not all(isinstance(item.get(text), str | None) for text in ("detected", "reason")):
-            raise BadMessage(f"detected and reason of each of {name} must be texts")
+        if name == "candidates" and not all(isinstance(item.get(text), str | None) for text in ("detected", "reason")):
+            raise BadMessage("detected and reason of each of candidates must be texts")
 
 
 def _check_findings(name: str, findings: object, texts: tuple[str, ...] = ()) -> None:

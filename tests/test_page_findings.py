@@ -100,13 +100,13 @@ def test_the_whole_picture_can_be_switched_by_itself(page: Browser, agreed: str)
 
 
 def test_a_contradiction_shows_both_and_the_detector_first(page: Browser, page_line: RunningLine, cat: Path) -> None:
-    """The object is what the detector says; who says, more likely than not, something else stands below it."""
-    doubt = lambda found, sure: said("dog", sure, detected(found)[0], reason="contradicted")  # noqa: E731
+    """The object is what the detector says; who surely says something else stands below it."""
+    doubt = lambda found, why: said("dog", 0.88, detected(found)[0], reason=why)  # noqa: E731
     own = lambda found: [{**said("cat", 0.8, detected(found)[0]), "model": found[0]["model"]}]  # noqa: E731
-    for sure, below in ((0.88, ["classifier@2 says dog, 88 %"]), (0.3, [])):
+    for reason, below in (("contradicted", ["classifier@2 says dog, 88 %"]), ("unsure", [])):
         image_id = judge(
             page_line, cat, "won.jpg", detections=detected, categories=own,
-            candidates=lambda found, sure=sure: [doubt(found, sure)],
+            candidates=lambda found, reason=reason: [doubt(found, reason)],
         )  # fmt: skip
         open_picture(page, image_id)
         assert page.run(ROWS, ".finding-list.objects li")[0] == ["cat", "80 %", *below]

@@ -64,14 +64,11 @@ function objectsOf(detections, categories, candidates) {
     const object = { ...plain(one), label: one.label, score: one.score, detected: one.label };
     const said = [...left].filter((each) => isAbout(each, object));
     said.forEach((each) => left.delete(each));
-    const doubts = candidates.filter((each) => isDoubt(each) && isAbout(each, object));
+    const doubts = candidates.filter((each) => each.reason === "contradicted" && isAbout(each, object));
     return { ...judged(object, said), doubts };
   });
   return [...objects, ...[...left].map((one) => ({ ...one, others: [], doubts: [] }))];
 }
-
-/** Whether a candidate says, more likely than not, that the detector is wrong. */
-const isDoubt = ({ reason, score }) => reason === "contradicted" && score >= 0.5;
 
 /** An object is what the detector says. A category with what was detected means the same, in a classifier's word. */
 function judged(object, said) {
