@@ -48,7 +48,8 @@ def categories(
 
     A classifier whose card does not map the detector's labels is believed where it is sure. One whose card does is
     believed of an object where it is sure of what the detector says; else the detector is, where its score is trusted.
-    Of a whole picture it is believed where the detector found nothing, or something of that category.
+    Of a whole picture it is believed where the detector found something of that category; and where it found nothing,
+    if the classifier can say "none of these".
     """
     named: list[Item] = []
     candidates: list[Item] = []
@@ -93,10 +94,15 @@ def _of_the_whole(by: Loaded[Classifier], answer: _Answer, detections: Detection
 
 
 def _fits(classifier: Classifier, category: str, detections: Detections | None) -> bool:
-    """Tell whether nothing was found in the picture, or something of that category."""
+    """Tell whether something of that category was found; or nothing, and the classifier can say "none of these".
+
+    One that cannot takes a meadow for a deer: nothing but the detector says that there is anything.
+    """
     if detections is None:
         return False
-    return not detections or any(classifier.detector_labels.get(one["label"]) == category for one in detections)
+    if not detections:
+        return "" in classifier.labels
+    return any(classifier.detector_labels.get(one["label"]) == category for one in detections)
 
 
 def _of_an_object(by: Loaded[Classifier], answer: _Answer, detection: Mapping[str, Any]) -> Iterator[Item]:

@@ -1,6 +1,8 @@
 """The classify stage over tiny networks, and its tasks, for the tests of it."""
 
 import json
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from classify_service.service import MODEL_LOADERS, Classify, create
@@ -12,6 +14,7 @@ from stageline.stage import Outcome, Task
 from tests.tiny_embedder import cells
 from tests.tiny_models import colours
 
+STORE = tempfile.TemporaryDirectory()  # of models: there are none, so the detector's labels are those of the manifest
 SCALE = 0.1  # of the colour classifier: a plain red picture is surely red, a mixed one is not
 
 
@@ -27,7 +30,8 @@ def work(*models: Model, **more: Any) -> Classify:
 def serve(made: Classify, model: Model) -> None:
     """Serve a model from the next batch on."""
     (served,) = [one for one in made.models if one.name == model.card.name]
-    served.swap(Loaded(model.card, MODEL_LOADERS[model.card.task](model, Settings(device="cpu"))))
+    settings = Settings(device="cpu", models_dir=Path(STORE.name))
+    served.swap(Loaded(model.card, MODEL_LOADERS[model.card.task](model, settings)))
 
 
 def both() -> Classify:

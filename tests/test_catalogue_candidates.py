@@ -69,7 +69,7 @@ def test_nobody_sees_a_candidate_who_asks_for_a_category(writer, catalogue_engin
         assert ids(catalogue, category="ship", **more) == ["both"]
     assert catalogue.picture("only")["categories"] == []
     assert catalogue.pictures(Filter(category="cat")).images[0]["categories"] == [
-        {"category": "ship", "confidence": 0.9}, {"category": "cat", "confidence": 0.8},
+        {"category": "ship", "confidence": 0.9, "objects": 0}, {"category": "cat", "confidence": 0.8, "objects": 1},
     ]  # fmt: skip
 
 

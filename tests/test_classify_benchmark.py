@@ -55,13 +55,13 @@ def test_each_way_names_what_it_would_name() -> None:
 
 
 def test_a_network_that_can_say_none_is_judged_without_it_too() -> None:
-    """Where blue means none of these, red is red by either; what is none is named only without that answer."""
+    """Where blue means none of these, red is red by either; what is none of them is named only without that answer."""
     found_by = named(loaded(labels=["red", "green", ""]))
     assert found_by[TEN] == found_by[BOTH]
     blue = encoded(Image.new("RGB", (200, 100), (60, 0, 255)), "PNG")
-    fields: dict[str, Any] = {"detections": [], "kind": "object"}
+    fields: dict[str, Any] = {"detections": [found(LEFT, 0.4, label="apple")], "kind": "object"}
     said = ways(loaded(labels=["red", "green", ""]), blue, fields, RULE, 1_000_000)
-    assert (said[BOTH], [item["category"] for item in said[TEN]]) == ([], ["red"])
+    assert (said[BOTH], [item["category"] for item in said[TEN]]) == ([], ["red", "red"])
 
 
 def test_found_are_the_labelled_objects_of_a_category_that_a_detection_overlaps() -> None:

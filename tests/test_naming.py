@@ -1,5 +1,6 @@
 """What is named and what stays a candidate: the rules of kind, of the detector's labels, and of "none of these"."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,18 +80,29 @@ def test_an_unsure_detection_is_named_only_where_the_classifier_surely_agrees() 
 @pytest.mark.parametrize(
     ("detections", "reason"),
     [
-        ([], None), ([found(TOP_LEFT, label="apple")], None), ([found(TOP_LEFT, label="pizza")], "unconfirmed"),
+        ([], "unconfirmed"),
+        ([found(TOP_LEFT, label="apple")], None), ([found(TOP_LEFT, label="pizza")], "unconfirmed"),
         ([found(TOP_LEFT, label="broccoli")], "unconfirmed"), (None, "unconfirmed"),
     ],
 )  # fmt: skip
-def test_a_whole_picture_is_named_where_nothing_was_found_or_something_that_fits(
+def test_a_whole_picture_is_named_where_something_that_fits_was_found(
     detections: list[Any] | None, reason: str | None
 ) -> None:
-    """Where nobody looked for objects, nothing confirms it."""
+    """A network that cannot say "none of these" is not believed where nothing was found, or nobody looked."""
     named, candidates = say(plain("red"), detections=detections, kind="object")
     whole = [item for item in [*named, *candidates] if item["box"] is None]
     assert shown(whole) == [("red", None, None, reason)]
     assert (whole[0] in candidates) == (reason is not None)
+
+
+@pytest.mark.parametrize(
+    ("detections", "named"), [([], True), (None, False), ([found(TOP_LEFT, label="pizza")], False)]
+)
+def test_a_network_that_can_say_none_is_believed_where_nothing_was_found(detections: Any, named: bool) -> None:  # noqa: FBT001
+    """It had another answer to give."""
+    some = colours(scale=SCALE, labels=["red", "green", ""], detector_labels={"apple": "red"})
+    categories, candidates = say(plain("red"), some, detections=detections, kind="object")
+    assert (len(categories), len(candidates)) == ((1, 0) if named else (0, 1))
 
 
 def test_where_the_detector_is_missing_nothing_was_found_by_nobody() -> None:
@@ -138,13 +150,21 @@ def test_a_mapping_to_what_the_network_does_not_have_is_no_card(fields: dict[str
         colours(**fields)
 
 
-def test_a_mapping_of_what_the_detector_does_not_have_is_refused(settings: Settings) -> None:
+@pytest.fixture
+def store(tmp_path: Path) -> Settings:
+    """A model store of its own."""
+    found = Settings(device="cpu", models_dir=tmp_path / "models")
+    open_repository(found).check()
+    return found
+
+
+def test_a_mapping_of_what_the_detector_does_not_have_is_refused(store: Settings) -> None:
     """By the labels of the detector that is served, or else of the one that the manifest knows; else it is believed."""
     mapped = colours(detector_labels={"leaf": "green"})
     with pytest.raises(ModelError, match=r"detector_labels name 'leaf', which yolox-nano \(DETECT_MODEL\) does not"):
-        trial.load(mapped, settings)
-    trial.load(colours(detector_labels={"broccoli": "green"}), settings)
-    own = settings.model_copy(update={"detect_model": "garden"})
+        trial.load(mapped, store)
+    trial.load(colours(detector_labels={"broccoli": "green"}), store)
+    own = store.model_copy(update={"detect_model": "garden"})
     trial.load(mapped, own)
     repository = open_repository(own)
     repository.publish(colours(name="garden", labels=["tree", "leaf", "pond"]))
@@ -155,10 +175,10 @@ def test_a_mapping_of_what_the_detector_does_not_have_is_refused(settings: Setti
 
 
 @pytest.mark.parametrize("network_outputs", [2, 4, 11])
-def test_a_network_of_other_outputs_than_its_labels_is_refused(network_outputs: int, settings: Settings) -> None:
+def test_a_network_of_other_outputs_than_its_labels_is_refused(network_outputs: int, store: Settings) -> None:
     """An eleventh output wants an eleventh label."""
     with pytest.raises(ModelError, match=rf"gives \[1, {network_outputs}\] for 1 crops; by its card it is \[1, 3\]"):
-        trial.load(colours(outputs=network_outputs), settings)
+        trial.load(colours(outputs=network_outputs), store)
 
 
 @pytest.mark.parametrize("wrong", [3, [3], [{"category": "a"}], [{"category": "a", "confidence": 1, "reason": 7}]])
@@ -169,10 +189,10 @@ def test_candidates_are_held_against_the_contract(wrong: Any) -> None:
         Message.decode(raw)
 
 
-def test_a_version_whose_mapping_does_not_suit_is_refused_and_the_one_before_serves_on(settings: Settings) -> None:
+def test_a_version_whose_mapping_does_not_suit_is_refused_and_the_one_before_serves_on(store: Settings) -> None:
     """Also where it was promoted past the command, which tries it first."""
-    repository = open_repository(settings)
-    served = Served("colours", load_classifier, settings)
+    repository = open_repository(store)
+    served = Served("colours", load_classifier, store)
     for model in (colours("1"), colours("2", detector_labels={"leaf": "green"})):
         repository.publish(model)
         repository.promote("colours", model.card.version)

@@ -135,7 +135,7 @@ def test_another_word_for_the_same_is_no_contradiction(page: Browser, page_line:
     page.until(lambda: page.run(CHIPS.format(card(name))) == [["car", False]], "one chip")
     open_picture(page, image_id)
     row = lambda: page.run(ROWS, ".finding-list.objects li")[0]  # noqa: E731
-    page.until(lambda: row()[0] == "car" and row()[2:] == ["squeezenet-cifar10@2 says automobile, 97 %"], "a car")
+    page.until(lambda: row()[0] == "car" and row()[2:] == ["also squeezenet-cifar10@2, 97 %, as automobile"], "a car")
     assert page.run(MARKS, "objects")[0].startswith("car ")
     assert "automobile" not in page.run(MARKS, "objects")[0]
 
@@ -151,7 +151,7 @@ def test_what_was_not_named_is_shown_on_request_with_its_reason(page: Browser, d
     ActionChains(page.driver).send_keys(Keys.ENTER).perform()
     page.until(lambda: page.one(rows).is_displayed(), "what was not named")
     assert page.run(ROWS, rows) == [
-        ["frog", "70 %", "does not fit what was detected"], ["airplane", "41 %", "not sure enough"],
+        ["frog", "70 %", "not confirmed by what was detected"], ["airplane", "41 %", "not sure enough"],
         ["truck", "88 %", "contradicted by the detector, which says remote"],
         ["ship 1 of 2", "30 %", "not sure enough; detected as remote"], ["2 of 2", "20 %"],
     ]  # fmt: skip

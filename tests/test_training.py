@@ -216,3 +216,22 @@ def test_a_committed_network_is_as_good_as_its_card_says(committed: Model, pictu
     assert row["accuracy"] == pytest.approx(classifiers.stated_accuracy(committed), abs=0.016)
     assert row["ece"] < 0.03
     assert 0.85 < classifiers.stated_accuracy(committed) <= 1
+
+
+def test_a_shorter_run_begins_with_outliers_earlier() -> None:
+    """Else a run of `--epochs 3` would see none, and its card would say that it did."""
+    whole = recipe.load("resnet18-cifar10", "cpu")
+    short = recipe.load("resnet18-cifar10", "cpu", 3)
+    assert 0 < whole.outliers_from < whole.epochs
+    assert short.outliers_from == int(3 * whole.outliers_from / whole.epochs) < 3
+
+
+def test_a_threshold_is_the_least_confidence_from_which_enough_is_right() -> None:
+    """Of pictures that are named, outliers among them; what is taken for none is not named."""
+    confidences, right = [0.9, 0.8, 0.7, 0.6], [True, True, False, True]
+    rows = [[sure, (1 - sure) / 2, (1 - sure) / 2] for sure in confidences] + [[0.05, 0.05, 0.9]]
+    labels = np.array([0 if good else 2 for good in right] + [0])
+    logits = np.log(np.array(rows, dtype=np.float32))
+    assert calibration.least_confidence(logits, labels, 2, 1.0) == pytest.approx(0.8)
+    assert calibration.least_confidence(logits, labels, 2, 0.75) == pytest.approx(0.6)
+    assert calibration.least_confidence(logits, np.full(5, 1), 2, 0.5) == 1.0

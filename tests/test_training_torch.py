@@ -11,14 +11,11 @@ import onnx
 import pytest
 
 from models.training import calibration, cifar10, recipe, teacher, trained
-from models.training.cifar10 import LABELS, Pictures
-from models.training.outliers import Outliers
+from models.training.cifar10 import LABELS
 from models.training.recipe import Recipe
 from stageline.errors import ModelError
 from stageline.inference import Options, open_network
-from stageline.modelstore import trial
 from stageline.modelstore.card import read_folder
-from stageline.settings import Settings
 from tests.tiny_training import one_thread, some, tiny
 
 __all__ = ["one_thread"]
@@ -165,35 +162,6 @@ def made_model(root: Path) -> Any:
     pieces = Pieces(some(16), some(20, 1), some(30, 2))
     run = train(tiny(epochs=1), pieces.learn, pieces.held_out, root / "run", "cpu")
     return finish(run, tiny(epochs=1), pieces, "cpu", root / "squeezenet-cifar10" / "1")
-
-
-def test_a_run_with_outliers_gives_a_network_that_can_say_none(tmp_path: Path) -> None:
-    """Its last label is empty, learnt and calibrated on outliers, held out ones too; the card and the report say so."""
-    from models.training.finish import Pieces, finish
-    from models.training.train import train
-
-    found = tiny("resnet18-cifar10", epochs=2, batch_size=4, outlier_share=0.5, outliers_from=1, sizes=[8])
-    black = Pictures(np.zeros((40, 32, 32, 3), np.uint8), np.full(40, len(LABELS)))
-    pieces = Pieces(some(16), some(20, 1), some(30, 2), Outliers(black, black.take(np.arange(8)), 4))
-    assert len(pieces.calibrating) == 20 + 8
-    run = train(found, pieces.learn, pieces.held_out, tmp_path / "run", "cpu", black)
-    model = finish(run, found, pieces, "cpu", tmp_path / found.name / "1")
-    assert model.card.labels == (*LABELS, "")
-    assert "Outliers: cut from COCO" in model.card.training_data
-    assert "40 outliers" in model.card.notes
-    assert "of 8 outliers that were held out, taken for none" in (tmp_path / found.name / "1" / "report.md").read_text()
-    assert trial.load(model, Settings(device="cpu")).best(np.eye(11)[10], 1) == [("", 1.0)]
-
-
-def test_a_recipe_with_outliers_wants_photographs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The command says what to give."""
-    from models.training.__main__ import main
-
-    for split in ("train", "test"):
-        with zipfile.ZipFile(tmp_path / f"{split}.zip", "w") as archive:
-            archive.writestr(f"{split}/cat/0.jpg", cv2.imencode(".jpg", some(1).pixels[0])[1].tobytes())
-    assert main(["resnet18-cifar10", "--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
-    assert "give them by --outliers COCO_FOLDER" in capsys.readouterr().err
 
 
 def test_the_command_leaves_a_model_with_its_card(

@@ -111,7 +111,7 @@ class Category(Answer):
 
     category: str
     confidence: float | None
-    objects: int = Field(description="of how many objects the detector says it; 0: it is the classifier's alone")
+    objects: int = Field(description="how many objects have it as the detector's label; 0: a classifier's word")
 
 
 class Picture(Answer):

@@ -9,7 +9,6 @@ import torch
 
 from models.training import cifar10, outliers, recipe, trained
 from models.training.finish import Pieces, finish
-from models.training.outliers import Outliers
 from models.training.train import train
 from stageline import modelstore, settings
 from stageline.cli.common import note, say
@@ -38,8 +37,9 @@ def _run(given: argparse.Namespace) -> None:
     folder = given.out / given.name / (given.version or trained.next_version(given.name, given.out))
     if folder.exists():
         raise FileExistsError(f"{folder} is there already, and a version never changes: give another --version")
+    _must_have_outliers(given, found)
     learn, held_out = cifar10.hold_out(cifar10.load(given.data, "train"))
-    none = _outliers(given, found, learn)
+    none = outliers.made_of(given.outliers, learn, found.seed) if found.outlier_share else None
     pieces = Pieces(learn, held_out, cifar10.load(given.data, "test"), none)
     run = train(found, learn, held_out, given.runs / f"{given.name}-{device}", device, none.learn if none else None)
     model = finish(run, found, pieces, device, folder)
@@ -50,20 +50,17 @@ def _run(given: argparse.Namespace) -> None:
         say(f"it is published; stageline models promote {model.card.reference} serves it")
 
 
-def _outliers(given: argparse.Namespace, found: recipe.Recipe, learn: cifar10.Pictures) -> Outliers | None:
-    """Cut the outliers, where the recipe has a share of them.
+def _must_have_outliers(given: argparse.Namespace, found: recipe.Recipe) -> None:
+    """See that photographs are given where the recipe has a share of outliers, before anything is loaded.
 
     Raises:
-        ModelError: it has, and no photographs are given.
+        ModelError: there are none.
     """
-    if not found.outlier_share:
-        return None
-    if given.outliers is None:
+    if found.outlier_share and given.outliers is None:
         raise ModelError(
             f'{given.name} learns "none of these" from labelled photographs: give them by --outliers COCO_FOLDER '
             "(docs/training.md)"
         )
-    return outliers.make(outliers.first_half(given.outliers), learn, found.seed)
 
 
 def _parser() -> argparse.ArgumentParser:

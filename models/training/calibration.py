@@ -46,3 +46,18 @@ def temperature(logits: FloatArray, labels: Labels) -> float:
         slope = float(((softmax(middle * logits) * logits).sum(axis=1) - right).mean())
         low, high = (low, middle) if slope > 0 else (middle, high)
     return 1 / high
+
+
+def least_confidence(logits: FloatArray, labels: Labels, categories: int, share: float) -> float:
+    """Return the least confidence from which that share of the named pictures is named right, 0..1.
+
+    A picture is named where its surest label is one of the first `categories`; an outlier is never named right. It is 1
+    where no confidence reaches the share.
+    """
+    probabilities = softmax(logits)
+    top = probabilities.argmax(axis=1)
+    named = top < categories
+    order = np.argsort(-probabilities.max(axis=1)[named], kind="stable")
+    right = (top == labels)[named][order].cumsum() / np.arange(1, len(order) + 1)
+    enough = np.flatnonzero(right >= share)
+    return float(probabilities.max(axis=1)[named][order][enough[-1]]) if len(enough) else 1.0

@@ -1,6 +1,7 @@
 """CIFAR-10 (Krizhevsky 2009): 32×32 pictures of ten classes, from a folder of zips of JPEG files, or by torchvision."""
 
 import zipfile
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,6 +37,11 @@ class Pictures:
     def take(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> "Pictures":
         """Return some of them."""
         return replace(self, pixels=self.pixels[chosen], labels=self.labels[chosen])
+
+    @property
+    def fingerprint(self) -> int:
+        """Return a number that other pictures do not have: the CRC-32 of the pixels."""
+        return zlib.crc32(self.pixels.tobytes())
 
     def and_(self, others: "Pictures") -> "Pictures":
         """Return these and, after them, those."""

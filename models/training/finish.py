@@ -24,7 +24,7 @@ TERMS = (
     "pictures. It has no licence of its own, and its author asks to be cited; its pictures were gathered from the web "
     "for 80 Million Tiny Images, which was withdrawn in 2020, and their rights are with those who took them."
 )
-OUTLIERS = " Outliers: cut from COCO train2017 (annotations CC BY 4.0, pictures under their Flickr licences)."
+OUTLIERS = " Outliers: cut from {count} of the photographs in {source}, whose terms are in docs/training.md."
 COMMAND = "python -m benchmarks.classifiers ../shared/data/cifar10"
 
 
@@ -58,7 +58,8 @@ def finish(run: Run, recipe: Recipe, pieces: Pieces, device: str, folder: Path) 
         FileExistsError: the folder is there.
     """
     calibrating = pieces.calibrating
-    temperature = calibration.temperature(logits(run.model, calibrating, device).numpy(), calibrating.labels)
+    found = logits(run.model, calibrating, device).numpy()
+    temperature = calibration.temperature(found, calibrating.labels)
     served = export.prepare(run.model, temperature)
     onnx = export.to_onnx(served)
     for before in trained.versions(recipe.name, folder.parent.parent):
@@ -76,6 +77,9 @@ def finish(run: Run, recipe: Recipe, pieces: Pieces, device: str, folder: Path) 
         where=network.where,
         measured=trained.measure(network, pieces.test),
         outliers=trained.measure(network, pieces.outliers.held_out) if pieces.outliers else None,
+        threshold=calibration.least_confidence(
+            found / temperature, calibrating.labels, len(cifar10.LABELS), report.SHARE
+        ),
     )
     model = made_of(_card(recipe, folder.name, pieces, figures), {NETWORK: onnx})
     _write(model, folder, figures)
@@ -97,7 +101,7 @@ def _card(recipe: Recipe, version: str, pieces: Pieces, figures: Figures) -> dic
     error = {"metric": f"expected calibration error, {calibration.BINS} bins", "value": calibrated}
     notes = (
         f"{figures.trained} Its confidences are calibrated by temperature scaling (Guo et al. 2017, arXiv:1706.04599), "
-        f"T = {figures.temperature:.3f}, fitted on {figures.compared:,} training pictures that were held out. "
+        f"T = {figures.temperature:.3f}, fitted on {_fitted_on(pieces)}. "
         f"{_what_it_knows(pieces)} {recipe.outlook}"
     )
     return {
@@ -107,7 +111,7 @@ def _card(recipe: Recipe, version: str, pieces: Pieces, figures: Figures) -> dic
         "title": recipe.title,
         "licence": "MIT",
         "source": f"trained by this project: python -m models.training {recipe.name}",
-        "training_data": TERMS.format(count=len(pieces.learn)) + (OUTLIERS if pieces.outliers else ""),
+        "training_data": TERMS.format(count=len(pieces.learn)) + _whence(pieces.outliers),
         "input": {"shape": ("batch", 3, cifar10.SIDE, cifar10.SIDE), "colour": "RGB", "range": (0, 255)},
         "labels": recipe.labels,
         "detector_labels": cifar10.OF_COCO,
@@ -115,6 +119,15 @@ def _card(recipe: Recipe, version: str, pieces: Pieces, figures: Figures) -> dic
         "accuracy": [{**accuracy, **stated}, {**error, **stated}],
         "notes": notes.strip(),
     }
+
+
+def _whence(none: Outliers | None) -> str:
+    return OUTLIERS.format(count=none.photographs, source=none.source) if none else ""
+
+
+def _fitted_on(pieces: Pieces) -> str:
+    known = f"{len(pieces.held_out):,} training pictures that were held out"
+    return f"{known} and {len(pieces.calibrating) - len(pieces.held_out):,} outliers" if pieces.outliers else known
 
 
 def _what_it_knows(pieces: Pieces) -> str:

@@ -7,7 +7,7 @@ which have the colours and edges of a category and show none.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -38,6 +38,8 @@ class Outliers:
     held_out: Pictures
     photographs: int
     """How many they were cut from."""
+    source: str = ""
+    """The name of the folder that these were taken from."""
 
 
 def first_half(folder: Path) -> list[Picture]:
@@ -48,6 +50,11 @@ def first_half(folder: Path) -> list[Picture]:
 def second_half(folder: Path) -> list[Picture]:
     """Return the others: those that it is judged on."""
     return sorted(reading.read(folder).pictures, key=lambda picture: picture.path.name)[1::2]
+
+
+def made_of(folder: Path, pictures: Pictures, seed: int) -> Outliers:
+    """Make outliers of the first half of a folder of labelled photographs; see `make`."""
+    return replace(make(first_half(folder), pictures, seed), source=folder.resolve().name)
 
 
 def make(photographs: Sequence[Picture], pictures: Pictures, seed: int) -> Outliers:

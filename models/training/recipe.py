@@ -73,6 +73,7 @@ def load(name: str, device: str, epochs: int | None = None) -> Recipe:
     if epochs:
         factor = epochs / entry["epochs"]
         entry |= {key: entry[key] * factor for key in ("warmup_epochs", "decay_epochs")} | {"epochs": epochs}
+        entry["outliers_from"] = int(entry.get("outliers_from", 0) * factor)
     return Recipe(name=name, **entry)
 
 

@@ -19,7 +19,7 @@ def probabilities(reference: str, pictures: Pictures, folder: Path, threads: int
         ModelError: the teacher is not in models/trained.
     """
     model = trained.find(reference)
-    kept = folder / f"teacher-{model.card.sha256[:12]}-{len(pictures)}.npy"
+    kept = folder / f"teacher-{model.card.sha256[:12]}-{pictures.fingerprint:08x}.npy"
     if kept.is_file():
         return np.asarray(np.load(kept, allow_pickle=False), dtype=np.float32)
     network = open_network(model.network, reference, Options(threads=threads), model.card.cpu_runtime)

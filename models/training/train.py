@@ -46,6 +46,8 @@ class Run:
     optimizer: torch.optim.Optimizer
     epoch: int
     history: list[dict[str, float]]
+    outliers: int = 0
+    """Which pictures of none of the categories it learns from: their fingerprint, 0 for none."""
 
 
 def train(
@@ -69,11 +71,11 @@ def train(
     """
     if len(learn) < recipe.batch_size:
         raise ModelError(f"{len(learn)} pictures to learn from make no batch of {recipe.batch_size}")
-    run = _start(recipe, folder, device)
+    run = _start(recipe, folder, device, outliers.fingerprint if outliers else 0)
     if run.epoch < recipe.epochs:
         every = learn.and_(outliers) if outliers else learn
         pixels = torch.from_numpy(every.pixels).permute(0, 3, 1, 2).contiguous().to(device)
-        targets = _targets(recipe, every, folder).to(device)
+        targets = _targets(recipe, learn, folder, outliers).to(device)
         with _progress() as bar:
             for epoch in range(run.epoch, recipe.epochs):
                 started = time.monotonic()
@@ -114,34 +116,49 @@ def logits(model: nn.Module, pictures: Pictures, device: str, batch_size: int = 
     return torch.cat(found)
 
 
-def _targets(recipe: Recipe, learn: Pictures, folder: Path) -> Tensor:
-    """Return labels, int64 [n], or with a teacher the probabilities to learn, float32 [n, labels]."""
-    labels = torch.from_numpy(learn.labels)
+def _targets(recipe: Recipe, learn: Pictures, folder: Path, outliers: Pictures | None = None) -> Tensor:
+    """Return labels, int64 [n], or with a teacher the probabilities to learn, float32 [n, labels].
+
+    Outliers come last. What they are is known, and no teacher is asked.
+    """
+    labels = torch.from_numpy(learn.and_(outliers).labels if outliers else learn.labels)
     if not recipe.teacher:
         return labels
+    targets = functional.one_hot(labels, len(recipe.labels)).float()
     taught = torch.from_numpy(_taught(recipe, learn, folder))
-    return torch.lerp(functional.one_hot(labels, len(recipe.labels)).float(), taught, recipe.teacher_share)
+    targets[: len(learn)] = torch.lerp(targets[: len(learn)], taught, recipe.teacher_share)
+    return targets
 
 
 def _taught(recipe: Recipe, learn: Pictures, folder: Path) -> FloatArray:
-    """Return the teacher's probabilities, with none for a label that it does not know."""
+    """Return the teacher's probabilities: of "none of these" none, where it does not know that answer.
+
+    Raises:
+        ModelError: it knows that answer, and the pupil does not.
+    """
     found = teacher.probabilities(recipe.teacher, learn, folder, torch.get_num_threads())
+    if found.shape[1] > len(recipe.labels):
+        raise ModelError(
+            f'{recipe.teacher} can say "none of these": give its pupil an outlier_share in recipes.toml, too'
+        )
     return np.pad(found, ((0, 0), (0, len(recipe.labels) - found.shape[1])))
 
 
-def _start(recipe: Recipe, folder: Path, device: str) -> Run:
+def _start(recipe: Recipe, folder: Path, device: str, outliers: int) -> Run:
     torch.manual_seed(recipe.seed)
     network = networks.build(recipe.architecture, len(recipe.labels))
     model = Normalised(network).to(device=device, memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
         _groups(model, recipe.weight_decay), lr=recipe.peak_lr, momentum=recipe.momentum, nesterov=True
     )
-    run = Run(model, optimizer, 0, [])
+    run = Run(model, optimizer, 0, [], outliers)
     path = folder / CHECKPOINT
     if path.is_file():
         saved = _read(path, device)
         if saved["recipe"] != recipe.decisive():
             raise ModelError(f"{path} is of another recipe: remove it, or keep this run elsewhere with --runs FOLDER")
+        if saved["outliers"] != outliers:
+            raise ModelError(f"{path} learnt from other outliers: give the --outliers of before, or remove it")
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         run.epoch, run.history = saved["epoch"], saved["history"]
@@ -181,7 +198,7 @@ def _save(run: Run, recipe: Recipe, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     state = {"recipe": recipe.decisive(), "model": run.model.state_dict(), "optimizer": run.optimizer.state_dict()}
     temporary = folder / f"{CHECKPOINT}.part"
-    torch.save({**state, "epoch": run.epoch, "history": run.history}, temporary)
+    torch.save({**state, "epoch": run.epoch, "history": run.history, "outliers": run.outliers}, temporary)
     temporary.replace(folder / CHECKPOINT)
 
 

@@ -203,7 +203,7 @@ def _within(query: Select[Any], place: Place, wanted: Filter, after: tuple[datet
 def _told(connection: Connection, found: Iterable[Mapping[Any, Any]]) -> list[dict[str, Any]]:
     """Pictures as they are shown, each with the best of every category that is named, and how many faces it has.
 
-    Of a category it is told of how many objects the detector says it: 0 where it is the classifier's alone.
+    Of a category it is told how many objects have it as the detector's label: 0 where it is a word of the classifier's.
     """
     pictures = list(found)
     keys = [picture["image_key"] for picture in pictures]

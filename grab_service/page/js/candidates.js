@@ -7,7 +7,7 @@ import { confidence, labelled, modelCode, spoken } from "./meter.js";
 const REASONS = {
   unsure: "not sure enough",
   contradicted: "contradicted by the detector",
-  unconfirmed: "does not fit what was detected",
+  unconfirmed: "not confirmed by what was detected",
 };
 
 /** Make the list; `draw(things)` returns it, or null where there is nothing in it. It stays open while it is redrawn. */

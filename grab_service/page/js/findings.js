@@ -94,5 +94,7 @@ function row({ thing, index, place, many }, kind, overlay, models) {
 function opinion(other, { label }) {
   const much = `, ${sure(other.score)}`;
   const who = other.model ? modelCode(other) : "the classifier";
-  return other.label === label ? ["also ", who, much] : [who, " says ", h("b", other.label), much];
+  if (other.label === label) return ["also ", who, much];
+  if (other.against === false) return ["also ", who, `${much}, as ${other.label}`];
+  return [who, " says ", h("b", other.label), much];
 }
