@@ -8,11 +8,10 @@ up to the detector, and what it finds goes through each classifier (a NAME is a 
 Judged is what is named at the settings as they are: an object's category by the label that its box overlaps most, by an
 IoU of at least 0.5, and it is wrong where there is no such label; that of a whole picture by all labels in it. `found`
 are the labelled objects of a category that the detector found at all; `missed` are the objects of a category, and the
-pictures that show one, that were not named right. Intervals are Wilson's, at 95 %.
-
-Without --half, it is every second picture by name: "none of these" is learnt from the others (models/training), and the
-rule's numbers were chosen on them. With --cifar10 (a folder with test.zip), also every K-th of its test pictures,
-enlarged to 256×256, as pictures of one subject.
+pictures that show one, that were not named right. Intervals are Wilson's, at 95 %. Without --half it is every second
+picture by name: the rule was chosen on the others, and "none of these" is learnt from them (models/training). With
+--cifar10 (a folder with test.zip), also every K-th of its test pictures, enlarged to 256×256, as pictures of one
+subject.
 """
 
 import argparse
@@ -36,7 +35,7 @@ from stageline.evaluation import naming as judging
 from stageline.evaluation.boxes import LEAST_IOU, as_boxes, overlaps
 from stageline.evaluation.dataset import Label, Problems
 from stageline.evaluation.naming import Counts, Judged
-from stageline.modelstore import Model, install, open_repository
+from stageline.modelstore import Card, Model, install, open_repository
 from stageline.modelstore.card import CARD, read_folder
 from stageline.monolith import Monolith
 from stageline.serving import Loaded
@@ -47,6 +46,7 @@ DEFAULT_MODELS = ("resnet18-cifar10", "squeezenet-cifar10")
 ENLARGED = 256  # pixels
 DETECTOR, TRUSTED, ALONE, BOTH = "detector's label", "the same, trusted", "classifier, asked of all", "the line: both"
 TEN = "the line, without none"
+OVERRULED, CONTRADICTING = "disagreeing: the detector", "disagreeing: classifier"
 TABLE = "{:<26}{:>7}{:>7}{:>7}{:>8}   {}"
 Item = dict[str, Any]
 Shown = tuple[bytes, Sequence[Label], Mapping[str, str]]  # a picture's file, its labels, a label's category
@@ -62,11 +62,10 @@ class Tally:
 
 def photographs(folder: Path, half: str) -> Iterator[Shown]:
     """Read labelled photographs."""
-    for name in HALVES if half == "both" else (half,):
-        for picture in HALVES[name](folder):
-            data = picture.path.read_bytes()
-            info = images.probe(data, Settings().max_image_pixels)
-            yield data, picture.in_pixels(info.width, info.height, Problems()), cifar10.OF_COCO
+    for picture in HALVES[half](folder):
+        data = picture.path.read_bytes()
+        info = images.probe(data, Settings().max_image_pixels)
+        yield data, picture.in_pixels(info.width, info.height, Problems()), cifar10.OF_COCO
 
 
 def enlarged(folder: Path, every: int) -> Iterator[Shown]:
@@ -89,6 +88,7 @@ def measure(shown: Iterator[Shown], models: Sequence[Model], settings: Settings)
     loaded = {model.card.reference: Loaded(model.card, load_classifier(model, settings)) for model in models}
     tallies = {reference: Tally({}) for reference in loaded}
     rule = naming.Rule(settings.classify_min_confidence, settings.classify_trusted_score)
+    loaded = {reference: _asking(by, _mapping(by.card)) for reference, by in loaded.items()}
     for data, labels, mapping in shown:
         fields = chain.run(data, "")[0].fields
         for reference, by in loaded.items():
@@ -103,7 +103,7 @@ def ways(
     by: Loaded[Classifier], data: bytes, fields: Mapping[str, Any], rule: naming.Rule, most_pixels: int
 ) -> dict[str, list[Item]]:
     """Name what a picture shows in each of the ways that are compared."""
-    detections, mapping = fields["detections"], by.card.detector_labels
+    detections, mapping = fields["detections"], by.value.detector_labels
     anything = _asking(by, {})
     batch = Batch(Models(anything), most_pixels)
     rows = batch.add(data, detections, [])
@@ -119,11 +119,30 @@ def ways(
         ALONE: naming.categories(anything, rows, detections, rule)[0],
         BOTH: naming.categories(by, Rows(fitting), detections, rule)[0],
     }
+    named |= _disagreeing(by, rows, detections)
     if by.card.labels[-1] == "":
         ten = _asking(by, mapping, by.card.labels[:-1])
         shares = {index: row[:-1] / row[:-1].sum() for index, row in fitting.items()}
         named[TEN] = naming.categories(ten, Rows(shares), detections, rule)[0]
     return named
+
+
+def _disagreeing(by: Loaded[Classifier], rows: Rows, detections: Sequence[Mapping[str, Any]]) -> dict[str, list[Item]]:
+    """Name the objects of which the classifier, however unsure, says something else than the detector: by each."""
+    named: dict[str, list[Item]] = {OVERRULED: [], CONTRADICTING: []}
+    for index, row in rows.categories.items():
+        expected = None if index is None else by.value.detector_labels.get(detections[index]["label"])
+        ((category, confidence),) = by.value.best(row)
+        if index is not None and expected is not None and category != expected:
+            found = detections[index]
+            named[OVERRULED].append(naming.item({}, expected, found["score"], found["box"]))
+            named[CONTRADICTING].append(naming.item({}, category, confidence, found["box"]))
+    return named
+
+
+def _mapping(card: Card) -> Mapping[str, str]:
+    """Return a card's mapping; of one from before there were mappings, that of CIFAR-10's categories."""
+    return card.detector_labels or (cifar10.OF_COCO if set(cifar10.OF_COCO.values()) <= set(card.labels) else {})
 
 
 def _by_detector(detections: Sequence[Mapping[str, Any]], mapping: Mapping[str, str], least: float) -> list[Item]:
@@ -198,7 +217,8 @@ def main() -> int:
         settings = Settings(models_dir=options.models, log_level="ERROR")
         logs.configure(settings, "benchmark")
         models = [read_model(reference, settings) for reference in options.model]
-        sets = {f"{options.folder.name}, {options.half} half": photographs(options.folder, options.half)}
+        halves = list(HALVES) if options.half == "both" else [options.half]
+        sets = {f"{options.folder.name}, {half} half": photographs(options.folder, half) for half in halves}
         if options.cifar10:
             sets["CIFAR-10's test pictures"] = enlarged(options.cifar10, options.every)
         for name, shown in sets.items():

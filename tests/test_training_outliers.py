@@ -11,6 +11,7 @@ from models.training import teacher
 from models.training.cifar10 import LABELS, Pictures
 from models.training.outliers import Outliers
 from stageline.errors import ModelError
+from stageline.inference import FloatArray
 from stageline.modelstore import trial
 from stageline.settings import Settings
 from tests.tiny_training import one_thread, some, tiny
@@ -54,9 +55,12 @@ def test_a_teacher_is_not_asked_what_an_outlier_is(tmp_path: Path, monkeypatch: 
     from models.training.train import _targets
 
     asked = []
-    monkeypatch.setattr(
-        teacher, "probabilities", lambda *given: asked.append(len(given[1])) or np.full((16, 10), 0.1, np.float32)
-    )
+
+    def said(_reference: str, pictures: Pictures, *_: object) -> FloatArray:
+        asked.append(len(pictures))
+        return np.full((len(pictures), 10), 0.1, np.float32)
+
+    monkeypatch.setattr(teacher, "probabilities", said)
     none = Pictures(np.zeros((8, 32, 32, 3), np.uint8), np.full(8, len(LABELS)))
     found = tiny(teacher="resnet18-cifar10@1", teacher_share=0.5, outlier_share=0.5)
     targets = _targets(found, some(16), tmp_path, none).numpy()
