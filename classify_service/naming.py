@@ -63,8 +63,8 @@ def categories(
             of_it = _of_a_mapped_object(by, answer, (detections or ())[index], rule)
         else:
             of_it = _of_an_object(by, answer, (detections or ())[index])
-        for item in of_it:
-            (candidates if "reason" in item else named).append(item)
+        for said in of_it:
+            (candidates if "reason" in said else named).append(said)
     return named, candidates
 
 

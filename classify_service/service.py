@@ -71,10 +71,10 @@ class Classify:
         return Outcome([StoredObject(key, json.dumps(document).encode(), "application/json")], fields)
 
     def _detections(self, message: Message) -> list[Any] | None:
-        """Return what was detected; None where nobody could look for objects."""
-        if self._settings.detect_model in _list(message, "missing_models"):
-            return None
-        return message.fields.get("detections")
+        """Return what was detected; None where nothing was because nobody could look for objects."""
+        detections = message.fields.get("detections")
+        missing = self._settings.detect_model in _list(message, "missing_models")
+        return detections if detections or not missing else None
 
     def _missing(self, models: Models, faces: Sequence[Any]) -> list[str]:
         """Name the models that this picture wanted, and that are not installed as this batch knows it."""

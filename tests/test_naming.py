@@ -110,6 +110,8 @@ def test_where_the_detector_is_missing_nothing_was_found_by_nobody() -> None:
     fields = {"detections": [], "kind": "object", "missing_models": ["yolox-nano"]}
     named, candidates = say(plain("red"), **fields)
     assert (named, shown(candidates)) == ([], [("red", None, None, "unconfirmed")])
+    fields["detections"] = [found(TOP_LEFT, label="apple")]  # of somebody else's stage
+    assert [item["box"] for item in say(plain("red"), **fields)[0]] == [None, TOP_LEFT]
 
 
 def test_a_whole_picture_of_kind_object_is_always_said_something_of() -> None:
