@@ -56,7 +56,8 @@ def of(told: dict, **settings: object) -> dict:
 def test_grey_costs_all_and_another_setting_brings_it(evaluate, tmp_path) -> None:
     """A network that sees colours only: the line as configured finds nothing, the bare network all, and it says which
     setting would mend that. The folder is left as it was."""
-    before = sorted((yolo(tmp_path / "data")).rglob("*"))
+    twenty = dict.fromkeys(map(str, range(20)), SCENES["a"])
+    before = sorted(yolo(tmp_path / "data", twenty).rglob("*"))
     done = evaluate(tmp_path / "data")
     assert done.returncode == 0, done.stderr
     told = figures(tmp_path)
