@@ -102,6 +102,25 @@ def test_named_categories_are_counted_by_their_labels(evaluate, tmp_path) -> Non
     assert objects["interval"] == pytest.approx([0.3006, 0.9544], abs=1e-4)  # Wilson's, of 3 in 4
 
 
+def test_categories_of_classes_that_nobody_labelled_are_not_judged(evaluate, tmp_path) -> None:
+    """Each picture shows a person and a car, and persons alone are labelled: named cars are neither right nor wrong.
+    Nor where the one picture with a labelled car cannot be looked at."""
+    data = yolo(tmp_path / "data")
+    for stem in SCENES:
+        path = data / "labels" / f"{stem}.txt"
+        write(path, path.read_text().partition("\n")[0])
+    alone = {"named": 3, "right": 3, "wrong": 0, "missed": 0}
+    for broken in (False, True):
+        if broken:
+            write(data / "labels" / "z.txt", "2 0.5 0.5 0.5 0.5")
+            (data / "images" / "z.png").write_bytes(b"nothing")
+        done = evaluate(data, DETECT_ON="resized")
+        assert done.returncode == int(broken), done.stderr
+        categories = figures(tmp_path)["categories"]
+        assert {name: categories["objects"][name] for name in alone} == alone
+        assert categories["pictures"]["wrong"] == 0
+
+
 def test_classes_that_the_detector_does_not_know_are_listed_and_left_out(evaluate, tmp_path) -> None:
     """And names that differ in capitals and underscores are the same."""
     data = yolo(tmp_path / "data", names="names: {0: PERSON, 1: Traffic_Light, 2: unicorn}\n")

@@ -30,7 +30,8 @@ class Measured:
     tallies: Mapping[Changes, Tally] = field(default_factory=lambda: defaultdict(Tally))
     ms: Milliseconds = field(default_factory=lambda: defaultdict(lambda: array("d")))
     """CPU milliseconds of each picture, from the original to the objects."""
-    judged: Mapping[Changes, list[Judged]] = field(default_factory=lambda: defaultdict(list))
+    judged: dict[Changes, list[Judged]] = field(default_factory=lambda: defaultdict(list))
+    """What was named; of categories that none of `classes` has nothing is known, and nothing judged."""
     naming_ms: Milliseconds = field(default_factory=lambda: defaultdict(lambda: array("d")))
 
 
@@ -61,6 +62,9 @@ def measure(found: DataSet, settings: Settings, tried: Tries, advance: Advance =
             _add(measured, looked, labels, tried, settings)
         advance()
     measured.classes = [name for name in measured.classes if measured.labelled.count(name)]
+    for changes, judged in measured.judged.items():  # a class may have been in pictures alone that cannot be looked at
+        judgeable = _judgeable(measured, tried.mapping(changes, settings))
+        measured.judged[changes] = [one.only(judgeable) for one in judged]
     if not measured.classes:
         raise BadDataSet(f"no picture with a label could be looked at: {'; '.join(found.problems.sentences())}")
     return measured
@@ -109,6 +113,13 @@ def _add(measured: Measured, looked: Looked, labels: Sequence[Label], tried: Tri
         measured.tallies[changes].add(number, wanted, labels)
         measured.ms[changes].append(look.ms)
     for changes, (categories, ms) in looked.categories.items():
-        mapping = tried.mappings[str(dict(changes).get("classify_model", settings.classify_model))]
-        measured.judged[changes].append(judge(categories, labels, mapping))
+        mapping = tried.mapping(changes, settings)
+        judgeable = _judgeable(measured, mapping)
+        named = [one for one in categories if one["category"] in judgeable]
+        measured.judged[changes].append(judge(named, labels, mapping))
         measured.naming_ms[changes].append(ms)
+
+
+def _judgeable(measured: Measured, mapping: Mapping[str, str]) -> set[str]:
+    """The categories of the classes that are labelled: of others, nobody said where they are."""
+    return {mapping[name] for name in measured.classes if name in mapping}

@@ -40,6 +40,10 @@ class Tries:
     mappings: Mapping[str, Mapping[str, str]]
     """Of each classifier, by its name: which category each of the detector's labels has; see `mapping_of`."""
 
+    def mapping(self, changes: Changes, settings: Settings) -> Mapping[str, str]:
+        """Of the classifier that is used under these changes."""
+        return self.mappings[str(dict(changes).get("classify_model", settings.classify_model))]
+
 
 def tries(settings: Settings) -> Tries:
     """Choose what is worth trying, by what is configured, the size of the detector's input, and the models there are.
