@@ -29,10 +29,11 @@ import cv2
 from classify_service import naming
 from classify_service.batch import Batch, Models, Rows
 from classify_service.categories import Classifier, load_classifier
-from models.training import cifar10, outliers
+from models.training import cifar10
 from stageline import images, logs
 from stageline.errors import StagelineError
 from stageline.evaluation import naming as judging
+from stageline.evaluation import reading
 from stageline.evaluation.boxes import LEAST_IOU, as_boxes, overlaps
 from stageline.evaluation.dataset import Label, Problems
 from stageline.evaluation.naming import Counts, Judged
@@ -42,7 +43,7 @@ from stageline.monolith import Monolith
 from stageline.serving import Loaded
 from stageline.settings import Settings
 
-HALVES = {"first": outliers.first_half, "second": outliers.second_half}
+HALVES = {"first": reading.first_half, "second": reading.second_half}
 DEFAULT_MODELS = ("resnet18-cifar10", "squeezenet-cifar10")
 ENLARGED = 256  # pixels
 DETECTOR, TRUSTED, ALONE, BOTH = "detector's label", "the same, trusted", "classifier, asked of all", "the line: both"

@@ -14,6 +14,7 @@ from models.training.train import train
 from stageline import modelstore, settings
 from stageline.cli.common import note, say
 from stageline.errors import ModelError, StagelineError
+from stageline.evaluation import reading
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,7 +64,7 @@ def _outliers(given: argparse.Namespace, found: recipe.Recipe, learn: cifar10.Pi
             f'{given.name} learns "none of these" from labelled photographs: give them by --outliers COCO_FOLDER '
             "(docs/training.md)"
         )
-    return outliers.make(outliers.first_half(given.outliers), learn, found.seed)
+    return outliers.make(reading.first_half(given.outliers), learn, found.seed)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,7 +9,6 @@ which have the colours and edges of a category and show none.
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,7 +17,6 @@ from numpy.typing import NDArray
 from models.training.cifar10 import LABELS, OF_COCO, SIDE, Pictures
 from stageline import images
 from stageline.errors import BadImage
-from stageline.evaluation import reading
 from stageline.evaluation.dataset import Label, Picture, Problems
 from stageline.images import Pixels
 
@@ -38,16 +36,6 @@ class Outliers:
     held_out: Pictures
     photographs: int
     """How many they were cut from."""
-
-
-def first_half(folder: Path) -> list[Picture]:
-    """Return every second picture of a data set, by name: those that something is fitted on."""
-    return sorted(reading.read(folder).pictures, key=lambda picture: picture.path.name)[::2]
-
-
-def second_half(folder: Path) -> list[Picture]:
-    """Return the others: those that it is judged on."""
-    return sorted(reading.read(folder).pictures, key=lambda picture: picture.path.name)[1::2]
 
 
 def make(photographs: Sequence[Picture], pictures: Pictures, seed: int) -> Outliers:

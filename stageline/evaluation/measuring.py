@@ -90,11 +90,13 @@ def _look(looker: Looker, picture: Picture, settings: Settings, found: DataSet) 
     try:
         looked = looker.look(_read(picture.path, settings.max_upload_bytes))
     except (BadImage, OSError) as error:
-        found.problems.note("picture that cannot be looked at, left out", f"{picture.path}: {error}", fault=True)
+        kind = "picture that cannot be looked at, left out"
+        found.problems.note(kind, f"{picture.path}: {error}", picture=picture.path, fault=True)
         return None
     if picture.size not in (None, looked.size):
         sizes = f"{picture.path}: {looked.size[0]} × {looked.size[1]}, not {picture.size[0]} × {picture.size[1]}"
-        found.problems.note("picture of another size than its annotations say, left out", sizes, fault=True)
+        kind = "picture of another size than its annotations say, left out"
+        found.problems.note(kind, sizes, picture=picture.path, fault=True)
         return None
     return looked
 
