@@ -11,8 +11,11 @@ import pytest
 
 from benchmarks.running_line import KEPT
 from stageline.evaluation.reading import read, sample
+from stageline.modelstore import open_repository
+from stageline.settings import Settings
 from tests.labelled_pictures import BLUE, CHOSEN, RED, SCENES, SIZE, coco, draw, publish, write, yolo
 from tests.test_cli import STAGELINE
+from tests.tiny_models import colours
 
 Run = Callable[..., subprocess.CompletedProcess]
 
@@ -194,6 +197,37 @@ def test_a_limit_takes_the_same_pictures_each_time(evaluate, tmp_path) -> None:
         assert (done.returncode, told["problems"]) == (0, []), done.stderr
         assert (told["pictures"], told["labels"]) == (2, sum(counts[stem] for stem in drawn))
     assert f"2 pictures, {told['labels']} labels of 1 class (" in done.stdout
+
+
+@pytest.mark.parametrize("configured", ["colours", "outputs"])
+def test_models_that_cannot_be_used_are_named_in_plain_sentences(configured: str, evaluate, tmp_path) -> None:
+    """One whose network gives other outputs than its card says, a broken card, one that knows nothing of what is
+    detected: stderr and the figures say why, in no line of a log. So it is where the first is the configured one."""
+    publish(tmp_path / "models")
+    repository = open_repository(Settings(models_dir=tmp_path / "models"))
+    mapping = {"person": "red"}
+    for made in (
+        colours(name="outputs", outputs=4, detector_labels=mapping),
+        colours(name="broken"),
+        colours(name="strange"),
+    ):
+        repository.publish(made)
+        repository.promote(made.card.name, made.card.version)
+    write(tmp_path / "models" / "broken" / "1" / "model.json", "{")
+    models = {"MODELS_DIR": str(tmp_path / "models"), "CLASSIFY_MODEL": configured}
+    done = evaluate(yolo(tmp_path / "data", {"a": SCENES["a"]}), DETECT_ON="resized", **models)
+    assert done.returncode == 0, done.stderr
+    left_out = figures(tmp_path)["models_left_out"]
+    assert left_out.keys() == {"outputs", "broken", "strange"}
+    assert "gives [1, 4] for 1 crops; by its card it is [1, 3]" in left_out["outputs"]
+    assert "the card of broken@1 is refused" in left_out["broken"]
+    assert left_out["strange"] == "none of its categories is one of the detector's labels"
+    for name, why in left_out.items():
+        assert f"the model {name} is left out: {why}\n" in done.stderr
+    assert "{" not in done.stderr
+    assert ("categories: none; outputs is not used" in done.stdout) == (configured == "outputs")
+    assert "1 picture, 2 labels of 2 classes" in done.stdout
+    assert "too few for intervals" in done.stdout
 
 
 def test_ctrl_c_ends_it_without_a_traceback(tmp_path, seeing_models) -> None:

@@ -63,6 +63,8 @@ def evaluate(
     _print(told)
     if json_file is not None:
         _write(json_file, told)
+    for name, why in told["models_left_out"].items():
+        note(f"the model {name} is left out: {why}")
     for sentence in found.problems.sentences():
         note(sentence)
     if found.problems.failed:
@@ -118,10 +120,8 @@ def _print_steps(steps: Sequence[dict[str, Any]]) -> None:
 def _print_categories(told: dict[str, Any]) -> None:
     say("")
     if told["categories"] is None:
-        say(
-            f"categories: none; {told['settings']['CLASSIFY_MODEL']} is not installed, or knows nothing that the "
-            "detector finds"
-        )
+        name = told["settings"]["CLASSIFY_MODEL"]
+        say(f"categories: none; {name} is not {'used' if name in told['models_left_out'] else 'installed'}")
         return
     rows = []
     for what, counts in told["categories"].items():

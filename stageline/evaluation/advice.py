@@ -68,6 +68,8 @@ def of_categories(summary: Summary, tried: Tries) -> list[Tried]:
     Of several values of one variable one is chosen on half of the pictures; the figures of them are of the other half.
     """
     judged = summary.measured.judged
+    if CONFIGURED not in judged:
+        return []
     names = [changes for changes in tried.classifying if changes != CONFIGURED and changes in judged]
     chosen = set()
     for name in OF_CLASSIFY:

@@ -32,6 +32,8 @@ class Measured:
     """CPU milliseconds of each picture, from the original to the objects."""
     judged: dict[Changes, list[Judged]] = field(default_factory=lambda: defaultdict(list))
     """What was named; of categories that none of `classes` has nothing is known, and nothing judged."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """The models that could not be used, by name: why."""
     naming_ms: Milliseconds = field(default_factory=lambda: defaultdict(lambda: array("d")))
 
 
@@ -54,6 +56,7 @@ def measure(found: DataSet, settings: Settings, tried: Tries, advance: Advance =
     detector = looker.model(settings.detect_model)
     known = known_as(found.classes, detector.card.labels if detector else ())
     measured = _begun(found, known)
+    measured.left_out = {**tried.left_out, **looker.lacking}
     for picture in found.pictures:
         looked = _look(looker, picture, settings, found)
         if looked is not None:
