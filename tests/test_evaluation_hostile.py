@@ -100,6 +100,18 @@ def test_a_json_that_was_not_taken_is_named_with_the_reason(tmp_path: Path) -> N
         read(tmp_path)
 
 
+def test_a_json_that_is_broken_beside_one_that_is_not_is_named(tmp_path: Path) -> None:
+    """It may be the one that was meant."""
+    data = coco(tmp_path)
+    (data / "annotations" / "instances_val.json").rename(data / "annotations" / "instances_a.json")
+    write(data / "annotations" / "instances_b.json", "{")
+    found = read(data)
+    assert boxes(found) == EXPECTED
+    assert "1 × JSON file that was not taken: " in said(found)
+    assert "instances_b.json is no JSON" in said(found)
+    assert found.problems.failed == 0
+
+
 def test_what_is_no_data_set_is_said(tmp_path: Path) -> None:
     """An empty folder, no folder, no pictures, no labels: each in a sentence that says what to do."""
     with pytest.raises(BadDataSet, match="no folder"):

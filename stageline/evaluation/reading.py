@@ -30,7 +30,10 @@ def read(folder: Path, annotations: Path | None = None) -> DataSet:
         return yolo.read(folder, files, annotations)
     annotations, refused = (annotations, []) if annotations else coco.find(files)
     if annotations:
-        return coco.read(folder, annotations, files)
+        found = coco.read(folder, annotations, files)
+        for why in refused:
+            found.problems.note("JSON file that was not taken", why)
+        return found
     try:
         return yolo.read(folder, files)
     except BadDataSet as error:
