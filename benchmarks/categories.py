@@ -10,8 +10,7 @@ IoU of at least 0.5, and it is wrong where there is no such label; that of a who
 are the labelled objects of a category that the detector found at all; `missed` are the objects of a category, and the
 pictures that show one, that were not named right. Intervals are Wilson's, at 95 %. Without --half it is every second
 picture by name: the rule was chosen on the others, and "none of these" is learnt from them (models/training). With
---cifar10 (a folder with test.zip), also every K-th of its test pictures, enlarged to 256×256, as pictures of one
-subject.
+--cifar10 (a folder with test.zip), also every K-th of its test pictures, enlarged to 256×256.
 """
 
 import argparse
@@ -28,10 +27,11 @@ import cv2
 from classify_service import naming
 from classify_service.batch import Batch, Models, Rows
 from classify_service.categories import Classifier, load_classifier
-from models.training import cifar10, outliers
+from models.training import cifar10
 from stageline import images, logs
 from stageline.errors import StagelineError
 from stageline.evaluation import naming as judging
+from stageline.evaluation import reading
 from stageline.evaluation.boxes import LEAST_IOU, as_boxes, overlaps
 from stageline.evaluation.dataset import Label, Problems
 from stageline.evaluation.naming import Counts, Judged
@@ -41,7 +41,7 @@ from stageline.monolith import Monolith
 from stageline.serving import Loaded
 from stageline.settings import Settings
 
-HALVES = {"first": outliers.first_half, "second": outliers.second_half}
+HALVES = {"first": reading.first_half, "second": reading.second_half}
 DEFAULT_MODELS = ("resnet18-cifar10", "squeezenet-cifar10")
 ENLARGED = 256  # pixels
 DETECTOR, TRUSTED, ALONE, BOTH = "detector's label", "the same, trusted", "classifier, asked of all", "the line: both"

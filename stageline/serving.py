@@ -48,6 +48,8 @@ class Served(Generic[T]):
         """
         self.name, self.optional, self.essential = name, optional, essential
         self.refused: str | None = None
+        self.quiet = False
+        """Whether nothing is logged of why it is not served: whoever made it says so in their own words."""
         self._load, self._settings = load, settings
         self._now: Loaded[T] | None = None
         self._retry = _Retry()
@@ -106,7 +108,7 @@ class Served(Generic[T]):
         logs.get().info("model served", model=model.card.reference, sha256=model.card.sha256, seconds=seconds)
 
     def _refuse(self, reason: str) -> None:
-        if self.refused != reason:
+        if self.refused != reason and not self.quiet:
             serving = self._now.card.reference if self._now else None
             logs.get().error("model refused", model=self.name, reason=reason, still_serving=serving)
         self.refused = reason
@@ -223,6 +225,7 @@ class ModelWatch(threading.Thread):
 
     def _fetch(self) -> None:
         """Fetch what is missing and needs no more than a download; once: who has no network will not have it soon."""
+        quiet = {model.name for model in self.served if model.quiet}
         for name in missing(self.served):
             reason = "not published"
             if is_for_a_worker(name):
@@ -231,7 +234,8 @@ class ModelWatch(threading.Thread):
                     continue
                 except (ModelError, Unavailable) as error:
                     reason = str(error)
-            logs.get().warning("model missing", model=name, reason=reason, how_to_get_it=how_to_get(name))
+            if name not in quiet:
+                logs.get().warning("model missing", model=name, reason=reason, how_to_get_it=how_to_get(name))
         self._fetch_ended.set()
         self._wake.set()
 

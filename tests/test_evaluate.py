@@ -10,8 +10,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.running_line import KEPT
+from stageline.evaluation.reading import read, sample
+from stageline.modelstore import open_repository
+from stageline.settings import Settings
 from tests.labelled_pictures import BLUE, CHOSEN, RED, SCENES, SIZE, coco, draw, publish, write, yolo
 from tests.test_cli import STAGELINE
+from tests.tiny_models import colours
 
 Run = Callable[..., subprocess.CompletedProcess]
 
@@ -56,7 +60,8 @@ def of(told: dict, **settings: object) -> dict:
 def test_grey_costs_all_and_another_setting_brings_it(evaluate, tmp_path) -> None:
     """A network that sees colours only: the line as configured finds nothing, the bare network all, and it says which
     setting would mend that. The folder is left as it was."""
-    before = sorted((yolo(tmp_path / "data")).rglob("*"))
+    twenty = dict.fromkeys(map(str, range(20)), SCENES["a"])
+    before = sorted(yolo(tmp_path / "data", twenty).rglob("*"))
     done = evaluate(tmp_path / "data")
     assert done.returncode == 0, done.stderr
     told = figures(tmp_path)
@@ -99,6 +104,25 @@ def test_named_categories_are_counted_by_their_labels(evaluate, tmp_path) -> Non
         "named": 4, "right": 3, "wrong": 1, "missed": 1,
     }  # fmt: skip
     assert objects["interval"] == pytest.approx([0.3006, 0.9544], abs=1e-4)  # Wilson's, of 3 in 4
+
+
+def test_categories_of_classes_that_nobody_labelled_are_not_judged(evaluate, tmp_path) -> None:
+    """Each picture shows a person and a car, and persons alone are labelled: named cars are neither right nor wrong.
+    Nor where the one picture with a labelled car cannot be looked at."""
+    data = yolo(tmp_path / "data")
+    for stem in SCENES:
+        path = data / "labels" / f"{stem}.txt"
+        write(path, path.read_text().partition("\n")[0])
+    alone = {"named": 3, "right": 3, "wrong": 0, "missed": 0}
+    for broken in (False, True):
+        if broken:
+            write(data / "labels" / "z.txt", "2 0.5 0.5 0.5 0.5")
+            (data / "images" / "z.png").write_bytes(b"nothing")
+        done = evaluate(data, DETECT_ON="resized")
+        assert done.returncode == int(broken), done.stderr
+        categories = figures(tmp_path)["categories"]
+        assert {name: categories["objects"][name] for name in alone} == alone
+        assert categories["pictures"]["wrong"] == 0
 
 
 def test_classes_that_the_detector_does_not_know_are_listed_and_left_out(evaluate, tmp_path) -> None:
@@ -158,14 +182,52 @@ def test_a_detector_that_knows_no_class_is_said(evaluate, tmp_path) -> None:
 
 
 def test_a_limit_takes_the_same_pictures_each_time(evaluate, tmp_path) -> None:
-    """--limit 2 of five: two, and the figures are the same again."""
-    data = yolo(tmp_path / "data", {stem: SCENES["a"] if stem < "c" else [] for stem in "abcde"})
-    told = []
+    """Two of five: their 1, 2, 4, 8 and 16 labels tell which, and what is wrong with the others is not told."""
+    data = yolo(tmp_path / "data", dict.fromkeys("abcde", SCENES["a"]))
+    counts = {stem: 2**place for place, stem in enumerate("abcde")}
+    for stem, count in counts.items():
+        write(data / "labels" / f"{stem}.txt", "0 0.2 0.2 0.1 0.1\n" * count)
+    drawn = {picture.path.stem for picture in sample(read(data), 2).pictures}
+    for stem in counts.keys() - drawn:
+        with (data / "labels" / f"{stem}.txt").open("a") as file:
+            file.write("99 0.5 0.5 0.1 0.1\n")
     for _ in range(2):
-        evaluate(data, "--limit", 4, DETECT_ON="resized")
-        told.append({**figures(tmp_path), "line": None, "network": None, "tried": None})  # times differ
-    assert told[0] == told[1]
-    assert told[0]["data"]["pictures"] == 4
+        done = evaluate(data, "--limit", 2, DETECT_ON="resized")
+        told = figures(tmp_path)["data"]
+        assert (done.returncode, told["problems"]) == (0, []), done.stderr
+        assert (told["pictures"], told["labels"]) == (2, sum(counts[stem] for stem in drawn))
+    assert f"2 pictures, {told['labels']} labels of 1 class (" in done.stdout
+
+
+@pytest.mark.parametrize("configured", ["colours", "outputs"])
+def test_models_that_cannot_be_used_are_named_in_plain_sentences(configured: str, evaluate, tmp_path) -> None:
+    """One whose network gives other outputs than its card says, a broken card, one that knows nothing of what is
+    detected: stderr and the figures say why, in no line of a log. So it is where the first is the configured one."""
+    publish(tmp_path / "models")
+    repository = open_repository(Settings(models_dir=tmp_path / "models"))
+    mapping = {"person": "red"}
+    for made in (
+        colours(name="outputs", outputs=4, detector_labels=mapping),
+        colours(name="broken"),
+        colours(name="strange"),
+    ):
+        repository.publish(made)
+        repository.promote(made.card.name, made.card.version)
+    write(tmp_path / "models" / "broken" / "1" / "model.json", "{")
+    models = {"MODELS_DIR": str(tmp_path / "models"), "CLASSIFY_MODEL": configured}
+    done = evaluate(yolo(tmp_path / "data", {"a": SCENES["a"]}), DETECT_ON="resized", **models)
+    assert done.returncode == 0, done.stderr
+    left_out = figures(tmp_path)["models_left_out"]
+    assert left_out.keys() == {"outputs", "broken", "strange"}
+    assert "gives [1, 4] for 1 crops; by its card it is [1, 3]" in left_out["outputs"]
+    assert "the card of broken@1 is refused" in left_out["broken"]
+    assert left_out["strange"] == "none of its categories is one of the detector's labels"
+    for name, why in left_out.items():
+        assert f"the model {name} is left out: {why}\n" in done.stderr
+    assert "{" not in done.stderr
+    assert ("categories: none; outputs is not used" in done.stdout) == (configured == "outputs")
+    assert "1 picture, 2 labels of 2 classes" in done.stdout
+    assert "too few for intervals" in done.stdout
 
 
 def test_ctrl_c_ends_it_without_a_traceback(tmp_path, seeing_models) -> None:

@@ -7,9 +7,7 @@ import pytest
 from stageline.evaluation.dataset import BadDataSet
 from stageline.evaluation.reading import read
 from tests.labelled_pictures import coco, draw, write, yolo
-from tests.test_evaluation_reading import EXPECTED, boxes, said
-
-GOOD = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 30, 40]}
+from tests.test_evaluation_reading import EXPECTED, GOOD, boxes, said
 
 
 @pytest.mark.parametrize(
@@ -80,6 +78,38 @@ def test_a_file_that_is_no_coco_json_is_refused_in_a_sentence(content: str, says
     with pytest.raises(BadDataSet, match=r"instances_val\.json") as refused:
         read(tmp_path)
     assert says in str(refused.value)
+
+
+def test_a_json_that_was_not_taken_is_named_with_the_reason(tmp_path: Path) -> None:
+    """In a folder where nothing else can be used, whatever it is called; of many the first few, and how many more."""
+    text = (coco(tmp_path) / "annotations" / "instances_val.json").read_text()
+    (tmp_path / "annotations" / "instances_val.json").unlink()
+    write(tmp_path / "labels.json", text[:-9])
+    with pytest.raises(BadDataSet, match=r"neither a COCO JSON nor .*labels\.json is no JSON: .*line 1") as refused:
+        read(tmp_path)
+    assert "more" not in str(refused.value)
+    write(tmp_path / "labels.json", text.replace('"categories"', '"classes"'))
+    with pytest.raises(BadDataSet, match=r"labels\.json is no COCO JSON of objects: it has no list categories"):
+        read(tmp_path)
+    write(tmp_path / "names.yaml", "names: [person]\n")
+    with pytest.raises(BadDataSet, match=r"no label in .* can be used.*labels\.json is no COCO JSON"):
+        read(tmp_path)
+    for number in range(19):
+        write(tmp_path / f"x{number}.json", "{}")
+    with pytest.raises(BadDataSet, match=r"; 17 more JSON files were not taken either"):
+        read(tmp_path)
+
+
+def test_a_json_that_is_broken_beside_one_that_is_not_is_named(tmp_path: Path) -> None:
+    """It may be the one that was meant."""
+    data = coco(tmp_path)
+    (data / "annotations" / "instances_val.json").rename(data / "annotations" / "instances_a.json")
+    write(data / "annotations" / "instances_b.json", "{")
+    found = read(data)
+    assert boxes(found) == EXPECTED
+    assert "1 × JSON file that was not taken: " in said(found)
+    assert "instances_b.json is no JSON" in said(found)
+    assert found.problems.failed == 0
 
 
 def test_what_is_no_data_set_is_said(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from stageline.evaluation.boxes import as_boxes, matched
 from stageline.evaluation.dataset import Label
-from stageline.evaluation.intervals import interval, resample, resampled_ap50, wilson
+from stageline.evaluation.intervals import of_difference, of_share, resample, resampled_ap50, wilson
 from stageline.evaluation.precision import Finding, Labelled, Tally, figures, mean
 
 BOX = (10.0, 10.0, 110.0, 110.0)
@@ -128,12 +128,21 @@ def test_a_sample_has_the_ap_of_the_pictures_that_it_drew() -> None:
     assert resampled_ap50(tally, labelled, labelled.classes(), drawn)[0] == pytest.approx(expected)
 
 
-def test_an_interval_lies_around_its_figure() -> None:
+def test_a_shares_interval_lies_around_it_and_within_0_and_1() -> None:
     """It is as wide as the middle 95 % of the samples, wherever these lie; there is none without samples."""
-    low, high = interval(0.5, np.linspace(0.6, 0.8, 1001))
-    assert (low, high) == (pytest.approx(0.405), pytest.approx(0.595))
-    assert interval(0.5, np.array([np.nan])) is None
+    samples = np.linspace(0.6, 0.8, 1001)
+    assert of_share(0.5, samples) == (pytest.approx(0.405), pytest.approx(0.595))
+    assert of_share(0.98, samples) == (pytest.approx(0.885), 1.0)
+    assert of_share(0.02, samples) == (0.0, pytest.approx(0.115))
+    assert of_share(0.5, np.array([np.nan])) is None
     assert resample(7, 3).sum(axis=1).tolist() == [7, 7, 7]
+
+
+def test_a_differences_interval_is_where_its_samples_are() -> None:
+    """It is not moved by what the mean of the samples is off; the difference itself lies in it."""
+    assert of_difference(1.0, np.array([0.0] * 30 + [1.0] * 50 + [2.0] * 20)) == (0.0, 2.0)
+    assert of_difference(0.5, np.linspace(0.6, 0.8, 1001)) == (0.5, pytest.approx(0.795))
+    assert of_difference(0.5, np.array([])) is None
 
 
 @pytest.mark.parametrize(

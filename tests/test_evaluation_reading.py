@@ -7,8 +7,10 @@ import pytest
 
 from stageline.evaluation.class_names import read_names
 from stageline.evaluation.dataset import BadDataSet, DataSet, known_as
-from stageline.evaluation.reading import read, sample
+from stageline.evaluation.reading import first_half, read, sample, second_half
 from tests.labelled_pictures import NAMES, SCENES, SIZE, coco, draw, write, yolo
+
+GOOD = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 30, 40]}
 
 
 def said(found: DataSet) -> str:
@@ -171,6 +173,45 @@ def test_a_sample_is_drawn_by_chance_and_the_same_each_time(tmp_path: Path) -> N
     assert names == [picture.path.stem for picture in sample(found, 4).pictures] == sorted(names)
     assert len(names) == 4
     assert sample(found, 8) is sample(found, None) is found
+
+
+@pytest.mark.parametrize("of", ["YOLO", "COCO"])
+def test_a_sample_has_the_problems_of_its_pictures_alone(of: str, tmp_path: Path) -> None:
+    """Each picture has one label that is none; so each that was drawn has one, and no other is told or is a fault."""
+    data = (yolo if of == "YOLO" else coco)(tmp_path, dict.fromkeys("abcdefgh", SCENES["a"]))
+    if of == "YOLO":
+        for path in (data / "labels").iterdir():
+            write(path, path.read_text() + "\n9 0.5 0.5 0.1 0.1")
+    else:
+        path = data / "annotations" / "instances_val.json"
+        content = json.loads(path.read_text())
+        content["annotations"] += [
+            {"id": image["file_name"], "image_id": image["id"], "category_id": 9} for image in content["images"]
+        ]
+        content["images"].append({"id": 99, "file_name": "absent.png"})
+        content["annotations"].append({"id": "absent", "image_id": 99, "category_id": 9})
+        write(path, json.dumps(content))
+    found = read(data)
+    some = sample(found, 2)
+    drawn = [picture.path.stem for picture in some.pictures]
+    assert found.problems.failed == (8 if of == "YOLO" else 9)
+    assert some.problems.failed == 2
+    places = [f"labels/{stem}.txt, line 3" if of == "YOLO" else f"annotation {stem}.png" for stem in drawn]
+    (sentence,) = some.problems.sentences()
+    assert all(place in sentence for place in places)
+
+
+def test_a_sample_has_the_problems_of_no_picture_in_particular(tmp_path: Path) -> None:
+    """Nobody knows whether they are of one that was drawn."""
+    assert sample(read(coco(tmp_path, annotations=[GOOD, 7])), 1).problems.failed == 1
+
+
+def test_the_halves_of_a_data_set_are_every_other_picture_by_name(tmp_path: Path) -> None:
+    """The same ones whichever way the pictures were listed, and none in both."""
+    scenes = dict.fromkeys("dbeac", SCENES["a"])
+    for data in (coco(tmp_path / "c", scenes), yolo(tmp_path / "y", scenes)):
+        assert [picture.path.stem for picture in first_half(data)] == ["a", "c", "e"]
+        assert [picture.path.stem for picture in second_half(data)] == ["b", "d"]
 
 
 def test_names_of_classes_are_the_same_however_they_are_written() -> None:

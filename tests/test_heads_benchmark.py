@@ -12,7 +12,7 @@ import pytest
 from benchmarks.heads.judging import found_heads, hidden, judge, mask
 from benchmarks.heads.labels import Head, Picture, corners, read
 from benchmarks.heads.looking import look, open_line, sheets
-from benchmarks.heads.report import groups, price, visible, wilson
+from benchmarks.heads.report import groups, price, visible
 from benchmarks.heads.variants import VARIANTS, close_ups, easy_heads, masked, turned
 from stageline.settings import Settings
 from tests.conftest import REPOSITORY
@@ -135,11 +135,13 @@ def test_easy_heads_are_large_whole_and_face_the_camera() -> None:
     assert len(VARIANTS) == 12
 
 
-def test_intervals_are_wilsons() -> None:
-    """As printed in tables of it; nothing seen of nothing says nothing."""
-    assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
-    assert wilson(5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
-    assert wilson(0, 0) == (0.0, 1.0)
+def test_shares_are_told_with_their_intervals() -> None:
+    """Wilson's, at 95 %: one of one is 21 to 100 %, none of one 0 to 79 %; of none, anything may be."""
+    (plain,) = [line for line in groups([judge(picture(HEAD), fields([PERSON], []), {"face"})]).splitlines()
+                if line.startswith("all heads")]  # fmt: skip
+    assert "0 (0 %, 0–79)" in plain
+    assert "1 (100 %, 21–100)" in plain
+    assert "hold no head: 0 (0 %, 0–100)" in price([judge(picture(HEAD), fields([], []), {"face"})])
 
 
 def test_the_option_is_worth_what_the_documents_say(data_dir: Path, models_dir: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from models.training import outliers
 from models.training.cifar10 import LABELS, SIDE
 from stageline.errors import BadImage
+from stageline.evaluation import reading
 from tests.picture_makers import encoded, noise
 from tests.tiny_training import some
 
@@ -33,7 +34,7 @@ def test_nothing_is_cut_of_a_category_object(tmp_path: Path) -> None:
     """The white cat shows at the edge of a cut at most; the pizza beside it, and the empty picture, are cut."""
     cat = "0 0.5 0.5 0.5 0.5\n1 0.1 0.1 0.15 0.15\n"
     folder = data_set(tmp_path, {"a": cat, "b": cat, "c": cat, "d": "1 0.5 0.5 0.9 0.9\n"})
-    photographs = [*outliers.first_half(folder), *outliers.second_half(folder)]
+    photographs = [*reading.first_half(folder), *reading.second_half(folder)]
     assert [picture.path.stem for picture in photographs] == ["a", "c", "b", "d"]
     made = outliers.make(photographs, some(), SEED)
     cut = made.learn.pixels[: len(made.learn) - 2 * outliers.MADE]
@@ -50,7 +51,7 @@ def test_they_are_the_same_each_time(tmp_path: Path) -> None:
     """A run that is resumed learns from the same; another seed gives others."""
     folder = data_set(tmp_path, dict.fromkeys("abcd", "1 0.5 0.5 0.9 0.9\n"))
     (folder / "images" / "a.png").write_bytes(encoded(noise(), "PNG"))
-    photographs = [*outliers.first_half(folder), *outliers.second_half(folder)]
+    photographs = [*reading.first_half(folder), *reading.second_half(folder)]
     first, again, other = (outliers.make(photographs, some(), seed) for seed in (SEED, SEED, SEED + 1))
     assert np.array_equal(first.learn.pixels, again.learn.pixels)
     assert not np.array_equal(first.learn.pixels, other.learn.pixels)
@@ -69,4 +70,4 @@ def test_too_few_photographs_are_refused(tmp_path: Path) -> None:
     """Some must be held out."""
     folder = data_set(tmp_path, dict.fromkeys("ab", "1 0.5 0.5 0.9 0.9\n"))
     with pytest.raises(BadImage, match="1 are too few"):
-        outliers.make(outliers.first_half(folder), some(), SEED)
+        outliers.make(reading.first_half(folder), some(), SEED)

@@ -1,9 +1,9 @@
 """The figures for people: how many heads of each kind are found and how many stay visible, and the price."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.heads.judging import LEAST_HIDDEN, Judged, Sheet
+from stageline.evaluation.intervals import wilson
 
 GROUPS: Mapping[str, Callable[[Judged], bool]] = {
     "all heads": lambda _: True,
@@ -25,20 +25,6 @@ GROUPS: Mapping[str, Callable[[Judged], bool]] = {
     "face not found": lambda judged: not judged.found,
 }
 ROW = "{:<24}{:>6}  {:>22}  {:>22}  {:>22}"
-Z = 1.959964  # of a normal distribution's middle 95 %
-
-
-def wilson(hits: int, of: int) -> tuple[float, float]:
-    """The 95 % interval of a share, 0..1, of which ``hits`` of ``of`` were seen.
-
-    Source: Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
-    """
-    if of == 0:
-        return 0.0, 1.0
-    share, z2 = hits / of, Z * Z / of
-    middle = (share + z2 / 2) / (1 + z2)
-    half = Z * math.sqrt(share * (1 - share) / of + z2 / (4 * of)) / (1 + z2)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def visible(heads: Sequence[Judged], least: float = LEAST_HIDDEN) -> tuple[int, int]:
@@ -78,5 +64,5 @@ def price(seen: Sequence[Sheet]) -> str:
 
 
 def _share(count: int, of: int) -> str:
-    low, high = wilson(count, of)
+    low, high = wilson(count, of) or (0.0, 1.0)  # of none nothing is known
     return f"{count} ({100 * count / max(1, of):.0f} %, {100 * low:.0f}–{100 * high:.0f})"

@@ -42,19 +42,9 @@ class Outliers:
     """The name of the folder that these were taken from."""
 
 
-def first_half(folder: Path) -> list[Picture]:
-    """Return every second picture of a data set, by name: those that something is fitted on."""
-    return sorted(reading.read(folder).pictures, key=lambda picture: picture.path.name)[::2]
-
-
-def second_half(folder: Path) -> list[Picture]:
-    """Return the others: those that it is judged on."""
-    return sorted(reading.read(folder).pictures, key=lambda picture: picture.path.name)[1::2]
-
-
 def made_of(folder: Path, pictures: Pictures, seed: int) -> Outliers:
     """Make outliers of the first half of a folder of labelled photographs; see `make`."""
-    return replace(make(first_half(folder), pictures, seed), source=folder.resolve().name)
+    return replace(make(reading.first_half(folder), pictures, seed), source=folder.resolve().name)
 
 
 def make(photographs: Sequence[Picture], pictures: Pictures, seed: int) -> Outliers:

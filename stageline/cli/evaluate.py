@@ -25,6 +25,9 @@ HEADINGS = {
     "same": "Settings that change nothing on these pictures:",
     "worse": "Settings that would do worse:",
 }
+CHOSEN = (
+    "DETECT_MIN_SCORE and the thresholds of classify are chosen on every other picture; their figures are of the rest."
+)
 
 
 def evaluate(
@@ -52,7 +55,7 @@ def evaluate(
     _log_little(configured)
     _see_that_it_can_be_written(json_file)
     found = reading.sample(reading.read(folder, annotations), limit)
-    note(f"{found.kind} of {found.source}: {len(found.pictures)} pictures")
+    note(f"{found.kind} of {found.source}: {_counted(len(found.pictures), 'picture')}")
     tried = tries(configured)
     with _progress(found) as advance:
         measured = measure(found, configured, tried, advance)
@@ -60,6 +63,8 @@ def evaluate(
     _print(told)
     if json_file is not None:
         _write(json_file, told)
+    for name, why in told["models_left_out"].items():
+        note(f"the model {name} is left out: {why}")
     for sentence in found.problems.sentences():
         note(sentence)
     if found.problems.failed:
@@ -74,7 +79,8 @@ def _log_little(configured: Settings) -> None:
 
 def _print(told: dict[str, Any]) -> None:
     data, line, network, used = told["data"], told["line"], told["network"], told["settings"]
-    say(f"{data['pictures']} pictures, {data['labels']} labels of {data['classes']} classes ({data['kind']})")
+    pictures, labels = _counted(data["pictures"], "picture"), _counted(data["labels"], "label")
+    say(f"{pictures}, {labels} of {_counted(data['classes'], 'class', 'classes')} ({data['kind']})")
     if data["unknown_classes"]:
         named = ", ".join(f"{name} ({count})" for name, count in data["unknown_classes"].items())
         say(f"left out, as {used['DETECT_MODEL']} does not know these classes (labels): {named}")
@@ -90,6 +96,10 @@ def _print(told: dict[str, Any]) -> None:
     _print_categories(told)
     _print_classes(told["classes"])
     _print_tried(told["tried"])
+    if line["ap50_interval"] is None:
+        from stageline.evaluation.intervals import LEAST_PICTURES  # noqa: PLC0415 - slow to import
+
+        say(f"Fewer than {LEAST_PICTURES} of the pictures have a label: too few for intervals, and for any advice.")
 
 
 def _print_steps(steps: Sequence[dict[str, Any]]) -> None:
@@ -110,10 +120,8 @@ def _print_steps(steps: Sequence[dict[str, Any]]) -> None:
 def _print_categories(told: dict[str, Any]) -> None:
     say("")
     if told["categories"] is None:
-        say(
-            f"categories: none; {told['settings']['CLASSIFY_MODEL']} is not installed, or knows nothing that the "
-            "detector finds"
-        )
+        name = told["settings"]["CLASSIFY_MODEL"]
+        say(f"categories: none; {name} is not {'used' if name in told['models_left_out'] else 'installed'}")
         return
     rows = []
     for what, counts in told["categories"].items():
@@ -135,22 +143,20 @@ def _print_classes(classes: Sequence[dict[str, Any]]) -> None:
 
 def _print_tried(tried: Sequence[dict[str, Any]]) -> None:
     for verdict, heading in HEADINGS.items():
-        sentences = [one["sentence"] for one in _best_of_each(tried) if one["verdict"] == verdict]
-        if sentences or verdict == "better":
+        some = [one for one in tried if one["verdict"] == verdict and one["told"]]
+        if some or verdict == "better":
             say("")
             say(heading)
-            for sentence in sentences or ["none of those that were tried"]:
-                say(f"  {sentence}")
+            for one in some:
+                say(f"  {one['sentence']}")
+            if not some:
+                say("  none of those that were tried")
+    say("")
+    say(CHOSEN)
 
 
-def _best_of_each(tried: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """All, but of several thresholds of one variable, which cost nothing to choose among, the best alone."""
-    told = set()
-    for one in tried:
-        name = list(one["settings"])[-1]
-        if name not in told or not name.startswith("CLASSIFY_"):
-            yield one
-        told.add(name)
+def _counted(count: int, one: str, more: str = "") -> str:
+    return f"{count} {one if count == 1 else more or one + 's'}"
 
 
 def _ways(way: dict[str, Any]) -> list[str]:

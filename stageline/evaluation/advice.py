@@ -6,8 +6,8 @@ from typing import Any
 from stageline.evaluation.intervals import Interval
 from stageline.evaluation.looking import Changes
 from stageline.evaluation.naming import Counts, count
-from stageline.evaluation.summary import Difference, Summary, more_ms
-from stageline.evaluation.tries import CONFIGURED, Tries, shown
+from stageline.evaluation.summary import ALL, TESTED_ON, Difference, Summary, more_ms
+from stageline.evaluation.tries import CONFIGURED, OF_CLASSIFY, Tries, shown
 from stageline.settings import Settings
 
 LEAST_SCORES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8)
@@ -24,6 +24,8 @@ class Tried:
     sentence: str
     figures: dict[str, Any]
     difference: Difference
+    told: bool = True
+    """Whether it is worth telling: not where another value of the same variable was chosen."""
 
 
 def of_objects(summary: Summary, tried: Tries) -> list[Tried]:
@@ -38,20 +40,19 @@ def of_objects(summary: Summary, tried: Tries) -> list[Tried]:
             summary.ap50(changes, CONFIGURED),
             more_ms(summary.measured.ms, changes),
         )
-        sentence = f"{shown(changes)}: AP50 {way.ap50:.3f} instead of {base.ap50:.3f}"
-        sentence += f" ({_signed(difference)}), {_cost(ms)}"
+        gain = f"AP50 {way.ap50:.3f} instead of {base.ap50:.3f} ({_signed(difference)})"
         figures = {"ap": way.ap, "ap50": way.ap50, "more_ms": ms}
-        found.append(Tried(changes, difference.verdict, sentence, figures, difference))
+        found.append(Tried(changes, difference.verdict, _sentence(changes, difference, gain, ms), figures, difference))
     return _best_first(found)
 
 
 def of_scores(summary: Summary, settings: Settings) -> list[Tried]:
-    """What other least scores bring: the one whose precision and recall are the best together."""
+    """What another least score brings: chosen by F1 on half of the pictures, and its figures are of the other half."""
     now = settings.detect_min_score
-    best = max(LEAST_SCORES, key=lambda least: (round(summary.f1(least, now).value, 6), -abs(least - now)))
+    best = summary.best_score(LEAST_SCORES, now)
     if best == now:
         return []
-    one, other, difference = summary.shares(best), summary.shares(now), summary.f1(best, now)
+    one, other, difference = summary.shares(best, TESTED_ON), summary.shares(now, TESTED_ON), summary.f1(best, now)
     sentence = (
         f"DETECT_MIN_SCORE={best}: {percent(one.recall)} of the labels are found instead of {percent(other.recall)}, "
         f"and {percent(one.precision)} of what is found is right instead of {percent(other.precision)}; "
@@ -62,19 +63,29 @@ def of_scores(summary: Summary, settings: Settings) -> list[Tried]:
 
 
 def of_categories(summary: Summary, tried: Tries) -> list[Tried]:
-    """What other settings of classify bring: how many more are named right than wrong, the best first."""
-    if CONFIGURED not in summary.measured.judged:
+    """What other settings of classify bring: how many more are named right than wrong, the best first.
+
+    Of several values of one variable one is chosen on half of the pictures; the figures of them are of the other half.
+    """
+    judged = summary.measured.judged
+    if CONFIGURED not in judged:
         return []
+    names = [changes for changes in tried.classifying if changes != CONFIGURED and changes in judged]
+    chosen = set()
+    for name in OF_CLASSIFY:
+        values = [changes for changes in names if changes[-1][0] == name]
+        if values:
+            chosen.add(summary.best_naming(values))
     found = []
-    now = sum(count(summary.measured.judged[CONFIGURED]), Counts())
-    for changes in tried.classifying:
-        if changes == CONFIGURED or changes not in summary.measured.judged:
-            continue
-        counts, difference = sum(count(summary.measured.judged[changes]), Counts()), summary.naming(changes)
-        ms = more_ms(summary.measured.naming_ms, changes)
-        sentence = f"{shown(changes)}: {share(counts)} instead of {share(now)}, {_cost(ms)}"
+    for changes in names:
+        one_of_many = changes[-1][0] in OF_CLASSIFY
+        of = TESTED_ON if one_of_many else ALL
+        counts, now = (sum(count(judged[way][of]), Counts()) for way in (changes, CONFIGURED))
+        difference, ms = summary.naming(changes, of), more_ms(summary.measured.naming_ms, changes)
+        sentence = _sentence(changes, difference, f"{share(counts)} instead of {share(now)}", ms)
         figures = {"named": counts.named, "right": counts.right, "wrong": counts.wrong, "more_ms": ms}
-        found.append(Tried(changes, difference.verdict, sentence, figures, difference))
+        told = not one_of_many or changes in chosen
+        found.append(Tried(changes, difference.verdict, sentence, figures, difference, told))
     return _best_first(found)
 
 
@@ -100,8 +111,17 @@ def _best_first(found: list[Tried]) -> list[Tried]:
     return sorted(found, key=lambda one: -one.difference.value)
 
 
+def _sentence(changes: Changes, difference: Difference, gain: str, ms: float) -> str:
+    """What settings bring and cost; of those that change nothing the names are enough, and the cost if there is one."""
+    if difference.verdict != "same":
+        return f"{shown(changes)}: {gain}, {_cost(ms)}"
+    return shown(changes) if abs(ms) < NOTICEABLE_MS else f"{shown(changes)}: {_cost(ms)}"
+
+
 def _signed(difference: Difference) -> str:
-    low, high = difference.interval or (0.0, 0.0)
+    if difference.interval is None:
+        return f"{difference.value:+.3f}, no interval"
+    low, high = difference.interval
     return f"{difference.value:+.3f}, between {low:+.3f} and {high:+.3f}"
 
 

@@ -14,8 +14,8 @@ MOST_TRIED = 16  # files that are looked into for the one that is meant
 Content = Mapping[str, Sequence[Any]]
 
 
-def find(files: Sequence[Path]) -> Path | None:
-    """Find the one COCO JSON of a folder's files; None where there is none.
+def find(files: Sequence[Path]) -> tuple[Path | None, list[str]]:
+    """Find the one COCO JSON of a folder's files; None where there is none, and why each that was tried is none.
 
     Raises:
         BadDataSet: there are several, or the only one that could be it cannot be read.
@@ -27,18 +27,20 @@ def find(files: Sequence[Path]) -> Path | None:
         pool = [path for path in pool if path.name.startswith("instances_val") or path.parent.name == "valid"] or pool
     yolo = any(path.name.lower() in NAME_FILES for path in files)
     if len(pool) == 1 and (named or (pool[0].parent.name == "annotations" and not yolo)):
-        return pool[0]
-    good = []
+        return pool[0], []
+    good, refused = [], []
     for path in pool[:MOST_TRIED]:
         try:
             content(path)
-        except BadDataSet:
-            continue
-        good.append(path)
+        except BadDataSet as error:
+            refused.append(str(error))
+        else:
+            good.append(path)
+    refused += [f"{path} was not looked into" for path in pool[MOST_TRIED:]]
     if len(good) > 1:
         listed = ", ".join(map(str, good))
         raise BadDataSet(f"there are several COCO JSON files: {listed}; choose one with --annotations")
-    return good[0] if good else None
+    return (good[0] if good else None), refused
 
 
 def read(folder: Path, annotations: Path, files: Sequence[Path]) -> DataSet:
@@ -52,14 +54,15 @@ def read(folder: Path, annotations: Path, files: Sequence[Path]) -> DataSet:
     name = annotations.name
     classes = _classes(found["categories"], name)
     listed = _images(found["images"], name, problems)
-    labels = _labels(found["annotations"], classes, set(listed), name, problems)
     where = _Where(files, annotations)
+    there = {number: where.is_(image["file_name"]) for number, image in listed.items()}
+    paths = {number: path or _named(listed[number]) for number, (path, _) in there.items()}
+    labels = _labels(found["annotations"], classes, paths, name, problems)
     pictures = []
     for number in sorted(listed, key=lambda number: (isinstance(number, str), number)):
-        image = listed[number]
-        path, why = where.is_(image["file_name"])
+        image, (path, why) = listed[number], there[number]
         if path is None:
-            problems.note(f"picture that {name} lists, {why}", image["file_name"])
+            problems.note(f"picture that {name} lists, {why}", image["file_name"], picture=paths[number])
             continue
         size = _size(image)
         pictures.append(Picture(path, labels[number], f"{name}, annotation", size=size))
@@ -107,7 +110,7 @@ def _images(images: Sequence[Any], name: str, problems: Problems) -> dict[int | 
         if not isinstance(one, dict) or not _is_id(one.get("id")) or not isinstance(one.get("file_name"), str):
             problems.note("picture without an id and a file_name, left out", where, fault=True)
         elif one["id"] in listed:
-            problems.note("picture whose id another one has, left out", where, fault=True)
+            problems.note("picture whose id another one has, left out", where, picture=_named(one), fault=True)
         else:
             listed[one["id"]] = one
     return listed
@@ -116,7 +119,7 @@ def _images(images: Sequence[Any], name: str, problems: Problems) -> dict[int | 
 def _labels(
     annotations: Sequence[Any],
     classes: Mapping[int | str, str],
-    images: set[int | str],
+    paths: Mapping[int | str, Path],
     name: str,
     problems: Problems,
 ) -> Mapping[int | str, list[Label]]:
@@ -124,16 +127,23 @@ def _labels(
     for place, one in enumerate(annotations):
         number = one.get("id", f"[{place}]") if isinstance(one, dict) else f"[{place}]"
         where = f"{name}, annotation {number}"
-        if not isinstance(one, dict) or not _is_id(one.get("image_id")) or one["image_id"] not in images:
+        if not isinstance(one, dict) or not _is_id(one.get("image_id")) or one["image_id"] not in paths:
             problems.note("annotation of a picture that is not listed, left out", where, fault=True)
         elif not _is_id(one.get("category_id")) or one["category_id"] not in classes:
-            problems.note("annotation of a category that is not listed, left out", where, fault=True)
+            kind = "annotation of a category that is not listed, left out"
+            problems.note(kind, where, picture=paths[one["image_id"]], fault=True)
         elif (box := _box(one.get("bbox"))) is None:
-            problems.note("annotation whose bbox is not x, y, width, height with an area, left out", where, fault=True)
+            kind = "annotation whose bbox is not x, y, width, height with an area, left out"
+            problems.note(kind, where, picture=paths[one["image_id"]], fault=True)
         else:
             crowd = bool(one.get("iscrowd"))
             labels[one["image_id"]].append(Label(classes[one["category_id"]], box, crowd, number))
     return labels
+
+
+def _named(image: Mapping[str, Any]) -> Path:
+    """The path that the file gives for a picture, which need not be there."""
+    return Path(image["file_name"])
 
 
 def _box(bbox: object) -> tuple[float, float, float, float] | None:

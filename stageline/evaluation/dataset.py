@@ -2,10 +2,11 @@
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from stageline.errors import StagelineError
 
@@ -29,28 +30,44 @@ class Label:
     """Of the line, or of the annotation."""
 
 
+class Problem(NamedTuple):
+    """Something that could not be taken as it is."""
+
+    kind: str
+    where: str
+    fault: bool
+    """Whether it is a picture or a label that was given and could not be read."""
+    picture: Path | None
+    """That it is about; None: about none, or nobody knows which."""
+
+
 @dataclass
 class Problems:
-    """What could not be taken as it is: by its kind, how often, and where first."""
+    """What could not be taken as it is."""
 
-    counts: dict[str, int] = field(default_factory=dict)
-    first: dict[str, list[str]] = field(default_factory=dict)
-    failed: int = 0
-    """How many of them are faults: a picture or a label that was given and could not be read."""
+    found: list[Problem] = field(default_factory=list)
 
-    def note(self, kind: str, where: str, *, fault: bool = False) -> None:
-        """Count a problem of a kind, and keep the first few places."""
-        self.failed += fault
-        self.counts[kind] = self.counts.get(kind, 0) + 1
-        places = self.first.setdefault(kind, [])
-        if len(places) < MOST_NAMED:
-            places.append(where)
+    @property
+    def failed(self) -> int:
+        """How many of them are faults: a picture or a label that was given and could not be read."""
+        return sum(one.fault for one in self.found)
+
+    def note(self, kind: str, where: str, *, picture: Path | None = None, fault: bool = False) -> None:
+        """Keep a problem; see `Problem`."""
+        self.found.append(Problem(kind, where, fault, picture))
+
+    def of(self, pictures: Collection[Path]) -> "Problems":
+        """Return those of these pictures, and those of no picture that is known."""
+        return Problems([one for one in self.found if one.picture is None or one.picture in pictures])
 
     def sentences(self) -> list[str]:
         """Each kind with its count and first places, as ``2 × no such class: a.txt, line 3: …; …``."""
+        places: dict[str, list[str]] = {}
+        for one in self.found:
+            places.setdefault(one.kind, []).append(one.where)
         return [
-            f"{count} × {kind}: {'; '.join(self.first[kind])}{'; …' if count > MOST_NAMED else ''}"
-            for kind, count in self.counts.items()
+            f"{len(where)} × {kind}: {'; '.join(where[:MOST_NAMED])}{'; …' if len(where) > MOST_NAMED else ''}"
+            for kind, where in places.items()
         ]
 
 
@@ -79,9 +96,10 @@ class Picture:
                 where = f"{self.source} {label.number}"
                 box = max(0.0, x1), max(0.0, y1), min(float(width), x2), min(float(height), y2)
                 if box[0] >= box[2] or box[1] >= box[3]:
-                    problems.note("label outside its picture, left out", where)
+                    problems.note("label outside its picture, left out", where, picture=self.path)
                     continue
-                problems.note("label that reaches out of its picture, cut at the edge", where)
+                kind = "label that reaches out of its picture, cut at the edge"
+                problems.note(kind, where, picture=self.path)
             found.append(replace(label, box=box))
         return found
 

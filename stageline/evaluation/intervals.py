@@ -10,6 +10,7 @@ from stageline.evaluation.precision import RECALLS, Floats, Labelled, Tally
 
 Z = 1.959964  # standard deviations to either side that 95 % of a normal distribution lie within
 RESAMPLES = 200
+LEAST_PICTURES = 20  # with a label: samples of fewer are too much alike to tell how far the figure can be trusted
 SEED = 0
 MOST_AT_ONCE = 2_000_000  # numbers in memory at a time
 
@@ -39,8 +40,9 @@ def resample(pictures: int, times: int = RESAMPLES) -> Floats:
 
     Source: Efron 1979, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7.
     """
-    drawn = np.random.default_rng(SEED).integers(0, pictures, (times, pictures))
-    return np.stack([np.bincount(row, minlength=pictures) for row in drawn]).astype(np.float64)
+    drawn = np.random.default_rng(SEED).integers(0, max(1, pictures), (times, pictures))
+    counts = [np.bincount(row, minlength=pictures) for row in drawn]
+    return np.asarray(counts, np.float64).reshape(times, pictures)
 
 
 def resampled_ap50(tally: Tally, labelled: Labelled, classes: Sequence[str], drawn: Floats) -> Floats:
@@ -58,15 +60,34 @@ def resampled_ap50(tally: Tally, labelled: Labelled, classes: Sequence[str], dra
         return np.asarray(np.where(counted, rows, 0).sum(axis=0) / counted.sum(axis=0))
 
 
-def interval(value: float, samples: Floats) -> Interval | None:
-    """The interval of a figure, from its value in many samples: their middle 95 %, moved so that their mean is it.
+def of_share(value: float, samples: Floats) -> Interval | None:
+    """The interval of a share, 0 to 1: the middle 95 % of its samples, moved so that their mean is it.
 
-    Some figures are greater in samples: AP is, as a class that few pictures show is then shown by fewer still.
+    None without samples. Moved, as AP is greater in samples: a class that few pictures show is shown by fewer of them.
     """
+    ends = _middle(samples)
+    if ends is None:
+        return None
+    low, high = (min(1.0, max(0.0, end + value - float(np.nanmean(samples)))) for end in ends)
+    return Interval(low, high)
+
+
+def of_difference(value: float, samples: Floats) -> Interval | None:
+    """The interval of a difference, or of a sum: the middle 95 % of its samples, and the value.
+
+    None without samples. Not moved: what makes samples of a figure greater does so on both sides of a difference, and
+    samples of a sum are the sum in the mean. The mean of a few hundred is not exact: moved by it, an end of 0 would be
+    a gain or a loss.
+    """
+    ends = _middle(samples)
+    return ends and Interval(min(value, ends.low), max(value, ends.high))
+
+
+def _middle(samples: Floats) -> Interval | None:
     known = samples[np.isfinite(samples)]
     if not len(known):
         return None
-    low, high = np.percentile(known, [2.5, 97.5]) + value - known.mean()
+    low, high = np.percentile(known, [2.5, 97.5])
     return Interval(float(low), float(high))
 
 

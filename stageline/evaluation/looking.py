@@ -67,12 +67,13 @@ class Looker:
         self._settings = settings.model_copy(update={"detect_min_score": LEAST_SCORE})
         self._works: dict[tuple[str, Changes], Work] = {}
         self._loaded: dict[str, Loaded[Any]] = {}
-        self._refused: dict[str, str] = {}
+        self.lacking: dict[str, str] = {}
+        """The models that were wanted and are not there, by name: why."""
         for changes in ways:
             if not self._open(UP_TO_DETECT, changes, dict(changes).get("detect_model", settings.detect_model)):
                 self._ways.remove(changes)  # another detector, that is no good
         if settings.detect_model not in self._loaded:
-            why = self._refused.get(settings.detect_model) or how_to_get(settings.detect_model)
+            why = self.lacking[settings.detect_model]
             raise ModelError(f"the detector {settings.detect_model} cannot be used: {why}")
         self._faces = DETECT.load(self._settings.model_copy(update={"detect_on": "original"}))  # asks for nothing else
         self._load([model for model in self._faces.models if model.name != settings.detect_model])
@@ -165,16 +166,18 @@ class Looker:
     def _load(self, served: Sequence[Served[Any]]) -> None:
         """Load models, each once, and have those who serve them share them."""
         absent = [model for model in served if model.name not in self._loaded]
+        for model in absent:
+            model.quiet = True  # see `lacking`
         if absent:
             load_once(absent, self._settings, WORKER)
         for model in served:
-            if model.refused:
-                self._refused[model.name] = model.refused
             now = model.now()
             if now is not None:
                 self._loaded.setdefault(model.name, now)
             elif model.name in self._loaded:
                 model.swap(self._loaded[model.name])
+            else:
+                self.lacking[model.name] = model.refused or how_to_get(model.name)
 
 
 def _own(stage: str, changes: Changes) -> Changes:

@@ -30,7 +30,10 @@ class Measured:
     tallies: Mapping[Changes, Tally] = field(default_factory=lambda: defaultdict(Tally))
     ms: Milliseconds = field(default_factory=lambda: defaultdict(lambda: array("d")))
     """CPU milliseconds of each picture, from the original to the objects."""
-    judged: Mapping[Changes, list[Judged]] = field(default_factory=lambda: defaultdict(list))
+    judged: dict[Changes, list[Judged]] = field(default_factory=lambda: defaultdict(list))
+    """What was named; of categories that none of `classes` has nothing is known, and nothing judged."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """The models that could not be used, by name: why."""
     naming_ms: Milliseconds = field(default_factory=lambda: defaultdict(lambda: array("d")))
 
 
@@ -53,6 +56,7 @@ def measure(found: DataSet, settings: Settings, tried: Tries, advance: Advance =
     detector = looker.model(settings.detect_model)
     known = known_as(found.classes, detector.card.labels if detector else ())
     measured = _begun(found, known)
+    measured.left_out = {**tried.left_out, **looker.lacking}
     for picture in found.pictures:
         looked = _look(looker, picture, settings, found)
         if looked is not None:
@@ -61,6 +65,9 @@ def measure(found: DataSet, settings: Settings, tried: Tries, advance: Advance =
             _add(measured, looked, labels, tried, settings)
         advance()
     measured.classes = [name for name in measured.classes if measured.labelled.count(name)]
+    for changes, judged in measured.judged.items():  # a class may have been in pictures alone that cannot be looked at
+        judgeable = _judgeable(measured, tried.mapping(changes, settings))
+        measured.judged[changes] = [one.only(judgeable) for one in judged]
     if not measured.classes:
         raise BadDataSet(f"no picture with a label could be looked at: {'; '.join(found.problems.sentences())}")
     return measured
@@ -86,11 +93,13 @@ def _look(looker: Looker, picture: Picture, settings: Settings, found: DataSet) 
     try:
         looked = looker.look(_read(picture.path, settings.max_upload_bytes))
     except (BadImage, OSError) as error:
-        found.problems.note("picture that cannot be looked at, left out", f"{picture.path}: {error}", fault=True)
+        kind = "picture that cannot be looked at, left out"
+        found.problems.note(kind, f"{picture.path}: {error}", picture=picture.path, fault=True)
         return None
     if picture.size not in (None, looked.size):
         sizes = f"{picture.path}: {looked.size[0]} × {looked.size[1]}, not {picture.size[0]} × {picture.size[1]}"
-        found.problems.note("picture of another size than its annotations say, left out", sizes, fault=True)
+        kind = "picture of another size than its annotations say, left out"
+        found.problems.note(kind, sizes, picture=picture.path, fault=True)
         return None
     return looked
 
@@ -109,6 +118,13 @@ def _add(measured: Measured, looked: Looked, labels: Sequence[Label], tried: Tri
         measured.tallies[changes].add(number, wanted, labels)
         measured.ms[changes].append(look.ms)
     for changes, (categories, ms) in looked.categories.items():
-        mapping = tried.mappings[str(dict(changes).get("classify_model", settings.classify_model))]
-        measured.judged[changes].append(judge(categories, labels, mapping))
+        mapping = tried.mapping(changes, settings)
+        judgeable = _judgeable(measured, mapping)
+        named = [one for one in categories if one["category"] in judgeable]
+        measured.judged[changes].append(judge(named, labels, mapping))
         measured.naming_ms[changes].append(ms)
+
+
+def _judgeable(measured: Measured, mapping: Mapping[str, str]) -> set[str]:
+    """The categories of the classes that are labelled: of others, nobody said where they are."""
+    return {mapping[name] for name in measured.classes if name in mapping}

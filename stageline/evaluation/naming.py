@@ -1,7 +1,7 @@
 """Whether named categories are right: held against labels, objects and whole pictures apart."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ class Verdict:
     """Whether it is said of the whole picture."""
     right: bool
     confidence: float
+    category: str = ""
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class Judged:
     """How many labelled objects have a category: no more could be named right."""
     picture: bool
     """Whether any label in it has one."""
+
+    def only(self, categories: Collection[str]) -> "Judged":
+        """Return what came of these categories."""
+        return replace(self, verdicts=[verdict for verdict in self.verdicts if verdict.category in categories])
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ def judge(categories: Iterable[Mapping[str, Any]], labels: Sequence[Label], mapp
     shown = {mapping[label.name] for label in labels if label.name in mapping}
     for one in surest:
         if one.get("box") is None:
-            verdicts.append(Verdict(True, one["category"] in shown, one["confidence"]))
+            verdicts.append(Verdict(True, one["category"] in shown, one["confidence"], one["category"]))
     return Judged(verdicts, sum(label.name in mapping for label in single), bool(shown))
 
 
@@ -107,5 +112,5 @@ def _of_objects(
         elif crowd >= LEAST_IOU:
             continue
         right = bool(hit) and mapping.get(single[at].name) == one["category"]
-        verdicts.append(Verdict(False, right, one["confidence"]))
+        verdicts.append(Verdict(False, right, one["confidence"], one["category"]))
     return verdicts

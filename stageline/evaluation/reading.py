@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stageline.evaluation import coco, yolo
-from stageline.evaluation.dataset import BadDataSet, DataSet, files_below
+from stageline.evaluation.dataset import MOST_NAMED, BadDataSet, DataSet, Picture, files_below
 
 SEED = 0  # a sample is the same at each call
 
@@ -28,13 +28,45 @@ def read(folder: Path, annotations: Path | None = None) -> DataSet:
     files = files_below(folder)
     if annotations is not None and annotations.suffix.lower() != ".json":
         return yolo.read(folder, files, annotations)
-    annotations = annotations or coco.find(files)
-    return coco.read(folder, annotations, files) if annotations else yolo.read(folder, files)
+    annotations, refused = (annotations, []) if annotations else coco.find(files)
+    if annotations:
+        found = coco.read(folder, annotations, files)
+        for why in refused:
+            found.problems.note("JSON file that was not taken", why)
+        return found
+    try:
+        return yolo.read(folder, files)
+    except BadDataSet as error:
+        raise BadDataSet("; ".join([str(error), *_shortened(refused)])) from None
 
 
 def sample(found: DataSet, limit: int | None) -> DataSet:
-    """Return at most that many pictures, drawn by chance, the same ones each time, in their order."""
+    """Return at most that many pictures, drawn by chance, the same ones each time, in their order.
+
+    Of the problems, those of these pictures, and those of no picture that is known.
+    """
     if limit is None or limit >= len(found.pictures):
         return found
     numbers: Sequence[int] = sorted(random.Random(SEED).sample(range(len(found.pictures)), limit))  # noqa: S311
-    return replace(found, pictures=[found.pictures[number] for number in numbers])
+    pictures = [found.pictures[number] for number in numbers]
+    return replace(found, pictures=pictures, problems=found.problems.of({picture.path for picture in pictures}))
+
+
+def first_half(folder: Path) -> list[Picture]:
+    """Return every second picture of a data set, by name: those that something is fitted on."""
+    return _by_name(folder)[::2]
+
+
+def second_half(folder: Path) -> list[Picture]:
+    """Return the others: those that it is judged on."""
+    return _by_name(folder)[1::2]
+
+
+def _by_name(folder: Path) -> list[Picture]:
+    return sorted(read(folder).pictures, key=lambda picture: picture.path.name)
+
+
+def _shortened(refused: Sequence[str]) -> list[str]:
+    """The first few of the reasons, and how many more there are."""
+    more = len(refused) - MOST_NAMED
+    return [*refused[:MOST_NAMED], *([f"{more} more JSON files were not taken either"] if more > 0 else [])]

@@ -35,6 +35,7 @@ def report(found: DataSet, summary: Summary, tried: Tries, settings: Settings) -
             "problems": found.problems.sentences(),
         },
         "settings": {name.upper(): getattr(settings, name) for name in SHOWN},
+        "models_left_out": dict(measured.left_out),
         "line": _way(summary, CONFIGURED) | _as_configured(summary, settings),
         "network": _way(summary, BARE),
         "classes": _classes(summary),
@@ -113,6 +114,7 @@ def _tried(one: Tried) -> Object:
     return {
         "settings": {name.upper(): value for name, value in one.changes},
         "verdict": one.verdict,
+        "told": one.told,
         "sentence": one.sentence,
         **figures,
         "difference": _rounded(one.difference.value),

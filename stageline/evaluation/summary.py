@@ -1,16 +1,30 @@
 """Figures of each way that was measured, and of the differences between two, with their intervals."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from stageline.evaluation.intervals import Interval, interval, resample, resampled_ap50
+from stageline.evaluation.intervals import (
+    LEAST_PICTURES,
+    RESAMPLES,
+    Interval,
+    of_difference,
+    of_share,
+    resample,
+    resampled_ap50,
+)
 from stageline.evaluation.looking import Changes
 from stageline.evaluation.measuring import Measured, Milliseconds
 from stageline.evaluation.naming import Judged, count
 from stageline.evaluation.precision import Figures, Floats, Shares, figures, mean
 from stageline.evaluation.tries import CONFIGURED
+
+ALL, CHOSEN_ON, TESTED_ON = slice(None), slice(0, None, 2), slice(1, None, 2)
+"""Pictures. Of several values of one variable the best is chosen on some and tested on the others: on those that it was
+chosen on, the best of many would look better than it is."""
+EXACT = 1e-9  # differences below are those of floating point
 
 
 class Way(NamedTuple):
@@ -23,8 +37,8 @@ class Way(NamedTuple):
 
     @property
     def interval(self) -> Interval | None:
-        """That of AP50."""
-        return interval(self.mean.ap50, self.samples)
+        """That of AP50; None of too few pictures."""
+        return of_share(self.mean.ap50, self.samples)
 
 
 class Difference(NamedTuple):
@@ -36,20 +50,22 @@ class Difference(NamedTuple):
     @property
     def verdict(self) -> str:
         """``better`` or ``worse`` where the interval says so, ``same`` where nothing differs, else ``unsure``."""
-        low, high = self.interval or (0.0, 0.0)
-        if low > 0:
+        if self.interval is None:
+            return "unsure"
+        low, high = self.interval
+        if low > EXACT:
             return "better"
-        if high < 0:
+        if high < -EXACT:
             return "worse"
-        return "same" if not (self.value or low or high) else "unsure"
+        return "same" if max(abs(self.value), -low, high) <= EXACT else "unsure"
 
 
 class Summary:
-    """What was measured, as figures; each is computed once."""
+    """What was measured, as figures; each is computed once. There are no intervals of fewer than `LEAST_PICTURES`."""
 
     def __init__(self, measured: Measured) -> None:
         self.measured = measured
-        self._drawn = resample(measured.labelled.pictures)
+        self._drawn, self._drawn_of_tested = self._draw(ALL), self._draw(TESTED_ON)
         self.way = lru_cache(maxsize=None)(self._way)
 
     def _way(self, changes: Changes) -> Way:
@@ -64,25 +80,51 @@ class Summary:
         one, two = self.way(some), self.way(other)
         return _difference(one.mean.ap50 - two.mean.ap50, one.samples - two.samples)
 
-    def shares(self, least: float) -> Shares:
+    def shares(self, least: float, of: slice = ALL) -> Shares:
         """Precision and recall, all classes together, of what is found as configured with at least that score."""
-        found, right = self._counted(least)
-        labels = self._labels()
+        found, right = (counts[of] for counts in self._counted(least))
+        labels = self._labels()[of]
         return Shares(float(right.sum() / max(1.0, found.sum())), float(right.sum() / max(1.0, labels.sum())))
 
+    def best_score(self, scores: Sequence[float], now: float) -> float:
+        """The least score whose precision and recall are the best together, by F1, on the pictures to choose on.
+
+        Of several that are as good, the one nearest to that of now.
+        """
+        f1 = {least: round(self.shares(least, CHOSEN_ON).f1, 6) for least in (*scores, now)}
+        return max(f1, key=lambda least: (f1[least], -abs(least - now)))
+
     def f1(self, some: float, other: float) -> Difference:
-        """By how much the harmonic mean of both is greater at one least score than at another."""
-        labels, values, samples = self._labels(), [], []
+        """By how much F1 is greater at one least score than at another, on the pictures to test on."""
+        labels, values, samples = self._labels()[TESTED_ON], [], []
         for least in (some, other):
-            found, right = self._counted(least)
+            found, right = (counts[TESTED_ON] for counts in self._counted(least))
             values.append(2 * right.sum() / max(1.0, found.sum() + labels.sum()))
-            samples.append(2 * self._drawn @ right / np.maximum(1.0, self._drawn @ (found + labels)))
+            drawn = self._drawn_of_tested
+            samples.append(2 * drawn @ right / np.maximum(1.0, drawn @ (found + labels)))
         return _difference(float(values[0] - values[1]), samples[0] - samples[1])
 
-    def naming(self, changes: Changes) -> Difference:
-        """By how many more categories are named right than wrong, under other settings than as configured."""
-        gained = self._balance(changes) - self._balance(CONFIGURED)
-        return _difference(float(gained.sum()), self._drawn @ gained)
+    def best_naming(self, some: Sequence[Changes]) -> Changes:
+        """Those settings under which the most is named right, less what is named wrong, on the pictures to choose on.
+
+        Of several that are as good, the first.
+        """
+        return max(some, key=lambda changes: float(self._balance(changes)[CHOSEN_ON].sum()))
+
+    def naming(self, changes: Changes, of: slice = ALL) -> Difference:
+        """By how many more categories are named right than wrong, under other settings than as configured.
+
+        Args:
+            changes: the settings.
+            of: `ALL` pictures, or those that are `TESTED_ON`.
+        """
+        gained = (self._balance(changes) - self._balance(CONFIGURED))[of]
+        return _difference(float(gained.sum()), (self._drawn if of == ALL else self._drawn_of_tested) @ gained)
+
+    def _draw(self, of: slice) -> Floats:
+        """Draw samples of these pictures; none where fewer have a label than an interval needs."""
+        labels = self._labels()[of]
+        return resample(len(labels), RESAMPLES if np.count_nonzero(labels) >= LEAST_PICTURES else 0)
 
     def _balance(self, changes: Changes) -> Floats:
         return np.asarray([_balance(one) for one in self.measured.judged[changes]], np.float64)
@@ -104,7 +146,7 @@ class Summary:
 
 
 def _difference(value: float, samples: Floats) -> Difference:
-    return Difference(value, interval(value, samples))
+    return Difference(value, of_difference(value, samples))
 
 
 def _balance(judged: Judged) -> int:

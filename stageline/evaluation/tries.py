@@ -1,8 +1,7 @@
 """Which settings are tried beside those that are configured."""
 
-import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stageline import model_input
 from stageline.errors import ModelError
@@ -40,6 +39,13 @@ class Tries:
     mappings: Mapping[str, Mapping[str, str]]
     """Of each classifier, by its name: which category each of the detector's labels has; see `mapping_of`."""
 
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """The installed models that are not tried, by name: why."""
+
+    def mapping(self, changes: Changes, settings: Settings) -> Mapping[str, str]:
+        """Of the classifier that is used under these changes."""
+        return self.mappings[str(dict(changes).get("classify_model", settings.classify_model))]
+
 
 def tries(settings: Settings) -> Tries:
     """Choose what is worth trying, by what is configured, the size of the detector's input, and the models there are.
@@ -48,8 +54,10 @@ def tries(settings: Settings) -> Tries:
         ModelError: the detector is not installed, or its card asks for something that pictures are not given as.
         Unavailable: the model store is away.
     """
-    cards = _installed(settings)
+    cards, left_out = _installed(settings)
     detector = cards.get(settings.detect_model)
+    if settings.detect_model in left_out:
+        raise ModelError(f"the detector {settings.detect_model} cannot be used: {left_out[settings.detect_model]}")
     if detector is None:
         raise ModelError(f"the detector {settings.detect_model} is not installed: {how_to_get(settings.detect_model)}")
     side = max(model_input.input_size(detector))
@@ -64,9 +72,14 @@ def tries(settings: Settings) -> Tries:
     more += [(("detect_model", name),) for name in _of_task(cards, "object-detection", settings.detect_model)]
     ways = list(dict.fromkeys([CONFIGURED, *on.values(), with_floor, without, *more]))
     mappings = {name: mapping_of(cards[name], detector) for name in _of_task(cards, "classification")}
+    left_out |= {
+        name: "none of its categories is one of the detector's labels"
+        for name, mapping in mappings.items()
+        if not mapping
+    }
     mappings = {name: mapping for name, mapping in mappings.items() if mapping}
     classifying = _classifying(settings, mappings)
-    return Tries(ways, on, with_floor, without, floor, classifying, mappings)
+    return Tries(ways, on, with_floor, without, floor, classifying, mappings, left_out)
 
 
 def mapping_of(classifier: Card, detector: Card) -> Mapping[str, str]:
@@ -100,18 +113,24 @@ def _of_task(cards: Mapping[str, Card], task: str, but: str = "") -> list[str]:
     return sorted(name for name, card in cards.items() if card.task == task and name != but)
 
 
-def _installed(settings: Settings) -> Mapping[str, Card]:
-    """The cards of the models that are served; what is configured is fetched first, as a stage would."""
+def _installed(settings: Settings) -> tuple[dict[str, Card], dict[str, str]]:
+    """The cards of the models that are served, and why others have none that can be read.
+
+    What is configured is fetched first, as a stage would.
+    """
     repository = open_repository(settings)
     repository.check()
     cards: dict[str, Card] = {}
+    unreadable: dict[str, str] = {}
     for name in (settings.detect_model, settings.classify_model):
         if repository.pointer(name) is None and is_for_a_worker(name):
             install(name, repository, settings)
     for name in repository.versions():
-        with contextlib.suppress(ModelError):  # one that cannot be read is not tried
+        try:
             cards |= _card(repository, name)
-    return cards
+        except ModelError as error:
+            unreadable[name] = str(error)
+    return cards, unreadable
 
 
 def _card(repository: Repository, name: str) -> Mapping[str, Card]:

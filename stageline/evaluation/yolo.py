@@ -39,25 +39,28 @@ def read(folder: Path, files: Sequence[Path], names_file: Path | None = None) ->
         used.add(labels_file)
         where = _shown(labels_file, folder)
         if not labels_file.is_file():
-            problems.note("picture without a file of labels, taken to show nothing", _shown(path, folder))
-        labels = read_labels(labels_file, names, problems, where)
+            kind = "picture without a file of labels, taken to show nothing"
+            problems.note(kind, _shown(path, folder), picture=path)
+        labels = read_labels(labels_file, names, problems, where, path)
         taken.append(Picture(path, labels, f"{where}, line", relative=True))
     for path in _orphans(files, used):
-        problems.note("file of labels without a picture, left out", _shown(path, folder))
+        problems.note("file of labels without a picture, left out", _shown(path, folder), picture=path)
     if not any(picture.labels for picture in taken):
         raise BadDataSet(f"no label in {folder} can be used; {_why(problems) or 'labels/ has none'}")
     part = os.path.commonpath([path.parent for path in pictures])
     return DataSet("YOLO labels", part, list(dict.fromkeys(names.values())), taken, problems)
 
 
-def read_labels(path: Path, names: Mapping[int, str], problems: Problems, where: str) -> list[Label]:
+def read_labels(
+    path: Path, names: Mapping[int, str], problems: Problems, where: str, picture: Path | None = None
+) -> list[Label]:
     """Read a file of labels, boxes as shares of the picture; none where there is no file. Bad lines are noted."""
     if not path.exists():
         return []
     try:
         lines = text_of(path).splitlines()
     except BadDataSet as error:
-        problems.note("file of labels that cannot be read", str(error), fault=True)
+        problems.note("file of labels that cannot be read", str(error), picture=picture, fault=True)
         return []
     labels = []
     for number, line in enumerate(lines, 1):
@@ -66,7 +69,8 @@ def read_labels(path: Path, names: Mapping[int, str], problems: Problems, where:
         try:
             name, box = _label(line.split(), names)
         except ValueError as error:
-            problems.note("line that is no label, left out", f"{where}, line {number}: {error}", fault=True)
+            place = f"{where}, line {number}: {error}"
+            problems.note("line that is no label, left out", place, picture=picture, fault=True)
             continue
         labels.append(Label(name, box, number=number))
     return labels
