@@ -1,31 +1,26 @@
 """`stageline bucket`: what it says, what it writes, and how it ends."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from benchmarks.running_line import KEPT
 from stageline.store import FolderStore, S3Store
+from tests import commands
 from tests.archive_makers import NETWORKS, PICTURES, content, fill
 from tests.conftest import s3_settings
-
-STAGELINE = [sys.executable, "-P", "-m", "stageline"]
 
 
 @pytest.fixture
 def stageline(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
     """Run `stageline` on a folder as the bucket."""
 
-    def run(*words: object, data: bytes = b"", where: str = "here", **environment: str) -> subprocess.CompletedProcess:
-        kept = {name: value for name, value in os.environ.items() if name in KEPT}
-        own = {"STAGELINE_DATA": str(tmp_path / where), **environment}
+    def run(*words: object, data: bytes = b"", where: str = "here", **more: str) -> subprocess.CompletedProcess:
+        own = commands.environment(**{"STAGELINE_DATA": str(tmp_path / where), **more})
         return subprocess.run(
-            [*STAGELINE, "bucket", *map(str, words)], env=kept | own, input=data, capture_output=True, timeout=120,
+            [*commands.STAGELINE, "bucket", *map(str, words)], env=own, input=data, capture_output=True, timeout=120,
             check=False, cwd=tmp_path,
         )  # fmt: skip
 
@@ -89,9 +84,8 @@ def test_a_bucket_that_was_never_made(stageline, start_minio) -> None:
 def test_a_reader_that_goes_away_is_a_sentence(stageline, tmp_path) -> None:
     """`bucket export | head` ends with a sentence and no traceback."""
     fill(FolderStore(tmp_path / "here" / "images"), PICTURES)
-    kept = {name: value for name, value in os.environ.items() if name in KEPT}
     with subprocess.Popen(
-        [*STAGELINE, "bucket", "export"], env=kept | {"STAGELINE_DATA": str(tmp_path / "here")},
+        [*commands.STAGELINE, "bucket", "export"], env=commands.environment(STAGELINE_DATA=str(tmp_path / "here")),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path,
     ) as process:  # fmt: skip
         process.stdout.read(10)

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import redis
 
-from benchmarks.running_line import KEPT
 from stageline.dead import letter
 from stageline.keys import DEAD_LETTERS
 from stageline.message import Message
@@ -18,9 +17,8 @@ from stageline.ports import free_port
 from stageline.redis_client import connect
 from stageline.settings import Settings
 from stageline.up import default_workers
+from tests import commands
 from tests.test_faults import wait_for
-
-STAGELINE = [sys.executable, "-P", "-m", "stageline"]  # -P: as the installed script, which does not look where it runs
 
 
 @pytest.fixture
@@ -28,16 +26,7 @@ def stageline(tmp_path, models_dir):
     """Run `stageline` in an empty folder."""
 
     def run(*words: object, **environment: str) -> subprocess.CompletedProcess:
-        kept = {name: value for name, value in os.environ.items() if name in KEPT}
-        return subprocess.run(
-            [*STAGELINE, *map(str, words)],
-            env={**kept, "MODELS_DIR": str(models_dir), **environment},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        return commands.stageline(tmp_path, *words, **{"MODELS_DIR": str(models_dir), **environment})
 
     return run
 
@@ -179,8 +168,7 @@ def test_a_second_line_on_the_same_data_is_refused(start_line, stageline) -> Non
 def test_a_malformed_setting_stops_each_service(models_dir) -> None:
     """A service with a wrong setting ends at once with a sentence that names it, and shows no secret."""
     for package in ("grab_service", "resize_service", "tag_service"):
-        kept = {name: value for name, value in os.environ.items() if name in KEPT}
-        environment = {**kept, "MAX_ATTEMPTS": "none", "MINIO_SECRET_KEY": "hidden"}
+        environment = commands.environment(MAX_ATTEMPTS="none", MINIO_SECRET_KEY="hidden")
         done = subprocess.run(
             [sys.executable, "-m", package], env=environment, capture_output=True, text=True, timeout=120, check=False
         )

@@ -1,21 +1,19 @@
 """`stageline models`: list, fetch, publish, promote, rollback, verify, each with a sentence for what is no good."""
 
 import json
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from benchmarks.running_line import KEPT
 from stageline.modelstore import Model, Repository
 from stageline.modelstore.card import CARD, written
 from stageline.stage import StoredObject
 from stageline.store import FolderStore
+from tests import commands
 from tests.conftest import missing
 from tests.tiny_models import colours
 
@@ -33,12 +31,8 @@ def models(tmp_path, repository) -> Run:
     """Run `stageline models …` on that store, far from any network."""
 
     def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-        kept = {name: value for name, value in os.environ.items() if name in KEPT}
         own = {"MODELS_DIR": str(tmp_path / "models"), "https_proxy": "http://127.0.0.1:9", "PIP_NO_INDEX": "1"}
-        return subprocess.run(
-            [sys.executable, "-m", "stageline", "models", *map(str, words)],
-            env={**kept, **own, **environment}, capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path,
-        )  # fmt: skip
+        return commands.stageline(tmp_path, "models", *words, **{**own, **environment})
 
     return run
 

@@ -1,7 +1,6 @@
 """`stageline evaluate`: what it prints, on data sets whose every figure is known by hand."""
 
 import json
-import os
 import signal
 import subprocess
 from collections.abc import Callable
@@ -10,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.running_line import KEPT
 from stageline.evaluation.reading import read, sample
 from stageline.modelstore import open_repository
 from stageline.settings import Settings
+from tests import commands
 from tests.labelled_pictures import BLUE, CHOSEN, RED, SCENES, SIZE, coco, draw, publish, write, yolo
-from tests.test_cli import STAGELINE
 from tests.tiny_models import colours
 
 Run = Callable[..., subprocess.CompletedProcess]
@@ -34,16 +32,8 @@ def evaluate(tmp_path, seeing_models) -> Run:
     """Run `stageline evaluate`; the figures are in `figures.json`, where it got that far."""
 
     def run(folder: Path, *words: object, **environment: str) -> subprocess.CompletedProcess:
-        kept = {name: value for name, value in os.environ.items() if name in KEPT}
-        return subprocess.run(
-            [*STAGELINE, "evaluate", str(folder), "--json", "figures.json", *map(str, words)],
-            env={**kept, "MODELS_DIR": str(seeing_models), **CHOSEN, **environment},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        own = {"MODELS_DIR": str(seeing_models), **CHOSEN, **environment}
+        return commands.stageline(tmp_path, "evaluate", folder, "--json", "figures.json", *words, **own)
 
     return run
 
@@ -234,10 +224,9 @@ def test_models_that_cannot_be_used_are_named_in_plain_sentences(configured: str
 def test_ctrl_c_ends_it_without_a_traceback(tmp_path, seeing_models) -> None:
     """As soon as it has begun: no figures, no half of a file, no traceback."""
     data = yolo(tmp_path / "data", {f"{number:03}": SCENES["a"] for number in range(60)})
-    kept = {name: value for name, value in os.environ.items() if name in KEPT}
     process = subprocess.Popen(
-        [*STAGELINE, "evaluate", str(data), "--json", "figures.json"],
-        env={**kept, "MODELS_DIR": str(seeing_models), **CHOSEN}, cwd=tmp_path,
+        [*commands.STAGELINE, "evaluate", str(data), "--json", "figures.json"],
+        env=commands.environment(MODELS_DIR=str(seeing_models), **CHOSEN), cwd=tmp_path,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - a job of a shell ignores it
     )  # fmt: skip
