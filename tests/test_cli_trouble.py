@@ -12,7 +12,8 @@ import pytest
 from benchmarks.running_line import KEPT
 from stageline.client import Busy
 from stageline.ports import free_port
-from tests.test_cli import STAGELINE, giraffe  # noqa: F401 - a fixture
+from tests.commands import STAGELINE
+from tests.test_cli import giraffe  # noqa: F401 - a fixture
 from tests.test_faults import pid_of, wait_for
 
 
