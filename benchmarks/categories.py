@@ -85,10 +85,12 @@ def measure(shown: Iterator[Shown], models: Sequence[Model], settings: Settings)
         StagelineError: a model is no classifier, or the detector is not installed.
     """
     chain = Monolith(settings)
-    loaded = {model.card.reference: Loaded(model.card, load_classifier(model, settings)) for model in models}
+    loaded = {
+        model.card.reference: _asking(Loaded(model.card, load_classifier(model, settings)), _mapping(model.card))
+        for model in models
+    }
     tallies = {reference: Tally({}) for reference in loaded}
     rule = naming.Rule(settings.classify_min_confidence, settings.classify_trusted_score)
-    loaded = {reference: _asking(by, _mapping(by.card)) for reference, by in loaded.items()}
     for data, labels, mapping in shown:
         fields = chain.run(data, "")[0].fields
         for reference, by in loaded.items():
