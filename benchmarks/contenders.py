@@ -16,7 +16,7 @@ from pathlib import Path
 import redis
 
 from benchmarks.processes import cpu_seconds, descendants, peak_rss_mb
-from benchmarks.running_line import KEPT, RunningLine
+from benchmarks.running_line import RunningLine, inherited
 from benchmarks.servers import MinioServer, RedisServer
 from stageline.client import Client
 from stageline.keys import UNFINISHED, status_key
@@ -190,9 +190,8 @@ class PlainChain(Contender):
 
     def _start(self) -> Client:
         port = free_port()
-        kept = {name: value for name, value in os.environ.items() if name in KEPT}
         own = {"YOLOX_PATH": str(self._yolox.absolute()), "PORT": str(port), "PYTHONUNBUFFERED": "1"}
-        environment = {**kept, **self._environment(), **own}
+        environment = {**inherited(), **self._environment(), **own}
         self._stack.callback(self._end)
         for step in PLAIN_STEPS:  # the door is first, and makes the bucket
             with self._log(step).open("wb") as log:

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 from benchmarks import asking
 from benchmarks.processes import cpu_seconds
-from benchmarks.running_line import KEPT
+from benchmarks.running_line import inherited
 from benchmarks.servers import minio_server, postgres_server, redis_server
 from stageline.cli.folders import pictures_in
 from stageline.ports import HOST, free_port
@@ -45,10 +45,10 @@ class PinnedDoor:
     def __init__(self, folder: Path, core: int, environment: dict[str, str]) -> None:
         self.port = free_port()
         own = {"PORT": str(self.port), "HOST": HOST, "STAGELINE_DATA": str(folder), "LOG_LEVEL": "INFO"}
-        kept = {name: value for name, value in os.environ.items() if name in KEPT}
         self._log = (folder / "door.log").open("wb")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "grab_service"], env={**kept, **own, "MAX_QUEUE_SIZE": "100000000", **environment},
+            [sys.executable, "-m", "grab_service"],
+            env={**inherited(), **own, "MAX_QUEUE_SIZE": "100000000", **environment},
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
         )  # fmt: skip
         os.sched_setaffinity(self.process.pid, {core})

@@ -28,9 +28,8 @@ class RunningLine:
         self.port = free_port()
         self.log = folder / "line.log"
         self._workers = workers or ({} if "NUM_WORKERS" in environment else {"detect": 1})
-        kept = {name: value for name, value in os.environ.items() if name in KEPT}
         own = {"STAGELINE_DATA": str(folder / "data"), "PORT": str(self.port), "HOST": "127.0.0.1"}
-        self._environment = {**kept, **own, **environment}
+        self._environment = {**inherited(), **own, **environment}
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -86,3 +85,8 @@ class RunningLine:
 
 
 KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "VIRTUAL_ENV", "PYTHONPATH", "SSL_CERT_FILE", "TMPDIR", "LD_LIBRARY_PATH")
+
+
+def inherited() -> dict[str, str]:
+    """Return what of this process's environment a program is given that is begun here."""
+    return {name: value for name, value in os.environ.items() if name in KEPT}

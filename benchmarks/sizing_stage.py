@@ -1,6 +1,5 @@
 """One stage by itself, behind a full queue, with one worker and with several: how many pictures a second it takes."""
 
-import os
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ import redis
 import urllib3
 
 from benchmarks.processes import cpu_seconds
-from benchmarks.running_line import KEPT
+from benchmarks.running_line import inherited
 from benchmarks.servers import MinioServer, RedisServer
 from stageline import line
 from stageline.embedded import CACHE_OPTIONS
@@ -146,11 +145,10 @@ class StagesAlone:
                 process.wait(60)
 
     def _worker(self, stage: line.Stage, port: int) -> "subprocess.Popen[bytes]":
-        kept = {name: value for name, value in os.environ.items() if name in KEPT}
         own: Mapping[str, str] = {"HEALTH_PORT": str(port), "WORKER_ID": f"{stage.name}-{port}"}
         command = [sys.executable, "-P", "-m", stage.package]
         with (self._folder / f"{stage.name}.log").open("ab") as log:
-            environment = {**kept, **self._environment, **own, "STAGELINE_DATA": str(self._folder / "data")}
+            environment = {**inherited(), **self._environment, **own, "STAGELINE_DATA": str(self._folder / "data")}
             return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 

@@ -1,12 +1,11 @@
 """The servers that backups are made of and restored to, and the scripts that do it, for tests."""
 
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.running_line import KEPT
+from benchmarks.running_line import inherited
 from benchmarks.servers import MinioServer
 from stageline.catalogue import open_engine
 from stageline.settings import Settings
@@ -46,7 +45,7 @@ class Place:
 
 def script(name: str, *words: object, at: Place | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a script with that environment, and nothing on its standard input."""
-    kept = {name: value for name, value in os.environ.items() if name in KEPT}
+    kept = inherited()
     kept["PATH"] = f"{Path(sys.executable).parent}:{kept['PATH']}"
     told = {"LOG_LEVEL": "ERROR"} | (at.environment if at else {})
     return subprocess.run(

@@ -1,18 +1,17 @@
 """Running `stageline` as a user does: in a folder, with no more of this process's environment than programs need."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.running_line import KEPT
+from benchmarks.running_line import inherited
 
 STAGELINE = [sys.executable, "-P", "-m", "stageline"]  # -P: as the installed script, which does not look where it runs
 
 
 def environment(**own: str) -> dict[str, str]:
     """What a program needs of this process's environment, and what is given."""
-    return {**{name: value for name, value in os.environ.items() if name in KEPT}, **own}
+    return inherited() | own
 
 
 def stageline(folder: Path, *words: object, **own: str) -> subprocess.CompletedProcess[str]:

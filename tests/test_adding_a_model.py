@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from benchmarks.running_line import KEPT
+from benchmarks.running_line import inherited
 from detect_service.adapters import ADAPTERS
 from stageline.modelstore.card import Card
 from tests.conftest import REPOSITORY
@@ -75,8 +75,7 @@ def shell(copy: Path, command: str, **settings: str) -> str:
     bin_folder.mkdir(exist_ok=True)
     (bin_folder / "stageline").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m stageline "$@"\n')
     (bin_folder / "stageline").chmod(0o755)
-    kept = {name: value for name, value in os.environ.items() if name in KEPT}
-    environment = {**kept, "PYTHONPATH": str(copy), "PATH": f"{bin_folder}:{os.environ['PATH']}", **settings}
+    environment = {**inherited(), "PYTHONPATH": str(copy), "PATH": f"{bin_folder}:{os.environ['PATH']}", **settings}
     done = subprocess.run(
         ["sh", "-ec", command], env=environment, cwd=copy, capture_output=True, text=True, check=False
     )

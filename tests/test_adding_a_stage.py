@@ -1,7 +1,6 @@
 """docs/adding-a-stage.md is true: following it to the letter gives a line with one stage more."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.running_line import KEPT
+from benchmarks.running_line import inherited
 from tests.conftest import REPOSITORY
 
 
@@ -39,9 +38,8 @@ def edit(path: Path, pattern: str, replacement: str) -> None:
 
 
 def python(copy: Path, *words: str, **environment: str) -> subprocess.CompletedProcess:
-    kept = {name: value for name, value in os.environ.items() if name in KEPT}
     return subprocess.run(
-        [sys.executable, *words], env={**kept, **environment}, cwd=copy, capture_output=True, text=True, check=False
+        [sys.executable, *words], env=inherited() | environment, cwd=copy, capture_output=True, text=True, check=False
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.running_line import KEPT
+from benchmarks.running_line import inherited
 from stageline.client import Busy
 from stageline.ports import free_port
 from tests.commands import STAGELINE
@@ -23,8 +23,7 @@ def begin(tmp_path, models_dir):
     begun: list[subprocess.Popen] = []
 
     def start(*words: object, **environment: str) -> subprocess.Popen:
-        kept = {name: value for name, value in os.environ.items() if name in KEPT}
-        env = {**kept, "MODELS_DIR": str(models_dir), "PORT": str(free_port()), **environment}
+        env = {**inherited(), "MODELS_DIR": str(models_dir), "PORT": str(free_port()), **environment}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         begun.append(subprocess.Popen([*STAGELINE, *map(str, words)], env=env, cwd=tmp_path, **pipes))
         return begun[-1]

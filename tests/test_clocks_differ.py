@@ -1,7 +1,6 @@
 """A line whose door, worker and catalogue have clocks an hour off, each another way, tells the right times."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -17,7 +16,7 @@ from picture_makers import encoded, scene
 from served_door import ServedDoor, until
 from ulid import ULID
 
-from benchmarks.running_line import KEPT
+from benchmarks.running_line import inherited
 from benchmarks.servers import MinioServer
 from stageline import dead, line
 from stageline.message import Message
@@ -40,7 +39,7 @@ def start(tmp_path: Path, settings: Settings) -> Iterator[Start]:
 
         def run(package: str, **environment: str) -> int:
             port = free_port()
-            own = {name: value for name, value in os.environ.items() if name in KEPT}
+            own = inherited()
             own |= {"STAGELINE_DATA": str(tmp_path), "MODELS_DIR": str(settings.models_folder)}
             own |= {"REDIS_URL": settings.redis_url, "HEALTH_PORT": str(port)}
             log = stack.enter_context((tmp_path / f"{package}.log").open("ab"))

@@ -1,7 +1,6 @@
 """Credentials in files, as a mounted Secret: missing, wrong, mended; the process goes on under its own id."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.running_line import KEPT, RunningLine
+from benchmarks.running_line import RunningLine, inherited
 from benchmarks.servers import RedisServer
 from stageline import line
 from stageline import settings as all_settings
@@ -41,11 +40,10 @@ class Service:
         self.secrets, self.log = folder / "secrets", folder / "log"
         self.port = free_port()
         own = {"PORT": str(self.port), "HEALTH_PORT": str(self.port), "STAGELINE_DATA": str(folder / "data")}
-        kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", package],
-                env={**kept, **own, "SECRETS_DIR": str(self.secrets), **environment}, stdout=log, stderr=log,
+                env={**inherited(), **own, "SECRETS_DIR": str(self.secrets), **environment}, stdout=log, stderr=log,
             )  # fmt: skip
 
     def secret(self, name: str, value: str) -> None:

@@ -1,7 +1,6 @@
 """Models change under load: no picture fails, and every result names the version that made it."""
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.running_line import KEPT, RunningLine
+from benchmarks.running_line import RunningLine, inherited
 from stageline.modelstore import Model, Repository, open_repository
 from stageline.modelstore.card import CARD, written
 from stageline.settings import Settings
@@ -42,10 +41,9 @@ class Swapped:
 
     def stageline(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run `stageline models …` on the store of this line."""
-        kept = {name: value for name, value in os.environ.items() if name in KEPT}
         return subprocess.run(
             [sys.executable, "-m", "stageline", "models", *words],
-            env={**kept, **self._environment, "STAGELINE_DATA": str(self.running.folder / "data")},
+            env={**inherited(), **self._environment, "STAGELINE_DATA": str(self.running.folder / "data")},
             capture_output=True, text=True, check=False, timeout=120,
         )  # fmt: skip
 

@@ -1,7 +1,6 @@
 """The line's own user on a real MinIO: it may do what the line does on its buckets, and nothing else."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pytest
 from minio import Minio, MinioAdmin
 from minio.credentials.providers import StaticProvider
 
-from benchmarks.running_line import KEPT
+from benchmarks.running_line import inherited
 from benchmarks.servers import MinioServer
 from stageline.errors import SettingsError, Unavailable
 from stageline.settings import Settings
@@ -169,9 +168,8 @@ class Process:
     """The process that makes the user, and what it logged so far."""
 
     def __init__(self, *arguments: str, **environment: str) -> None:
-        kept = {name: value for name, value in os.environ.items() if name in KEPT}
         self.process = subprocess.Popen(
-            [*LINE_USER, *arguments], env=kept | environment, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY
+            [*LINE_USER, *arguments], env=inherited() | environment, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY
         )
         self.said: list[str] = []
         self._reader = threading.Thread(target=lambda: self.said.extend(iter(self.process.stderr.readline, "")))

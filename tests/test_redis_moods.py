@@ -1,7 +1,6 @@
 """Redis 6.2, Redis 7 and Valkey in each of their moods: all wait, no attempt is counted, and work goes on after."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import urllib3
 from redis_moods import MOODS, SERVERS, MoodyRedis
 from served_door import JPEG, ServedDoor, assert_problem, until
 
-from benchmarks.running_line import KEPT
+from benchmarks.running_line import inherited
 from benchmarks.servers import RedisServer
 from catalogue_service.lease import WriterLease
 from stageline import health, line
@@ -66,10 +65,9 @@ class Running:
 
     def _start(self, name: str) -> subprocess.Popen:
         own = {**self._own, "LEASE_SECONDS": "1", "HEALTH_PORT": str(self.ports[name])}  # beats three times a second
-        kept = {name: value for name, value in os.environ.items() if name in KEPT}
         with self.logs[name].open("ab") as log:
             command = [sys.executable, "-P", "-m", f"{name}_service"]
-            return subprocess.Popen(command, env=kept | own, stdout=log, stderr=log)
+            return subprocess.Popen(command, env=inherited() | own, stdout=log, stderr=log)
 
     def send(self, prefix: str) -> None:
         """Queue pictures, and see the worker begin."""

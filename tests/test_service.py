@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.processes import descendants
-from benchmarks.running_line import KEPT
+from benchmarks.running_line import inherited
 from stageline import keys
 from stageline.message import Message
 from stageline.ports import free_port
@@ -31,10 +31,11 @@ def start(tmp_path: Path, models_dir: Path) -> Iterator[Callable[..., tuple[subp
 
     def run(package: str, **environment: str) -> tuple[subprocess.Popen, int]:
         port = free_port()
-        kept = {name: value for name, value in os.environ.items() if name in KEPT}
         own = {"STAGELINE_DATA": str(tmp_path / "data"), "MODELS_DIR": str(models_dir), "HEALTH_PORT": str(port)}
         with (tmp_path / f"{package}.log").open("ab") as log:
-            process = subprocess.Popen([sys.executable, "-m", package], env={**kept, **own, **environment}, stderr=log)
+            process = subprocess.Popen(
+                [sys.executable, "-m", package], env={**inherited(), **own, **environment}, stderr=log
+            )
         started.append(process)
         return process, port
 

@@ -1,7 +1,6 @@
 """A thread that dies takes its process with it: each background thread of each service, by an error within it."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -15,7 +14,7 @@ import pytest
 import urllib3
 from served_door import JPEG, until
 
-from benchmarks.running_line import KEPT
+from benchmarks.running_line import inherited
 from stageline import line
 from stageline.keys import OUTCOMES
 from stageline.message import Message
@@ -131,10 +130,9 @@ class Process:
         }  # fmt: skip
         if death is not None:
             own |= {"BREAK": death.breaks, **({"GRAVELY": "1"} if death.gravely else {})}
-        kept = {name: value for name, value in os.environ.items() if name in KEPT}
         with self._log.open("wb") as log:
             command = [sys.executable, "-m", service]
-            self.process = subprocess.Popen(command, env=kept | own | more, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, env=inherited() | own | more, stdout=log, stderr=log)
 
     def feed(self) -> None:
         """Give it a picture, or an outcome, so that all its threads come to work."""
@@ -247,7 +245,6 @@ def test_a_command_whose_thread_dies_ends(tmp_path: Path, settings: Settings) ->
     (tmp_path / "sitecustomize.py").write_text(BREAKING)
     own = {"PYTHONPATH": str(tmp_path), "THREADS": str(tmp_path / "threads"), "SERVICE": str(picture),
            "BREAK": "stageline.serving:ModelWatch._first_look", "MODELS_DIR": str(settings.models_folder)}  # fmt: skip
-    kept = {name: value for name, value in os.environ.items() if name in KEPT}
     command = [sys.executable, "-m", "stageline", "run", str(picture)]
-    done = subprocess.run(command, env=kept | own, cwd=tmp_path, check=False, timeout=120)
+    done = subprocess.run(command, env=inherited() | own, cwd=tmp_path, check=False, timeout=120)
     assert done.returncode == EXIT_CRASH
