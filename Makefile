@@ -33,6 +33,11 @@ test-kubernetes: setup-test samples
 	scripts/debian-packages.sh chromium=chromium chromedriver=chromium-driver curl=curl
 	STAGELINE_TEST_KUBERNETES=1 $(BIN)/python -m pytest tests/kubernetes $(PYTEST)
 
+# Everything in tests/chaos, the long tests too. CHAOS_PYTHON=…: of the package that is installed there.
+.PHONY: test-chaos
+test-chaos: setup-test servers models
+	CHAOS=long $(BIN)/python -m pytest tests/chaos $(PYTEST)
+
 lint: setup-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

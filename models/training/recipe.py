@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import Any
 
+import numpy as np
+
 from models.training.cifar10 import LABELS, NONE
 
 DESCRIBES = ("name", "title", "outlook")  # what a recipe says, and what decides no weight
@@ -20,13 +22,11 @@ class Recipe:
     architecture: str
     epochs: int
     batch_size: int
-    sizes: Sequence[int]
-    peak_lr: float
+    sizes: Sequence[tuple[float, int]]
+    learning_rate: Sequence[tuple[float, float]]
     momentum: float
     weight_decay: float
     label_smoothing: float
-    warmup_epochs: float
-    decay_epochs: float
     shift: int
     cutout: int
     seed: int
@@ -43,11 +43,12 @@ class Recipe:
 
     def size(self, epoch: int) -> int:
         """Return the side of the training pictures in that epoch, counted from 0, in pixels."""
-        return self.sizes[epoch * len(self.sizes) // self.epochs]
+        return [side for since, side in self.sizes if since <= epoch][-1]
 
-    def lr_factor(self, at: float) -> float:
-        """Return the learning rate, relative to ``peak_lr``, after ``at`` (0..`epochs`) epochs."""
-        return max(0.0, min(1.0, at / self.warmup_epochs, (self.epochs - at) / self.decay_epochs))
+    def lr(self, at: float) -> float:
+        """Return the learning rate after ``at`` (0..`epochs`) epochs: straight lines between the recipe's points."""
+        epochs, rates = zip(*self.learning_rate, strict=True)
+        return float(np.interp(at, epochs, rates))
 
     def decisive(self) -> dict[str, Any]:
         """Return what decides the weights: a checkpoint is resumed only by a recipe that agrees in all of it."""
@@ -72,7 +73,8 @@ def load(name: str, device: str, epochs: int | None = None) -> Recipe:
             entry |= overrides
     if epochs:
         factor = epochs / entry["epochs"]
-        entry |= {key: entry[key] * factor for key in ("warmup_epochs", "decay_epochs")} | {"epochs": epochs}
+        stretched = {key: [(at * factor, value) for at, value in entry[key]] for key in ("sizes", "learning_rate")}
+        entry |= stretched | {"epochs": epochs}
         entry["outliers_from"] = int(entry.get("outliers_from", 0) * factor)
     return Recipe(name=name, **entry)
 

@@ -149,7 +149,7 @@ def _start(recipe: Recipe, folder: Path, device: str, outliers: int) -> Run:
     network = networks.build(recipe.architecture, len(recipe.labels))
     model = Normalised(network).to(device=device, memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
-        _groups(model, recipe.weight_decay), lr=recipe.peak_lr, momentum=recipe.momentum, nesterov=True
+        _groups(model, recipe.weight_decay), lr=recipe.lr(0), momentum=recipe.momentum, nesterov=True
     )
     run = Run(model, optimizer, 0, [], outliers)
     path = folder / CHECKPOINT
@@ -181,7 +181,7 @@ def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 
 def _set_lr(run: Run, recipe: Recipe, at: float) -> None:
     for group in run.optimizer.param_groups:
-        group["lr"] = recipe.peak_lr * recipe.lr_factor(at)
+        group["lr"] = recipe.lr(at)
 
 
 def _step(run: Run, batch: Tensor, wanted: Tensor, label_smoothing: float) -> Tensor:

@@ -1,0 +1,32 @@
+"""What the chaos tests share: deployments that are ended with the test, and pictures that are made here."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.deployment import Deployment
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the long ones to `make test-chaos`."""
+    if os.environ.get("CHAOS") == "long":
+        return
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="long: `make test-chaos` runs it"))
+
+
+@pytest.fixture
+def deploy(tmp_path: Path, models_dir: Path) -> Iterator[Callable[..., Deployment]]:
+    """Make deployments with given settings, not yet started; whatever runs at the end is killed."""
+    made: list[Deployment] = []
+
+    def make(**settings: str) -> Deployment:
+        made.append(Deployment(tmp_path / f"deployment-{len(made)}", models_dir, **settings))
+        return made[-1]
+
+    yield make
+    for deployment in made:
+        deployment.end()
