@@ -1,4 +1,4 @@
-"""A whole Stageline as its containers run it: a process per service, on a Redis, MinIO, PostgreSQL and cache of its own.
+"""A whole Stageline as its containers run it: a process per service, on servers of its own.
 
 Nothing here knows what is inside: a service is a command and its settings. CHAOS_PYTHON names the interpreter whose
 installed package is run, for example one of an older version; without it, it is this one's.
