@@ -23,6 +23,9 @@ class CuttingProxy:
         self.is_down = False  # every connection breaks
         self.refuse_at: bytes = b""  # a request that begins so is answered with `refusal`, and its connection ends
         self.refusal: bytes = b""
+        self.hold_at: bytes = b""
+        self.holds_the_answer = False  # else the request, too
+        self.held = 0
         self.cuts = 0
         self.refused = 0
         self._flowing = threading.Event()
@@ -41,7 +44,7 @@ class CuttingProxy:
 
     def mend(self) -> None:
         """Pass everything on again."""
-        self.cut_at, self.is_down, self.refuse_at = b"", False, b""
+        self.cut_at, self.is_down, self.refuse_at, self.hold_at = b"", False, b"", b""
         self._flowing.set()
 
     def refuse(self, beginning: bytes, answer: bytes) -> None:
@@ -51,6 +54,15 @@ class CuttingProxy:
     def hold(self) -> None:
         """Keep what is said, both ways, until ``mend``: as a network that drops everything."""
         self._flowing.clear()
+
+    def hold_from(self, words: str | bytes, *, answer: bool = False) -> None:
+        """Hold from the next request with these words on: that request too, or only its ``answer`` and all after it."""
+        self.holds_the_answer = answer
+        self.hold_at = words.encode() if isinstance(words, str) else words
+
+    def release(self) -> None:
+        """Pass on what is held; what else is asked of this proxy stays, as a ``cut``."""
+        self._flowing.set()
 
     def drop_connections(self) -> None:
         """Break every connection that stands."""
@@ -76,6 +88,8 @@ class CuttingProxy:
         threading.Thread(target=self._pass_back, args=(server, client), daemon=True).start()
         while said := client.recv(CHUNK):
             self._flowing.wait()
+            if self.hold_at and self.hold_at in said:
+                self._begin_to_hold()
             if self.is_down:
                 return
             if self.refuse_at and said.startswith(self.refuse_at):
@@ -90,6 +104,14 @@ class CuttingProxy:
                     self._run_unheard(said)
                 return
             server.sendall(said)
+
+    def _begin_to_hold(self) -> None:
+        """Hold; return at once where the request is to be passed on, else with the ``mend``."""
+        self.hold_at = b""
+        self._flowing.clear()
+        self.held += 1
+        if not self.holds_the_answer:
+            self._flowing.wait()
 
     def _run_unheard(self, said: bytes) -> None:
         """Have the server run it, and wait until it has; a connection of its own, so nothing of it is passed back."""

@@ -169,6 +169,25 @@ class Deployment:
         self.services[label] = Service(name, self.folder, {**environment, **self._settings, **own}, port)
         return self.services[label]
 
+    def command(self, *words: str) -> str:
+        """Run the command line, as ``reconcile --queue``, with the services' settings; return what it prints.
+
+        Raises:
+            AssertionError: it did not end with exit status 0.
+        """
+        python = os.environ.get("CHAOS_PYTHON", sys.executable)
+        environment = {key: value for key, value in inherited().items() if key != "PYTHONPATH"}
+        done = subprocess.run(
+            [python, "-P", "-m", "stageline", *words],
+            env={**environment, **self._settings}, cwd=self.folder, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"`stageline {' '.join(words)}` failed: {done.stderr}"
+        return done.stdout
+
+    def keys(self, folder: str = "") -> set[str]:
+        """List what is in the bucket, or in a folder of it, by the objects' keys."""
+        return {str(each.object_name) for each in self.bucket.list_objects(BUCKET, prefix=folder, recursive=True)}
+
     def start(self, *labels: str) -> None:
         """Start the servers, and these services, or all; return when they are ready.
 
@@ -218,3 +237,15 @@ def until(look: Callable[[], Found | None], seconds: float = 120.0, pause: float
             return found
         assert time.monotonic() < deadline, f"it did not happen within {seconds:g} s"
         time.sleep(pause)
+
+
+def opened(look: Callable[[], Found | None], seconds: float = 120.0) -> Found:
+    """Wait until a window is open, and return what shows it.
+
+    Raises:
+        RuntimeError: it was not opened in that many seconds, so nothing was tried: no fault that a test may expect.
+    """
+    try:
+        return until(look, seconds, pause=0.01)
+    except AssertionError as error:
+        raise RuntimeError(f"the window did not open: {error}") from None
