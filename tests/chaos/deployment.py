@@ -184,7 +184,7 @@ class Deployment:
         assert done.returncode == 0, f"`stageline {' '.join(words)}` failed: {done.stderr}"
         return done.stdout
 
-    def keys(self, folder: str = "") -> set[str]:
+    def stored(self, folder: str = "") -> set[str]:
         """List what is in the bucket, or in a folder of it, by the objects' keys."""
         return {str(each.object_name) for each in self.bucket.list_objects(BUCKET, prefix=folder, recursive=True)}
 

@@ -58,7 +58,7 @@ def assert_only_the_accepted_are_there(deployment: Deployment, answers: list[Ans
     deployment.command("reconcile", "--queue")
     queued = [json.loads(message)["image_id"] for message in deployment.queue.lrange("resize_queue", 0, -1)]
     assert sorted(queued) == sorted(accepted), "a refused upload was run"
-    until(lambda: {key.split("/")[1].split(".")[0] for key in deployment.keys("original/")} == accepted)
+    until(lambda: {key.split("/")[1].split(".")[0] for key in deployment.stored("original/")} == accepted)
 
 
 def test_an_upload_that_finds_the_line_full_leaves_no_original(deployment: Deployment, proxy: CuttingProxy) -> None:
