@@ -8,13 +8,14 @@ Then the store takes writes again, and the first worker is woken, or comes to re
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.chaos.deployment import BUCKET, Deployment, opened, until
+from tests.chaos.deployment import BUCKET, Deployment, until
 from tests.chaos.pictures import picture
+from tests.chaos.windows import AT_ONCE, opened
 from tests.cutting_proxy import CuttingProxy
 
 STOPPED, CUT_OFF = "stopped", "cut off from Redis"
@@ -28,17 +29,10 @@ ENDS = {
 TRIES_SECONDS = 12.0  # in which a worker that cannot store tries again, more than once
 
 
-AT_ONCE = 1.0  # seconds, for what is so already, where the window is open
-
-
 @pytest.fixture
-def proxies() -> Iterator[tuple[CuttingProxy, CuttingProxy]]:
+def proxies(new_proxy: Callable[[], CuttingProxy]) -> tuple[CuttingProxy, CuttingProxy]:
     """The late worker's ways to the store and to Redis."""
-    found = CuttingProxy(0), CuttingProxy(0)
-    yield found
-    for proxy in found:
-        proxy.mend()
-        proxy.close()
+    return new_proxy(), new_proxy()
 
 
 @pytest.fixture(params=list(ENDS))

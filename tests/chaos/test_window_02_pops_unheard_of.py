@@ -13,8 +13,9 @@ import pytest
 import redis
 
 from benchmarks.servers import RedisServer
-from tests.chaos.deployment import Deployment, opened, until
+from tests.chaos.deployment import Deployment, until
 from tests.chaos.pictures import picture
+from tests.chaos.windows import AT_ONCE, opened
 from tests.cutting_proxy import CuttingProxy
 
 LEASE = "60"
@@ -23,22 +24,6 @@ POPS_ONE, POPS_MORE = b"BLMOVE\r\n$12\r\nresize_queue\r\n", b"$1\r\n2\r\n$12\r\n
 HOST = "127.0.0.1"
 MANY = 100  # refusals: more than the services have connections, by far
 READS_AN_ORIGINAL = "GET /images/original/"
-AT_ONCE = 1.0  # seconds, for what is so already, where the window is open
-
-
-@pytest.fixture
-def new_proxy() -> Iterator[Callable[[], CuttingProxy]]:
-    """Make proxies, whose target is yet to be told."""
-    made: list[CuttingProxy] = []
-
-    def make() -> CuttingProxy:
-        made.append(CuttingProxy(0))
-        return made[-1]
-
-    yield make
-    for proxy in made:
-        proxy.mend()
-        proxy.close()
 
 
 def ids(queue: redis.Redis, name: str) -> list[str]:

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.chaos.deployment import Deployment, opened, until
+from tests.chaos.deployment import Deployment, until
 from tests.chaos.door import Answer, Door
 from tests.chaos.pictures import picture
+from tests.chaos.windows import opened
 from tests.cutting_proxy import CuttingProxy
 
 STORES_AN_ORIGINAL = b"PUT /images/original/"
@@ -20,12 +21,9 @@ REMOVES_AN_ORIGINAL = b"DELETE /images/original/"
 
 
 @pytest.fixture
-def proxy() -> Iterator[CuttingProxy]:
+def proxy(new_proxy: Callable[[], CuttingProxy]) -> CuttingProxy:
     """The slow door's way to the store."""
-    found = CuttingProxy(0)
-    yield found
-    found.mend()
-    found.close()
+    return new_proxy()
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ from contextlib import contextmanager, suppress
 import pytest
 import urllib3
 
-from tests.chaos.deployment import Deployment, opened, until
+from tests.chaos.deployment import Deployment, until
 from tests.chaos.pictures import picture
+from tests.chaos.windows import AT_ONCE, opened
 from tests.cutting_proxy import CuttingProxy
 
 FIRST_OBJECT, LAST_OBJECT = b"DELETE /images/", b"DELETE /images/results/"
 STATUS_SECONDS = 2  # that Redis keeps the status of a picture that has ended, or is deleted
-AT_ONCE = 1.0  # seconds, for what is so already, where the window is open
 COMES_BACK = pytest.mark.xfail(
     strict=True,
     raises=AssertionError,
@@ -28,13 +28,9 @@ COMES_BACK = pytest.mark.xfail(
 
 
 @pytest.fixture
-def proxies() -> Iterator[tuple[CuttingProxy, CuttingProxy]]:
+def proxies(new_proxy: Callable[[], CuttingProxy]) -> tuple[CuttingProxy, CuttingProxy]:
     """The door's ways to the store and to Redis."""
-    found = CuttingProxy(0), CuttingProxy(0)
-    yield found
-    for proxy in found:
-        proxy.mend()
-        proxy.close()
+    return new_proxy(), new_proxy()
 
 
 @pytest.fixture
