@@ -33,7 +33,7 @@ def tiny(name: str = "squeezenet-cifar10", **more: Any) -> Recipe:
         "epochs": 3,
         "batch_size": 8,
         "sizes": [(0, 8), (2, 16)],
-        "learning_rate": [(0, 0.0), (0.5, 0.05), (3, 0.0)],
+        "learning_rate": [(0, 0.0), (0.5, 0.02), (3, 0.0)],
         "teacher": "",
         "teacher_share": 0.0,
     }
