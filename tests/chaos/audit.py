@@ -144,8 +144,8 @@ def _strangers(
     alone = {image_id for image_id in ids - whole if set(kept.get(image_id, ())) == {"original"}}
     if len(whole) + len(alone) > unanswered:
         yield (
-            f"{len(whole)} pictures and {len(alone)} originals that nobody was told of, of {unanswered} uploads that may "
-            f"have been taken: {sorted(ids)}"
+            f"{len(whole)} pictures and {len(alone)} originals that nobody was told of, of {unanswered} uploads that "
+            f"may have been taken: {sorted(ids)}"
         )
     for image_id in ids - whole - alone:
         yield f"{image_id}: nobody knows of it, and there is left of it {sorted(kept.get(image_id, ()))}"

@@ -43,7 +43,7 @@ class Door:
         return Answer(answer.status, answer.headers, answer.data)
 
     def insist(self, method: str, path: str, seconds: float = 120.0, **more: Any) -> tuple[Answer, int]:
-        """Send a request until its answer is no "try again"; return it, and how often before that it may have been done.
+        """Send a request until its answer is no "try again"; return it, and how often it may have been done before.
 
         It may have been done where a request was sent and not answered, and where the answer was 503: the door itself
         was not answered then.
