@@ -96,8 +96,8 @@ def come_back(deployment: Deployment, proxies: tuple[CuttingProxy, CuttingProxy]
 @pytest.mark.xfail(
     strict=True,
     raises=AssertionError,
-    reason="a storer that tries again does not ask whether the message is still its worker's, so it writes the results "
-    "of run 1 over those of run 2",
+    reason="what a storer writes, when it comes to it, depends on no message that its worker still holds: the results "
+    "of run 1 come to stand in place of those of run 2",
 )
 @pytest.mark.parametrize("how", [STOPPED, CUT_OFF])
 def test_the_results_stay_those_of_the_last_run(deployment: Deployment, proxies: tuple, how: str, ending: str) -> None:

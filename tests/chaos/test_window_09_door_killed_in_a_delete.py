@@ -18,7 +18,7 @@ from tests.chaos.windows import AT_ONCE, opened
 from tests.cutting_proxy import CuttingProxy
 
 FIRST_OBJECT, LAST_OBJECT = b"DELETE /images/", b"DELETE /images/results/"
-STATUS_SECONDS = 2  # that Redis keeps the status of a picture that has ended, or is deleted
+EXPIRES, STAYS = "2", "3600"  # seconds that Redis keeps the status of a picture that has ended, or is deleted
 COMES_BACK = pytest.mark.xfail(
     strict=True,
     raises=AssertionError,
@@ -34,10 +34,18 @@ def proxies(new_proxy: Callable[[], CuttingProxy]) -> tuple[CuttingProxy, Cuttin
 
 
 @pytest.fixture
-def deployment(deploy: Callable[..., Deployment], proxies: tuple[CuttingProxy, CuttingProxy]) -> Deployment:
+def status_ttl(request: pytest.FixtureRequest) -> str:
+    """How long a status is kept: where a test says nothing, it has expired before the door is there again."""
+    return str(getattr(request, "param", EXPIRES))
+
+
+@pytest.fixture
+def deployment(
+    deploy: Callable[..., Deployment], proxies: tuple[CuttingProxy, CuttingProxy], status_ttl: str
+) -> Deployment:
     """One whose door "grab" reaches the store and Redis by the proxies; not yet started."""
     store, queue = proxies
-    found = deploy(STATUS_TTL=str(STATUS_SECONDS), MAX_ATTEMPTS="2")
+    found = deploy(STATUS_TTL=status_ttl, MAX_ATTEMPTS="2")
     store.target, queue.target = found.minio.port, found.redis.port
     found.add("grab", MINIO_ENDPOINT=store.endpoint, REDIS_URL=queue.url)
     return found
@@ -121,6 +129,7 @@ def test_a_picture_on_its_way_stays_deleted(deployment: Deployment, proxies: tup
     assert not deployment.queue.exists("grayscale_queue", "objectdetect_queue")
 
 
+@pytest.mark.parametrize("status_ttl", [EXPIRES, STAYS], ids=["status expired", "status there"], indirect=True)
 def test_a_delete_that_is_sent_again_ends_what_was_begun(deployment: Deployment, proxies: tuple) -> None:
     """A client that had no answer sends its DELETE to the next door: nothing is left after that."""
     deployment.start("grab", "resize")
