@@ -100,7 +100,7 @@ def test_the_whole_picture_can_be_switched_by_itself(page: Browser, agreed: str)
 
 
 def test_a_contradiction_shows_both_and_the_detector_first(page: Browser, page_line: RunningLine, cat: Path) -> None:
-    """The object is what the detector says; who surely says something else stands below it."""
+    """The object is what the detector says; who surely says something else stands below it, and nowhere else."""
     doubt = lambda found, why: said("dog", 0.88, detected(found)[0], reason=why)  # noqa: E731
     own = lambda found: [{**said("cat", 0.8, detected(found)[0]), "model": found[0]["model"]}]  # noqa: E731
     for reason, below in (("contradicted", ["classifier@2 says dog, 88 %"]), ("unsure", [])):
@@ -111,6 +111,31 @@ def test_a_contradiction_shows_both_and_the_detector_first(page: Browser, page_l
         open_picture(page, image_id)
         assert page.run(ROWS, ".finding-list.objects li")[0] == ["cat", "80 %", *below]
         assert page.run(MARKS, "objects")[0] == "cat 80 %"
+        page.run("document.querySelectorAll('details.candidates').forEach((one) => (one.open = true))")
+        listed_again = page.run(ROWS, "details.candidates li")
+        assert listed_again == ([] if below else [["dog", "88 %", "not sure enough; detected as cat"]])
+
+
+def test_a_contradiction_is_shown_once_also_where_two_objects_lie_in_one_box(
+    page: Browser, page_line: RunningLine, cat: Path
+) -> None:
+    """Below the first of them; one that is about no object stays among what was not named."""
+    twice = lambda found: [detected(found)[0]] * 2  # noqa: E731
+    image_id = judge(
+        page_line, cat, "twice.jpg", detections=twice, categories=[],
+        candidates=lambda found: [
+            said("dog", 0.88, detected(found)[0], reason="contradicted"),
+            said("ship", 0.9, {"box": [1, 2, 30, 40], "label": "boat"}, reason="contradicted"),
+        ],
+    )  # fmt: skip
+    open_picture(page, image_id)
+    assert page.run(ROWS, ".finding-list.objects li") == [
+        ["cat 1 of 2", "80 %", "classifier@2 says dog, 88 %"], ["2 of 2", "80 %"],
+    ]  # fmt: skip
+    page.run("document.querySelector('details.candidates').open = true")
+    assert page.run(ROWS, "details.candidates li") == [
+        ["ship", "90 %", "contradicted by the detector, which says boat"],
+    ]
 
 
 def test_a_classifier_that_is_asked_about_everything_stands_beside_the_detector(
@@ -152,10 +177,11 @@ def test_what_was_not_named_is_shown_on_request_with_its_reason(page: Browser, d
     page.until(lambda: page.one(rows).is_displayed(), "what was not named")
     assert page.run(ROWS, rows) == [
         ["frog", "70 %", "not confirmed by what was detected"], ["airplane", "41 %", "not sure enough"],
-        ["truck", "88 %", "contradicted by the detector, which says remote"],
         ["ship 1 of 2", "30 %", "not sure enough; detected as remote"], ["2 of 2", "20 %"],
     ]  # fmt: skip
     assert [one.text for one in page.all("details.candidates h3")] == ["Whole picture", "Objects"]
+    assert page.text("details.candidates .group-count") == "4"
+    assert page.run(ROWS, ".finding-list.objects li")[1][2:] == ["classifier@2 says truck, 88 %"]
     ActionChains(page.driver).send_keys(Keys.TAB).perform()
     page.until(lambda: page.run(MARKS, "objects .lit") == ["remote 40 %"], "the object of the first row")
     ink = "return getComputedStyle(document.querySelector(arguments[0])).color"
@@ -217,10 +243,12 @@ def test_what_is_missing_is_said_once_with_how_to_get_it(
     assert page.complaints() == []
 
 
-def test_faces_say_that_they_cannot_be_compared(page: Browser, page_line: RunningLine, data_dir: Path) -> None:
+@pytest.mark.parametrize(("picture", "whose"), [("multiface.jpg", "these faces"), ("paul_rudd.jpg", "this face")])
+def test_faces_say_that_they_cannot_be_compared(
+    page: Browser, page_line: RunningLine, data_dir: Path, picture: str, whose: str
+) -> None:
     """Where only FaceNet was missing, that is the consequence; where it is there by now, what to do is to run again."""
-    faces = data_dir / "faces" / "multiface.jpg"
-    image_id = judge(page_line, faces, "before.jpg", categories=[], missing_models=["facenet-vggface2"])
+    image_id = judge(page_line, data_dir / "faces" / picture, "before.jpg", categories=[], missing_models=["facenet-vggface2"])
     page.open(f"#/picture/{image_id}")
     page.until(lambda: "run the picture again" in page.text(".findings-lack"), "what to do")
-    assert "facenet-vggface2 was not installed, so these faces cannot be compared" in page.text(".findings-lack")
+    assert f"facenet-vggface2 was not installed, so {whose} cannot be compared" in page.text(".findings-lack")

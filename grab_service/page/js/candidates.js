@@ -1,4 +1,5 @@
-// What was looked at and not named, each with its reason; shown when it is asked for.
+// What was looked at and not named, each with its reason; shown when it is asked for. What contradicts an object stands
+// below that object instead.
 
 import { h } from "./dom.js";
 import { grouped, isAbout } from "./found.js";

@@ -12,10 +12,12 @@ const surest = (a, b) => b.score - a.score;
 
 /** The found things: {picture, objects, faces, candidates}, each [{label, score, box, model, sha, …}], boxes and scores
  * as in the document. What was named, of the whole picture or of an object, has `others`: what else was said of the very
- * same, each with `against` where that is something else; and an object `doubts`, the candidates that contradict it. */
+ * same, each with `against` where that is something else. A candidate that contradicts an object is not among the
+ * `candidates`, but in that object's `doubts`: everything is shown once. */
 export function found(document) {
   const categories = (document?.categories ?? []).map(named).sort(surest);
-  const candidates = (document?.candidates ?? []).map((one) => ({ ...named(one), reason: one.reason })).sort(surest);
+  const unnamed = (document?.candidates ?? []).map((one) => ({ ...named(one), reason: one.reason }));
+  const candidates = new Set(unnamed.sort(surest));
   return {
     picture: wholePicture(categories.filter(({ box }) => !box)),
     objects: objectsOf(document?.detections ?? [], categories.filter(({ box }) => box), candidates),
@@ -26,7 +28,7 @@ export function found(document) {
       landmarks: one.landmarks,
       embedding: one.embedding,
     })),
-    candidates,
+    candidates: [...candidates], // without those that `objectsOf` took out
   };
 }
 
@@ -57,17 +59,23 @@ function wholePicture(categories) {
   return [...first.values()];
 }
 
-/** What was detected, each with what was said of it; and what was named in boxes that no detector gave. */
+/** What was detected, each with what was said of it; and what was named in boxes that no detector gave. Takes what
+ * contradicts an object out of `candidates`, a Set. */
 function objectsOf(detections, categories, candidates) {
   const left = new Set(categories);
   const objects = detections.map((one) => {
     const object = { ...plain(one), label: one.label, score: one.score, detected: one.label };
-    const said = [...left].filter((each) => isAbout(each, object));
-    said.forEach((each) => left.delete(each));
-    const doubts = candidates.filter((each) => each.reason === "contradicted" && isAbout(each, object));
+    const said = takeOut(left, (each) => isAbout(each, object));
+    const doubts = takeOut(candidates, (each) => each.reason === "contradicted" && isAbout(each, object));
     return { ...judged(object, said), doubts };
   });
   return [...objects, ...[...left].map((one) => ({ ...one, others: [], doubts: [] }))];
+}
+
+function takeOut(set, wanted) {
+  const taken = [...set].filter(wanted);
+  taken.forEach((each) => set.delete(each));
+  return taken;
 }
 
 /** An object is what the detector says. A category with what was detected means the same, in a classifier's word. */
