@@ -1,7 +1,5 @@
 """What the page says of a picture is what is known: the whole of it and its objects apart, by whom, how sure."""
 
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,7 @@ from selenium.webdriver.common.keys import Keys
 
 from benchmarks.running_line import RunningLine
 from tests.browser import PHONE, Browser
-from tests.page_helpers import address, ask, card, card_status, judge, listed, send, settled
+from tests.page_helpers import ask, card, card_status, judge, listed, settled
 
 pytest_plugins = ("tests.page_fixtures",)
 
@@ -213,42 +211,3 @@ def test_a_card_tells_the_same_live_and_when_it_is_asked_for(page: Browser, page
     page.open("#/?category=dog")
     page.until(lambda: card_status(page, name) == "Completed", "its card")
     assert page.run(CHIPS.format(card(name))) == wanted
-
-
-def test_what_is_missing_is_said_once_with_how_to_get_it(
-    chrome: Browser, start_line: Callable[..., RunningLine], models_dir: Path, data_dir: Path, tmp_path: Path
-) -> None:
-    """Beside the picture, of FaceNet; the banner has said the rest, of the detector, and it is not said again."""
-    folder = tmp_path / "models"
-    shutil.copytree(models_dir, folder, ignore=shutil.ignore_patterns("facenet-vggface2"))
-    line = start_line(MODELS_DIR=str(folder), DETECT_MODEL="unheard-of")
-    page = chrome
-    page.url = address(line)
-    page.see_as()
-    image_id = send(line, data_dir / "faces" / "multiface.jpg", "friends.jpg")
-    assert "facenet-vggface2" in ask(line, f"/status/{image_id}")["results"]["missing_models"]
-    page.open(f"#/picture/{image_id}")
-    page.until(lambda: "unheard-of" in page.text("#banner"), "the banner")
-    page.until(lambda: "To get" in page.text(".findings-lack"), "how to get it")
-    sentences = page.text(".findings-lack").split("\n")
-    assert sentences[0] == (
-        "unheard-of and facenet-vggface2 are not installed: what they would have found is not here."
-    )
-    how = ask(line, "/health")["missing_models"]["classify"]["facenet-vggface2"]
-    assert [sentence for sentence in sentences[1:] if sentence] == [f"To get facenet-vggface2: {how}."]
-    assert page.text().count("no known model is called unheard-of") == 1
-    assert page.text().count("not installed") == 1
-    page.until(lambda: "not made" in page.text(".strip li:last-child"), "that there is no privacy copy")
-    page.driver.get("about:blank")
-    assert page.complaints() == []
-
-
-@pytest.mark.parametrize(("picture", "whose"), [("multiface.jpg", "these faces"), ("paul_rudd.jpg", "this face")])
-def test_faces_say_that_they_cannot_be_compared(
-    page: Browser, page_line: RunningLine, data_dir: Path, picture: str, whose: str
-) -> None:
-    """Where only FaceNet was missing, that is the consequence; where it is there by now, what to do is to run again."""
-    image_id = judge(page_line, data_dir / "faces" / picture, "before.jpg", categories=[], missing_models=["facenet-vggface2"])
-    page.open(f"#/picture/{image_id}")
-    page.until(lambda: "run the picture again" in page.text(".findings-lack"), "what to do")
-    assert f"facenet-vggface2 was not installed, so {whose} cannot be compared" in page.text(".findings-lack")
