@@ -186,6 +186,27 @@ def test_what_was_not_named_is_shown_on_request_with_its_reason(page: Browser, d
     assert page.run(ink, f"{rows} .finding-label") != page.run(ink, ".finding-list.objects .finding-label")
 
 
+def test_imagenets_five_are_guesses_among_what_was_not_named(page: Browser, page_line: RunningLine, cat: Path) -> None:
+    """However sure: on request, apart from candidates; no chip of its card, no mark, and never what is said already."""
+    name = "guessed.jpg"
+    guesses = [said("tabby", 0.97), said("tiger cat", 0.02), said("Egyptian cat", 0.01)]
+    image_id = judge(
+        page_line, cat, name, detections=detected, imagenet=guesses, categories=[said("cat", 0.91)],
+        candidates=[said("tiger cat", 0.02, reason="unsure")],
+    )  # fmt: skip
+    page.until(lambda: card_status(page, name) == "Completed", "completed")
+    page.until(lambda: page.run(CHIPS.format(card(name))) == [["cat", False], ["2 × remote", False]], "its chips")
+    open_picture(page, image_id)
+    assert page.run(ROWS, ".finding-list.picture li") == [["cat", "91 %"]]
+    assert page.run(MARKS, "picture") == ["picture: cat 91 %"]
+    assert page.text("details.candidates .group-count") == "3"
+    page.run("document.querySelector('details.candidates').open = true")
+    assert [one.text for one in page.all("details.candidates h3")] == ["Whole picture", "Whole picture, guesses"]
+    assert page.run(ROWS, "details.candidates li") == [
+        ["tiger cat", "2 %", "not sure enough"], ["tabby", "97 %"], ["Egyptian cat", "1 %"],
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_all_of_it_can_be_read_also_on_a_phone(page: Browser, doubted: str, dark: bool) -> None:  # noqa: FBT001
     """Muted is not faint: every text has its contrast, every control a name, and nothing is wider than a phone."""

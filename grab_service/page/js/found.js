@@ -10,14 +10,15 @@ const plain = (one) => ({ box: one.box ?? null, model: one.model, sha: one.model
 const named = (one) => ({ ...plain(one), label: one.category, score: one.confidence, detected: one.detected });
 const surest = (a, b) => b.score - a.score;
 
-/** The found things: {picture, objects, faces, candidates}, each [{label, score, box, model, sha, …}], boxes and scores
- * as in the document. What was named, of the whole picture or of an object, has `others`: what else was said of the very
- * same, each with `against` where that is something else. A candidate that contradicts an object is not among the
- * `candidates`, but in that object's `doubts`: everything is shown once. */
+/** The found things: {picture, objects, faces, candidates, guesses}, each [{label, score, box, model, sha, …}], boxes and
+ * scores as in the document. What was named, of the whole picture or of an object, has `others`: what else was said of the
+ * very same, each with `against` where that is something else. All is there once: a candidate that contradicts an object is
+ * in that object's `doubts`, not in `candidates`; and `guesses`, ImageNet's, repeat nothing that the same model says. */
 export function found(document) {
   const categories = (document?.categories ?? []).map(named).sort(surest);
   const unnamed = (document?.candidates ?? []).map((one) => ({ ...named(one), reason: one.reason }));
   const candidates = new Set(unnamed.sort(surest));
+  const guesses = (document?.imagenet ?? []).map((one) => ({ ...named(one), reason: "guessed" })).sort(surest);
   return {
     picture: wholePicture(categories.filter(({ box }) => !box)),
     objects: objectsOf(document?.detections ?? [], categories.filter(({ box }) => box), candidates),
@@ -29,6 +30,7 @@ export function found(document) {
       embedding: one.embedding,
     })),
     candidates: [...candidates], // without those that `objectsOf` took out
+    guesses: guesses.filter((one) => ![...categories, ...unnamed].some((other) => isSame(one, other))),
   };
 }
 
@@ -71,6 +73,10 @@ function objectsOf(detections, categories, candidates) {
   });
   return [...objects, ...[...left].map((one) => ({ ...one, others: [], doubts: [] }))];
 }
+
+/** Whether the same model says the same of the same: where ImageNet's network is the classifier, too. */
+const isSame = (one, other) =>
+  one.label === other.label && one.model === other.model && one.box?.join() === other.box?.join();
 
 function takeOut(set, wanted) {
   const taken = [...set].filter(wanted);
