@@ -160,14 +160,6 @@ class Deployment:
         """A client of MinIO, for looking at what is in BUCKET."""
         return minio.Minio(self.minio.endpoint, self.minio.access_key, self.minio.secret_key, secure=False)
 
-    @property
-    def in_flight(self) -> dict[str, list[str]]:
-        """The messages in the hands of each worker that Redis knows, by its identity."""
-        queue = self.queue
-        return {
-            each: queue.lrange(f"stageline:inflight:{each}", 0, -1) for each in queue.zrange("stageline:workers", 0, -1)
-        }
-
     def rows(self, query: str, *values: object) -> list[tuple]:
         """Ask the catalogue's database."""
         with psycopg2.connect(self.postgres.url_of("chaos")) as connection, connection.cursor() as cursor:

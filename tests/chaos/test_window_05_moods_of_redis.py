@@ -13,6 +13,7 @@ import pytest
 
 from tests.chaos.deployment import LEASE, Deployment, until
 from tests.chaos.pictures import picture
+from tests.chaos.workers import in_flight, silence
 from tests.cutting_proxy import CuttingProxy
 from tests.redis_moods import SERVERS, MoodyRedis
 
@@ -53,7 +54,7 @@ class Line:
 
     def held(self) -> int:
         """How many messages are in workers' hands."""
-        return sum(map(len, self.deployment.in_flight.values()))
+        return sum(map(len, in_flight(self.deployment.queue).values()))
 
     def mood(self, name: str) -> AbstractContextManager[None]:
         """The block in which the server refuses."""
@@ -125,20 +126,9 @@ def test_a_mood_is_waited_out_with_pictures_in_hand(mood: str, line: Line) -> No
         check_door(line, mood, min(ids))
         if mood != "LOADING":  # which ends by itself
             until(lambda: not line.deployment.services["catalogue"].ready())
-            until_lease_lapsed(line)
+            until(lambda: min(silence(line.deployment.queue).values()) > LEASE + 1)
     ids.add(line.send())
     check_flow(line, ids, pids)
-
-
-def until_lease_lapsed(line: Line) -> None:
-    """Wait until the worker has not beaten for longer than a lease, by Redis's clock."""
-
-    def silent() -> bool:
-        queue = line.deployment.queue
-        (_, beat), *_ = queue.zrange("stageline:workers", -1, -1, withscores=True)
-        return queue.time()[0] - beat > LEASE + 1
-
-    until(silent)
 
 
 def test_a_worker_that_waits_is_sent_away_and_comes_again(line: Line) -> None:
