@@ -19,13 +19,13 @@ def promised(words: str, kept: object) -> None:
         raise Broken(words)
 
 
-def comes(words: str, look: Callable[[], object], seconds: float = 120.0) -> None:
+def comes(words: str, look: Callable[[], object], seconds: float = 120.0, pause: float = 0.05) -> None:
     """Wait for what was promised to come by itself.
 
     Raises:
         Broken: it did not within that many seconds, of which there are plenty; the text says what was promised.
     """
     try:
-        until(look, seconds)
+        until(look, seconds, pause)
     except AssertionError as error:
         raise Broken(f"{words}: {error}") from None
