@@ -11,26 +11,31 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from benchmarks.servers import RedisServer
 from tests.chaos.deployment import LEASE, Deployment, until
 from tests.chaos.pictures import picture
 from tests.chaos.promises import Broken, comes, promised
 from tests.chaos.workers import held_by, in_flight, silence
 from tests.cutting_proxy import CuttingProxy
+from tests.redis_moods import SERVERS, program
 
 NEXT = "grayscale_queue"
 OUTCOMES = "stageline:outcomes"
 ENOUGH = 600_000  # bytes of outcomes, of which half are more than a few connections need
 AT_A_TIME = 100
 HELD = 4
+PATIENCE = 30.0  # seconds, for what takes three or so
 LONG_NAME = "a" * 150 + ".jpg"
 
 pytestmark = pytest.mark.long
 
 
-@pytest.fixture
-def deployment(deploy: Callable[..., Deployment]) -> Deployment:
-    """A deployment whose workers hold no more than HELD."""
-    return deploy(PREFETCH=str(HELD))
+@pytest.fixture(params=SERVERS)
+def deployment(request: pytest.FixtureRequest, deploy: Callable[..., Deployment]) -> Deployment:
+    """A deployment on each server, whose workers hold no more than HELD."""
+    found = deploy(PREFETCH=str(HELD))
+    found.redis = RedisServer(found.folder / "redis", found.redis.extra_args, found.redis.port, program(request.param))
+    return found
 
 
 @pytest.fixture
@@ -105,7 +110,7 @@ def test_a_catalogue_that_comes_back_makes_room(deployment: Deployment, way: Cut
     waiting = queue.llen(OUTCOMES)
     way.mend()
     deployment.services["catalogue"].start()
-    comes(f"the catalogue takes the {waiting} outcomes off their list", lambda: queue.llen(OUTCOMES) == 0, 60)
+    comes(f"the catalogue takes the {waiting} outcomes off their list", lambda: queue.llen(OUTCOMES) == 0, PATIENCE)
     comes("the door takes pictures again", lambda: deployment.door.upload(picture(1)).status == 202)
     comes("what was in flight is handed on", all_handed_on(deployment, in_hand))
     promised("no attempt is counted", set(handed_on(deployment, in_hand).values()) == {1})
