@@ -26,7 +26,8 @@ def large(number: int) -> bytes:
     """Return a JPEG of more than 8 megapixels and more than 2 MiB, so that MinIO keeps it in several pieces."""
     coarse = np.random.default_rng(number).integers(0, 256, (1200, 1300, 3), dtype=np.uint8)
     done, data = cv2.imencode(".jpg", cv2.resize(coarse, (3120, 2880)), [cv2.IMWRITE_JPEG_QUALITY, 90])
-    assert done and len(data) > 2 << 20
+    assert done
+    assert len(data) > 2 << 20
     return data.tobytes()
 
 
@@ -96,8 +97,8 @@ def test_bit_rot_that_the_store_notices(deployment: Deployment, size: str, at: i
 @pytest.mark.xfail(
     strict=True,
     raises=Broken,
-    reason="the worker says what is wrong with the bytes and not of which object; and of a JPEG that is cut off it makes "
-    "a picture that is half grey, and hands that on as if it were whole, since only the door looks for damage",
+    reason="the worker says what is wrong with the bytes and not of which object; and of a JPEG that is cut off it "
+    "makes a picture that is half grey, and hands that on as if it were whole, since only the door looks for damage",
 )
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 @pytest.mark.parametrize("damage", ["no picture", "cut off"])
