@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.deployment import Deployment
+from tests.cutting_proxy import CuttingProxy
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,3 +31,18 @@ def deploy(tmp_path: Path, models_dir: Path) -> Iterator[Callable[..., Deploymen
     yield make
     for deployment in made:
         deployment.end()
+
+
+@pytest.fixture
+def new_proxy() -> Iterator[Callable[[], CuttingProxy]]:
+    """Make proxies, whose target is yet to be told; all are mended and closed at the end."""
+    made: list[CuttingProxy] = []
+
+    def make() -> CuttingProxy:
+        made.append(CuttingProxy(0))
+        return made[-1]
+
+    yield make
+    for proxy in made:
+        proxy.mend()
+        proxy.close()

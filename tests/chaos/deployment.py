@@ -224,15 +224,3 @@ def until(look: Callable[[], Found | None], seconds: float = 120.0, pause: float
             return found
         assert time.monotonic() < deadline, f"it did not happen within {seconds:g} s"
         time.sleep(pause)
-
-
-def opened(look: Callable[[], Found | None], seconds: float = 120.0) -> Found:
-    """Wait until a window is open, and return what shows it.
-
-    Raises:
-        RuntimeError: it was not opened in that many seconds, so nothing was tried: no fault that a test may expect.
-    """
-    try:
-        return until(look, seconds, pause=0.01)
-    except AssertionError as error:
-        raise RuntimeError(f"the window did not open: {error}") from None

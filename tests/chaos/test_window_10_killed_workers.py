@@ -5,16 +5,17 @@ or one picture's are let through, and its worker is killed while it takes CPU ti
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from tests.chaos.deployment import BUCKET, Deployment, opened
+from tests.chaos.deployment import BUCKET, Deployment
 from tests.chaos.pictures import picture
 from tests.chaos.promises import Broken, comes, promised
+from tests.chaos.windows import opened
 from tests.chaos.workers import held_by
 from tests.cutting_proxy import CuttingProxy
 
@@ -27,12 +28,9 @@ pytestmark = pytest.mark.long
 
 
 @pytest.fixture
-def proxy() -> Iterator[CuttingProxy]:
+def proxy(new_proxy: Callable[[], CuttingProxy]) -> CuttingProxy:
     """The worker's way to the store."""
-    found = CuttingProxy(0)
-    yield found
-    found.mend()
-    found.close()
+    return new_proxy()
 
 
 @pytest.fixture

@@ -9,13 +9,14 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from tests.chaos.deployment import Deployment, opened
+from tests.chaos.deployment import Deployment
 from tests.chaos.pictures import picture
 from tests.chaos.promises import comes, promised
+from tests.chaos.windows import opened
 from tests.chaos.workers import held_by, in_flight
 from tests.cutting_proxy import CuttingProxy
 
@@ -29,13 +30,9 @@ pytestmark = pytest.mark.long
 
 
 @pytest.fixture
-def proxies() -> Iterator[dict[str, CuttingProxy]]:
+def proxies(new_proxy: Callable[[], CuttingProxy]) -> dict[str, CuttingProxy]:
     """The two workers' ways to the store."""
-    found = {label: CuttingProxy(0) for label in (VICTIM, SURVIVOR)}
-    yield found
-    for proxy in found.values():
-        proxy.mend()
-        proxy.close()
+    return {label: new_proxy() for label in (VICTIM, SURVIVOR)}
 
 
 @pytest.fixture
