@@ -14,7 +14,7 @@ EMBEDDING_DECIMALS = 7
 
 
 def imagenet(by: Loaded[Classifier], rows: Rows) -> list[Item]:
-    """Name the five classes of ImageNet that the whole picture shows most likely, however unsure."""
+    """List the five classes of ImageNet that the whole picture shows most likely, however unsure: guesses, no names."""
     best = [named for probabilities in rows.imagenet for named in by.value.best(probabilities, TOP)]
     return [item(by.card.stamp, label, confidence, None) for label, confidence in best if label]
 

@@ -38,11 +38,10 @@ def stored(said: Mapping[str, Any]) -> StoredObject:
 def best_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Say of each category in a document how sure the surest is, and of how many objects the detector says it.
 
-    As the catalogue tells it of a picture: the surest first.
+    As the catalogue tells it of a picture: the surest first. Candidates and ImageNet's guesses are not among them.
     """
-    kinds = (("detections", "label", "score"), ("categories", "category", "confidence"))
     best: dict[str, dict[str, Any]] = {}
-    for kind, name, score in (*kinds, ("imagenet", "category", "confidence")):
+    for kind, name, score in (("detections", "label", "score"), ("categories", "category", "confidence")):
         for found in document.get(kind) or ():
             known = best.setdefault(found[name], {"category": found[name], "confidence": 0.0, "objects": 0})
             known["confidence"] = max(known["confidence"], found.get(score) or 0.0)

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from api_line import Api, ApiLine, api_line
 
+from stageline.store import ObjectStore, hot_cache, open_store
+
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[ApiLine]:
@@ -18,3 +20,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterato
 def api(whole: ApiLine) -> Api:
     """A client of it."""
     return whole.api
+
+
+@pytest.fixture
+def line_bucket(whole: ApiLine, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+    """The line's bucket, behind the line's cache."""
+    monkeypatch.setattr(hot_cache, "ANSWER_SECONDS", 60.0)  # else a slow answer is none, and workers read an old copy
+    monkeypatch.setattr(hot_cache, "CONNECT_SECONDS", 60.0)
+    return open_store(whole.settings)

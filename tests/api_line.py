@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import urllib3
+from picture_makers import all_kinds
 from pydantic import BaseModel
 from tiny_embedder import cells
 
@@ -27,6 +28,9 @@ from tests.conftest import served
 
 PATIENCE = 90.0  # seconds for what must come; nothing is asserted of how soon
 ENDED = ("completed", "failed", "waiting")
+JPEG = all_kinds()["jpeg"]
+STAGES = ["grab", "resize", "grayscale", "detect", "classify", "tag"]
+UNKNOWN = "01J00000000000000000000000"
 Found = TypeVar("Found")
 
 
@@ -128,6 +132,13 @@ def until(look: Callable[[], Found | None]) -> Found:
             return found
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def completed(api: Api, name: str = "a.jpg") -> str:
+    """Send a picture, and return its id when it came to the end."""
+    image_id = str(api.upload(JPEG, name)["image_id"])
+    assert api.ended(image_id)["status"] == "completed"
+    return image_id
 
 
 @contextmanager

@@ -1,19 +1,21 @@
 """The moods of a Redis, each brought about for real; and the three servers that are to have them."""
 
 import os
+import re
 import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from refusing_redis import RefusingRedis
 from served_door import until
 
 from benchmarks.servers import RedisServer
-from stageline import embedded
-from stageline.redis_client import connect
 from tests.conftest import REPOSITORY, missing
 
 SERVERS = ("redis-6.2", "redis-7", "valkey")
@@ -34,9 +36,22 @@ def program(name: str) -> str:
     if found is None and name == "redis-6.2":
         kept = REPOSITORY / ".setup" / "bin" / "redis-server-6.2"
         found = str(kept) if os.access(kept, os.X_OK) else None
-    if found is None or (name == "redis-7" and embedded._version(found) < (7, 0)):
+    if found is None or (name == "redis-7" and _major(found) < 7):
         missing(f"no {name} on this machine: `make servers` brings it")
     return found
+
+
+def _major(path: str) -> int:
+    """The major version of a server's program; 0 where it does not say."""
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+    version = re.search(r"v=(\d+)\.", said)
+    return int(version[1]) if version else 0
+
+
+def _connect(port: int, retries: int = 1) -> redis.Redis:
+    """A connection to a server itself, that waits as long as the line's own do."""
+    retry = Retry(NoBackoff(), retries)
+    return redis.Redis(port=port, socket_connect_timeout=3, socket_timeout=10, retry=retry)
 
 
 class MoodyRedis:
@@ -48,11 +63,11 @@ class MoodyRedis:
         self.server.start()
         self.front = RefusingRedis(self.server.port, wraps=name == "redis-6.2")
         self.url = self.front.url
-        self.admin = connect(self.server.url)
+        self.admin = _connect(self.server.port)
         self.admin.execute_command("CONFIG", "SET", "lua-time-limit", "50")
         self.admin.execute_command("CONFIG", "SET", "save", SAVE_POINT)
         self._acting = redis.Redis(port=self.server.port, socket_timeout=60)
-        self._asking = connect(self.server.url, retries=0)
+        self._asking = _connect(self.server.port, retries=0)
 
     def stop(self) -> None:
         """End it."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from picture_makers import all_kinds
 
-from stageline.ports import free_port
+from benchmarks.server_process import free_port
 
 JPEG = all_kinds()["jpeg"]
 MOST = 1_000_000

@@ -1,77 +1,21 @@
-"""A cache that is away, broken, or something else: nothing fails, nothing waits for it over and over, nothing old is
-read."""
+"""A cache that is away for a while: nothing fails, nothing waits for it over and over, nothing old is read."""
 
 import itertools
 import os
 import signal
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 
 import pytest
 import redis
-from structlog.testing import capture_logs
 
-from benchmarks.servers import RedisServer
-from stageline import embedded
 from stageline.errors import NotFound, Unavailable
-from stageline.stage import StoredObject
-from stageline.store import CachedStore, FolderStore, HotCache, hot_cache
-from tests.broken_caches import BROKEN
+from stageline.store import CachedStore, HotCache, hot_cache
+from tests.cache_helpers import KEY, cache, happens, item, keeps
 
-KEY = "original/a.jpg"
-LASTING = ("--appendonly", "yes", "--appendfsync", "always")  # so that what it held is there again after a SIGKILL
-
-
-def item(key: str = KEY, data: bytes = b"data") -> StoredObject:
-    return StoredObject(key, data, "image/jpeg")
-
-
-@pytest.fixture(autouse=True)
-def _undisturbed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who answers at all has the time to, however busy this machine is; and no other test's cache is heard in a log."""
-    monkeypatch.setattr(hot_cache, "ANSWER_SECONDS", 60.0)
-    monkeypatch.setattr(hot_cache, "CONNECT_SECONDS", 60.0)
-    with monkeypatch.context() as patch:
-        patch.setattr(hot_cache, "PAUSE_SECONDS", 3600.0)  # of one that begins anew while it is being ended
-        while left := [each for each in threading.enumerate() if is_reminder(each)]:
-            for each in left:
-                each.cancel()
-                each.join()
-
-
-def is_reminder(thread: threading.Thread) -> bool:
-    return isinstance(thread, threading.Timer) and isinstance(getattr(thread.function, "__self__", None), HotCache)
-
-
-@pytest.fixture
-def folder(tmp_path) -> FolderStore:
-    return FolderStore(tmp_path / "bucket")
-
-
-@pytest.fixture
-def cache_server(start_redis: Callable[..., RedisServer]) -> RedisServer:
-    return start_redis(*embedded.CACHE_OPTIONS, *LASTING)
-
-
-def cache(server: RedisServer) -> HotCache:
-    return HotCache(server.url, 3600, "images")
-
-
-def happens(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-def keeps(server: RedisServer, key: str = KEY) -> bytes | None:
-    return redis.Redis.from_url(server.url).get(f"stageline:cache:images:{key}")
+pytest_plugins = ("tests.cache_fixtures",)
+pytestmark = pytest.mark.usefixtures("undisturbed")
 
 
 def test_what_was_overwritten_meanwhile_is_not_read_after(folder, cache_server, monkeypatch) -> None:
@@ -122,18 +66,6 @@ def test_when_much_is_owed_all_goes(folder, cache_server, monkeypatch) -> None:
     assert redis.Redis.from_url(cache_server.url).keys() == [b"stageline:cache:images-2:original/0.jpg"]
 
 
-def test_a_cache_without_memory_lets_go_of_what_is_old(folder, cache_server) -> None:
-    """A server that takes nothing more, and may evict nothing, still drops what is overwritten."""
-    store = CachedStore(folder, cache(cache_server))
-    store.put(item(data=b"old"))
-    client = redis.Redis.from_url(cache_server.url)
-    client.config_set("maxmemory-policy", "noeviction")
-    client.config_set("maxmemory", "1")
-    store.put(item(data=b"new"))
-    assert keeps(cache_server) is None
-    assert CachedStore(folder, cache(cache_server)).get(KEY) == b"new"
-
-
 def test_a_stopped_cache_is_told_when_it_goes_on(folder, cache_server, monkeypatch) -> None:
     """One that hangs in the middle (SIGSTOP), its connections open: what it is sent late changes nothing, and no old
     copy is read."""
@@ -150,47 +82,6 @@ def test_a_stopped_cache_is_told_when_it_goes_on(folder, cache_server, monkeypat
     assert happens(lambda: keeps(cache_server) in (None, b"newer"))
 
 
-@pytest.fixture(params=BROKEN)
-def broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of something that is no cache."""
-    monkeypatch.setattr(hot_cache, "ANSWER_SECONDS", 0.1)
-    monkeypatch.setattr(hot_cache, "CONNECT_SECONDS", 0.1)
-    with ExitStack() as stack:
-        yield BROKEN[request.param](stack)
-
-
-def test_what_is_no_cache_changes_nothing(broken: str, folder: FolderStore) -> None:
-    """Whatever is at CACHE_URL, objects are written, read, overwritten and deleted as without it."""
-    store = CachedStore(folder, HotCache(broken, 3600, "images"))
-    store.check()
-    for data in (b"first", b"second"):
-        store.put(item(data=data))
-        assert store.get(KEY) == data
-    store.put_all([item(f"tagged/{n}.jpg", bytes([n])) for n in range(3)])
-    assert [store.get(f"tagged/{n}.jpg") for n in range(3)] == [bytes([n]) for n in range(3)]
-    store.delete(KEY)
-    with pytest.raises(NotFound):
-        store.get(KEY)
-
-
-def test_it_is_asked_once_and_said_once(monkeypatch, folder) -> None:
-    """A cache that does not answer is tried once, whoever reads and writes meanwhile; the log says so in one line."""
-    monkeypatch.setattr(hot_cache, "ANSWER_SECONDS", 0.1)
-    monkeypatch.setattr(hot_cache, "PAUSE_SECONDS", 3600.0)
-    with capture_logs() as said, socket.create_server(("127.0.0.1", 0), backlog=50) as server:
-        store = CachedStore(folder, HotCache(f"redis://127.0.0.1:{server.getsockname()[1]}/0", 3600, "images"))
-        for number in range(50):
-            store.put(item(data=bytes([number])))
-            assert store.get(KEY) == bytes([number])
-        with pytest.raises(Unavailable, match=r"CACHE_URL.*read from the object store"):
-            store.check_cache()
-        server.setblocking(False)
-        server.accept()
-        with pytest.raises(BlockingIOError):
-            server.accept()
-    assert [entry["event"] for entry in said] == ["cache away"]
-
-
 def test_it_is_used_again_when_it_is_back(monkeypatch, folder, cache_server) -> None:
     """After an outage, what is written is kept again, and the check says that all is well."""
     monkeypatch.setattr(hot_cache, "PAUSE_SECONDS", 0.0)
@@ -204,24 +95,6 @@ def test_it_is_used_again_when_it_is_back(monkeypatch, folder, cache_server) -> 
     store.check_cache()
     store.put(item(data=b"second"))
     assert keeps(cache_server) == b"second"
-
-
-@pytest.mark.parametrize("wrong", ["a password that is wrong", "a password that lacks", "a replica", "no rights"])
-def test_a_cache_that_refuses_is_none(wrong: str, start_redis, folder) -> None:
-    """A server that is there and lets us do nothing is like none, and the check says why, without the password."""
-    arguments = {
-        "a replica": ("--replicaof", "127.0.0.1", "1"),
-        "no rights": ("--user", "default", "on", "nopass", "~*", "+ping"),
-    }
-    server = start_redis(*embedded.CACHE_OPTIONS, *arguments.get(wrong, ("--requirepass", "right")))
-    url = server.url.replace("//", "//:not-this-one@") if wrong == "a password that is wrong" else server.url
-    store = CachedStore(folder, HotCache(url, 3600, "images"))
-    for data in (b"first", b"second"):
-        store.put(item(data=data))
-        assert store.get(KEY) == data
-    with pytest.raises(Unavailable) as refused:
-        store.check_cache()
-    assert "not-this-one" not in str(refused.value)
 
 
 def test_many_threads_share_it(folder, cache_server, monkeypatch) -> None:

@@ -10,14 +10,19 @@ from stageline.catalogue.engine import reading, writing
 from stageline.catalogue.migrate import migrate
 from stageline.catalogue.outcomes import Outcome
 from stageline.catalogue.reader import page_query
+from stageline.catalogue.rebuild import rebuild
 from stageline.catalogue.rows import rows_of
 from stageline.catalogue.writer import Writer
 from stageline.settings import Settings
 from stageline.store import FolderStore
-from tests.catalogue_makers import BEGAN, CANDIDATES, SHA, at, document, dump, ended, upgrade
+from tests.catalogue_makers import BEGAN, CANDIDATES, SHA, at, document, dump, ended, keep, upgrade
 from tests.test_catalogue_reader import ids
 
 SHIP = {"category": "ship", "confidence": 0.9, "box": None, "model": "squeezenet-cifar10@2"}
+GUESSES = [
+    {"category": category, "confidence": confidence, "box": None, "model": "squeezenet1_1-imagenet@1"}
+    for category, confidence in (("yawl", 0.98), ("schooner", 0.01))
+]
 
 
 @pytest.fixture
@@ -73,6 +78,18 @@ def test_nobody_sees_a_candidate_who_asks_for_a_category(writer, catalogue_engin
     ]  # fmt: skip
 
 
+def test_imagenets_guesses_are_not_named(catalogue_engine, writer) -> None:
+    """However sure they are: each has its row, and no filter and no summary of a picture tells it."""
+    writer.apply([ended(plain("a", categories=[SHIP], candidates=CANDIDATES[:1], imagenet=GUESSES))])
+    rows = [row for row in dump(catalogue_engine)["prediction_results"] if row["task"] == "imagenet"]
+    assert [(row["position"], row["category"], row["named"]) for row in rows] == [
+        (-2, "schooner", False), (-1, "yawl", False),
+    ]  # fmt: skip
+    catalogue = Catalogue(catalogue_engine)
+    assert ids(catalogue, category="yawl") == ids(catalogue, category="yawl", kind="object") == []
+    assert catalogue.picture("a")["categories"] == [{"category": "ship", "confidence": 0.9, "objects": 0}]
+
+
 def test_a_later_run_names_what_was_a_candidate(catalogue_engine, writer) -> None:
     """The rows are those of the latest run, and of no earlier one."""
     writer.apply([ended(plain("a", candidates=CANDIDATES))])
@@ -124,6 +141,28 @@ def test_rows_of_an_older_version_are_named(kind, tmp_path, request) -> None:
     again = document("a", updated_at=at(50))
     assert Writer(engine, bucket, 0).apply_outcomes([Outcome.of({**again, "document": again})]).changed == 1
     assert all(row["named"] for row in dump(engine)["prediction_results"])
+    engine.dispose()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_guesses_that_an_older_version_named_become_what_a_rebuild_makes(kind, tmp_path, request) -> None:
+    """Their rows, and nobody else's; taken again, the step changes nothing."""
+    url = request.getfixturevalue("postgres_server").create_database("guessed") if kind == "postgres" else None
+    engine = open_engine(Settings(database_url=url, stageline_data=tmp_path / "data"))
+    upgrade(engine, "0005")
+    bucket = FolderStore(tmp_path / "bucket")
+    bucket.check()
+    said = plain("a", categories=[SHIP], candidates=CANDIDATES, imagenet=[{"category": 7}, *GUESSES])
+    keep(bucket, said, seed=None)
+    rebuild(engine, bucket, Settings())
+    wanted = dump(engine)
+    was = "UPDATE prediction_results SET named = true, position = -1 - position WHERE task = 'imagenet'"
+    with writing(engine) as connection:
+        assert connection.execute(text(was)).rowcount == 2
+    assert ids(Catalogue(engine), category="yawl") == ["a"]
+    migrate(engine)
+    assert dump(engine) == wanted
+    assert ids(Catalogue(engine), category="yawl") == []
     engine.dispose()
 
 

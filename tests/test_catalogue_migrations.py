@@ -61,7 +61,7 @@ def test_many_processes_may_migrate_at_once(kind, tmp_path, request) -> None:
         process.stdin.flush()
     for process in started:
         said, trouble = process.communicate(timeout=120)
-        assert (process.returncode, said, trouble) == (0, "0005\n", "")
+        assert (process.returncode, said, trouble) == (0, "0006\n", "")
     engine = open_engine(Settings(database_url=url or None, stageline_data=tmp_path / "data"))
     assert not any(dump(engine, tombstones=True).values())
     engine.dispose()

@@ -62,7 +62,7 @@ def test_dropped_and_rebuilt_the_rows_are_the_same(catalogue_engine, bucket) -> 
     writer.apply([ended(each) for each in found])
     before = dump(catalogue_engine)
     assert all(len(rows) >= 30 for rows in before.values())
-    assert sum(not row["named"] for row in before["prediction_results"]) == 60
+    assert sum(not row["named"] for row in before["prediction_results"]) == 90
     assert sum(row["embedding"] is not None for row in before["faces"]) == len(before["faces"]) == 34
     drop(catalogue_engine)
     migrate(catalogue_engine)
@@ -193,10 +193,10 @@ def test_on_the_command_line(tmp_path) -> None:
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     assert stageline("status").returncode == 3
-    assert json.loads(stageline("migrate", "--json").stdout) == {"schema": "0005"}
+    assert json.loads(stageline("migrate", "--json").stdout) == {"schema": "0006"}
     rebuilt = json.loads(stageline("rebuild", "--json").stdout)
     assert rebuilt == {"results": 1, "originals": 0, "skipped": 0, "removed": 0}
     status = stageline("status", "--json")
-    assert json.loads(status.stdout) == {"schema": "0005", "pictures": {"completed": 1}, "backlog": None}
+    assert json.loads(status.stdout) == {"schema": "0006", "pictures": {"completed": 1}, "backlog": None}
     assert "REDIS_URL" in status.stderr
     assert "1 pictures with results" in stageline("rebuild").stdout

@@ -59,6 +59,19 @@ def test_a_conftest_is_imported_by_its_folder() -> None:
     assert [str(path.relative_to(tests)) for path, name in imports_of(tests) if name == "conftest"] == []
 
 
+def test_the_chaos_suite_knows_nothing_of_what_is_inside() -> None:
+    """It imports the client that users have, and no more: so it judges any version that is installed."""
+    modules = set()
+    for path in sorted((REPOSITORY / "tests" / "chaos").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                modules.add(node.module)
+            elif isinstance(node, ast.Import):
+                modules |= {alias.name for alias in node.names}
+    inside = {"stageline", "models", *SERVICES}
+    assert {name for name in modules if name.split(".")[0] in inside} == {"stageline.client"}
+
+
 def test_every_service_is_in_the_line_and_complete() -> None:
     """Each folder is a stage of the table, the door or the catalogue, and has what a service has."""
     assert sorted([line.DOOR_PACKAGE, line.CATALOGUE_PACKAGE, *(stage.package for stage in line.LINE)]) == SERVICES

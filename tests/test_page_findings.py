@@ -1,7 +1,5 @@
 """What the page says of a picture is what is known: the whole of it and its objects apart, by whom, how sure."""
 
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,7 @@ from selenium.webdriver.common.keys import Keys
 
 from benchmarks.running_line import RunningLine
 from tests.browser import PHONE, Browser
-from tests.page_helpers import address, ask, card, card_status, judge, listed, send, settled
+from tests.page_helpers import ask, card, card_status, judge, listed, settled
 
 pytest_plugins = ("tests.page_fixtures",)
 
@@ -100,7 +98,7 @@ def test_the_whole_picture_can_be_switched_by_itself(page: Browser, agreed: str)
 
 
 def test_a_contradiction_shows_both_and_the_detector_first(page: Browser, page_line: RunningLine, cat: Path) -> None:
-    """The object is what the detector says; who surely says something else stands below it."""
+    """The object is what the detector says; who surely says something else stands below it, and nowhere else."""
     doubt = lambda found, why: said("dog", 0.88, detected(found)[0], reason=why)  # noqa: E731
     own = lambda found: [{**said("cat", 0.8, detected(found)[0]), "model": found[0]["model"]}]  # noqa: E731
     for reason, below in (("contradicted", ["classifier@2 says dog, 88 %"]), ("unsure", [])):
@@ -111,6 +109,31 @@ def test_a_contradiction_shows_both_and_the_detector_first(page: Browser, page_l
         open_picture(page, image_id)
         assert page.run(ROWS, ".finding-list.objects li")[0] == ["cat", "80 %", *below]
         assert page.run(MARKS, "objects")[0] == "cat 80 %"
+        page.run("document.querySelectorAll('details.candidates').forEach((one) => (one.open = true))")
+        listed_again = page.run(ROWS, "details.candidates li")
+        assert listed_again == ([] if below else [["dog", "88 %", "not sure enough; detected as cat"]])
+
+
+def test_a_contradiction_is_shown_once_also_where_two_objects_lie_in_one_box(
+    page: Browser, page_line: RunningLine, cat: Path
+) -> None:
+    """Below the first of them; one that is about no object stays among what was not named."""
+    twice = lambda found: [detected(found)[0]] * 2  # noqa: E731
+    image_id = judge(
+        page_line, cat, "twice.jpg", detections=twice, categories=[],
+        candidates=lambda found: [
+            said("dog", 0.88, detected(found)[0], reason="contradicted"),
+            said("ship", 0.9, {"box": [1, 2, 30, 40], "label": "boat"}, reason="contradicted"),
+        ],
+    )  # fmt: skip
+    open_picture(page, image_id)
+    assert page.run(ROWS, ".finding-list.objects li") == [
+        ["cat 1 of 2", "80 %", "classifier@2 says dog, 88 %"], ["2 of 2", "80 %"],
+    ]  # fmt: skip
+    page.run("document.querySelector('details.candidates').open = true")
+    assert page.run(ROWS, "details.candidates li") == [
+        ["ship", "90 %", "contradicted by the detector, which says boat"],
+    ]
 
 
 def test_a_classifier_that_is_asked_about_everything_stands_beside_the_detector(
@@ -152,14 +175,36 @@ def test_what_was_not_named_is_shown_on_request_with_its_reason(page: Browser, d
     page.until(lambda: page.one(rows).is_displayed(), "what was not named")
     assert page.run(ROWS, rows) == [
         ["frog", "70 %", "not confirmed by what was detected"], ["airplane", "41 %", "not sure enough"],
-        ["truck", "88 %", "contradicted by the detector, which says remote"],
         ["ship 1 of 2", "30 %", "not sure enough; detected as remote"], ["2 of 2", "20 %"],
     ]  # fmt: skip
     assert [one.text for one in page.all("details.candidates h3")] == ["Whole picture", "Objects"]
+    assert page.text("details.candidates .group-count") == "4"
+    assert page.run(ROWS, ".finding-list.objects li")[1][2:] == ["classifier@2 says truck, 88 %"]
     ActionChains(page.driver).send_keys(Keys.TAB).perform()
     page.until(lambda: page.run(MARKS, "objects .lit") == ["remote 40 %"], "the object of the first row")
     ink = "return getComputedStyle(document.querySelector(arguments[0])).color"
     assert page.run(ink, f"{rows} .finding-label") != page.run(ink, ".finding-list.objects .finding-label")
+
+
+def test_imagenets_five_are_guesses_among_what_was_not_named(page: Browser, page_line: RunningLine, cat: Path) -> None:
+    """However sure: on request, apart from candidates; no chip of its card, no mark, and never what is said already."""
+    name = "guessed.jpg"
+    guesses = [said("tabby", 0.97), said("tiger cat", 0.02), said("Egyptian cat", 0.01)]
+    image_id = judge(
+        page_line, cat, name, detections=detected, imagenet=guesses, categories=[said("cat", 0.91)],
+        candidates=[said("tiger cat", 0.02, reason="unsure")],
+    )  # fmt: skip
+    page.until(lambda: card_status(page, name) == "Completed", "completed")
+    page.until(lambda: page.run(CHIPS.format(card(name))) == [["cat", False], ["2 × remote", False]], "its chips")
+    open_picture(page, image_id)
+    assert page.run(ROWS, ".finding-list.picture li") == [["cat", "91 %"]]
+    assert page.run(MARKS, "picture") == ["picture: cat 91 %"]
+    assert page.text("details.candidates .group-count") == "3"
+    page.run("document.querySelector('details.candidates').open = true")
+    assert [one.text for one in page.all("details.candidates h3")] == ["Whole picture", "Whole picture, guesses"]
+    assert page.run(ROWS, "details.candidates li") == [
+        ["tiger cat", "2 %", "not sure enough"], ["tabby", "97 %"], ["Egyptian cat", "1 %"],
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -187,40 +232,3 @@ def test_a_card_tells_the_same_live_and_when_it_is_asked_for(page: Browser, page
     page.open("#/?category=dog")
     page.until(lambda: card_status(page, name) == "Completed", "its card")
     assert page.run(CHIPS.format(card(name))) == wanted
-
-
-def test_what_is_missing_is_said_once_with_how_to_get_it(
-    chrome: Browser, start_line: Callable[..., RunningLine], models_dir: Path, data_dir: Path, tmp_path: Path
-) -> None:
-    """Beside the picture, of FaceNet; the banner has said the rest, of the detector, and it is not said again."""
-    folder = tmp_path / "models"
-    shutil.copytree(models_dir, folder, ignore=shutil.ignore_patterns("facenet-vggface2"))
-    line = start_line(MODELS_DIR=str(folder), DETECT_MODEL="unheard-of")
-    page = chrome
-    page.url = address(line)
-    page.see_as()
-    image_id = send(line, data_dir / "faces" / "multiface.jpg", "friends.jpg")
-    assert "facenet-vggface2" in ask(line, f"/status/{image_id}")["results"]["missing_models"]
-    page.open(f"#/picture/{image_id}")
-    page.until(lambda: "unheard-of" in page.text("#banner"), "the banner")
-    page.until(lambda: "To get" in page.text(".findings-lack"), "how to get it")
-    sentences = page.text(".findings-lack").split("\n")
-    assert sentences[0] == (
-        "unheard-of and facenet-vggface2 are not installed: what they would have found is not here."
-    )
-    how = ask(line, "/health")["missing_models"]["classify"]["facenet-vggface2"]
-    assert [sentence for sentence in sentences[1:] if sentence] == [f"To get facenet-vggface2: {how}."]
-    assert page.text().count("no known model is called unheard-of") == 1
-    assert page.text().count("not installed") == 1
-    page.until(lambda: "not made" in page.text(".strip li:last-child"), "that there is no privacy copy")
-    page.driver.get("about:blank")
-    assert page.complaints() == []
-
-
-def test_faces_say_that_they_cannot_be_compared(page: Browser, page_line: RunningLine, data_dir: Path) -> None:
-    """Where only FaceNet was missing, that is the consequence; where it is there by now, what to do is to run again."""
-    faces = data_dir / "faces" / "multiface.jpg"
-    image_id = judge(page_line, faces, "before.jpg", categories=[], missing_models=["facenet-vggface2"])
-    page.open(f"#/picture/{image_id}")
-    page.until(lambda: "run the picture again" in page.text(".findings-lack"), "what to do")
-    assert "facenet-vggface2 was not installed, so these faces cannot be compared" in page.text(".findings-lack")

@@ -73,12 +73,13 @@ def test_categories_are_drawn_on_the_tagged_picture_alone() -> None:
     assert told.objects[1].data == plain.objects[1].data
 
 
-def test_candidates_are_drawn_nowhere() -> None:
-    """What was looked at and not named leaves both pictures as they are, and travels on."""
+def test_candidates_and_guesses_are_drawn_nowhere() -> None:
+    """What was looked at and not named leaves both pictures as they are, and travels on; so do ImageNet's five."""
     message = Message.of({"image_id": "a", "original_path": "original/a.jpg", **BOTH})
     unsure = {"category": "dog", "confidence": 0.9, "reason": "unsure"}
     candidates = [{**unsure, "box": None}, {**unsure, "box": [1.0, 1.0, 9.0, 9.0], "detected": "cat"}]
-    looked = message.successor("classify", {}, {"categories": [], "candidates": candidates})
+    guesses = [{"category": "tabby", "confidence": 0.99, "box": None}]
+    looked = message.successor("classify", {}, {"categories": [], "candidates": candidates, "imagenet": guesses})
     plain, told = (create(Settings()).run_one(Task(one, {"original": JPEG})) for one in (message, looked))
     assert [stored.data for stored in told.objects] == [stored.data for stored in plain.objects]
-    assert "candidates" not in told.fields, "it would overwrite what the message says"
+    assert told.fields.keys() & {"candidates", "imagenet"} == set(), "it would overwrite what the message says"

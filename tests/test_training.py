@@ -53,16 +53,18 @@ def pictures(data_dir: Path) -> Pictures:
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 @pytest.mark.parametrize("name", recipe.names())
 def test_a_recipe_is_sane(name: str, device: str) -> None:
-    """It ends at the pictures' own size, each epoch has a size, and its learning rate rises to 1 and falls to 0."""
+    """It ends at the pictures' own size, each of its sizes is used, and its learning rate begins and ends at 0."""
     found = recipe.load(name, device)
     sizes = [found.size(epoch) for epoch in range(found.epochs)]
     assert sizes == sorted(sizes)
     assert sizes[-1] == cifar10.SIDE
-    assert set(sizes) == set(found.sizes)
-    factors = [found.lr_factor(at) for at in np.linspace(0, found.epochs, 101)]
-    assert (factors[0], factors[-1]) == (0, 0)
-    assert max(factors) == pytest.approx(1, abs=0.01)
-    assert factors.index(1) == pytest.approx(100 * found.warmup_epochs / found.epochs, abs=1)
+    assert set(sizes) == {side for _, side in found.sizes}
+    times, rates = zip(*found.learning_rate, strict=True)
+    assert list(times) == sorted(times)
+    assert (times[0], times[-1]) == (0, found.epochs)
+    assert [found.lr(at) for at in times] == list(rates)
+    assert found.lr(0) == found.lr(found.epochs) == 0
+    assert found.lr((times[0] + times[1]) / 2) == pytest.approx(rates[1] / 2)
     assert (0 <= found.shift < cifar10.SIDE) & (0 <= found.cutout < cifar10.SIDE)
     assert bool(found.teacher) == (0 < found.teacher_share <= 1)
 
@@ -130,6 +132,17 @@ def test_the_temperature_is_the_one_that_confidences_were_raised_by() -> None:
         assert best < calibration.negative_log_likelihood(raised / other, labels)
     assert calibration.expected_calibration_error(raised, labels) > 0.1
     assert calibration.expected_calibration_error(raised / temperature, labels) < 0.02
+
+
+def test_pictures_count_in_the_temperature_as_their_weights_say() -> None:
+    """A weight of 2 is the picture twice, and one of 0 is none of it."""
+    raised = np.random.default_rng(0).normal(0, 5, (60, 10)).astype(np.float32)
+    labels = np.arange(60) % 10
+    twice = calibration.temperature(
+        np.concatenate([raised[:40], raised[:20]]), np.concatenate([labels[:40], labels[:20]])
+    )
+    weights = np.repeat([2.0, 1.0, 0.0], 20).astype(np.float32)
+    assert calibration.temperature(raised, labels, weights) == pytest.approx(twice)
 
 
 def test_the_calibration_error_is_that_of_the_definition() -> None:

@@ -57,7 +57,7 @@ def test_a_picture_is_mirrored_in_every_other_epoch() -> None:
     import torch
 
     pixels = torch.from_numpy(some(64).pixels).permute(0, 3, 1, 2)
-    found, turned = tiny(shift=0, cutout=0, sizes=[32]), []
+    found, turned = tiny(shift=0, cutout=0, sizes=[(0, 32)]), []
     for epoch in (0, 1):
         batch, order = epoch_of(found, pixels, epoch)
         original = pixels[order].float()
@@ -74,7 +74,7 @@ def test_a_shift_moves_a_picture_whole() -> None:
 
     pixels = torch.zeros(200, 3, 32, 32, dtype=torch.uint8)
     pixels[:, :, 16, 15] = 255
-    batch, _ = epoch_of(tiny(shift=3, cutout=0, sizes=[32]), pixels, 0)
+    batch, _ = epoch_of(tiny(shift=3, cutout=0, sizes=[(0, 32)]), pixels, 0)
     assert (batch[:, 0].sum(dim=(1, 2)) == 255).all()
     rows, columns = (batch[:, 0].amax(dim=axis).argmax(1) for axis in (2, 1))
     assert set((rows - 16).tolist()) == set(range(-3, 4))
@@ -86,7 +86,7 @@ def test_a_cutout_greys_one_square() -> None:
     import torch
 
     pixels = torch.zeros(64, 3, 32, 32, dtype=torch.uint8)
-    batch, _ = epoch_of(tiny(shift=0, cutout=6, sizes=[32]), pixels, 0)
+    batch, _ = epoch_of(tiny(shift=0, cutout=6, sizes=[(0, 32)]), pixels, 0)
     grey = batch == 127.5
     assert (grey.sum(dim=(1, 2, 3)) == 3 * 36).all()
     assert (grey[:, 0].any(dim=1).sum(dim=1) == 6).all()

@@ -25,10 +25,11 @@ def test_a_run_with_outliers_gives_a_network_that_can_say_none(tmp_path: Path) -
     from models.training.finish import Pieces, finish
     from models.training.train import train
 
-    found = tiny("resnet18-cifar10", epochs=2, batch_size=4, outlier_share=0.5, outliers_from=1, sizes=[8])
+    found = tiny("resnet18-cifar10", epochs=2, batch_size=4, outlier_share=0.5, outliers_from=1, sizes=[(0, 8)])
     black = Pictures(np.zeros((40, 32, 32, 3), np.uint8), np.full(40, len(LABELS)))
     pieces = Pieces(some(16), some(20, 1), some(30, 2), Outliers(black, black.take(np.arange(8)), 4, "streets"))
     assert len(pieces.calibrating) == 20 + 8
+    assert pieces.weights(0.5)[[0, 19, 20]].tolist() == [1, 1, 0.5 * 20 / 8]
     run = train(found, pieces.learn, pieces.held_out, tmp_path / "run", "cpu", black)
     model = finish(run, found, pieces, "cpu", tmp_path / found.name / "1")
     assert model.card.labels == (*LABELS, "")
@@ -43,7 +44,7 @@ def test_a_run_goes_on_with_the_outliers_of_before_only(tmp_path: Path) -> None:
     """Another folder's would give other weights than the card says."""
     from models.training.train import train
 
-    found = tiny(epochs=1, batch_size=4, outlier_share=0.5, sizes=[8])
+    found = tiny(epochs=1, batch_size=4, outlier_share=0.5, sizes=[(0, 8)])
     black, white = (Pictures(np.full((8, 32, 32, 3), level, np.uint8), np.full(8, len(LABELS))) for level in (0, 255))
     train(found, some(16), some(10), tmp_path, "cpu", black)
     with pytest.raises(ModelError, match="learnt from other outliers: give the --outliers of before"):

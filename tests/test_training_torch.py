@@ -130,7 +130,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
 
     train(tiny(epochs=1), some(8), some(10), tmp_path, "cpu")
     with pytest.raises(ModelError, match=r"is of another recipe: remove it, or keep this run elsewhere with --runs"):
-        train(tiny(epochs=1, peak_lr=0.3), some(8), some(10), tmp_path, "cpu")
+        train(tiny(epochs=1, momentum=0.3), some(8), some(10), tmp_path, "cpu")
     (tmp_path / CHECKPOINT).write_bytes((tmp_path / CHECKPOINT).read_bytes()[:1000])
     with pytest.raises(ModelError, match=r"is no checkpoint, or damaged: remove it"):
         train(tiny(epochs=1), some(8), some(10), tmp_path, "cpu")

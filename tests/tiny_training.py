@@ -29,7 +29,14 @@ def one_thread() -> Iterator[None]:
 
 def tiny(name: str = "squeezenet-cifar10", **more: Any) -> Recipe:
     """Return a recipe, made small."""
-    small: dict[str, Any] = {"epochs": 3, "batch_size": 8, "sizes": [8, 8, 16], "teacher": "", "teacher_share": 0.0}
+    small: dict[str, Any] = {
+        "epochs": 3,
+        "batch_size": 8,
+        "sizes": [(0, 8), (2, 16)],
+        "learning_rate": [(0, 0.0), (0.5, 0.02), (3, 0.0)],
+        "teacher": "",
+        "teacher_share": 0.0,
+    }
     return dataclasses.replace(recipe.load(name, "cpu"), **small | more)
 
 

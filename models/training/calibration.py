@@ -34,16 +34,21 @@ def expected_calibration_error(logits: FloatArray, labels: Labels, bins: int = B
     return float(sum(gaps))
 
 
-def temperature(logits: FloatArray, labels: Labels) -> float:
+def temperature(logits: FloatArray, labels: Labels, weights: FloatArray | None = None) -> float:
     """Return the T for which the likelihood of softmax(logits / T) is greatest.
 
     The negative log-likelihood is convex in 1/T, so its slope, E_p[z] - z_label, has one zero: it is halved down to.
+
+    Args:
+        logits: [n, labels].
+        labels: [n].
+        weights: how much each picture counts, [n]; where there are none, all count alike.
     """
     right = logits[np.arange(len(labels)), labels]
     low, high = 1 / SHARPEST, SHARPEST
     for _ in range(HALVINGS):
         middle = (low * high) ** 0.5
-        slope = float(((softmax(middle * logits) * logits).sum(axis=1) - right).mean())
+        slope = float(np.average((softmax(middle * logits) * logits).sum(axis=1) - right, weights=weights))
         low, high = (low, middle) if slope > 0 else (middle, high)
     return 1 / high
 

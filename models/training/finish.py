@@ -14,7 +14,7 @@ from models.training.outliers import Outliers
 from models.training.recipe import Recipe
 from models.training.report import Figures
 from models.training.train import Run, logits
-from stageline.inference import Options, open_network
+from stageline.inference import FloatArray, Options, open_network
 from stageline.modelstore import Model, made_of
 from stageline.modelstore.card import CARD, NETWORK, written
 
@@ -40,11 +40,17 @@ class Pieces:
 
     @property
     def calibrating(self) -> Pictures:
-        """Those held out, and as many outliers that were held out: both are as frequent."""
+        """Those held out, and as many outliers that were held out."""
         if self.outliers is None:
             return self.held_out
         every = np.linspace(0, len(self.outliers.held_out) - 1, len(self.held_out)).astype(int)
         return self.held_out.and_(self.outliers.held_out.take(np.unique(every)))
+
+    def weights(self, outlier_share: float) -> FloatArray:
+        """How much each of ``calibrating`` counts: all outliers together as much as they did in the training."""
+        outliers = len(self.calibrating) - len(self.held_out)
+        each = outlier_share * len(self.held_out) / max(1, outliers)
+        return np.concatenate([np.ones(len(self.held_out)), np.full(outliers, each)]).astype(np.float32)
 
 
 def finish(run: Run, recipe: Recipe, pieces: Pieces, device: str, folder: Path) -> Model:
@@ -59,7 +65,7 @@ def finish(run: Run, recipe: Recipe, pieces: Pieces, device: str, folder: Path) 
     """
     calibrating = pieces.calibrating
     found = logits(run.model, calibrating, device).numpy()
-    temperature = calibration.temperature(found, calibrating.labels)
+    temperature = calibration.temperature(found, calibrating.labels, pieces.weights(recipe.outlier_share))
     served = export.prepare(run.model, temperature)
     onnx = export.to_onnx(served)
     for before in trained.versions(recipe.name, folder.parent.parent):
@@ -127,7 +133,10 @@ def _whence(none: Outliers | None) -> str:
 
 def _fitted_on(pieces: Pieces) -> str:
     known = f"{len(pieces.held_out):,} training pictures that were held out"
-    return f"{known} and {len(pieces.calibrating) - len(pieces.held_out):,} outliers" if pieces.outliers else known
+    if not pieces.outliers:
+        return known
+    outliers = len(pieces.calibrating) - len(pieces.held_out)
+    return f"{known} and {outliers:,} outliers, which count as much as they did in the training"
 
 
 def _what_it_knows(pieces: Pieces) -> str:

@@ -27,14 +27,14 @@ class Finding(NamedTuple):
     task: str
     category: str = "category"
     confidence: str = "confidence"
-    named: bool = True  # false: what was looked at and not named
+    named: bool = True  # false: candidates and guesses, looked at and not named
 
 
 FINDINGS = (
     Finding("detect", "detections", "object-detection", "label", "score"),
     Finding("classify", "categories", "image-classification"),
     Finding("classify", "candidates", "image-classification", named=False),
-    Finding("classify", "imagenet", "imagenet"),
+    Finding("classify", "imagenet", "imagenet", named=False),
 )
 
 
@@ -137,7 +137,7 @@ def _uploaded_at(document: Document, image_id: str, told: list[history.Entry]) -
 def _predictions(document: Document, image: Row, kind: Finding, entry: history.Entry | None) -> list[Row]:
     """Make the rows of one list of findings.
 
-    A candidate's position counts down from -1, so that it is its own, however many categories there are.
+    The position of what is not named counts down from -1, so that it is its own, however many categories there are.
     """
     hostname = history.label_of(entry.worker) if entry else None
     found_at = (entry.finished if entry else None) or image["updated_at"]

@@ -96,7 +96,7 @@ prediction_results = Table(
     METADATA,
     Column("image_key", TEXT, primary_key=True),
     Column("task", TEXT, primary_key=True),  # object-detection, image-classification or imagenet
-    Column("position", Integer, primary_key=True),  # as in the results; of candidates: -1, -2, ... in their order
+    Column("position", Integer, primary_key=True),  # as in the results; of what is not named: -1, -2, ... in its order
     Column("category", TEXT, nullable=False),
     Column("confidence", Float(53), nullable=False),
     Column("hostname", TEXT),  # the WORKER_ID of the worker that found it
@@ -106,7 +106,7 @@ prediction_results = Table(
     Column("model_sha256", TEXT),
     Column("box", LIST),  # null: of the whole picture
     Column("uploaded_at", UtcTime, nullable=False),  # the picture's, for paging by category
-    Column("named", Boolean, nullable=False, server_default=true()),  # false: a candidate, looked at and not named
+    Column("named", Boolean, nullable=False, server_default=true()),  # false: a candidate, or a guess
     Index(
         "ix_prediction_results_named",
         "category",

@@ -19,7 +19,7 @@ import psycopg2
 import redis
 import urllib3
 
-from benchmarks.processes import cpu_seconds
+from benchmarks.processes import cpu_seconds, descendants
 from benchmarks.running_line import inherited
 from benchmarks.server_process import free_port
 from benchmarks.servers import MinioServer, PostgresServer, RedisServer
@@ -56,6 +56,11 @@ class Service:
     def cpu_seconds(self) -> float:
         """The CPU time that its processes have taken since it was started."""
         return cpu_seconds(self._process.pid)
+
+    @property
+    def pids(self) -> set[int]:
+        """Its processes, by their ids: the first, and those below it; none where it does not run."""
+        return {self._process.pid, *descendants(self._process.pid)} if self.running else set()
 
     def start(self, **more: str) -> None:
         """Start it, if it does not run, with further settings; return before it is ready."""

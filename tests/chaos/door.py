@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 import urllib3
 
 ENDED = ("completed", "failed", "waiting")
-TRY_AGAIN = (409, 429, 503)
+AWAY = 503
+TRY_AGAIN = (409, 429, AWAY)
 PAUSE = 0.3
+NEVER_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 
 
 class Answer(NamedTuple):
@@ -41,7 +43,10 @@ class Door:
         return Answer(answer.status, answer.headers, answer.data)
 
     def insist(self, method: str, path: str, seconds: float = 120.0, **more: Any) -> tuple[Answer, int]:
-        """Send a request until it has an answer that is no "try again"; return it, and how often none came.
+        """Send a request until its answer is no "try again"; return it, and how often it may have been done before.
+
+        It may have been done where a request was sent and not answered, and where the answer was 503: the door itself
+        was not answered then.
 
         Raises:
             AssertionError: there was none in that many seconds.
@@ -52,11 +57,11 @@ class Door:
             try:
                 answer = self.call(method, path, **more)
             except urllib3.exceptions.HTTPError as error:
-                said, lost = error, lost + 1
+                said, lost = error, lost + (not isinstance(error, NEVER_SENT))
             else:
                 if answer.status not in TRY_AGAIN:
                     return answer, lost
-                said = answer
+                said, lost = answer, lost + (answer.status == AWAY)
             time.sleep(PAUSE)
         raise AssertionError(f"{method} {path} was not answered within {seconds:g} s; last: {said}")
 

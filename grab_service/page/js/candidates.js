@@ -1,4 +1,5 @@
-// What was looked at and not named, each with its reason; shown when it is asked for.
+// What was looked at and not named, each with its reason; shown when it is asked for. What contradicts an object stands
+// below that object instead.
 
 import { h } from "./dom.js";
 import { grouped, isAbout } from "./found.js";
@@ -8,20 +9,23 @@ const REASONS = {
   unsure: "not sure enough",
   contradicted: "contradicted by the detector",
   unconfirmed: "not confirmed by what was detected",
+  guessed: "", // the list's title says it
 };
 
 /** Make the list; `draw(things)` returns it, or null where there is nothing in it. It stays open while it is redrawn. */
 export function makeCandidates(overlay) {
   let open = false;
   function draw(things) {
-    if (!things.candidates.length) return null;
+    const count = things.candidates.length + things.guesses.length;
+    if (!count) return null;
     const whole = things.candidates.filter(({ box }) => !box);
     const objects = things.candidates.filter(({ box }) => box);
     const details = h(
       "details.candidates",
       { open },
-      h("summary", "Looked at, not named", h("span.group-count", things.candidates.length)),
+      h("summary", "Looked at, not named", h("span.group-count", count)),
       part("Whole picture", whole, () => -1, overlay),
+      part("Whole picture, guesses", things.guesses, () => -1, overlay),
       part("Objects", objects, (one) => things.objects.findIndex((object) => isAbout(one, object)), overlay),
     );
     details.addEventListener("toggle", () => (open = details.open));
@@ -54,10 +58,14 @@ function row({ thing, place, many }, index, overlay, withModel) {
     index < 0
       ? h("div.finding", facts)
       : h("button.finding", { type: "button", onfocus: light, onblur: dark, onclick: light, ...name }, facts),
-    place === 1
-      ? h("p.finding-note", reason(thing), withModel && thing.model ? [" · ", modelCode(thing)] : null)
-      : null,
+    place === 1 ? note(thing, withModel) : null,
   );
+}
+
+function note(thing, withModel) {
+  const why = reason(thing);
+  const who = withModel && thing.model ? modelCode(thing) : null;
+  return why || who ? h("p.finding-note", why, why && who ? " · " : null, who) : null;
 }
 
 function reason({ reason: known, detected }) {

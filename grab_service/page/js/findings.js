@@ -86,7 +86,8 @@ function row({ thing, index, place, many }, kind, overlay, models) {
       confidence(thing.score),
     ),
     known || !thing.model ? null : h("p.finding-note", "by ", modelCode(thing)),
-    [...thing.others, ...(thing.doubts ?? [])].map((other) => h("p.finding-note", opinion(other, thing))),
+    thing.others.map((other) => h("p.finding-note", opinion(other, thing))),
+    (thing.doubts ?? []).map((other) => h("p.finding-note.doubt", opinion(other, thing))),
   );
 }
 

@@ -10,12 +10,15 @@ const plain = (one) => ({ box: one.box ?? null, model: one.model, sha: one.model
 const named = (one) => ({ ...plain(one), label: one.category, score: one.confidence, detected: one.detected });
 const surest = (a, b) => b.score - a.score;
 
-/** The found things: {picture, objects, faces, candidates}, each [{label, score, box, model, sha, …}], boxes and scores
- * as in the document. What was named, of the whole picture or of an object, has `others`: what else was said of the very
- * same, each with `against` where that is something else; and an object `doubts`, the candidates that contradict it. */
+/** The found things: {picture, objects, faces, candidates, guesses}, each [{label, score, box, model, sha, …}], boxes and
+ * scores as in the document. What was named, of the whole picture or of an object, has `others`: what else was said of the
+ * very same, each with `against` where that is something else. All is there once: a candidate that contradicts an object is
+ * in that object's `doubts`, not in `candidates`; and `guesses`, ImageNet's, repeat nothing that the same model says. */
 export function found(document) {
   const categories = (document?.categories ?? []).map(named).sort(surest);
-  const candidates = (document?.candidates ?? []).map((one) => ({ ...named(one), reason: one.reason })).sort(surest);
+  const unnamed = (document?.candidates ?? []).map((one) => ({ ...named(one), reason: one.reason }));
+  const candidates = new Set(unnamed.sort(surest));
+  const guesses = (document?.imagenet ?? []).map((one) => ({ ...named(one), reason: "guessed" })).sort(surest);
   return {
     picture: wholePicture(categories.filter(({ box }) => !box)),
     objects: objectsOf(document?.detections ?? [], categories.filter(({ box }) => box), candidates),
@@ -26,7 +29,8 @@ export function found(document) {
       landmarks: one.landmarks,
       embedding: one.embedding,
     })),
-    candidates,
+    candidates: [...candidates], // without those that `objectsOf` took out
+    guesses: guesses.filter((one) => ![...categories, ...unnamed].some((other) => isSame(one, other))),
   };
 }
 
@@ -57,17 +61,27 @@ function wholePicture(categories) {
   return [...first.values()];
 }
 
-/** What was detected, each with what was said of it; and what was named in boxes that no detector gave. */
+/** What was detected, each with what was said of it; and what was named in boxes that no detector gave. Takes what
+ * contradicts an object out of `candidates`, a Set. */
 function objectsOf(detections, categories, candidates) {
   const left = new Set(categories);
   const objects = detections.map((one) => {
     const object = { ...plain(one), label: one.label, score: one.score, detected: one.label };
-    const said = [...left].filter((each) => isAbout(each, object));
-    said.forEach((each) => left.delete(each));
-    const doubts = candidates.filter((each) => each.reason === "contradicted" && isAbout(each, object));
+    const said = takeOut(left, (each) => isAbout(each, object));
+    const doubts = takeOut(candidates, (each) => each.reason === "contradicted" && isAbout(each, object));
     return { ...judged(object, said), doubts };
   });
   return [...objects, ...[...left].map((one) => ({ ...one, others: [], doubts: [] }))];
+}
+
+/** Whether the same model says the same of the same: where ImageNet's network is the classifier, too. */
+const isSame = (one, other) =>
+  one.label === other.label && one.model === other.model && one.box?.join() === other.box?.join();
+
+function takeOut(set, wanted) {
+  const taken = [...set].filter(wanted);
+  taken.forEach((each) => set.delete(each));
+  return taken;
 }
 
 /** An object is what the detector says. A category with what was detected means the same, in a classifier's word. */

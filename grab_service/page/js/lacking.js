@@ -9,23 +9,26 @@ export function lackingNote({ status, results }, { faces }, report) {
   const names = results?.missing_models ?? [];
   const unlike = faces.length > 0 && !faces.some(({ embedding }) => embedding);
   if (!names.length)
-    return unlike ? h("p.findings-lack", "These faces cannot be compared: they were not embedded.") : null;
+    return unlike ? h("p.findings-lack", `There is no embedding to compare ${those(faces)} by.`) : null;
   const several = names.length > 1;
   const ways = names.map((name) => [name, howToGet(name, report)]);
   const now = report === null || ways.some(([, how]) => how);
   const are = `${several ? (now ? "are" : "were") : now ? "is" : "was"} not installed`;
   return h(
     "div.findings-lack",
-    h("p", `${names.join(" and ")} ${are}`, consequence(names, unlike, results)),
+    h("p", `${names.join(" and ")} ${are}`, consequence(names, unlike ? faces : [], results)),
     now
       ? ways.map(([name, how]) => remedy(name, how, several, report))
       : h("p", "Nothing is missing now: run the picture again."),
   );
 }
 
+const those = ({ length }) => (length === 1 ? "this face" : "these faces");
+
+/** `unlike` are the faces that cannot be compared. */
 function consequence(names, unlike, { categories }) {
   const lacks = [
-    unlike ? "these faces cannot be compared with others" : null,
+    unlike.length ? `${those(unlike)} cannot be compared with others` : null,
     categories ? null : "no categories were looked for",
   ].filter(Boolean);
   if (lacks.length === names.length) return `, so ${lacks.join(", and ")}.`;

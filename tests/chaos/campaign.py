@@ -1,0 +1,158 @@
+"""A campaign: pictures flow by HTTP while faults fall; then everything must have come to rest, whole.
+
+python -m tests.chaos.campaign --pictures 2000 --kills 200 --seed 7
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.chaos import audit, faults
+from tests.chaos.deployment import Deployment
+from tests.chaos.faults import Fallen
+from tests.chaos.pictures import picture
+from tests.chaos.producers import Producer, Sent
+
+PRODUCERS = 4
+MADE = 12  # pictures of our own, beside those of a folder
+# Whoever is killed so often while a campaign lasts may hold the same picture thrice; some pictures are worked alone.
+SETTINGS = {"MAX_ATTEMPTS": "30", "LARGE_PIXELS": "60000", "MAX_QUEUE_SIZE": "200"}
+SECOND_WORKERS = ("detect", "tag")
+BURSTS = 20  # pictures come in so many, so that there is always work for faults to fall on
+
+
+@dataclass
+class Report:
+    """What a campaign came to."""
+
+    command: str
+    sent: Sent
+    fallen: Fallen
+    seconds: float
+    """From the first upload to the last fault."""
+    rest: float
+    """From the last fault until nothing moved, in seconds."""
+    problems: list[str]
+
+    def __str__(self) -> str:
+        sent, lines = self.sent, [self.command]
+        count = self.fallen.total
+        lines.append(
+            f"{len(sent.pictures)} pictures answered 202 ({sent.reruns} runs again, {sent.deletions} deletions, "
+            f"{sent.unanswered} uploads without an answer), {count} faults ({self.fallen.kills} kills) in "
+            f"{self.seconds:.0f} s; at rest {self.rest:.1f} s after the last one"
+        )
+        lines.append(f"{'fault':<20}{'times':>6}{'ready again, median s':>24}{'longest':>10}")
+        for name, took in sorted(self.fallen.recoveries.items()):
+            lines.append(f"{name:<20}{len(took):>6}{statistics.median(took):>24.1f}{max(took):>10.1f}")
+        lines += [f"{len(self.problems)} problems", *self.problems[:20]]
+        return "\n".join(lines)
+
+
+def run(folder: Path, models: Path, files: Sequence[bytes], pictures: int, kills: int, seed: int) -> Report:
+    """Run a campaign, in a folder of its own.
+
+    Args:
+        folder: for all data and logs.
+        models: the installed models.
+        files: the pictures' files; some or many of them are sent more than once.
+        pictures: how many uploads.
+        kills: how many services are killed; freezes and outages of servers come to about a third of that.
+        seed: decides what is sent, and which faults fall on whom, in which order. The moments remain the machine's.
+
+    Raises:
+        AssertionError: the line does not come to rest, or a producer was answered what it must not be.
+    """
+    on = Deployment(folder, models, **SETTINGS)
+    for stage in SECOND_WORKERS:
+        on.add(stage, f"{stage}-b")
+    command = f"python -m tests.chaos.campaign --pictures {pictures} --kills {kills} --seed {seed}"
+    try:
+        on.start()
+        undisturbed = _undisturbed(on, files)
+        began = time.monotonic()
+        sent, fallen = _disturbed(on, files, pictures, faults.plan(seed, kills, list(on.services)), seed)
+        seconds = time.monotonic() - began
+        rest = audit.rest(on, sent)
+        return Report(command, sent, fallen, seconds, rest, audit.problems(on, sent, undisturbed))
+    except AssertionError as error:
+        raise AssertionError(f"{error}\nrepeat it by: {command}\nthe logs are in {folder}") from error
+    finally:
+        on.end()
+
+
+def _undisturbed(on: Deployment, files: Sequence[bytes]) -> dict[int, audit.Outputs]:
+    """What each file comes to while nothing disturbs the line; its pictures are deleted again."""
+    ids = {number: on.door.take(data, f"{number}.jpg") for number, data in enumerate(files)}
+    for image_id in ids.values():
+        assert on.door.ended(image_id)["status"] == "completed"
+    kept = audit.objects(on)
+    for image_id in ids.values():
+        on.door.insist("DELETE", f"/image/{image_id}")
+    return {number: audit.outputs(kept[image_id]) for number, image_id in ids.items()}
+
+
+def _disturbed(
+    on: Deployment, files: Sequence[bytes], pictures: int, planned: list[faults.Fault], seed: int
+) -> tuple[Sent, Fallen]:
+    """Let pictures flow and faults fall at the same pace."""
+    sent, over, turn = Sent(), threading.Event(), threading.Condition()
+    fallen = Fallen()
+
+    def wait_to_send() -> None:
+        with turn:
+            turn.wait_for(lambda: over.is_set() or len(sent.pictures) < pictures * (due() + 1) / BURSTS)
+
+    def due() -> int:
+        """Count the bursts that are over."""
+        return BURSTS * fallen.total // max(1, len(planned))
+
+    shares = [pictures // PRODUCERS + (n < pictures % PRODUCERS) for n in range(PRODUCERS)]
+    producers = [Producer(on.door, files, share, f"{seed}-{n}", sent, wait_to_send) for n, share in enumerate(shares)]
+    for producer in producers:
+        producer.start()
+    try:
+        for fault in planned:
+            faults.fall(fault, on, fallen)
+            with turn:
+                turn.notify_all()
+    finally:
+        over.set()
+        with turn:
+            turn.notify_all()
+    for producer in producers:
+        producer.join()
+        if producer.error is not None:
+            raise AssertionError(f"{producer.name}: {producer.error!r}") from producer.error
+    return sent, fallen
+
+
+def files_of(folder: Path | None, most: int = 24) -> list[bytes]:
+    """Some pictures of our own making, and the first JPEGs of a folder."""
+    found = sorted(folder.glob("*.jpg"))[:most] if folder else []
+    return [picture(number) for number in range(MADE)] + [path.read_bytes() for path in found]
+
+
+def main() -> None:
+    """Run a campaign as the command line says; the exit status is 1 where something did not hold."""
+    parser = argparse.ArgumentParser(description="Pictures flow while faults fall; then nothing may be lost.")
+    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--from", dest="folder", type=Path, help="a folder whose JPEGs are sent, too")
+    parser.add_argument("--models", type=Path, default=Path("stageline-data/models"))
+    given = parser.parse_args()
+    scratch = Path(tempfile.mkdtemp(prefix="chaos-"))
+    report = run(scratch, given.models.absolute(), files_of(given.folder), given.pictures, given.kills, given.seed)
+    sys.stdout.write(f"{report}\n")
+    sys.exit(1 if report.problems else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Producers: they upload, repeat what was not answered, run pictures again and delete some, as users do."""
+
+import random
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import urllib3
+
+from tests.chaos.door import ENDED, TRY_AGAIN, Door
+
+KEYED, RERUN, DELETED = 0.4, 0.12, 0.08  # shares of the uploads; each of the others follows an upload that often
+FIRST_STAGES = ("", "?from=resize", "?from=detect", "?from=tag")
+PATIENCE = 300.0  # seconds for an answer that is none of "try again", whatever happens
+
+
+@dataclass
+class Picture:
+    """One that was answered 202: what its producer knows of it."""
+
+    image_id: str
+    number: int
+    run: int = 1
+    """The last run that was answered 202."""
+    lost_reruns: int = 0
+    """How many requests to run it again were never answered: each may have begun a run."""
+    deleted: bool = False
+
+
+@dataclass
+class Sent:
+    """What all producers did."""
+
+    pictures: list[Picture] = field(default_factory=list)
+    unanswered: int = 0
+    """Uploads without an idempotency key that may have been done unknown to us: each may have left a picture."""
+    reruns: int = 0
+    deletions: int = 0
+
+
+class Producer(threading.Thread):
+    """Sends its share of the pictures, each when ``may_send`` says so."""
+
+    def __init__(
+        self, door: Door, files: Sequence[bytes], count: int, seed: str, sent: Sent, wait_to_send: Callable[[], None]
+    ) -> None:
+        super().__init__(name=f"producer {seed}", daemon=True)
+        self.error: BaseException | None = None
+        self._door, self._files, self._count = door, files, count
+        self._random, self._sent, self._wait_to_send = random.Random(seed), sent, wait_to_send
+        self._own: list[Picture] = []
+
+    def run(self) -> None:
+        """Send, and keep what went wrong for who waits for this thread."""
+        try:
+            for _ in range(self._count):
+                self._wait_to_send()
+                self._upload()
+                if self._random.random() < RERUN:
+                    self._run_again(self._random.choice(self._own))
+                if self._random.random() < DELETED:
+                    self._remove(self._random.choice(self._own))
+        except BaseException as error:  # noqa: BLE001 - told by who joins
+            self.error = error
+
+    def _upload(self) -> None:
+        number = self._random.randrange(len(self._files))
+        keyed = self._random.random() < KEYED
+        headers = {"Idempotency-Key": uuid.UUID(int=self._random.getrandbits(128)).hex} if keyed else {}
+        fields = {"image": (f"{number}.jpg", self._files[number])}
+        answer, lost = self._door.insist("POST", "/upload", PATIENCE, fields=fields, headers=headers)
+        assert answer.status == 202, answer
+        picture = Picture(answer.json["image_id"], number)
+        self._own.append(picture)
+        self._sent.pictures.append(picture)
+        self._sent.unanswered += 0 if keyed else lost
+
+    def _run_again(self, picture: Picture) -> None:
+        """Ask once: one that still moves is left alone."""
+        if picture.deleted:
+            return
+        path = f"/process/{picture.image_id}{self._random.choice(FIRST_STAGES)}"
+        try:
+            if self._door.status(picture.image_id)["status"] not in ENDED:
+                return
+            answer = self._door.call("POST", path)
+        except urllib3.exceptions.HTTPError:
+            picture.lost_reruns += 1
+            return
+        if answer.status in TRY_AGAIN:
+            picture.lost_reruns += answer.status != 409
+            return
+        assert answer.status == 202, answer
+        picture.run = answer.json["run"]
+        self._sent.reruns += 1
+
+    def _remove(self, picture: Picture) -> None:
+        if picture.deleted:
+            return
+        answer, lost = self._door.insist("DELETE", f"/image/{picture.image_id}", PATIENCE)
+        assert answer.status == 204 or (answer.status == 404 and lost), answer
+        picture.deleted = True
+        self._sent.deletions += 1
