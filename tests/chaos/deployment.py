@@ -19,7 +19,7 @@ import psycopg2
 import redis
 import urllib3
 
-from benchmarks.processes import descendants
+from benchmarks.processes import cpu_seconds, descendants
 from benchmarks.running_line import inherited
 from benchmarks.server_process import free_port
 from benchmarks.servers import MinioServer, PostgresServer, RedisServer
@@ -51,6 +51,11 @@ class Service:
     def running(self) -> bool:
         """Whether its first process lives, frozen or not."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def cpu_seconds(self) -> float:
+        """The CPU time that its processes have taken since it was started."""
+        return cpu_seconds(self._process.pid)
 
     @property
     def pids(self) -> set[int]:
