@@ -1,6 +1,5 @@
 """A whole line on a real Redis, MinIO and PostgreSQL, as the tests of the API share it, and a client that checks."""
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from stageline.errors import Unavailable
 from stageline.modelstore import Repository
 from stageline.settings import Settings
 from stageline.store import FolderStore
+from tests.chaos.door import Answer
 from tests.conftest import served
 
 PATIENCE = 90.0  # seconds for what must come; nothing is asserted of how soon
@@ -32,19 +32,6 @@ JPEG = all_kinds()["jpeg"]
 STAGES = ["grab", "resize", "grayscale", "detect", "classify", "tag"]
 UNKNOWN = "01J00000000000000000000000"
 Found = TypeVar("Found")
-
-
-class Answer(NamedTuple):
-    """What the door answered."""
-
-    status: int
-    headers: Any
-    data: bytes
-
-    @property
-    def json(self) -> Any:
-        """The body, as plain data."""
-        return json.loads(self.data)
 
 
 class Api:

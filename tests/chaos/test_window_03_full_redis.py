@@ -14,7 +14,7 @@ import pytest
 from benchmarks.servers import RedisServer
 from tests.chaos.deployment import LEASE, Deployment, until
 from tests.chaos.pictures import picture
-from tests.chaos.promises import Broken, comes, promised
+from tests.chaos.windows import Broken, comes, promised
 from tests.chaos.workers import held_by, in_flight, silence
 from tests.cutting_proxy import CuttingProxy
 from tests.redis_moods import SERVERS, program

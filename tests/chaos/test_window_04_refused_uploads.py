@@ -13,7 +13,7 @@ import pytest
 from tests.chaos.deployment import Deployment, until
 from tests.chaos.door import Answer, Door
 from tests.chaos.pictures import picture
-from tests.chaos.promises import Broken, promised
+from tests.chaos.windows import Broken, promised
 from tests.cutting_proxy import CuttingProxy
 
 STORES_AN_ORIGINAL = b"PUT /images/original/"

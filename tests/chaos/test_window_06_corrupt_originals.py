@@ -14,9 +14,8 @@ import pytest
 
 from tests.chaos.deployment import BUCKET, Deployment
 from tests.chaos.pictures import picture
-from tests.chaos.promises import Broken, comes, promised
 from tests.chaos.rot import read, rot
-from tests.chaos.windows import opened
+from tests.chaos.windows import Broken, comes, opened, promised
 
 WITHIN = 45.0  # seconds; three attempts take some six
 SMALL, LARGE = "small", "over 8 megapixels"

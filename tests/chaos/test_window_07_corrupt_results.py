@@ -12,8 +12,8 @@ import pytest
 
 from tests.chaos.deployment import BUCKET, STAGES, Deployment
 from tests.chaos.pictures import picture
-from tests.chaos.promises import Broken, comes, promised
 from tests.chaos.rot import read, rot
+from tests.chaos.windows import Broken, comes, promised
 
 MANY = 10_000
 WITHIN = 45.0  # seconds; without the damage it takes about one

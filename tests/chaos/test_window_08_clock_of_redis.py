@@ -15,7 +15,7 @@ import pytest
 from tests.chaos.deployment import BUCKET, Deployment, until
 from tests.chaos.other_time import OtherTime
 from tests.chaos.pictures import picture
-from tests.chaos.promises import Broken, comes, promised
+from tests.chaos.windows import Broken, comes, promised
 from tests.chaos.workers import held_by, in_flight, silence
 from tests.cutting_proxy import CuttingProxy
 

@@ -14,7 +14,7 @@ import urllib3
 
 from tests.chaos.deployment import Deployment, until
 from tests.chaos.pictures import picture
-from tests.chaos.promises import Broken, promised
+from tests.chaos.windows import Broken, promised
 from tests.cutting_proxy import CuttingProxy
 
 AT_ONCE = 1.0  # seconds, for what is so already, where the window is open

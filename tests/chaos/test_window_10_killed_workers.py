@@ -14,8 +14,7 @@ import pytest
 
 from tests.chaos.deployment import BUCKET, Deployment
 from tests.chaos.pictures import picture
-from tests.chaos.promises import Broken, comes, promised
-from tests.chaos.windows import opened
+from tests.chaos.windows import Broken, comes, opened, promised
 from tests.chaos.workers import held_by
 from tests.cutting_proxy import CuttingProxy
 

@@ -15,7 +15,7 @@ import urllib3
 
 from tests.chaos.deployment import LEASE, Deployment, until
 from tests.chaos.pictures import picture
-from tests.chaos.promises import comes, promised
+from tests.chaos.windows import comes, promised
 from tests.chaos.workers import held_by, silence
 from tests.cutting_proxy import CuttingProxy
 

@@ -15,8 +15,7 @@ import pytest
 
 from tests.chaos.deployment import Deployment
 from tests.chaos.pictures import picture
-from tests.chaos.promises import comes, promised
-from tests.chaos.windows import opened
+from tests.chaos.windows import comes, opened, promised
 from tests.chaos.workers import held_by, in_flight
 from tests.cutting_proxy import CuttingProxy
 
