@@ -4,6 +4,7 @@ python -m tests.chaos.campaign --pictures 2000 --kills 200 --seed 7
 """
 
 import argparse
+import shutil
 import statistics
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from pathlib import Path
 from tests.chaos import audit, faults
 from tests.chaos.deployment import Deployment
 from tests.chaos.faults import Fallen
+from tests.chaos.found import Outputs, everything
 from tests.chaos.pictures import picture
 from tests.chaos.producers import Producer, Sent
 
@@ -24,7 +26,6 @@ MADE = 12  # pictures of our own, beside those of a folder
 # Whoever is killed so often while a campaign lasts may hold the same picture thrice; some pictures are worked alone.
 SETTINGS = {"MAX_ATTEMPTS": "30", "LARGE_PIXELS": "60000", "MAX_QUEUE_SIZE": "200"}
 SECOND_WORKERS = ("detect", "tag")
-BURSTS = 20  # pictures come in so many, so that there is always work for faults to fall on
 
 
 @dataclass
@@ -41,77 +42,77 @@ class Report:
     problems: list[str]
 
     def __str__(self) -> str:
-        sent, lines = self.sent, [self.command]
-        count = self.fallen.total
+        fallen = self.fallen
+        lines = [self.command, str(self.sent)]
         lines.append(
-            f"{len(sent.pictures)} pictures answered 202 ({sent.reruns} runs again, {sent.deletions} deletions, "
-            f"{sent.unanswered} uploads without an answer), {count} faults ({self.fallen.kills} kills) in "
+            f"{fallen.total} faults ({fallen.kills} kills; {fallen.on_work} while pictures were on their way) in "
             f"{self.seconds:.0f} s; at rest {self.rest:.1f} s after the last one"
         )
         lines.append(f"{'fault':<20}{'times':>6}{'ready again, median s':>24}{'longest':>10}")
-        for name, took in sorted(self.fallen.recoveries.items()):
+        for name, took in sorted(fallen.recoveries.items()):
             lines.append(f"{name:<20}{len(took):>6}{statistics.median(took):>24.1f}{max(took):>10.1f}")
         lines += [f"{len(self.problems)} problems", *self.problems[:20]]
         return "\n".join(lines)
 
 
-def run(folder: Path, models: Path, files: Sequence[bytes], pictures: int, kills: int, seed: int) -> Report:
+def run(folder: Path, models: Path, more: Path | None, pictures: int, kills: int, seed: int) -> Report:
     """Run a campaign, in a folder of its own.
 
     Args:
         folder: for all data and logs.
         models: the installed models.
-        files: the pictures' files; some or many of them are sent more than once.
-        pictures: how many uploads.
+        more: a folder of pictures that are sent beside our own; see `files_of`.
+        pictures: how many uploads; each file is sent more than once.
         kills: how many services are killed; freezes and outages of servers come to about a third of that.
         seed: decides what is sent, and which faults fall on whom, in which order. The moments remain the machine's.
 
     Raises:
-        AssertionError: the line does not come to rest, or a producer was answered what it must not be.
+        AssertionError: the line does not come to rest, a producer was answered what it must not be, or the harness
+            failed; the text says how to repeat it, and where the logs are.
     """
+    command = f"python -m tests.chaos.campaign --pictures {pictures} --kills {kills} --seed {seed} --models {models}"
+    command += f" --from {more}" if more else ""
+    files = files_of(more)
     on = Deployment(folder, models, **SETTINGS)
     for stage in SECOND_WORKERS:
         on.add(stage, f"{stage}-b")
-    command = f"python -m tests.chaos.campaign --pictures {pictures} --kills {kills} --seed {seed}"
     try:
         on.start()
-        undisturbed = _undisturbed(on, files)
+        alone = undisturbed(on, files)
         began = time.monotonic()
         sent, fallen = _disturbed(on, files, pictures, faults.plan(seed, kills, list(on.services)), seed)
         seconds = time.monotonic() - began
         rest = audit.rest(on, sent)
-        return Report(command, sent, fallen, seconds, rest, audit.problems(on, sent, undisturbed))
-    except AssertionError as error:
-        raise AssertionError(f"{error}\nrepeat it by: {command}\nthe logs are in {folder}") from error
+        return Report(command, sent, fallen, seconds, rest, audit.problems(on, sent, alone))
+    except Exception as error:
+        raise AssertionError(f"{error!r}\nrepeat it by: {command}\nthe logs are in {folder}") from error
     finally:
         on.end()
 
 
-def _undisturbed(on: Deployment, files: Sequence[bytes]) -> dict[int, audit.Outputs]:
+def undisturbed(on: Deployment, files: Sequence[bytes]) -> dict[int, Outputs]:
     """What each file comes to while nothing disturbs the line; its pictures are deleted again."""
     ids = {number: on.door.take(data, f"{number}.jpg") for number, data in enumerate(files)}
     for image_id in ids.values():
         assert on.door.ended(image_id)["status"] == "completed"
-    kept = audit.objects(on)
+    audit.nothing_moves(on)
+    found = everything(on)
     for image_id in ids.values():
-        on.door.insist("DELETE", f"/image/{image_id}")
-    return {number: audit.outputs(kept[image_id]) for number, image_id in ids.items()}
+        answer, _ = on.door.insist("DELETE", f"/image/{image_id}")
+        assert answer.status == 204, answer
+    return {number: found[image_id].outputs for number, image_id in ids.items()}
 
 
 def _disturbed(
     on: Deployment, files: Sequence[bytes], pictures: int, planned: list[faults.Fault], seed: int
 ) -> tuple[Sent, Fallen]:
-    """Let pictures flow and faults fall at the same pace."""
+    """Let pictures flow and faults fall at the same pace: before each fault its share of the pictures is sent."""
     sent, over, turn = Sent(), threading.Event(), threading.Condition()
-    fallen = Fallen()
+    fallen, share = Fallen(), pictures / max(1, len(planned))
 
     def wait_to_send() -> None:
         with turn:
-            turn.wait_for(lambda: over.is_set() or len(sent.pictures) < pictures * (due() + 1) / BURSTS)
-
-    def due() -> int:
-        """Count the bursts that are over."""
-        return BURSTS * fallen.total // max(1, len(planned))
+            turn.wait_for(lambda: over.is_set() or len(sent.pictures) < (fallen.total + 1) * share)
 
     shares = [pictures // PRODUCERS + (n < pictures % PRODUCERS) for n in range(PRODUCERS)]
     producers = [Producer(on.door, files, share, f"{seed}-{n}", sent, wait_to_send) for n, share in enumerate(shares)]
@@ -149,9 +150,11 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=Path("stageline-data/models"))
     given = parser.parse_args()
     scratch = Path(tempfile.mkdtemp(prefix="chaos-"))
-    report = run(scratch, given.models.absolute(), files_of(given.folder), given.pictures, given.kills, given.seed)
+    report = run(scratch, given.models.absolute(), given.folder, given.pictures, given.kills, given.seed)
     sys.stdout.write(f"{report}\n")
-    sys.exit(1 if report.problems else 0)
+    if report.problems:
+        sys.exit(f"repeat it by the first line; the logs are in {scratch}")
+    shutil.rmtree(scratch)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """Faults: which of them fall, on whom, in which order and for how long, from a seed; and letting them fall."""
 
+import contextlib
+import os
 import random
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from benchmarks.processes import descendants
 from tests.chaos.deployment import LEASE, READY_SECONDS, Deployment, until
 
 FREEZES, OUTAGES = 0.2, 0.12  # faults of these sorts, for each kill of a service
@@ -13,6 +16,7 @@ SERVERS = ("redis", "cache", "minio", "postgres")
 LONGEST_FREEZE = 2.0 * LEASE  # seconds: half of them are beyond the lease
 LONGEST_OUTAGE = 4.0
 LONGEST_PAUSE = 0.8
+UNFINISHED = "stageline:moving"
 
 
 @dataclass(frozen=True)
@@ -31,9 +35,11 @@ class Fault:
 
 @dataclass
 class Fallen:
-    """What fell: by sort and target, how long each target took to say that it is ready again, in seconds."""
+    """What fell: by sort and target, how long it took until all were ready again, in seconds."""
 
     recoveries: dict[str, list[float]] = field(default_factory=dict)
+    on_work: int = 0
+    """How many fell while pictures were on their way."""
 
     @property
     def total(self) -> int:
@@ -63,34 +69,47 @@ def _fault(draw: random.Random, sort: str, services: list[str]) -> Fault:
 
 
 def fall(fault: Fault, on: Deployment, fallen: Fallen) -> None:
-    """Let one fall, wait until its target is ready again, and note it."""
+    """Let one fall; wait until its target, or after a server's fault every service, is ready again; note it."""
     time.sleep(fault.pause)
-    wait = _on_server(fault, on) if fault.target in SERVERS else _on_service(fault, on)
+    fallen.on_work += bool(on.queue.zcard(UNFINISHED))
+    if fault.target in SERVERS:
+        waiting, back = list(on.services.values()), _on_server(fault, on)
+    else:
+        waiting, back = [on.services[fault.target]], _on_service(fault, on)
     began = time.monotonic()
-    wait()
+    back()
+    until(lambda: all(service.ready() for service in waiting), READY_SECONDS)
     name = f"{fault.sort} {fault.target}"
     fallen.recoveries.setdefault(name, []).append(time.monotonic() - began)
 
 
 def _on_service(fault: Fault, on: Deployment) -> Callable[[], None]:
+    """Take a service away for as long as the fault says; return what gives it back."""
     service = on.services[fault.target]
-    if fault.sort == "freeze":
-        with service.frozen():
-            time.sleep(fault.seconds)
-        return lambda: None
-    service.kill()
+    if fault.sort == "kill":
+        service.kill()
+        time.sleep(fault.seconds)
+        return service.start
+    service.signal(signal.SIGSTOP)
     time.sleep(fault.seconds)
-    service.start()
-    return lambda: until(service.ready, READY_SECONDS)
+    return lambda: service.signal(signal.SIGCONT)
 
 
 def _on_server(fault: Fault, on: Deployment) -> Callable[[], None]:
+    """The same of a server, with all of its processes: PostgreSQL has one for each connection."""
     server = getattr(on, fault.target)
-    if fault.sort == "freeze":
-        server.process.send_signal(signal.SIGSTOP)
+    if fault.sort == "kill":
+        server.kill()
         time.sleep(fault.seconds)
-        server.process.send_signal(signal.SIGCONT)
-        return lambda: None
-    server.kill()
+        return server.start
+    os.kill(server.pid, signal.SIGSTOP)  # first, so that it starts no more of them
+    stopped = [server.pid, *descendants(server.pid)]
+    _signal(stopped, signal.SIGSTOP)
     time.sleep(fault.seconds)
-    return server.start
+    return lambda: _signal(stopped, signal.SIGCONT)
+
+
+def _signal(pids: list[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)

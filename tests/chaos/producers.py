@@ -25,7 +25,11 @@ class Picture:
     """The last run that was answered 202."""
     lost_reruns: int = 0
     """How many requests to run it again were never answered: each may have begun a run."""
+    reruns: int = 0
+    """How many were answered 202."""
     deleted: bool = False
+    moved: bool = False
+    """Whether it was on its way when it was deleted."""
 
 
 @dataclass
@@ -33,10 +37,19 @@ class Sent:
     """What all producers did."""
 
     pictures: list[Picture] = field(default_factory=list)
-    unanswered: int = 0
-    """Uploads without an idempotency key that may have been done unknown to us: each may have left a picture."""
-    reruns: int = 0
-    deletions: int = 0
+    unanswered: list[int] = field(default_factory=list)
+    """The files' numbers of uploads without an idempotency key that may have been done unknown to us.
+
+    Each may have left a picture.
+    """
+
+    def __str__(self) -> str:
+        deleted = [picture for picture in self.pictures if picture.deleted]
+        return (
+            f"{len(self.pictures)} pictures answered 202, {sum(each.reruns for each in self.pictures)} runs again, "
+            f"{len(deleted)} deletions, {sum(each.moved for each in deleted)} of them on the way, "
+            f"{len(self.unanswered)} uploads without an answer"
+        )
 
 
 class Producer(threading.Thread):
@@ -60,7 +73,7 @@ class Producer(threading.Thread):
                 if self._random.random() < RERUN:
                     self._run_again(self._random.choice(self._own))
                 if self._random.random() < DELETED:
-                    self._remove(self._random.choice(self._own))
+                    self._remove(self._random.choice((self._own[-1], self._random.choice(self._own))))
         except BaseException as error:  # noqa: BLE001 - told by who joins
             self.error = error
 
@@ -74,7 +87,7 @@ class Producer(threading.Thread):
         picture = Picture(answer.json["image_id"], number)
         self._own.append(picture)
         self._sent.pictures.append(picture)
-        self._sent.unanswered += 0 if keyed else lost
+        self._sent.unanswered.extend([number] * (0 if keyed else lost))
 
     def _run_again(self, picture: Picture) -> None:
         """Ask once: one that still moves is left alone."""
@@ -93,12 +106,13 @@ class Producer(threading.Thread):
             return
         assert answer.status == 202, answer
         picture.run = answer.json["run"]
-        self._sent.reruns += 1
+        picture.reruns += 1
 
     def _remove(self, picture: Picture) -> None:
+        """Delete it, half the time the newest, which is on its way; it is asked for until there is an answer."""
         if picture.deleted:
             return
+        moves = self._door.status(picture.image_id)["status"] not in ENDED
         answer, lost = self._door.insist("DELETE", f"/image/{picture.image_id}", PATIENCE)
         assert answer.status == 204 or (answer.status == 404 and lost), answer
-        picture.deleted = True
-        self._sent.deletions += 1
+        picture.deleted, picture.moved = True, moves
