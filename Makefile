@@ -38,6 +38,11 @@ test-kubernetes: setup-test samples
 test-chaos: setup-test servers models
 	CHAOS=long $(BIN)/python -m pytest tests/chaos $(PYTEST)
 
+# One campaign: pictures flow while faults fall. CAMPAIGN="--pictures 2000 --kills 200 --seed 7".
+.PHONY: campaign
+campaign: setup-test servers models
+	$(BIN)/python -m tests.chaos.campaign $(CAMPAIGN)
+
 lint: setup-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

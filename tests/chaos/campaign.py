@@ -1,9 +1,10 @@
 """A campaign: pictures flow by HTTP while faults fall; then everything must have come to rest, whole.
 
-python -m tests.chaos.campaign --pictures 2000 --kills 200 --seed 7
+make campaign CAMPAIGN="--pictures 2000 --kills 200 --seed 7"
 """
 
 import argparse
+import os
 import shutil
 import statistics
 import sys
@@ -23,7 +24,7 @@ from tests.chaos.producers import Producer, Sent
 
 PRODUCERS = 4
 MADE = 12  # pictures of our own, beside those of a folder
-# Whoever is killed so often while a campaign lasts may hold the same picture thrice; some pictures are worked alone.
+# A picture may be in the hands of many that are killed, and is not to be buried; some pictures are worked alone.
 SETTINGS = {"MAX_ATTEMPTS": "30", "LARGE_PIXELS": "60000", "MAX_QUEUE_SIZE": "200"}
 SECOND_WORKERS = ("detect", "tag")
 
@@ -70,8 +71,7 @@ def run(folder: Path, models: Path, more: Path | None, pictures: int, kills: int
         AssertionError: the line does not come to rest, a producer was answered what it must not be, or the harness
             failed; the text says how to repeat it, and where the logs are.
     """
-    command = f"python -m tests.chaos.campaign --pictures {pictures} --kills {kills} --seed {seed} --models {models}"
-    command += f" --from {more}" if more else ""
+    command = _command(models, more, pictures, kills, seed)
     files = files_of(more)
     on = Deployment(folder, models, **SETTINGS)
     for stage in SECOND_WORKERS:
@@ -88,6 +88,14 @@ def run(folder: Path, models: Path, more: Path | None, pictures: int, kills: int
         raise AssertionError(f"{error!r}\nrepeat it by: {command}\nthe logs are in {folder}") from error
     finally:
         on.end()
+
+
+def _command(models: Path, more: Path | None, pictures: int, kills: int, seed: int) -> str:
+    """What repeats a campaign."""
+    words = f"--pictures {pictures} --kills {kills} --seed {seed} --models {models}"
+    words += f" --from {more}" if more else ""
+    python = os.environ.get("CHAOS_PYTHON")
+    return f'make campaign CAMPAIGN="{words}"' + (f" CHAOS_PYTHON={python}" if python else "")
 
 
 def undisturbed(on: Deployment, files: Sequence[bytes]) -> dict[int, Outputs]:

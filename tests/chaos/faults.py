@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.processes import descendants
@@ -14,8 +14,9 @@ from tests.chaos.deployment import LEASE, READY_SECONDS, Deployment, until
 FREEZES, OUTAGES = 0.2, 0.12  # faults of these sorts, for each kill of a service
 SERVERS = ("redis", "cache", "minio", "postgres")
 LONGEST_FREEZE = 2.0 * LEASE  # seconds: half of them are beyond the lease
-LONGEST_OUTAGE = 4.0
-LONGEST_PAUSE = 0.8
+LONGEST_ABSENCE = 1.0  # of a service that was killed
+LONGEST_OUTAGE = 4.0  # of a server that was killed, or stands still
+LONGEST_PAUSE = 0.8  # between a fault and the next
 UNFINISHED = "stageline:moving"
 
 
@@ -53,19 +54,34 @@ class Fallen:
 
 
 def plan(seed: int, kills: int, services: list[str]) -> list[Fault]:
-    """Draw so many kills of services, and freezes and outages of servers beside them, in random order."""
+    """Draw so many kills of services, and freezes and outages of servers beside them, in random order.
+
+    No target is drawn again before each other of its kind was; each server has an outage, however few the kills.
+    """
     draw = random.Random(seed)
-    sorts = ["kill"] * kills + ["freeze"] * round(kills * FREEZES) + ["outage"] * round(kills * OUTAGES)
-    draw.shuffle(sorts)
-    return [_fault(draw, sort, services) for sort in sorts]
+    outages = max(len(SERVERS), round(kills * OUTAGES))
+    found = [_of_service(draw, "kill", target) for target in _in_turn(draw, services, kills)]
+    found += [_of_service(draw, "freeze", target) for target in _in_turn(draw, services, round(kills * FREEZES))]
+    found += [_of_server(draw, target) for target in _in_turn(draw, SERVERS, outages)]
+    draw.shuffle(found)
+    return found
 
 
-def _fault(draw: random.Random, sort: str, services: list[str]) -> Fault:
-    pause = draw.uniform(0, LONGEST_PAUSE)
-    if sort == "outage":
-        return Fault(draw.choice(("kill", "freeze")), draw.choice(SERVERS), draw.uniform(0.2, LONGEST_OUTAGE), pause)
-    longest = 1.0 if sort == "kill" else LONGEST_FREEZE
-    return Fault(sort, draw.choice(services), draw.uniform(0, longest), pause)
+def _in_turn(draw: random.Random, targets: Sequence[str], count: int) -> list[str]:
+    """Draw that many, so that each comes up before any does again."""
+    rounds = range(-(-count // len(targets)))
+    return [target for _ in rounds for target in draw.sample(targets, len(targets))][:count]
+
+
+def _of_service(draw: random.Random, sort: str, target: str) -> Fault:
+    longest = LONGEST_FREEZE if sort == "freeze" else LONGEST_ABSENCE
+    return Fault(sort, target, draw.uniform(0, longest), draw.uniform(0, LONGEST_PAUSE))
+
+
+def _of_server(draw: random.Random, target: str) -> Fault:
+    return Fault(
+        draw.choice(("kill", "freeze")), target, draw.uniform(0.2, LONGEST_OUTAGE), draw.uniform(0, LONGEST_PAUSE)
+    )
 
 
 def fall(fault: Fault, on: Deployment, fallen: Fallen) -> None:

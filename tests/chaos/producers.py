@@ -48,7 +48,7 @@ class Sent:
         return (
             f"{len(self.pictures)} pictures answered 202, {sum(each.reruns for each in self.pictures)} runs again, "
             f"{len(deleted)} deletions, {sum(each.moved for each in deleted)} of them on the way, "
-            f"{len(self.unanswered)} uploads without an answer"
+            f"{len(self.unanswered)} tries of uploads that may have left a picture nobody was told of"
         )
 
 

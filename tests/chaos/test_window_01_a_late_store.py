@@ -15,10 +15,9 @@ import pytest
 
 from tests.chaos.deployment import BUCKET, Deployment, until
 from tests.chaos.pictures import picture
-from tests.chaos.windows import Broken, promised
+from tests.chaos.windows import AT_ONCE, Broken, promised
 from tests.cutting_proxy import CuttingProxy
 
-AT_ONCE = 1.0  # seconds, for what is so already, where the window is open
 STOPPED, CUT_OFF = "stopped", "cut off from Redis"
 A_WRITE = b"PUT /images/"
 REFUSAL = b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"

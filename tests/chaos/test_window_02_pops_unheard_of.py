@@ -15,10 +15,9 @@ import redis
 from benchmarks.servers import RedisServer
 from tests.chaos.deployment import Deployment, until
 from tests.chaos.pictures import picture
-from tests.chaos.windows import Broken, promised
+from tests.chaos.windows import AT_ONCE, Broken, promised
 from tests.cutting_proxy import CuttingProxy
 
-AT_ONCE = 1.0  # seconds, for what is so already, where the window is open
 LEASE = "60"
 # Requests on the wire: the first pop, and the script that takes more, which has the queue as the first of two keys.
 POPS_ONE, POPS_MORE = b"BLMOVE\r\n$12\r\nresize_queue\r\n", b"$1\r\n2\r\n$12\r\nresize_queue\r\n"
