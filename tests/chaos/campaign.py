@@ -37,9 +37,9 @@ class Report:
     sent: Sent
     fallen: Fallen
     seconds: float
-    """From the first upload to the last fault."""
+    """From the first upload until the last fault was over and the last picture sent."""
     rest: float
-    """From the last fault until nothing moved, in seconds."""
+    """From then until nothing moved, in seconds."""
     problems: list[str]
 
     def __str__(self) -> str:
@@ -47,7 +47,7 @@ class Report:
         lines = [self.command, str(self.sent)]
         lines.append(
             f"{fallen.total} faults ({fallen.kills} kills; {fallen.on_work} while pictures were on their way) in "
-            f"{self.seconds:.0f} s; at rest {self.rest:.1f} s after the last one"
+            f"{self.seconds:.0f} s; at rest {self.rest:.1f} s later"
         )
         lines.append(f"{'fault':<20}{'times':>6}{'ready again, median s':>24}{'longest':>10}")
         for name, took in sorted(fallen.recoveries.items()):

@@ -85,7 +85,11 @@ def _of_server(draw: random.Random, target: str) -> Fault:
 
 
 def fall(fault: Fault, on: Deployment, fallen: Fallen) -> None:
-    """Let one fall; wait until its target, or after a server's fault every service, is ready again; note it."""
+    """Let one fall; wait until its target, or after a server's fault every service, is ready again; note it.
+
+    Raises:
+        AssertionError: not ready in READY_SECONDS; the text says after which fault, and who is not.
+    """
     time.sleep(fault.pause)
     fallen.on_work += bool(on.queue.zcard(UNFINISHED))
     if fault.target in SERVERS:
@@ -94,7 +98,11 @@ def fall(fault: Fault, on: Deployment, fallen: Fallen) -> None:
         waiting, back = [on.services[fault.target]], _on_service(fault, on)
     began = time.monotonic()
     back()
-    until(lambda: all(service.ready() for service in waiting), READY_SECONDS)
+    try:
+        until(lambda: all(service.ready() for service in waiting), READY_SECONDS)
+    except AssertionError as error:
+        late = [str(service.log) for service in waiting if not service.ready()]
+        raise AssertionError(f"{fault} is over, and not all are ready again: {error}; see {late}") from None
     name = f"{fault.sort} {fault.target}"
     fallen.recoveries.setdefault(name, []).append(time.monotonic() - began)
 
