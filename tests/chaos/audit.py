@@ -57,7 +57,7 @@ def problems(on: Deployment, sent: Sent, undisturbed: Mapping[int, Outputs]) -> 
         of = found.get(picture.image_id, Found())
         told += _of_deleted(on, picture, of) if picture.deleted else _of_completed(on, picture, of, undisturbed)
     known = {picture.image_id for picture in sent.pictures}
-    strangers = {each: found.get(each, Found()) for each in ({*found, *_statuses(on)} - known)}
+    strangers = {each: found.get(each, Found()) for each in sorted({*found, *_statuses(on)} - known)}
     told += _of_strangers(on, sent.unanswered, strangers, undisturbed)
     there = {picture.image_id for picture in sent.pictures if not picture.deleted} | set(strangers)
     return [*told, *left_in_redis(on.queue, there)]

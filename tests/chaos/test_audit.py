@@ -114,3 +114,15 @@ def test_each_harm_is_named(flow: Flow, harm: str) -> None:
     break_it(flow)
     told = flow.news()
     assert any(words in sentence for sentence in told), told
+
+
+def test_an_upload_without_an_answer_may_leave_its_own_original(flow: Flow) -> None:
+    """One of its file, and no second one, nor one of another file."""
+    flow.news()
+    flow.sent.unanswered.append(1)
+    flow.put("original/left.jpg", picture(1))
+    assert flow.news() == set()
+    flow.put("original/more.jpg", picture(1))
+    flow.put("original/other.jpg", picture(0))
+    told = flow.news()
+    assert {sentence.partition(":")[0] for sentence in told} == {"more", "other"}, told
