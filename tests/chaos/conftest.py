@@ -10,13 +10,13 @@ from tests.chaos.deployment import Deployment
 from tests.cutting_proxy import CuttingProxy
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the long ones to `make test-chaos`."""
     if os.environ.get("CHAOS") == "long":
         return
-    for item in items:
-        if item.get_closest_marker("long"):
-            item.add_marker(pytest.mark.skip(reason="long: `make test-chaos` runs it"))
+    long = [item for item in items if item.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if item not in long]
 
 
 @pytest.fixture

@@ -124,10 +124,11 @@ class Deployment:
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.redis = RedisServer(folder / "redis", ["--appendfsync", "always"])
-        self.cache = RedisServer(folder / "cache", ["--appendonly", "no", "--maxmemory", "64mb"])
-        self.minio = MinioServer(folder / "minio")
-        self.postgres = PostgresServer(folder / "postgres")
+        self._ports: set[int] = set()
+        self.redis = RedisServer(folder / "redis", ["--appendfsync", "always"], self._port())
+        self.cache = RedisServer(folder / "cache", ["--appendonly", "no", "--maxmemory", "64mb"], self._port())
+        self.minio = MinioServer(folder / "minio", self._port())
+        self.postgres = PostgresServer(folder / "postgres", port=self._port())
         self._settings = {
             "REDIS_URL": self.redis.url, "CACHE_URL": self.cache.url, "DATABASE_URL": self.postgres.url_of("chaos"),
             "MINIO_ENDPOINT": self.minio.endpoint, "MINIO_ACCESS_KEY": self.minio.access_key,
@@ -174,7 +175,7 @@ class Deployment:
     def add(self, name: str, label: str = "", **settings: str) -> Service:
         """Add a service, or a further worker of a stage with a label of its own, with settings of its own."""
         label = label or name
-        port = free_port()
+        port = self._port()
         own = {"PORT": str(port), "HEALTH_PORT": str(port), "WORKER_ID": label, **settings}
         environment = {key: value for key, value in inherited().items() if key != "PYTHONPATH"}
         self.services[label] = Service(name, self.folder, {**environment, **self._settings, **own}, port)
@@ -226,6 +227,13 @@ class Deployment:
         with psycopg2.connect(self.postgres.url) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT 1 FROM pg_database WHERE datname = 'chaos'")
             return cursor.fetchone() is not None
+
+    def _port(self) -> int:
+        """Find a free port that is none of ours: those of what is yet to be started are free as well."""
+        while (port := free_port()) in self._ports:
+            pass
+        self._ports.add(port)
+        return port
 
     def end(self) -> None:
         """Kill everything."""
