@@ -1,30 +1,24 @@
 """A whole Stageline as its containers run it: a process per service, on servers of its own.
 
-Nothing here knows what is inside: a service is a command and its settings. CHAOS_PYTHON names the interpreter whose
-installed package is run, for example one of an older version; without it, it is this one's.
+Nothing here knows what is inside: a service is a command and its settings.
 """
 
-import os
-import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import minio
 import psycopg2
 import redis
-import urllib3
 
-from benchmarks.processes import cpu_seconds, descendants
 from benchmarks.running_line import inherited
 from benchmarks.server_process import free_port
 from benchmarks.servers import MinioServer, PostgresServer, RedisServer
 from stageline.client import Client
 from tests.chaos.door import Door
+from tests.chaos.service import PYTHON, Service
 from tests.conftest import missing
 
 STAGES = ("resize", "grayscale", "detect", "classify", "tag")
@@ -33,84 +27,6 @@ LEASE = 4.0  # seconds; a busy machine's living workers must come to beat in it
 READY_SECONDS = 120.0
 BUCKET = "images"
 Found = TypeVar("Found")
-
-
-class Service:
-    """One service's process, and those below it: killed, frozen and started again as one."""
-
-    def __init__(self, name: str, folder: Path, environment: Mapping[str, str], port: int) -> None:
-        """Take its name, as `resize`; where its logs go; its settings; and where it says whether it is ready."""
-        self.name = name
-        self.port = port
-        self.log = folder / f"{name}.log"
-        self._folder = folder
-        self._environment = dict(environment)
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def running(self) -> bool:
-        """Whether its first process lives, frozen or not."""
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def cpu_seconds(self) -> float:
-        """The CPU time that its processes have taken since it was started."""
-        return cpu_seconds(self._process.pid)
-
-    @property
-    def pids(self) -> set[int]:
-        """Its processes, by their ids: the first, and those below it; none where it does not run."""
-        return {self._process.pid, *descendants(self._process.pid)} if self.running else set()
-
-    def start(self, **more: str) -> None:
-        """Start it, if it does not run, with further settings; return before it is ready."""
-        if self.running:
-            return
-        python = os.environ.get("CHAOS_PYTHON", sys.executable)
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [python, "-P", "-m", f"{self.name}_service"],
-                env={**self._environment, **more}, cwd=self._folder,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
-
-    def ready(self) -> bool:
-        """Whether it says that it can work."""
-        try:
-            answer = urllib3.request("GET", f"http://127.0.0.1:{self.port}/readyz", timeout=2, retries=False)
-        except urllib3.exceptions.HTTPError:
-            return False
-        return answer.status == 200
-
-    def signal(self, number: int) -> None:
-        """Send a signal to all of its processes."""
-        if self.running:
-            os.killpg(self._process.pid, number)
-
-    def kill(self) -> None:
-        """End all of its processes at once (SIGKILL), as a crash does."""
-        self.signal(signal.SIGKILL)
-        if self._process is not None:
-            self._process.wait()
-
-    def stop(self) -> int:
-        """Ask it to end (SIGTERM); return its exit status."""
-        self.signal(signal.SIGCONT)
-        self.signal(signal.SIGTERM)
-        try:
-            return self._process.wait(60)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Have it stand still for as long as the block runs (SIGSTOP, SIGCONT)."""
-        self.signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self.signal(signal.SIGCONT)
 
 
 class Deployment:
@@ -187,10 +103,9 @@ class Deployment:
         Raises:
             AssertionError: it did not end with exit status 0.
         """
-        python = os.environ.get("CHAOS_PYTHON", sys.executable)
         environment = {key: value for key, value in inherited().items() if key != "PYTHONPATH"}
         done = subprocess.run(
-            [python, "-P", "-m", "stageline", *words],
+            [PYTHON, "-P", "-m", "stageline", *words],
             env={**environment, **self._settings}, cwd=self.folder, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"`stageline {' '.join(words)}` failed: {done.stderr}"
