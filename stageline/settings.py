@@ -69,8 +69,8 @@ class Settings(BaseSettings):
     detect_min_score: float = Field(0.3, ge=0, le=1)
     face_max_side: int = Field(1280, ge=12)
     face_min_size: int = Field(40, ge=12)
-    classify_model: str = Field("squeezenet-cifar10", pattern=MODEL_NAME)
-    classify_min_confidence: float = Field(0.85, ge=0, le=1)
+    classify_model: str = Field("resnet18-cifar10", pattern=MODEL_NAME)
+    classify_min_confidence: float = Field(0.94, ge=0, le=1)
     classify_trusted_score: float = Field(0.5, ge=0, le=1)
     blur_classes: Annotated[frozenset[str], NoDecode] = frozenset({"face", "car"})
     blur_heads: bool = False

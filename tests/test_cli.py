@@ -74,7 +74,7 @@ def test_run_without_models_says_so(folder, stageline, giraffe, tmp_path) -> Non
     done = stageline("run", giraffe, "--out", "made", "--json", **nowhere)
     assert done.returncode == 0, done.stderr
     (document,) = json.loads(done.stdout)
-    missing = ["yolox-nano", "mtcnn", *(["squeezenet-cifar10"] if folder.startswith("/") else [])]
+    missing = ["yolox-nano", "mtcnn", *(["resnet18-cifar10"] if folder.startswith("/") else [])]
     assert document["missing_models"] == missing
     assert document["blurred_path"] is None
     assert "make models" in done.stderr

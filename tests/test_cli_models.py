@@ -114,7 +114,7 @@ def test_fetch_publishes_what_this_package_carries_and_says_what_cannot_be_had(m
     """With no network the networks trained here are published and served; for the others each place is named."""
     done = models("fetch")
     assert done.returncode == 1
-    assert repository.pointer("resnet18-cifar10").version == "1"
+    assert repository.pointer("resnet18-cifar10").version == "2"
     assert repository.pointer("squeezenet-cifar10").version == "2"
     assert "yolox-nano cannot be had" in done.stderr
     assert "STAGELINE_MODEL_MIRROR" in done.stderr

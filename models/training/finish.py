@@ -94,7 +94,7 @@ def finish(run: Run, recipe: Recipe, pieces: Pieces, device: str, folder: Path) 
 
 def _how_trained(run: Run, recipe: Recipe, device: str) -> str:
     minutes = sum(epoch["seconds"] for epoch in run.history) / 60
-    on = f"a CPU ({torch.get_num_threads()} threads)" if device == "cpu" else "a GPU"
+    on = f"a CPU (threads: {torch.get_num_threads()})" if device == "cpu" else "a GPU"
     taught = f", taught by {recipe.teacher}" if recipe.teacher else ""
     return f"Trained on {on} in {minutes:.0f} minutes, {recipe.epochs} epochs of the {device} recipe{taught}."
 
