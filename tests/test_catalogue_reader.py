@@ -11,11 +11,10 @@ from sqlalchemy import Engine, event, text
 from stageline import results
 from stageline.catalogue import BadCursor, Catalogue, Filter, cursor
 from stageline.catalogue.engine import writing
-from stageline.catalogue.writer import Writer
 from stageline.errors import Unavailable
-from stageline.store import FolderStore
 from tests.catalogue_makers import BEGAN, SHA, at, document, ended, outcome, stream
 
+pytest_plugins = ("tests.catalogue_fixtures",)
 INJECTIONS = (
     "' OR '1'='1",
     "'; DROP TABLE image_info; --",
@@ -26,18 +25,6 @@ INJECTIONS = (
     "\ud800",
     "person' UNION SELECT 1 --",
 )
-
-
-@pytest.fixture
-def bucket(tmp_path) -> FolderStore:
-    found = FolderStore(tmp_path / "bucket")
-    found.check()
-    return found
-
-
-@pytest.fixture
-def writer(catalogue_engine: Engine, bucket) -> Writer:
-    return Writer(catalogue_engine, bucket, 0)
 
 
 @pytest.fixture

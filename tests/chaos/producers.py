@@ -10,7 +10,7 @@ import urllib3
 
 from tests.chaos.door import ENDED, TRY_AGAIN, Door
 
-KEYED, RERUN, DELETED = 0.4, 0.12, 0.08  # shares of the uploads; each of the others follows an upload that often
+KEYED, RERUN, DELETED = 0.4, 0.12, 0.08  # shares of uploads: under a key, followed by a run again, by a deletion
 FIRST_STAGES = ("", "?from=resize", "?from=detect", "?from=tag")
 PATIENCE = 300.0  # seconds for an answer that is none of "try again", whatever happens
 
@@ -53,7 +53,7 @@ class Sent:
 
 
 class Producer(threading.Thread):
-    """Sends its share of the pictures, each when ``may_send`` says so."""
+    """Sends its share of the pictures, each once ``wait_to_send`` returns."""
 
     def __init__(
         self, door: Door, files: Sequence[bytes], count: int, seed: str, sent: Sent, wait_to_send: Callable[[], None]
