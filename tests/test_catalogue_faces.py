@@ -10,9 +10,10 @@ from stageline.catalogue import open_engine, vector
 from stageline.catalogue.engine import writing
 from stageline.settings import Settings
 from tests.catalogue_makers import document, embedding, ended, keep
-from tests.test_catalogue_reader import bucket, catalogue, writer
+from tests.test_catalogue_reader import catalogue
 
-__all__ = ["bucket", "catalogue", "writer"]
+__all__ = ["catalogue"]
+pytest_plugins = ("tests.catalogue_fixtures",)
 
 
 def test_the_nearest_faces_are_those_that_numpy_finds(catalogue, writer, bucket, monkeypatch) -> None:
