@@ -1,6 +1,6 @@
-"""How far each runtime and precision on the CPU is from ONNX Runtime at float32, on real pictures.
+"""How far each runtime and precision is from ONNX Runtime at float32 on the CPU, on real pictures.
 
-    python -m benchmarks.parity DATA [--models DIR] [--pictures N] [--every K] [--json FILE]
+    python -m benchmarks.parity DATA [--models DIR] [--device cpu] [--pictures N] [--every K] [--json FILE]
 
 DATA holds coco128/images, faces and cifar10/test.zip. Compared are the models served from DIR (that of the settings
 without it) and those of models/trained; torch joins in where torch and onnx2torch are installed. Networks get what
@@ -34,6 +34,7 @@ from stageline.bench.contenders import Contender, contenders, has_torch
 from stageline.bench.models import chosen
 from stageline.errors import ModelError, StagelineError
 from stageline.inference import FloatArray, Network, Options, graph
+from stageline.inference.device import choose
 from stageline.modelstore import Model, open_repository
 from stageline.settings import Settings
 
@@ -193,11 +194,15 @@ def _boxes_row(model: Model, where: str, expected: Sequence[Sequence[Box]], foun
     return Row(f"{model.card.reference}, boxes", where, len(expected), boxes=boxes, box_px=max(distances))
 
 
-def runtimes() -> dict[str, Open]:
-    """All but the reference that are installed, on one core."""
-    every = [each for each in contenders("cpu", ("float32", "auto"), 1) if each != REFERENCE]
+def runtimes(device: str) -> dict[str, Open]:
+    """All but the reference that are installed, on one core of the CPU or on a GPU.
+
+    Raises:
+        ModelError: the device is not there.
+    """
+    every = [each for each in contenders(choose(device), ("float32", "auto"), 1) if each != REFERENCE]
     found: dict[str, Open] = {f"{each.runtime} {each.options.precision}": each.open for each in every}
-    return {**found, "torch float16": _torch_in_half} if has_torch() else found
+    return {**found, "torch float16": _torch_in_half} if device == "cpu" and has_torch() else found
 
 
 def _torch_in_half(onnx: bytes, name: str) -> Network:
@@ -220,7 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.every < 1:
         parser.error("--every must be at least 1")
     try:
-        data, others = Data.read(options.data, options.pictures, options.every), runtimes()
+        data, others = Data.read(options.data, options.pictures, options.every), runtimes(options.device)
         print(TABLE.format(*(each.name.replace("_", " ") for each in fields(Row))))
         for model in models(options.models):
             for row in compare(model, data, others, lambda text: print(text, file=sys.stderr)):
@@ -237,6 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m benchmarks.parity", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", type=Path, metavar="DATA", help="holds coco128/, faces/ and cifar10/")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--models", type=Path, metavar="DIR", help="models as stageline models fetch installs them")
     most = range(1, MOST_PICTURES + 1)
     parser.add_argument("--pictures", type=int, default=8, choices=most, metavar="N", help="for detectors, 1 to 16")

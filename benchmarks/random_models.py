@@ -1,6 +1,6 @@
 """Publish networks with random weights where the real ones are not ours to pass on: they cost the same to compute.
 
-    python -m benchmarks.random_models MODELS_FOLDER
+    python -m benchmarks.random_models MODELS_FOLDER [NAME …]
     MODELS_DIR=MODELS_FOLDER stageline bench models
 
 Each goes through its own converter (models/manifest.toml) and is served as version "random". Needs the `train` extra.
@@ -71,13 +71,15 @@ def main() -> int:
     about = (__doc__ or "").partition("\n")[0]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.random_models", description=about)
     parser.add_argument("folder", type=Path, metavar="MODELS_FOLDER")
-    folder = parser.parse_args().folder
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which, by the manifest's names; all, without")
+    given = parser.parse_args()
     try:
         import torch
 
         torch.manual_seed(0)
         for name, build in networks().items():
-            print(publish(name, build(), folder).reference, flush=True)
+            if name in (given.names or [name]):
+                print(publish(name, build(), given.folder).reference, flush=True)
     except (ImportError, StagelineError) as error:
         print(f"{error}: this needs the `train` extra", file=sys.stderr)
         return 2

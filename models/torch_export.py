@@ -63,7 +63,7 @@ def fill(network: Any, weights: Mapping[str, Any]) -> Any:
 def on_pixels(network: Any, mean: Sequence[float], std: Sequence[float]) -> Any:
     """Put what a network wants of its input, (pixels - mean) / std with pixels of 0..255, in front of it."""
     torch = needed("torch")
-    first = torch.nn.BatchNorm2d(3, eps=0, affine=False)  # which is (x - mean) / √variance
+    first = torch.nn.BatchNorm2d(3, eps=1e-30, affine=False)  # which is (x - mean) / √variance; some torch want eps > 0
     first.running_mean = torch.tensor(mean)
     first.running_var = torch.tensor(std) ** 2
     return torch.nn.Sequential(first, network).eval()

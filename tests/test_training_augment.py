@@ -91,3 +91,39 @@ def test_a_cutout_greys_one_square() -> None:
     assert (grey.sum(dim=(1, 2, 3)) == 3 * 36).all()
     assert (grey[:, 0].any(dim=1).sum(dim=1) == 6).all()
     assert len({tuple(square.flatten().nonzero()[0].tolist()) for square in grey}) > 20
+
+
+def test_pictures_are_mixed_with_their_labels_and_outliers_are_not() -> None:
+    """Each picture that was mixed has two labels, by the share of the pixels; an outlier stays what it is."""
+    import torch
+
+    from models.training import augment
+
+    pixels = torch.zeros((32, 3, 32, 32), dtype=torch.uint8)
+    labels = torch.tensor([0] * 12 + [1] * 12 + [10] * 8)
+    pixels[labels == 1] = 100
+    pixels[labels == 10] = 200
+    found = tiny(cutmix=1.0, batch_size=32, outlier_share=8 / 24, shift=0, sizes=[(0, 32)])
+    for epoch in range(8):
+        ((batch, wanted),) = augment.batches(pixels, labels, found, epoch, 8)
+        assert torch.allclose(wanted.sum(1), torch.ones(32))
+        none = wanted[:, 10] == 1
+        assert int(none.sum()) == 8
+        assert (batch[none] == 200).all()
+        of_one = (batch[~none] == 100).float().mean((1, 2, 3))
+        assert torch.allclose(of_one, wanted[~none, 1], atol=1e-5)
+        assert not ((batch[~none] != 0) & (batch[~none] != 100)).any()
+
+
+def test_colours_vary_and_stay_in_range() -> None:
+    """By the recipe's share at most, around each picture's own; without it nothing changes."""
+    import torch
+
+    from models.training import augment
+
+    pixels = torch.full((16, 3, 32, 32), 100, dtype=torch.uint8)
+    ((plain, _),) = augment.batches(pixels, torch.arange(16) % 10, tiny(batch_size=16, sizes=[(0, 32)]), 0)
+    ((batch, _),) = augment.batches(pixels, torch.arange(16) % 10, tiny(batch_size=16, sizes=[(0, 32)], colour=0.2), 0)
+    assert (plain == 100).all()
+    assert batch.std(0).max() > 1
+    assert 79 < batch.min() < batch.max() < 121

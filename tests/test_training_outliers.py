@@ -2,16 +2,17 @@
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from models.training import teacher
+from models.training import calibration, teacher, trained
 from models.training.cifar10 import LABELS, Pictures
 from models.training.outliers import Outliers
 from stageline.errors import ModelError
-from stageline.inference import FloatArray
+from stageline.inference import FloatArray, Options, open_network
 from stageline.modelstore import trial
 from stageline.settings import Settings
 from tests.tiny_training import one_thread, some, tiny
@@ -71,6 +72,53 @@ def test_a_teacher_is_not_asked_what_an_outlier_is(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(teacher, "probabilities", lambda *_: np.full((16, 11), 1 / 11, np.float32))
     with pytest.raises(ModelError, match="give its pupil an outlier_share"):
         _targets(tiny(teacher="resnet18-cifar10@2", teacher_share=0.5), some(16), tmp_path)
+
+
+def test_a_teacher_is_asked_about_each_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the pupil sees it; what an outlier is is learnt from its label alone, whatever the teacher says."""
+    import torch
+
+    from models.training.train import _with_teacher, train
+
+    seen: list[Any] = []
+
+    def by_batch(reference: str, device: str) -> Any:
+        assert (reference, device) == ("resnet18-cifar10@1", "cpu")
+
+        def ask(batch: Any) -> Any:
+            seen.append(batch.shape)
+            return torch.full((len(batch), 10), 0.1)
+
+        return ask
+
+    monkeypatch.setattr(teacher, "by_batch", by_batch)
+    more: dict[str, Any] = {
+        "teacher": "resnet18-cifar10@1",
+        "teacher_share": 0.5,
+        "teacher_sees": "batches",
+        "outlier_share": 0.5,
+    }
+    none = Pictures(np.zeros((8, 32, 32, 3), np.uint8), np.full(8, len(LABELS)))
+    train(tiny(**more, cutmix=0.5), some(16), some(10), tmp_path, "cpu", none)
+    assert seen[0] == (8, 3, 8, 8)
+    wanted = _with_teacher(torch.tensor([3, 10]), torch.full((2, 10), 0.1), tiny(**more))
+    assert wanted[0, 3] == pytest.approx(0.55)
+    assert wanted[1].tolist() == [0] * 10 + [1]
+    of_ten = tiny(**more | {"teacher": "resnet18-cifar10@2", "outlier_share": 0.0})
+    with pytest.raises(ModelError, match="give its pupil an outlier_share"):
+        train(of_ten, some(16), some(10), tmp_path / "2", "cpu")
+
+
+def test_the_teacher_says_the_same_of_a_batch() -> None:
+    """On torch, in the batches, as it does on the runtime that serves it."""
+    import torch
+
+    pixels = some(6)
+    served = trained.find("resnet18-cifar10@2")
+    network = open_network(served.network, "teacher", Options(threads=1, precision="float32"))
+    expected = calibration.softmax(trained.measure(network, pixels).logits)
+    batch = torch.from_numpy(pixels.pixels).permute(0, 3, 1, 2).float()
+    assert teacher.by_batch("resnet18-cifar10@2", "cpu")(batch).numpy() == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_recipe_with_outliers_wants_photographs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Batches of training pictures, made anew each epoch: mirrored, shifted, with a square cut out, and resized."""
+"""Batches of training pictures, made anew each epoch: mirrored, shifted, coloured, partly covered, and resized."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from models.training.cifar10 import LABELS
 from models.training.recipe import Recipe
 
 
@@ -22,12 +23,13 @@ def batches(
     Args:
         pixels: uint8 [n, 3, 32, 32], on the device that trains.
         labels: int64 [n], or float32 [n, labels] to be learnt as probabilities.
-        recipe: its batch size, shift, cutout and sizes are used.
+        recipe: its batch size, sizes, and what it says of shifts, colours, cutout and CutMix are used.
         epoch: counted from 0.
         outliers: how many of the pictures, the last ones, are outliers: of these some are drawn for each epoch.
 
     Yields:
-        float32 [batch, 3, size, size] in 0..255 and their labels; a last, smaller batch is left out.
+        float32 [batch, 3, size, size] in 0..255 and their labels, float32 [batch, labels] where pictures were mixed; a
+        last, smaller batch is left out.
     """
     chance = torch.Generator().manual_seed(recipe.seed * 1000 + epoch)
     known = len(labels) - outliers
@@ -44,8 +46,10 @@ def batches(
         if len(chosen) == recipe.batch_size:
             batch = pixels[chosen].float()
             batch = torch.where(mirrored[chosen, None, None, None], batch.flip(3), batch)
-            batch = _cut_out(_shifted(batch, recipe.shift, chance), recipe.cutout, chance)
-            yield _resized(batch, recipe.size(epoch)), labels[chosen]
+            batch = _coloured(_shifted(batch, recipe.shift, chance), recipe.colour, chance)
+            batch = _cut_out(batch, recipe.cutout, chance)
+            batch, wanted = _mixed(batch, labels[chosen], recipe, chance)
+            yield _resized(batch, recipe.size(epoch)), wanted
 
 
 def _drawn(known: int, outliers: int, recipe: Recipe, epoch: int) -> int:
@@ -72,6 +76,43 @@ def _cut_out(batch: Tensor, side: int, chance: torch.Generator) -> Tensor:
     along = torch.arange(size, device=batch.device)
     inside = (along >= corner) & (along < corner + side)
     return batch.masked_fill((inside[0][:, :, None] & inside[1][:, None, :])[:, None], 127.5)
+
+
+def _coloured(batch: Tensor, most: float, chance: torch.Generator) -> Tensor:
+    """Change each picture's brightness, contrast and saturation by a factor of 1 - `most` to 1 + `most` each."""
+    if not most:
+        return batch
+    bright, contrast, colour = (1 + most * (2 * torch.rand((3, len(batch), 1, 1, 1), generator=chance) - 1)).to(
+        batch.device
+    )
+    mean = batch.mean((1, 2, 3), keepdim=True)
+    batch = (batch - mean) * contrast + mean * bright
+    grey = batch.mean(1, keepdim=True)
+    return (grey + (batch - grey) * colour).clamp(0, 255)
+
+
+def _mixed(batch: Tensor, wanted: Tensor, recipe: Recipe, chance: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Paste a part of another picture into each, and have as much of its label learnt (CutMix, arXiv:1905.04899).
+
+    The recipe says with which probability a batch is mixed. Outliers are not: part of one says nothing of the rest.
+    """
+    if float(torch.rand(1, generator=chance)) >= recipe.cutmix:
+        return batch, wanted
+    share, *centre = torch.rand(3, generator=chance).tolist()
+    side = batch.shape[-1]
+    spans = [
+        (max(0, round(side * (at - share**0.5 / 2))), min(side, round(side * (at + share**0.5 / 2)))) for at in centre
+    ]
+    (top, bottom), (left, right) = spans
+    other = torch.randperm(len(batch), generator=chance).to(batch.device)
+    labels = wanted if wanted.is_floating_point() else functional.one_hot(wanted, len(recipe.labels)).float()
+    known = labels[:, len(LABELS) :].sum(1) < 1
+    both = known & known[other]
+    mixed = batch.clone()
+    pasted = mixed[:, :, top:bottom, left:right]
+    pasted.copy_(torch.where(both[:, None, None, None], batch[other][:, :, top:bottom, left:right], pasted))
+    covered = (bottom - top) * (right - left) / side**2
+    return mixed, torch.where(both[:, None], torch.lerp(labels, labels[other], covered), labels)
 
 
 def _resized(batch: Tensor, size: int) -> Tensor:

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -30,8 +30,11 @@ class Recipe:
     shift: int
     cutout: int
     seed: int
+    cutmix: float = 0.0
+    colour: float = 0.0
     teacher: str = ""
     teacher_share: float = 0.0
+    teacher_sees: Literal["pictures", "batches"] = "pictures"
     outlier_share: float = 0.0
     outliers_from: int = 0
     outlook: str = ""

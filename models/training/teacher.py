@@ -1,15 +1,20 @@
 """What a trained network says of the training pictures, for a smaller one to learn from.
 
-Distillation, Hinton et al. 2015, arXiv:1503.02531, at temperature 1: the teacher's probabilities are calibrated.
+Distillation, Hinton et al. 2015, arXiv:1503.02531, at temperature 1: the teacher's probabilities are calibrated. It is
+asked once about every picture, or about each batch as the pupil sees it (Beyer et al. 2021, arXiv:2106.05237).
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
 
 from models.training import calibration, trained
 from models.training.cifar10 import Pictures
-from stageline.inference import FloatArray, Options, open_network
+from stageline.inference import FloatArray, Options, graph, open_network
 
 
 def probabilities(reference: str, pictures: Pictures, folder: Path, threads: int) -> FloatArray:
@@ -30,3 +35,22 @@ def probabilities(reference: str, pictures: Pictures, folder: Path, threads: int
         np.save(file, found, allow_pickle=False)
     temporary.replace(kept)
     return found
+
+
+def by_batch(reference: str, device: str) -> Callable[[Tensor], Tensor]:
+    """Return what gives the teacher's probabilities [n, labels] for a batch, float32 [n, 3, h, w] of 0..255.
+
+    Raises:
+        ModelError: the teacher is not in models/trained, or torch cannot compute it.
+    """
+    from stageline.inference.from_onnx import convert  # noqa: PLC0415 - onnx2torch; only here
+
+    dtype = torch.float16 if device == "cuda" else torch.float32
+    model = graph.read(trained.find(reference).network, reference)
+    network = convert(model, reference, torch.device(device), dtype).to(memory_format=torch.channels_last)
+
+    def ask(batch: Tensor) -> Tensor:
+        with torch.no_grad():
+            return functional.softmax(network(batch.to(dtype)).float(), dim=1)
+
+    return ask

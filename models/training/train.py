@@ -2,7 +2,7 @@
 
 import pickle
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.training import augment, networks, teacher
+from models.training import augment, cifar10, networks, teacher, trained
 from models.training.cifar10 import Pictures
 from models.training.recipe import Recipe
 from stageline.errors import ModelError
@@ -36,6 +36,19 @@ class Normalised(nn.Module):  # type: ignore[misc] # torch has no types for mypy
     def forward(self, pixels: Tensor) -> Tensor:
         """Return logits [n, labels] for float pixels [n, 3, h, w]."""
         return self.network((pixels - self.mean) / self.std)
+
+
+@dataclass(frozen=True)
+class _Lesson:
+    """What is learnt from, on the device: the pictures, outliers last, and what they show."""
+
+    pixels: Tensor
+    targets: Tensor
+    outliers: int
+    compute: Callable[[Tensor], Tensor]
+    """The network, as fast as it can be had: what it is given in training has one shape."""
+    ask: Callable[[Tensor], Tensor] | None = None
+    """The teacher, where it is asked about each batch."""
 
 
 @dataclass
@@ -71,15 +84,14 @@ def train(
     """
     if len(learn) < recipe.batch_size:
         raise ModelError(f"{len(learn)} pictures to learn from make no batch of {recipe.batch_size}")
+    torch.backends.cudnn.benchmark = device == "cuda"  # every batch has the same shape: the fastest kernels are found
     run = _start(recipe, folder, device, outliers.fingerprint if outliers else 0)
     if run.epoch < recipe.epochs:
-        every = learn.and_(outliers) if outliers else learn
-        pixels = torch.from_numpy(every.pixels).permute(0, 3, 1, 2).contiguous().to(device)
-        targets = _targets(recipe, learn, folder, outliers).to(device)
+        lesson = _lesson(run, recipe, learn, folder, device, outliers)
         with _progress() as bar:
             for epoch in range(run.epoch, recipe.epochs):
                 started = time.monotonic()
-                loss = _epoch(run, recipe, epoch, (pixels, targets, len(every) - len(learn)), bar)
+                loss = _epoch(run, recipe, epoch, lesson, bar)
                 right = logits(run.model, held_out, device).argmax(1).numpy() == held_out.labels
                 accuracy, seconds = float(right.mean()), time.monotonic() - started
                 run.history.append({"loss": loss, "held_out_accuracy": accuracy, "seconds": seconds})
@@ -90,19 +102,41 @@ def train(
     return run
 
 
-def _epoch(run: Run, recipe: Recipe, epoch: int, data: tuple[Tensor, Tensor, int], bar: Progress) -> float:
-    """Train for one epoch, counted from 0, on pixels and targets, so many of them outliers; return its mean loss."""
-    pixels, targets, outliers = data
-    steps = augment.steps_of(len(targets) - outliers, outliers, recipe, epoch)
+def _lesson(run: Run, recipe: Recipe, learn: Pictures, folder: Path, device: str, outliers: Pictures | None) -> _Lesson:
+    every = learn.and_(outliers) if outliers else learn
+    pixels = torch.from_numpy(every.pixels).permute(0, 3, 1, 2).contiguous().to(device)
+    targets = _targets(recipe, learn, folder, outliers).to(device)
+    ask = None
+    if recipe.teacher and recipe.teacher_sees == "batches":
+        _must_fit(recipe, len(trained.find(recipe.teacher).card.labels))
+        ask = teacher.by_batch(recipe.teacher, device)
+    compute = torch.compile(run.model) if device == "cuda" else run.model
+    return _Lesson(pixels, targets, len(every) - len(learn), compute, ask)
+
+
+def _epoch(run: Run, recipe: Recipe, epoch: int, lesson: _Lesson, bar: Progress) -> float:
+    """Train for one epoch, counted from 0; return its mean loss."""
+    steps = augment.steps_of(len(lesson.targets) - lesson.outliers, lesson.outliers, recipe, epoch)
     task = bar.add_task(f"epoch {epoch + 1}/{recipe.epochs} at {recipe.size(epoch)} px", total=steps)
     torch.manual_seed(recipe.seed + epoch)  # for networks that draw numbers: a resumed run draws the same
     run.model.train()
-    total = torch.zeros((), device=pixels.device)
-    for step, (batch, wanted) in enumerate(augment.batches(pixels, targets, recipe, epoch, outliers)):
+    total = torch.zeros((), device=lesson.pixels.device)
+    batches = augment.batches(lesson.pixels, lesson.targets, recipe, epoch, lesson.outliers)
+    for step, (batch, wanted) in enumerate(batches):
         _set_lr(run, recipe, epoch + (step + 1) / steps)
-        total += _step(run, batch, wanted, recipe.label_smoothing)
+        if lesson.ask:
+            wanted = _with_teacher(wanted, lesson.ask(batch), recipe)  # noqa: PLW2901
+        total += _step(run, lesson.compute, batch, wanted, recipe.label_smoothing)
         bar.advance(task)
     return float(total) / steps
+
+
+def _with_teacher(wanted: Tensor, taught: Tensor, recipe: Recipe) -> Tensor:
+    """Return what is to be learnt of a batch, float32 [n, labels]; what an outlier is is known, whatever it says."""
+    labels = wanted if wanted.is_floating_point() else functional.one_hot(wanted, len(recipe.labels)).float()
+    taught = functional.pad(taught, (0, len(recipe.labels) - taught.shape[1]))
+    known = labels[:, len(cifar10.LABELS) :].sum(1, keepdim=True) < 1
+    return torch.where(known, torch.lerp(labels, taught, recipe.teacher_share), labels)
 
 
 def logits(model: nn.Module, pictures: Pictures, device: str, batch_size: int = 500) -> Tensor:
@@ -122,7 +156,7 @@ def _targets(recipe: Recipe, learn: Pictures, folder: Path, outliers: Pictures |
     Outliers come last. What they are is known, and no teacher is asked.
     """
     labels = torch.from_numpy(learn.and_(outliers).labels if outliers else learn.labels)
-    if not recipe.teacher:
+    if not recipe.teacher or recipe.teacher_sees == "batches":
         return labels
     targets = functional.one_hot(labels, len(recipe.labels)).float()
     taught = torch.from_numpy(_taught(recipe, learn, folder))
@@ -137,11 +171,15 @@ def _taught(recipe: Recipe, learn: Pictures, folder: Path) -> FloatArray:
         ModelError: it knows that answer, and the pupil does not.
     """
     found = teacher.probabilities(recipe.teacher, learn, folder, torch.get_num_threads())
-    if found.shape[1] > len(recipe.labels):
+    _must_fit(recipe, found.shape[1])
+    return np.pad(found, ((0, 0), (0, len(recipe.labels) - found.shape[1])))
+
+
+def _must_fit(recipe: Recipe, labels: int) -> None:
+    if labels > len(recipe.labels):
         raise ModelError(
             f'{recipe.teacher} can say "none of these": give its pupil an outlier_share in recipes.toml, too'
         )
-    return np.pad(found, ((0, 0), (0, len(recipe.labels) - found.shape[1])))
 
 
 def _start(recipe: Recipe, folder: Path, device: str, outliers: int) -> Run:
@@ -184,9 +222,11 @@ def _set_lr(run: Run, recipe: Recipe, at: float) -> None:
         group["lr"] = recipe.lr(at)
 
 
-def _step(run: Run, batch: Tensor, wanted: Tensor, label_smoothing: float) -> Tensor:
+def _step(
+    run: Run, compute: Callable[[Tensor], Tensor], batch: Tensor, wanted: Tensor, label_smoothing: float
+) -> Tensor:
     with torch.autocast(batch.device.type, dtype=torch.bfloat16):
-        loss = functional.cross_entropy(run.model(batch).float(), wanted, label_smoothing=label_smoothing)
+        loss = functional.cross_entropy(compute(batch).float(), wanted, label_smoothing=label_smoothing)
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     run.optimizer.step()

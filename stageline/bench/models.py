@@ -43,6 +43,8 @@ class How:
     rounds: int = 5
     seconds: float = 0.3
     """Each contender's turn in each round."""
+    memory: bool = True
+    """Whether memory is measured, for which each network is loaded once more, in a process of its own."""
 
 
 def chosen(repository: Repository, names: Sequence[str]) -> Iterator[Model]:
@@ -79,10 +81,11 @@ def measure(
     for model in models:
         for case in cases(model, pictures, how.batches):
             note(f"measuring {case.model}, batch {case.batch}")
-            yield from _measured(case, who, how, note)
+            yield from measure_case(case, who, how, note)
 
 
-def _measured(case: Case, who: Sequence[Contender], how: How, note: Callable[[str], None]) -> Iterator[Row]:
+def measure_case(case: Case, who: Sequence[Contender], how: How, note: Callable[[str], None]) -> Iterator[Row]:
+    """Measure one network with one batch size; `note` is told who cannot run it."""
     running: dict[str, tuple[Contender, Network]] = {}
     for contender in who:
         try:
@@ -106,7 +109,7 @@ def _measured(case: Case, who: Sequence[Contender], how: How, note: Callable[[st
             batch=case.batch,
             milliseconds=1000 * per_picture,
             pictures_per_second=1 / per_picture,
-            mebibytes=memory.growth(contender, case),
+            mebibytes=memory.growth(contender, case) if how.memory else None,
             times_torch=times_faster(times[key], times[EAGER]) if EAGER in times else None,
             fastest=key == min(serving, key=lambda each: serving[each], default=None),
         )

@@ -36,6 +36,7 @@ def models(
     threads: Annotated[int, typer.Option(min=1, help="Cores per call, on a CPU.")] = 1,
     pictures: Annotated[Path | None, typer.Option(help="A folder of pictures to use; without, noise.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often each has its turn; the median counts.")] = 5,
+    memory: Annotated[bool, typer.Option(help="Measure memory, too, which takes most of the time.")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Measure the models on each runtime of a device, side by side, and against torch in eager mode."""
@@ -48,7 +49,7 @@ def models(
     if not re.fullmatch(DEVICE, on or found.device):
         raise typer.BadParameter(f"{on!r} is not auto, cpu, cuda or cuda:N", param_hint="--device")
     who = contenders.contenders(device.choose(on or found.device), _precisions(precision), threads)
-    how = bench.How(_numbers(batch), rounds)
+    how = bench.How(_numbers(batch), rounds, memory=memory)
     shown = cases.read_pictures(pictures, found.max_image_pixels) if pictures else cases.noise()
     rows = list(bench.measure(bench.chosen(open_repository(found), names or []), who, shown, how, note))
     if as_json:
