@@ -25,12 +25,12 @@ from benchmarks import gpu_stages
 from stageline.bench import models as bench
 from stageline.bench.cases import Case, noise
 from stageline.bench.contenders import contenders
-from stageline.errors import StagelineError
+from stageline.core.errors import StagelineError
+from stageline.core.settings import Settings
 from stageline.inference import device as devices
 from stageline.inference.graph import signature
-from stageline.model_input import as_array, resized
-from stageline.modelstore import open_repository
-from stageline.settings import Settings
+from stageline.inference.model_input import as_array, resized
+from stageline.registry.repository import open_repository
 
 SIZES = {"yolox-nano": (320, 416), "mtcnn": (144, 192)}  # height, width: of 640×480, as the stage shrinks it
 FILES = {"yolox-nano": "model.onnx", "mtcnn": "pnet.onnx"}

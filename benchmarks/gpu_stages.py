@@ -18,15 +18,16 @@ import classify_service.networks
 import detect_service.detectors
 from benchmarks.parity import Recorder
 from benchmarks.processes import peak_rss_mb
-from stageline import images, line
 from stageline.bench.contenders import EAGER, Contender
-from stageline.errors import StagelineError
+from stageline.core.errors import StagelineError
+from stageline.core.settings import Settings
+from stageline.imaging import codec
 from stageline.inference import Network, Options, open_network
-from stageline.message import Message
-from stageline.monolith import WORKER, Made, step, take_in
-from stageline.serving import load_once
-from stageline.settings import Settings
-from stageline.stage import Task, Work
+from stageline.local.monolith import WORKER, Made, step, take_in
+from stageline.pipeline import line
+from stageline.pipeline.message import Message
+from stageline.pipeline.stage import Task, Work
+from stageline.registry.serving import load_once
 
 STAGES = ("detect", "classify")
 SECONDS, ROUNDS = 6.0, 5
@@ -178,7 +179,7 @@ def _through(work: Work, tasks: Sequence[Task]) -> Callable[[], None]:
 def _decode(tasks: Sequence[Task], settings: Settings) -> None:
     for task in tasks:
         for data in task.inputs.values():
-            images.decode(data, settings.max_image_pixels, at_least=settings.face_max_side)
+            codec.decode(data, settings.max_image_pixels, at_least=settings.face_max_side)
 
 
 def _replay(calls: Sequence[tuple[str, list[Any]]], networks: dict[str, Network]) -> None:

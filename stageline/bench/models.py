@@ -9,15 +9,15 @@ from stageline.bench import memory
 from stageline.bench.cases import Case, cases
 from stageline.bench.contenders import EAGER, Contender
 from stageline.bench.rounds import interleaved, times_faster
-from stageline.errors import ModelError
-from stageline.images import Pixels
+from stageline.core.errors import ModelError
+from stageline.imaging.codec import Pixels
 from stageline.inference import Network
-from stageline.modelstore import Model, Repository
-from stageline.modelstore.repository import split_reference
+from stageline.registry.card import ModelFiles
+from stageline.registry.repository import Repository, split_reference
 
 
 @dataclass(frozen=True)
-class Row:
+class BenchRow:
     """What was measured of one network, on one runtime, with one batch size."""
 
     model: str
@@ -47,7 +47,7 @@ class How:
     """Whether memory is measured, for which each network is loaded once more, in a process of its own."""
 
 
-def chosen(repository: Repository, names: Sequence[str]) -> Iterator[Model]:
+def chosen(repository: Repository, names: Sequence[str]) -> Iterator[ModelFiles]:
     """Load models from the store: those named, as ``name`` or ``name@version``; all that are served, where none is.
 
     Raises:
@@ -67,12 +67,12 @@ def chosen(repository: Repository, names: Sequence[str]) -> Iterator[Model]:
 
 
 def measure(
-    models: Iterable[Model],
+    models: Iterable[ModelFiles],
     who: Sequence[Contender],
     pictures: Sequence[Pixels],
     how: How,
     note: Callable[[str], None],
-) -> Iterator[Row]:
+) -> Iterator[BenchRow]:
     """Measure every network of the models; `note` is told what is being measured, and what cannot be.
 
     Raises:
@@ -84,7 +84,7 @@ def measure(
             yield from measure_case(case, who, how, note)
 
 
-def measure_case(case: Case, who: Sequence[Contender], how: How, note: Callable[[str], None]) -> Iterator[Row]:
+def measure_case(case: Case, who: Sequence[Contender], how: How, note: Callable[[str], None]) -> Iterator[BenchRow]:
     """Measure one network with one batch size; `note` is told who cannot run it."""
     running: dict[str, tuple[Contender, Network]] = {}
     for contender in who:
@@ -101,7 +101,7 @@ def measure_case(case: Case, who: Sequence[Contender], how: How, note: Callable[
     for key, (contender, network) in running.items():
         per_picture = median(times[key]) / case.pictures
         _, device, precision = network.where.split()
-        yield Row(
+        yield BenchRow(
             model=case.model,
             device=device,
             runtime=contender.runtime,
@@ -123,7 +123,7 @@ def _through(case: Case, network: Network) -> Callable[[], object]:
     return run
 
 
-def as_json(row: Row) -> dict[str, Any]:
+def as_json(row: BenchRow) -> dict[str, Any]:
     """Return a row as JSON has it, its figures rounded to what they are worth."""
     digits = {"milliseconds": 3, "pictures_per_second": 1, "mebibytes": 1, "times_torch": 2}
     return {
