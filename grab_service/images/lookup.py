@@ -15,9 +15,9 @@ from stageline.maintenance.deletion import erase_objects
 from stageline.pipeline import filenames, line, results
 from stageline.pipeline.first_message import STAGE
 from stageline.pipeline.message import ID, PROBE
+from stageline.pipeline.results import MOVING
 
 DELETED = "deleted"
-MOVING = results.MOVING
 
 
 @dataclass(frozen=True)
