@@ -152,7 +152,7 @@ def test_a_bomb_is_refused_cheaply(name: str) -> None:
         "has = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         f"resource.setrlimit(resource.RLIMIT_AS, (has + {CHEAP},) * 2)\n"
         "data = sys.stdin.buffer.read()\n"
-        "for look in (images.check, images.probe, images.decode):\n"
+        "for look in (codec.check, codec.probe, codec.decode):\n"
         f"    try: look(data, {MOST})\n"
         "    except BadImage as error: print(error.status)\n"
     )
