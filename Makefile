@@ -47,6 +47,7 @@ lint: setup-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/shellcheck -x -P SCRIPTDIR .ci/run scripts/*.sh tests/kubernetes/standins/*.sh tests/kubernetes/standins/*/*.sh
 
 bench: setup-train servers models

@@ -2,18 +2,14 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stageline.core.settings import Settings
 from stageline.pipeline import line
-from stageline.pipeline.message import Message
+from stageline.pipeline.first_message import take_in
 from stageline.pipeline.stage import Task
 from stageline.registry.serving import load_once
-from stageline.store.base import StoredObject
-
-TakeIn = Callable[[bytes, str, str, int], tuple[Message, StoredObject]]
 
 
 class BareLine:
@@ -23,7 +19,6 @@ class BareLine:
         self._most_pixels = settings.max_image_pixels
         self._works = {stage.name: stage.load(settings) for stage in line.LINE}
         load_once([model for work in self._works.values() for model in work.models], settings, "bound")
-        self._take_in: TakeIn = import_module(f"{line.DOOR_PACKAGE}.uploads").take_in
 
     def lap(self, pictures: Sequence[Path]) -> dict[str, float]:
         """Send pictures through, one after the other; return the CPU seconds that each stage took in all."""
@@ -35,7 +30,7 @@ class BareLine:
     def _one(self, path: Path) -> Mapping[str, float]:
         data = path.read_bytes()
         cpu, before = {}, time.process_time()
-        message, original = self._take_in(data, path.name, "", self._most_pixels)
+        message, original = take_in(data, path.name, "", self._most_pixels)
         cpu["grab"] = time.process_time() - before
         made = {original.key: original.data}
         for name, work in self._works.items():

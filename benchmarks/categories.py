@@ -31,11 +31,10 @@ from models.training import cifar10
 from stageline.core import logs
 from stageline.core.errors import StagelineError
 from stageline.core.settings import Settings
-from stageline.evaluation import naming as judging
 from stageline.evaluation import reading
 from stageline.evaluation.boxes import LEAST_IOU, as_boxes, overlaps
 from stageline.evaluation.dataset import Label, Problems
-from stageline.evaluation.naming import Counts, Judged
+from stageline.evaluation.naming import Counts, Judged, count, judge
 from stageline.imaging import codec
 from stageline.local.monolith import Monolith
 from stageline.registry.card import CARD, Card, ModelFiles, read_folder
@@ -47,8 +46,7 @@ HALVES = {"first": reading.first_half, "second": reading.second_half}
 DEFAULT_MODELS = ("resnet18-cifar10", "squeezenet-cifar10")
 ENLARGED = 256  # pixels
 DETECTOR, TRUSTED, ALONE, BOTH = "detector's label", "the same, trusted", "classifier, asked of all", "the line: both"
-TEN = "the line, without none"
-OVERRULED, CONTRADICTING = "disagreeing: the detector", "disagreeing: classifier"
+TEN, OVERRULED, CONTRADICTING = "the line, without none", "disagreeing: the detector", "disagreeing: classifier"
 TABLE = "{:<26}{:>7}{:>7}{:>7}{:>8}   {}"
 Item = dict[str, Any]
 Shown = tuple[bytes, Sequence[Label], Mapping[str, str]]  # a picture's file, its labels, a label's category
@@ -99,7 +97,7 @@ def measure(shown: Iterator[Shown], models: Sequence[ModelFiles], settings: Sett
             tally = tallies[reference]
             tally.found += _found(fields["detections"], labels, mapping)
             for way, named in ways(by, data, fields, rule, settings.max_image_pixels).items():
-                tally.judged.setdefault(way, []).append(judging.judge(named, labels, mapping))
+                tally.judged.setdefault(way, []).append(judge(named, labels, mapping))
     return tallies
 
 
@@ -192,7 +190,7 @@ def _print(title: str, tally: CategoryTally) -> None:
         print(f"\n{title}: {what}" + (f", {tally.found} of a category found" if place == 0 else ""))
         print(TABLE.format("named by", "named", "right", "wrong", "missed", "right of the named, 95 %"))
         for way, judged in tally.judged.items():
-            counts = judging.count(judged)[place]
+            counts = count(judged)[place]
             numbers = counts.named, counts.right, counts.wrong, counts.missed
             print(TABLE.format(way, *numbers, _share(counts)))
 
@@ -205,10 +203,9 @@ def _share(counts: Counts) -> str:
 def _as_json(tally: CategoryTally) -> dict[str, Any]:
     figures: dict[str, Any] = {"found": tally.found}
     for way, judged in tally.judged.items():
-        objects, pictures = judging.count(judged)
         figures[way] = {
             what: {"named": counts.named, "right": counts.right, "missed": counts.missed}
-            for what, counts in (("objects", objects), ("whole pictures", pictures))
+            for what, counts in zip(("objects", "whole pictures"), count(judged), strict=True)
         }
     return figures
 
@@ -238,8 +235,7 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    about = (__doc__ or "").partition("\n")[0]
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.categories", description=about)
+    parser = argparse.ArgumentParser("python -m benchmarks.categories", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path, metavar="FOLDER")
     parser.add_argument("--half", choices=(*HALVES, "both"), default="second", help="of the pictures, by name")
     parser.add_argument("--model", nargs="+", default=DEFAULT_MODELS, metavar="NAME_OR_FOLDER")

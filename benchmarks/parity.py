@@ -49,7 +49,7 @@ SHOWN = {"difference": ".1e", "same_class": ".2%", "accuracy": ".2%", "cosine": 
 
 
 @dataclass(frozen=True)
-class ParityRow:
+class Parity:
     """What one network, or a detector as a whole, gives on one runtime; None where a column says nothing of it."""
 
     network: str
@@ -140,9 +140,7 @@ def detected(model: ModelFiles, networks: Networks, data: Data) -> list[list[Box
     return None
 
 
-def compare(
-    model: ModelFiles, data: Data, others: Mapping[str, Open], note: Callable[[str], None]
-) -> Iterator[ParityRow]:
+def compare(model: ModelFiles, data: Data, others: Mapping[str, Open], note: Callable[[str], None]) -> Iterator[Parity]:
     """Yield a row for each network of a model on each runtime, the reference first; `note` is told what cannot run."""
     recorders = {file: Recorder(REFERENCE.open(onnx, file)) for file, onnx in model.files.items()}
     expected = detected(model, recorders, data)
@@ -167,21 +165,21 @@ def _classify_or_embed(model: ModelFiles, networks: Networks, data: Data) -> Non
         networks["model.onnx"].run(*next(cases(model, [bgr], [1])).calls[0])
 
 
-def _rows(model: ModelFiles, recorders: Mapping[str, Recorder], networks: Networks, data: Data) -> Iterator[ParityRow]:
+def _rows(model: ModelFiles, recorders: Mapping[str, Recorder], networks: Networks, data: Data) -> Iterator[Parity]:
     """What each network gives for the reference's inputs."""
     for file, recorder in recorders.items():
         network = networks[file]
         found = recorder.outputs if network is recorder else [network.run(*inputs) for inputs in recorder.calls]
         name = model.card.reference + (f"/{file}" if len(recorders) > 1 else "")
         pictures = data.faces if model.card.task.startswith("face") else data.objects
-        row = ParityRow(name, network.where, len(pictures), difference(recorder.outputs, found))
+        row = Parity(name, network.where, len(pictures), difference(recorder.outputs, found))
         if model.card.task in ("classification", "face-embedding"):
             ours, theirs = (np.concatenate([output[0] for output in each]) for each in (recorder.outputs, found))
             row = _by_task(row, model, ours, theirs, data)
         yield row
 
 
-def _by_task(row: ParityRow, model: ModelFiles, ours: FloatArray, theirs: FloatArray, data: Data) -> ParityRow:
+def _by_task(row: Parity, model: ModelFiles, ours: FloatArray, theirs: FloatArray, data: Data) -> Parity:
     if model.card.task == "face-embedding":
         lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
         return replace(row, cosine=float(((ours * theirs).sum(axis=1) / lengths).min()))
@@ -190,13 +188,11 @@ def _by_task(row: ParityRow, model: ModelFiles, ours: FloatArray, theirs: FloatA
     return replace(row, pictures=len(ours), same_class=same, accuracy=right.accuracy if right else None)
 
 
-def _boxes_row(
-    model: ModelFiles, where: str, expected: Sequence[Sequence[Box]], found: Sequence[Sequence[Box]]
-) -> ParityRow:
+def _boxes_row(model: ModelFiles, where: str, expected: Sequence[list[Box]], found: Sequence[list[Box]]) -> Parity:
     counts, distances = zip(*map(same_boxes, expected, found), strict=True)
     beside = sum(map(len, found)) - sum(counts)
     boxes = f"{sum(counts)}/{sum(map(len, expected))}" + (f" +{beside}" if beside else "")
-    return ParityRow(f"{model.card.reference}, boxes", where, len(expected), boxes=boxes, box_px=max(distances))
+    return Parity(f"{model.card.reference}, boxes", where, len(expected), boxes=boxes, box_px=max(distances))
 
 
 def runtimes(device: str) -> dict[str, Open]:
@@ -231,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--every must be at least 1")
     try:
         data, others = Data.read(options.data, options.pictures, options.every), runtimes(options.device)
-        print(TABLE.format(*(each.name.replace("_", " ") for each in fields(ParityRow))))
+        print(TABLE.format(*(each.name.replace("_", " ") for each in fields(Parity))))
         for model in models(options.models):
             for row in compare(model, data, others, lambda text: print(text, file=sys.stderr)):
                 print(row.text(), flush=True)

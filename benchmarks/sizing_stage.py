@@ -6,7 +6,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ from stageline.core.settings import Settings
 from stageline.local.embedded import CACHE_OPTIONS
 from stageline.local.ports import HOST, free_ports
 from stageline.pipeline import line
+from stageline.pipeline.first_message import take_in
 from stageline.pipeline.message import Message
 from stageline.pipeline.stage import Task
 from stageline.registry.serving import load_once
@@ -74,7 +74,6 @@ class StagesAlone:
         store.check()
         works = {stage.name: stage.load(self._settings) for stage in line.LINE}
         load_once([model for work in works.values() for model in work.models], self._settings, "sizing")
-        take_in = import_module(f"{line.DOOR_PACKAGE}.uploads").take_in
         messages: dict[str, list[Message]] = defaultdict(list)
         for path in pictures:
             message, original = take_in(path.read_bytes(), path.name, "", self._settings.max_image_pixels)

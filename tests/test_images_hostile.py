@@ -1,4 +1,4 @@
-"""stageline.imaging.codec on bad input: a BadImage with a sentence that says what and what is allowed, or the right result."""
+"""Bad input to stageline.imaging.codec: a BadImage whose sentence says what is allowed, or the right result."""
 
 import contextlib
 import io
@@ -148,11 +148,11 @@ def test_a_bomb_is_refused_cheaply(name: str) -> None:
     data = make(width, height)
     refused(data, 413, f"{width} × {height}", f"{MOST:,} pixels")
     program = (
-        "import resource, sys; from stageline.imaging import codec as images; from stageline.core.errors import BadImage\n"
+        "import resource, sys; from stageline.imaging import codec; from stageline.core.errors import BadImage\n"
         "has = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         f"resource.setrlimit(resource.RLIMIT_AS, (has + {CHEAP},) * 2)\n"
         "data = sys.stdin.buffer.read()\n"
-        "for look in (images.check, images.probe, images.decode):\n"
+        "for look in (codec.check, codec.probe, codec.decode):\n"
         f"    try: look(data, {MOST})\n"
         "    except BadImage as error: print(error.status)\n"
     )

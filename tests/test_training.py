@@ -160,9 +160,8 @@ def test_the_report_shows_who_was_taken_for_whom() -> None:
     assert measured.confusion[3, [3, 5]].tolist() == [2, 2]
     assert (measured.accuracy, measured.milliseconds) == (0.95, pytest.approx(10))
     history = [{"loss": 1.5, "held_out_accuracy": 0.5}]
-    page = report.page(
-        report.ReportFigures("A title", "Trained.", history, 2.0, 1e-5, 30, 22_000_000, "here", measured)
-    )
+    found = report.ReportFigures("A title", "Trained.", history, 2.0, 1e-5, 30, 22_000_000, "here", measured)
+    page = report.page(found)
     for row in ("| accuracy | 95.00% |", "| cat | 50.0% | dog, 2 times |", "| 1 | 1.5000 | 50.00% |", "22.0 MB"):
         assert row in page
     picture = Image.open(io.BytesIO(report.confusion_picture(measured.confusion, "A title")))

@@ -14,6 +14,7 @@ from models.training.outliers import Outliers
 from stageline.core.errors import ModelError
 from stageline.core.settings import Settings
 from stageline.inference import FloatArray, Options, open_network
+from stageline.pipeline import line
 from stageline.registry import validation
 from tests.tiny_training import one_thread, some, tiny
 
@@ -38,7 +39,7 @@ def test_a_run_with_outliers_gives_a_network_that_can_say_none(tmp_path: Path) -
     assert "fitted on 20 training pictures that were held out and 8 outliers" in model.card.notes
     assert "40 outliers" in model.card.notes
     assert "of 8 outliers that were held out, taken for none" in (tmp_path / found.name / "1" / "report.md").read_text()
-    assert validation.load(model, Settings(device="cpu")).best(np.eye(11)[10], 1) == [("", 1.0)]
+    assert validation.load(model, Settings(device="cpu"), line.model_loaders()).best(np.eye(11)[10], 1) == [("", 1.0)]
 
 
 def test_a_run_goes_on_with_the_outliers_of_before_only(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def create_app(settings: Settings, door: GrabDoor) -> Flask:
         __name__,
         info=Info(title="Stageline", version=__version__, description=ABOUT),
         static_folder=None,
-        doc_ui=False,  # /openapi.json and /docs are our own: see documents.py
+        doc_ui=False,  # /openapi.json and /docs are our own: see openapi.py
     )
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + FORM_OVERHEAD
     app.config["MAX_UPLOAD_BYTES"] = settings.max_upload_bytes

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from grab_service.api.problems import BadParameters, Misfit, NoModel, NotNow
-from grab_service.images.lookup import MOVING, Known
+from grab_service.images.lookup import Known
 from grab_service.line.intake import GrabDoor, Wanted
 from stageline.broker import status
 from stageline.core.errors import BadImage, NotFound, Unavailable
 from stageline.maintenance.deletion import erase_objects
 from stageline.pipeline.first_message import make_id
 from stageline.pipeline.message import PROBE
+from stageline.pipeline.results import MOVING
 from stageline.registry.install import how_to_get
 from stageline.registry.repository import Repository
 

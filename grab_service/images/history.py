@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from grab_service.api.problems import NotKnown
-from grab_service.images.lookup import MOVING, Found, Known
+from grab_service.images.lookup import Found, Known
 from grab_service.line.intake import GrabDoor
 from stageline.core.errors import NotFound, Unavailable
 from stageline.pipeline import line
 from stageline.pipeline.first_message import STAGE
+from stageline.pipeline.results import MOVING
 
 ENTRY = ("state", "attempt", "worker", "started", "finished", "ms", "reason")
 TASK = re.compile(r"([A-Za-z0-9_-]{1,64})\.([1-9][0-9]{0,8})", re.ASCII)

@@ -5,12 +5,13 @@ from typing import Any
 
 from grab_service.api.problems import BadParameters, Misfit
 from grab_service.api.schemas.pictures import ImagesQuery
-from grab_service.images.lookup import DELETED, MOVING
+from grab_service.images.lookup import DELETED
 from grab_service.line.intake import GrabDoor
 from stageline.broker import status
 from stageline.catalogue.cursor import BadCursor
 from stageline.catalogue.reader import Filter
 from stageline.core.errors import Unavailable
+from stageline.pipeline.results import MOVING
 
 FRESH = ("status", "kind", "run", "reason", "failed_stage", "updated_at")
 ENDED = ("completed", "failed")

@@ -8,16 +8,16 @@ from datetime import datetime
 from typing import Any
 
 from grab_service.api.problems import NotKnown
-from grab_service.line.intake import GrabDoor
+from grab_service.line.intake import GrabDoor, door
 from stageline.broker import status, time_left
 from stageline.core.errors import NotFound, Unavailable
 from stageline.maintenance.deletion import erase_objects
 from stageline.pipeline import filenames, line, results
 from stageline.pipeline.first_message import STAGE
 from stageline.pipeline.message import ID, PROBE
+from stageline.pipeline.results import MOVING
 
 DELETED = "deleted"
-MOVING = results.MOVING
 
 
 @dataclass(frozen=True)
@@ -225,3 +225,8 @@ def _seconds(begun: object, ended: object) -> float | None:
 def short(given: str) -> str:
     """What somebody gave, as an answer repeats it."""
     return given if len(given) <= 80 else f"{given[:80]}…"  # noqa: PLR2004 - what is repeated stays readable
+
+
+def known() -> Known:
+    """What the running application knows of pictures."""
+    return Known(door())

@@ -5,11 +5,12 @@ from typing import Any
 
 from grab_service.api.problems import NotNow
 from grab_service.api.schemas.line import MOST_REPLAYS
-from grab_service.images.lookup import MOVING, Known
+from grab_service.images.lookup import Known
 from grab_service.line.intake import GrabDoor
 from stageline.broker import dead_letters
 from stageline.core.errors import NotFound, StagelineError, Unavailable
 from stageline.pipeline import rerun
+from stageline.pipeline.results import MOVING
 
 # What a lost picture has.
 ROW = ("filename", "filename_guessed", "file_size", "original_path", "sha256", "uploaded_at", "batch_id", "run")

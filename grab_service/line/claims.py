@@ -1,4 +1,4 @@
-"""The claims that this process works under (see once.py): one heartbeat holds all of them while their work goes on."""
+"""The claims that this process works under (see uploads/idempotency.py): one heartbeat holds all of them meanwhile."""
 
 import threading
 from collections.abc import Sequence

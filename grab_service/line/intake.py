@@ -4,6 +4,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, cast
 
+from flask import current_app
+
 from grab_service.api.problems import LineFull
 from grab_service.line.claims import Holds
 from grab_service.line.probes import Probes
@@ -173,3 +175,8 @@ class GrabDoor:
         """The line takes no more."""
         most = self.settings.max_queue_size
         return LineFull(f"{most} pictures are on their way, which is all that MAX_QUEUE_SIZE allows; try again soon")
+
+
+def door() -> GrabDoor:
+    """The door of the running application."""
+    return cast("GrabDoor", current_app.config["DOOR"])

@@ -8,10 +8,11 @@ from typing import Any
 
 from grab_service.api.answers import written
 from grab_service.api.problems import NotKnown
-from grab_service.images.lookup import MOVING, Known
+from grab_service.images.lookup import Known
 from grab_service.streaming.hub import Hub, Watcher
 from stageline.broker.events import Event, is_after
 from stageline.core.errors import Unavailable
+from stageline.pipeline.results import MOVING
 
 KEEP_ALIVE_SECONDS = 10.0
 LOOK_SECONDS = 2.0  # between two looks at the status itself: an event may have been lost with Redis

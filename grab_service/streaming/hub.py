@@ -7,8 +7,11 @@ where they were: the stream keeps the newest 20,000 events, and each has an id t
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from typing import cast
 
-from grab_service.api.connections import STOPPING
+from flask import current_app, request
+
+from grab_service.api.connections import STOPPING, PatientSocket
 from grab_service.api.problems import NoPlace
 from stageline.broker import events
 from stageline.broker.events import Event
@@ -136,3 +139,16 @@ class Hub:
             self._is_away = True
             for watcher in self._watchers:
                 watcher.missed = True
+
+
+def hub() -> Hub:
+    """The hub of the running application."""
+    return cast("Hub", current_app.config["HUB"])
+
+
+def watch(image_id: str | None = None) -> Watcher:
+    """Begin to watch for the client of this request; see `Hub.watch`."""
+    connection = request.environ.get("gunicorn.socket")
+    if isinstance(connection, PatientSocket):
+        return hub().watch(image_id, connection.is_gone)
+    return hub().watch(image_id)

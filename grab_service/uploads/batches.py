@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from grab_service.api.problems import Gone, NotKnown, content, describe
-from grab_service.images.lookup import MOVING
 from grab_service.line.intake import GrabDoor, Wanted
 from grab_service.uploads.forms import Sent
 from grab_service.uploads.idempotency import Claim
@@ -19,6 +18,7 @@ from stageline.core.errors import Unavailable
 from stageline.core.timestamps import now
 from stageline.pipeline import filenames
 from stageline.pipeline.filenames import Name
+from stageline.pipeline.results import MOVING
 
 FIELDS = ("image", "file", "images", "files")
 MOST_FILES = 1000

@@ -1,7 +1,8 @@
 """Requests that happen once: under an Idempotency-Key, whoever sends the same again gets the same answer, for a day.
 
-A claim stands for some seconds, and for longer only while this process works under it and says so (holds.py). So one
-whose work was lost, with its process or with Redis's answer, is soon free; who takes it over works under the same id.
+A claim stands for some seconds, and for longer only while this process works under it and says so (line/claims.py). So
+one whose work was lost, with its process or with Redis's answer, is soon free; who takes it over works under the same
+id.
 """
 
 import contextlib

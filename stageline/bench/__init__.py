@@ -1,1 +1,1 @@
-"""Measuring models: how fast each runtime computes them here, and in how much memory."""
+"""Measuring models: the speed and memory of each runtime. May use: core, imaging, registry, inference."""

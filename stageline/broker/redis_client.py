@@ -61,7 +61,8 @@ def _learn(told: Any, asked: float) -> None:
 def reaching_redis() -> Iterator[None]:
     """Turn what redis-py raises when Redis is away, or refuses what it will take later, into Unavailable.
 
-    What is left is a fault of ours: see `stageline.broker.redis_errors`. (redis-py's ConnectionError is not the builtin.)
+    What is left is a fault of ours: see `stageline.broker.redis_errors`. (redis-py's ConnectionError is not the
+    builtin.)
     """
     try:
         yield

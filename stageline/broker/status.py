@@ -8,8 +8,7 @@ import redis
 
 from stageline.broker.keys import status_key
 from stageline.broker.redis_client import reaching_redis
-from stageline.core import clock
-from stageline.core.timestamps import iso
+from stageline.core.timestamps import now
 from stageline.pipeline.message import Message
 
 STAGE = "stage:"
@@ -17,13 +16,7 @@ SIZE = ("origin_w", "origin_h", "orientation")
 KNOWN = ("filename", "filename_guessed", "file_size", "original_path", "run", "batch_id", "until", "sha256", *SIZE)
 KINDS: dict[str, Callable[[str], Any]] = {"file_size": int, "run": int, "ahead": int, "estimate": float,
     "filename_guessed": lambda said: said == "True", **dict.fromkeys(SIZE, int)}  # fmt: skip
-MOVING = ("submitted", "processing")  # the statuses of a picture that is on its way
 DELETED_RUN = 2**31  # the run of a tombstone: no message has it
-
-
-def now() -> str:
-    """The line's time in UTC, ISO 8601 with milliseconds."""
-    return iso(clock.now())
 
 
 def opened(message: Message) -> dict[str, str]:

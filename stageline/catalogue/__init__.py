@@ -1,4 +1,4 @@
-"""The catalogue: what is known of every picture, in PostgreSQL or, embedded, in SQLite.
+"""The catalogue of all pictures, in PostgreSQL or SQLite. May use: core, store, pipeline.
 
 Only catalogue_service writes to it (``writer``, from the line's outcomes) and migrates it; everybody may read it
 (``reader``).

@@ -1,4 +1,4 @@
-"""The command line, ``stageline``. Results go to stdout, progress to stderr; see ``common`` for the exit codes."""
+"""The command line, ``stageline``. May use: every other room."""
 
 import io
 import sys

@@ -10,6 +10,7 @@ from stageline.cli.common import AsJson, note, print_json, print_table, say
 from stageline.core import logs, settings
 from stageline.core.errors import ModelError, StagelineError
 from stageline.core.settings import Settings
+from stageline.pipeline import line
 from stageline.registry import validation
 from stageline.registry.card import read_folder
 from stageline.registry.install import by_default, install, manifest
@@ -62,7 +63,7 @@ def publish(
     """Publish a model of your own; a version that is published never changes again."""
     repository, found = _open()
     model = read_folder(folder)
-    validation.load(model, found)
+    validation.load(model, found, line.model_loaders())
     repository.publish(model)
     say(f"{model.card.reference} is published (sha256 {model.card.sha256})")
     if promote_it:
@@ -78,7 +79,7 @@ def promote(reference: Reference) -> None:
     if version is None:
         versions = ", ".join(repository.versions().get(name, [])) or "none"
         raise StagelineError(f"name a version, as in {name}@1; published of {name}: {versions}")
-    validation.load(repository.load(name, version), found)
+    validation.load(repository.load(name, version), found, line.model_loaders())
     pointer = repository.promote(name, version)
     say(f"{reference} is current, {pointer.previous or 'none'} was before: {NOTICED}")
 
@@ -89,7 +90,7 @@ def rollback(name: Annotated[str, typer.Argument(help="The model.")]) -> None:
     repository, found = _open()
     before = repository.pointer(name)
     if before is not None and before.previous is not None:
-        validation.load(repository.load(name, before.previous), found)
+        validation.load(repository.load(name, before.previous), found, line.model_loaders())
     pointer = repository.rollback(name)
     say(f"{name}@{pointer.version} is current again, {pointer.previous} was before: {NOTICED}")
 
@@ -111,7 +112,7 @@ def verify(
     def one(reference: str) -> list[object]:
         name, version = split_reference(reference)
         model = repository.load(name, str(version))
-        validation.load(model, found)
+        validation.load(model, found, line.model_loaders())
         return [reference, model.card.sha256]
 
     _each(chosen, one, ["model", "sha256"], "are no good")

@@ -2,6 +2,13 @@
 
 from datetime import UTC, datetime
 
+from stageline.core import clock
+
+
+def now() -> str:
+    """The line's time in UTC, ISO 8601 with milliseconds."""
+    return iso(clock.now())
+
 
 def iso(moment: datetime) -> str:
     """A moment as ISO 8601, in UTC, with milliseconds."""

@@ -1,1 +1,5 @@
-"""The parts of reading pictures. Only `stageline.imaging.codec` uses them; they use nothing of Stageline but its errors."""
+"""Decoding and encoding pictures within limits. May use: core.
+
+Only ``codec`` is for other rooms. The other modules are its parts: what JPEG, PNG and WebP files hold beside pixels,
+damage, EXIF, colour profiles, and a budget of memory.
+"""

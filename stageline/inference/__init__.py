@@ -1,4 +1,4 @@
-"""One interface to every runtime: an ONNX file in, a `Network` out, on a CPU or a GPU."""
+"""Running ONNX files on a CPU or a GPU, by one interface. May use: core, imaging, registry."""
 
 from stageline.inference.graph import Array, Signature, check, signature
 from stageline.inference.network import FloatArray, Network

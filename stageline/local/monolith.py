@@ -2,12 +2,11 @@
 
 import time
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 from stageline.core import logs
 from stageline.core.settings import Settings
-from stageline.pipeline import line, results
+from stageline.pipeline import first_message, line, results
 from stageline.pipeline.message import Message
 from stageline.pipeline.stage import Task, Work
 from stageline.registry.serving import load_once
@@ -54,9 +53,7 @@ def take_in(
     Raises:
         BadImage: it is not a picture that the line takes.
     """
-    uploads = import_module(f"{line.DOOR_PACKAGE}.uploads")
-    taken: tuple[Message, StoredObject] = uploads.take_in(data, filename, "", max_pixels, more=more)
-    return taken
+    return first_message.take_in(data, filename, "", max_pixels, more=more)
 
 
 def step(stage: line.Stage, work: Work, message: Message, made: Made) -> Message:

@@ -1,12 +1,16 @@
 """The line: every stage in its order. This table is the one place that knows it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stageline.core.settings import Settings
     from stageline.pipeline.stage import Work
+    from stageline.registry.validation import Loader
+
+LOADERS = "MODEL_LOADERS"  # in a stage's service.py: the loader of each task of a model card that the stage serves
 
 
 @dataclass(frozen=True)
@@ -50,3 +54,11 @@ def after(current: Stage) -> Stage | None:
     """Return the stage that follows, or None at the end of the line."""
     position = LINE.index(current) + 1
     return LINE[position] if position < len(LINE) else None
+
+
+def model_loaders() -> Mapping[str, "Loader[Any]"]:
+    """Import every stage's package, and return the loader of each task that a stage serves."""
+    found: dict[str, Loader[Any]] = {}
+    for each in LINE:
+        found |= getattr(import_module(f"{each.package}.service"), LOADERS, {})
+    return found

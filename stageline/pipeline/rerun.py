@@ -47,7 +47,10 @@ def prepare(
 
 
 def after_failure(message: Message, stage: str, letter: Mapping[str, Any]) -> Message:
-    """The message of the next run of a picture that failed, from the stage where it did; see stageline.broker.dead_letters."""
+    """The message of the next run of a picture that failed, from the stage where it did.
+
+    ``letter`` is the dead letter, as `stageline.broker.dead_letters` writes it.
+    """
     reason, ended = letter.get("reason"), letter.get("time")
     entry = letter.get("entry")
     failed = entry if isinstance(entry, dict) else {"state": "failed", "run": message.run, "attempt": message.attempt}

@@ -8,6 +8,7 @@ from stageline.core.timestamps import now
 from stageline.pipeline.message import Message
 from stageline.store.base import StoredObject
 
+MOVING = ("submitted", "processing")  # the statuses of a picture that is on its way
 WAITING = "waiting"  # for POST /process: it came to the stage after which it was to wait
 
 

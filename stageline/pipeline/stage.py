@@ -5,18 +5,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stageline.pipeline.message import Message
+from stageline.store.base import StoredObject
 
 if TYPE_CHECKING:
     from stageline.registry.serving import Served
-
-
-@dataclass(frozen=True)
-class StoredObject:
-    """An object to write: its key in the bucket, its bytes, its media type."""
-
-    key: str
-    data: bytes
-    content_type: str
 
 
 @dataclass(frozen=True)

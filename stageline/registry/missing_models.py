@@ -1,22 +1,41 @@
 """The models that a stage lacks: which they are, and what its workers tell of them with their beats."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from stageline.registry.serving import ModelWatch, Served
+from typing import Any, Protocol
 
 MOST_REASON = 500  # characters of a reason that a beat carries
 
 
-def missing(served: "Iterable[Served[Any]]") -> list[str]:
+class ServedModel(Protocol):
+    """A model that a stage uses, as far as it matters here; see `stageline.registry.serving.Served`."""
+
+    name: str
+    optional: bool
+    essential: bool
+    refused: str | None
+
+    def now(self) -> object | None:
+        """Return the model as it is served at this moment; None while none is."""
+
+
+class Watched(Protocol):
+    """The models that a worker looks after; see `stageline.registry.serving.ModelWatch`."""
+
+    away: str | None
+
+    @property
+    def served(self) -> Sequence[ServedModel]:
+        """All of them."""
+
+
+def missing(served: Iterable[ServedModel]) -> list[str]:
     """Name the models that are not loaded and are not optional."""
     return [model.name for model in served if model.now() is None and not model.optional]
 
 
-def degrading(served: "Iterable[Served[Any]]") -> list[str]:
+def degrading(served: Iterable[ServedModel]) -> list[str]:
     """Name those of the missing that the stage cannot do its work without."""
     return missing(model for model in served if model.essential)
 
@@ -49,7 +68,7 @@ class Lack:
         return cls(_names(said, "missing"), _names(said, "degrading"), reasons, str(said.get("away") or ""))
 
 
-def told(watch: "ModelWatch") -> str:
+def told(watch: Watched) -> str:
     """What a worker's beat says of its models, as JSON that `Lack.decode` reads; '' where there is nothing to say."""
     served = watch.served
     reasons = {model.name: model.refused for model in served}  # read once: another thread sets it

@@ -104,8 +104,7 @@ class Served(Generic[T]):
     def _load_version(self, repository: Repository, version: str) -> None:
         model = repository.load(self.name, version)
         began = time.monotonic()
-        value = validation.load_by(self._load, model, self._settings)
-        self.swap(Loaded(model.card, value))
+        self.swap(Loaded(model.card, validation.load_by(self._load, model, self._settings)))
         seconds = round(time.monotonic() - began, 2)
         logs.get().info("model served", model=model.card.reference, sha256=model.card.sha256, seconds=seconds)
 

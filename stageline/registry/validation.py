@@ -1,32 +1,33 @@
 """Trying a model as the stage that serves it will: opened, held against its card, and computed once."""
 
-from collections.abc import Callable
-from importlib import import_module
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from stageline.core.errors import ModelError, StagelineError
 from stageline.core.settings import Settings
-from stageline.pipeline import line
 from stageline.registry.card import ModelFiles
 
 T = TypeVar("T")
-LOADERS = "MODEL_LOADERS"  # in a stage's service.py: for each task of a card, what loads such a model
+Loader = Callable[[ModelFiles, Settings], T]  # opens a model's networks, holds them against its card, and computes once
 
 
-def load(model: ModelFiles, settings: Settings) -> Any:
-    """Load a model by the loader of the stage that serves its task, and return what that made.
+def load(model: ModelFiles, settings: Settings, loaders: Mapping[str, Loader[Any]]) -> Any:
+    """Load a model by the loader of its task, and return what the loader made.
+
+    Args:
+        model: to be loaded.
+        settings: of the stage that serves it.
+        loaders: the loader of each task; `stageline.pipeline.line.model_loaders` returns those of all stages.
 
     Raises:
         ModelError: no stage serves such a task, or its loader refuses the model.
     """
-    for stage in line.LINE:
-        loaders = getattr(import_module(f"{stage.package}.service"), LOADERS, {})
-        if model.card.task in loaders:
-            return load_by(loaders[model.card.task], model, settings)
-    raise ModelError(f"{model.card.reference}: no stage serves models of the task {model.card.task}")
+    if model.card.task not in loaders:
+        raise ModelError(f"{model.card.reference}: no stage serves models of the task {model.card.task}")
+    return load_by(loaders[model.card.task], model, settings)
 
 
-def load_by(loader: Callable[[ModelFiles, Settings], T], model: ModelFiles, settings: Settings) -> T:
+def load_by(loader: Loader[T], model: ModelFiles, settings: Settings) -> T:
     """Load a model; whatever goes wrong becomes a sentence.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The object store: pixels live here, under stage folders. A bucket of MinIO or any S3, or a folder."""
+"""The object store: a bucket of MinIO or any S3, or a folder, and the hot cache before it. May use: core."""
 
 from typing import Any
 

@@ -6,10 +6,18 @@ from datetime import datetime
 from typing import Protocol
 
 from stageline.core.errors import TooLarge
-from stageline.store.base import StoredObject
 
 STORE_PROBE = ".health/write-probe"  # written now and then to see that writes are taken, and removed; nobody's object
 MAX_OBJECT_BYTES = 256 * 1024 * 1024  # the largest picture that the line makes, uncompressed nearly
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object to write: its key in the bucket, its bytes, its media type."""
+
+    key: str
+    data: bytes
+    content_type: str
 
 
 @dataclass(frozen=True)

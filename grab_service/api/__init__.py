@@ -1,0 +1,1 @@
+"""What goes over HTTP: schemas, problems, answers, connections. May use: no other room."""

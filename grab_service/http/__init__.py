@@ -1,0 +1,1 @@
+"""The application: routes, checks of requests, OpenAPI. May use: every other room."""

@@ -1,0 +1,1 @@
+"""The door's side of the line: intake, claims, probes, statistics. May use: api."""

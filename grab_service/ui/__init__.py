@@ -1,0 +1,1 @@
+"""The web page; its files are in ``static/``. May use: no other room."""

@@ -1,0 +1,1 @@
+"""Uploads: forms, batches, idempotency keys, limits. May use: api, line, images."""
