@@ -5,7 +5,7 @@ from typing import Any
 
 from stageline import line
 from stageline.errors import StagelineError
-from stageline.message import MOST_HISTORY, Message
+from stageline.message import MAX_HISTORY, Message
 from stageline.results import WAITING
 from stageline.status import now
 
@@ -89,8 +89,8 @@ def _next_run(document: Mapping[str, Any], stage: str) -> Message:
     told = {
         "run": run,
         "attempt": 1,
-        "runs": runs[-MOST_HISTORY:],
-        "history": history[-MOST_HISTORY:],
+        "runs": runs[-MAX_HISTORY:],
+        "history": history[-MAX_HISTORY:],
         "stages": entries,
     }
     try:
