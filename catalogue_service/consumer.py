@@ -1,5 +1,6 @@
 """The loop: outcomes off their list in Redis, into the catalogue, and only then off the list."""
 
+import contextlib
 import threading
 from typing import cast
 
@@ -9,7 +10,7 @@ from catalogue_service.lease import KEY, WriterLease
 from stageline.catalogue.writer import Writer
 from stageline.errors import Unavailable
 from stageline.keys import OUTCOMES, OUTCOMES_SINCE
-from stageline.patience import Patience
+from stageline.patience import SERVER_AWAY
 from stageline.redis_client import Call, Scripts, connect, reaching_redis
 
 AT_ONCE = 500
@@ -45,21 +46,19 @@ class Consumer:
 
     def run(self) -> None:
         """Consume until ended; wait, for as long as it takes, while Redis, the database or the bucket is away."""
-        patience = Patience()
         while not self._ended.is_set():
-            if not self._lease.wait(STANDBY_SECONDS):
-                self._waits_for = None
-                continue
-            try:
-                taken = self.step()
-            except Unavailable as error:
-                self._waits_for = str(error)
-                patience.wait(error)
-                continue
-            self._waits_for = None
-            patience.reset()
-            if not taken:
-                self._ended.wait(POLL_SECONDS)
+            with contextlib.suppress(Unavailable):  # ended meanwhile
+                SERVER_AWAY.call(self._step_if_held, self._ended, self._note_outage)
+
+    def _step_if_held(self) -> None:
+        is_held = self._lease.wait(STANDBY_SECONDS)
+        taken = self.step() if is_held else 0
+        self._waits_for = None
+        if is_held and not taken:
+            self._ended.wait(POLL_SECONDS)
+
+    def _note_outage(self, error: BaseException) -> None:
+        self._waits_for = str(error)
 
     def end(self) -> None:
         """Stop after the batch at hand."""

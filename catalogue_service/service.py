@@ -17,7 +17,7 @@ from stageline.catalogue.migrate import migrate
 from stageline.catalogue.writer import Writer
 from stageline.credentials import CredentialWatch
 from stageline.errors import EXIT_SETTINGS, SettingsError, Unavailable
-from stageline.patience import patiently
+from stageline.patience import SERVER_AWAY
 from stageline.redis_client import connect
 from stageline.settings import Settings
 from stageline.store import ObjectStore, open_store
@@ -61,7 +61,7 @@ def _run(found: Settings) -> CredentialWatch:
         _serve_health(found, engine, store, consumer)
     watching.begin()
     try:
-        patiently(lambda: _make_ready(engine, store, found), stopping.is_set)
+        SERVER_AWAY.call(lambda: _make_ready(engine, store, found), stopping)
     except Unavailable:
         return watching  # stopped before the servers were ever there
     retention = Retention(Catalogue(engine), store, lease, found)

@@ -17,7 +17,7 @@ from stageline import logs, settings, threads
 from stageline.credentials import CredentialWatch
 from stageline.errors import EXIT_SETTINGS, SettingsError
 from stageline.housekeeper import Housekeeper
-from stageline.patience import patiently
+from stageline.patience import SERVER_AWAY
 from stageline.settings import Settings
 from stageline.store import ObjectStore, open_store
 
@@ -83,7 +83,7 @@ class DoorServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
 def _make_ready(store: ObjectStore) -> None:
     """Have the bucket made before it is asked for; while that cannot be, the log says why."""
-    patiently(store.check)
+    SERVER_AWAY.call(store.check)
 
 
 def main() -> None:

@@ -4,12 +4,12 @@ import threading
 from collections.abc import Sequence
 
 from stageline.errors import Unavailable
+from stageline.patience import HEARTBEAT
 from stageline.redis_client import Call, Scripts
 
 LEASE_SECONDS = 10  # that a claim stands without a heartbeat: what a process held that died is free after that
 BEAT_SECONDS = LEASE_SECONDS / 3
 KEPT_SECONDS = 86_400  # that a record is kept
-AWAY_SECONDS = 1.0  # between two tries to say what could not be said
 MOST_UNSAID = 10_000
 GONE = -1  # what a renewal answers of a claim that Redis knows nothing of any more
 
@@ -80,7 +80,7 @@ class Holds:
         """Renew, and say what is unsaid, until there is neither."""
         pause = threading.Event()  # never set
         while True:
-            pause.wait(AWAY_SECONDS if self._unsaid else BEAT_SECONDS)
+            pause.wait(HEARTBEAT.pause(1) if self._unsaid else BEAT_SECONDS)
             with self._lock:
                 if not self._held and not self._unsaid:
                     self._thread = None

@@ -8,12 +8,11 @@ from stageline import line, logs, metrics
 from stageline.errors import BadMessage, NewerMessage, Unavailable
 from stageline.keys import MODELS, WORKERS, delayed_key, in_flight_key, queue_of
 from stageline.message import Message
-from stageline.patience import Patience
+from stageline.patience import SWEEP
 from stageline.redis_client import Call, Scripts, check_writes, connect, reaching_redis
 from stageline.settings import Settings
 from stageline.status import now
 
-SWEEP_SECONDS = 1.0
 GRACE_SECONDS = 5.0  # after an outage, so that living workers beat before anyone is called dead
 JUMP_SECONDS = 1.0  # by which Redis's clock was set, rather than asked for slowly
 FORGET_SECONDS = 60.0  # longer than a pop can wait on the server for a client that is gone
@@ -36,18 +35,18 @@ class Housekeeper(threading.Thread):
 
     def run(self) -> None:
         """Sweep until ended."""
-        patience = Patience()
-        while not self._ended.wait(SWEEP_SECONDS):
+        while not self._ended.wait(SWEEP.pause(1)):
             try:
-                self.sweep()
-                patience.reset()
+                SWEEP.call(self.sweep, self._ended, self._be_quiet)
                 self.failing = None
-            except Unavailable as error:
-                patience.say(error)
-                self._quiet_until = time.monotonic() + GRACE_SECONDS
+            except Unavailable:
+                return  # ended meanwhile
             except Exception as error:  # noqa: BLE001 - what one sweep ran into stops no upload; /health tells of it
                 logs.get().exception("the housekeeper failed; it tries again")
                 self.failing = f"the housekeeper fails, so retries and what dead workers held wait: {error!r}"
+
+    def _be_quiet(self, _: BaseException) -> None:
+        self._quiet_until = time.monotonic() + GRACE_SECONDS
 
     def end(self) -> None:
         """Stop sweeping."""

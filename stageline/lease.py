@@ -1,5 +1,6 @@
 """The lease: a heartbeat in a thread of its own; the work cannot starve it, as OpenCV and the runtimes drop the GIL."""
 
+import contextlib
 import os
 import threading
 import time
@@ -7,10 +8,10 @@ from collections.abc import Callable
 
 from stageline import logs
 from stageline.errors import Unavailable
+from stageline.patience import HEARTBEAT
 from stageline.queue import Consumer
 
 EXIT_HUNG = 70  # EX_SOFTWARE, as of a crash
-AWAY_SECONDS = 1.0
 SAFE_SHARE = 0.8  # of a lease, by our own clock; the rest is for the way to the server
 
 
@@ -52,14 +53,14 @@ class Lease(threading.Thread):
 
     def run(self) -> None:
         """Beat until ended."""
-        pause = self._seconds / 3
-        while not self._ended.wait(pause):
-            self._stop_if_hung()
-            try:
-                self.renew()
-                pause = self._seconds / 3
-            except Unavailable:
-                pause = AWAY_SECONDS
+        while not self._ended.wait(self._seconds / 3):
+            with contextlib.suppress(Unavailable):  # ended meanwhile
+                HEARTBEAT.call(self._beat, self._ended)
+
+    def _beat(self) -> None:
+        self._stop_if_hung()
+        if not self._ended.is_set():
+            self.renew()
 
     def end(self) -> None:
         """Stop beating; no beat comes after this, as it would bring back a worker that has left."""

@@ -6,7 +6,6 @@ out goes back to the queue (see stageline.housekeeper).
 """
 
 import json
-import random
 import re
 import uuid
 from collections.abc import Sequence
@@ -33,6 +32,7 @@ from stageline.keys import (
 )
 from stageline.message import Message
 from stageline.notes import Notes
+from stageline.patience import REDIS_ONCE
 from stageline.redis_client import Call, Scripts, connect, reaching_redis
 from stageline.status import now
 
@@ -47,12 +47,6 @@ def new_identity(queue: str, label: str) -> str:
     return f"{queue}:{re.sub(r'[^A-Za-z0-9_.-]', '-', label)[:48]}:{uuid.uuid4().hex[:12]}"
 
 
-def back_off(attempt: int, base: float, cap: float) -> float:
-    """Seconds to wait before the next attempt: doubled each time, capped, with full jitter in its upper half."""
-    longest = min(cap, base * 2 ** min(attempt - 1, 30))
-    return random.uniform(longest / 2, longest)  # noqa: S311 - spreads retries, guards nothing
-
-
 class Consumer:
     """One worker's side of a queue. Every step that moves a message does nothing unless the worker still holds it."""
 
@@ -62,7 +56,7 @@ class Consumer:
         self._list = in_flight_key(self.identity)
         self._ttl = status_ttl
         self.client = connect(url)
-        self._blocking = connect(url, retries=0)  # a repeated BLMOVE would take a second message
+        self._blocking = connect(url, REDIS_ONCE)  # a repeated BLMOVE would take a second message
         self.scripts = Scripts(self.client)
         self._popping = Scripts(self._blocking)
 

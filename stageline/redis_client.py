@@ -8,27 +8,27 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 import redis
-from redis.backoff import ConstantBackoff
 from redis.connection import AbstractConnection
 from redis.retry import Retry
 
 from stageline import clock, refusals
 from stageline.errors import Unavailable
 from stageline.keys import NEVER_THERE
+from stageline.patience import REDIS_COMMAND
 
 CONNECT_SECONDS = 3
 ANSWER_SECONDS = 10  # longer than any blocking pop of ours
 SHARED = "_notes.lua"  # stands before every script
 
 
-def connect(url: str, retries: int = 1) -> redis.Redis:
+def connect(url: str, retry: Retry = REDIS_COMMAND) -> redis.Redis:
     """Return a client that connects when first used; safe to share between threads."""
     return redis.Redis.from_url(
         url,
         socket_connect_timeout=CONNECT_SECONDS,
         socket_timeout=ANSWER_SECONDS,
         health_check_interval=30,
-        retry=Retry(ConstantBackoff(0.05), retries),
+        retry=retry,
         redis_connect_func=_greet,
     )
 

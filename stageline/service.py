@@ -10,7 +10,7 @@ from typing import Any
 from stageline import health, lacking, line, logs, settings, threads
 from stageline.credentials import CredentialWatch
 from stageline.errors import EXIT_SETTINGS, SettingsError, Unavailable
-from stageline.patience import patiently
+from stageline.patience import SERVER_AWAY
 from stageline.serving import ModelWatch
 from stageline.settings import Settings
 from stageline.store import open_store
@@ -87,7 +87,7 @@ def _run_worker(name: str, found: Settings) -> CredentialWatch:
     watching.begin()
     models.start()
     try:
-        patiently(store.check, stopping.is_set)
+        SERVER_AWAY.call(store.check, stopping)
     except Unavailable:
         return watching  # stopped before the store was ever there
     models.wait_for_models(stopping.is_set)

@@ -13,7 +13,7 @@ from stageline.failures import Failures
 from stageline.item import Hands, Item
 from stageline.lease import Lease
 from stageline.message import Message
-from stageline.patience import patiently
+from stageline.patience import SERVER_AWAY
 from stageline.queue import DROPPED, GIVEN_AWAY, Consumer
 from stageline.redis_client import Call
 from stageline.settings import Settings
@@ -92,7 +92,7 @@ class Storer(threading.Thread):
         """Leave out what was given away while this worker was out of touch: it must write nothing for it."""
         if all(self._lease.covers(item.asked) for item in items):
             return list(items)
-        held = set(patiently(self._consumer.held))
+        held = set(SERVER_AWAY.call(self._consumer.held))
         return [item for item in items if item.message.raw in held or isinstance(item.error, Forgotten)]
 
     def _follow_up(self, item: Item) -> _Done | None:
@@ -120,7 +120,7 @@ class Storer(threading.Thread):
         good = self._not_forgotten(done)
         objects = [stored for each in good for stored in each.objects]
         try:
-            patiently(lambda: self._store.put_all(objects))
+            SERVER_AWAY.call(lambda: self._store.put_all(objects))
         except Exception as error:  # noqa: BLE001 - one object that cannot be stored fails no neighbour
             if len(good) == 1:
                 good[0].item.fail(error)
@@ -129,7 +129,7 @@ class Storer(threading.Thread):
                 self._store_and_hand_on([each])
             return
         seconds = time.monotonic() - started
-        moved = patiently(lambda: self._consumer.scripts.run_all([each.step for each in good]))
+        moved = SERVER_AWAY.call(lambda: self._consumer.scripts.run_all([each.step for each in good]))
         for each, answer in zip(good, moved, strict=True):
             if answer == DROPPED:
                 each.item.fail(Forgotten(each.item.message.image_id))
@@ -140,7 +140,7 @@ class Storer(threading.Thread):
 
     def _not_forgotten(self, done: Sequence[_Done]) -> list[_Done]:
         """Leave out the pictures that were deleted, or sent again: nothing is stored of them."""
-        forgotten = patiently(lambda: self._consumer.superseded([each.item.message for each in done]))
+        forgotten = SERVER_AWAY.call(lambda: self._consumer.superseded([each.item.message for each in done]))
         for each, gone in zip(done, forgotten, strict=True):
             if gone:
                 each.item.fail(Forgotten(each.item.message.image_id))
@@ -149,20 +149,20 @@ class Storer(threading.Thread):
     def _stored_too_late(self, done: _Done) -> None:
         """Mend what was stored for a message that had been given away meanwhile, while it was being stored."""
         if not self._erase_if_deleted(done.item.message) and done.ends:
-            patiently(lambda: self._consumer.doubt(done.item.message, done.ends))
+            SERVER_AWAY.call(lambda: self._consumer.doubt(done.item.message, done.ends))
 
     def _erase_if_deleted(self, message: Message) -> bool:
-        known = patiently(lambda: status.read(self._consumer.client, message.image_id))
+        known = SERVER_AWAY.call(lambda: status.read(self._consumer.client, message.image_id))
         deleted = known is not None and known.get("status") == "deleted"
         if deleted:
             original = message.fields.get("original_path")  # not of one that could not be read
-            patiently(lambda: erase_objects(self._store, message.image_id, original))
+            SERVER_AWAY.call(lambda: erase_objects(self._store, message.image_id, original))
         return deleted
 
     def _forget(self, message: Message) -> None:
         """Let a message go, once of a deleted picture nothing is left behind, whatever was stored in between."""
         self._erase_if_deleted(message)
-        patiently(lambda: self._consumer.let_go(message.raw))
+        SERVER_AWAY.call(lambda: self._consumer.let_go(message.raw))
         metrics.PICTURES.labels(self._stage.name, "dropped").inc()
         logs.get().info("dropped", image_id=message.image_id, stage=self._stage.name, run=message.run)
 

@@ -5,7 +5,6 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from stageline import dead, logs, tell, threads
@@ -14,7 +13,7 @@ from stageline.errors import BadMessage, Forgotten, NewerMessage, Rejected, Unav
 from stageline.item import Hands, Item
 from stageline.lease import Lease
 from stageline.message import Message
-from stageline.patience import Answer, Patience, patiently
+from stageline.patience import NEWER_MESSAGE, SERVER_AWAY
 from stageline.queue import DROPPED, Consumer
 from stageline.settings import Settings
 from stageline.stage import Work
@@ -22,7 +21,6 @@ from stageline.store import ObjectStore
 
 TAKE_SECONDS = 1.0
 FETCHERS = 4
-NEWER_MESSAGE_SECONDS = 30.0
 STRAYS_SECONDS = 5.0
 NEVER = float("-inf")
 
@@ -49,21 +47,22 @@ class Taker(threading.Thread):
 
     def run(self) -> None:
         """Take until told to stop."""
-        patience = Patience()
         while not self.stopping.is_set():
-            try:
-                if self._hands.wait_for_room(TAKE_SECONDS):
-                    self._pop()
-                    while self._popped:
-                        self._receive(*self._popped[0])
-                        self._popped.popleft()
-                self._fetch_begun()
-                patience.reset()
-            except Unavailable as error:
-                self._may_have_strays = True
-                patience.wait(error)
+            with contextlib.suppress(Unavailable):  # stopped meanwhile
+                SERVER_AWAY.call(self._take, self.stopping, self._expect_strays)
         self._fetch_begun()
         self._fetchers.shutdown()
+
+    def _take(self) -> None:
+        if self._hands.wait_for_room(TAKE_SECONDS):
+            self._pop()
+            while self._popped:
+                self._receive(*self._popped[0])
+                self._popped.popleft()
+        self._fetch_begun()
+
+    def _expect_strays(self, _: BaseException) -> None:
+        self._may_have_strays = True
 
     def _pop(self) -> None:
         """Wait for a message, and take what else there is room for; after a broken connection, look for strays first.
@@ -98,7 +97,7 @@ class Taker(threading.Thread):
             message = bounded(Message.decode(raw))
         except NewerMessage as error:
             logs.get().warning("put aside", stage=self._consumer.stage.name, reason=str(error))
-            self._consumer.delay(raw, raw, NEWER_MESSAGE_SECONDS)
+            self._consumer.delay(raw, raw, NEWER_MESSAGE.pause(1))
         except BadMessage as error:
             self._refuse(raw, asked, error)
         else:
@@ -160,7 +159,7 @@ class Taker(threading.Thread):
         noted = [(item.message, tell.begun(item.message, stage, item.entry("working", worker))) for item in items]
         answers = [1] * len(items)
         with contextlib.suppress(Unavailable):  # stopped meanwhile: what is not fetched is given back
-            answers = self._patiently(lambda: self._consumer.begin(noted))
+            answers = SERVER_AWAY.call(lambda: self._consumer.begin(noted), self.stopping)
         for item, answer in zip(items, answers, strict=True):
             if answer == DROPPED:
                 item.fail(Forgotten(item.message.image_id))
@@ -173,11 +172,10 @@ class Taker(threading.Thread):
         try:
             started = time.monotonic()
             keys = self._work.inputs(item.message)
-            item.inputs = self._patiently(lambda: {name: self._store.get(key) for name, key in keys.items()})
+            item.inputs = SERVER_AWAY.call(
+                lambda: {name: self._store.get(key) for name, key in keys.items()}, self.stopping
+            )
             item.fetch_seconds = time.monotonic() - started
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this picture's and stops no other
             item.fail(error)
         self.ready.put(item)
-
-    def _patiently(self, step: Callable[[], Answer]) -> Answer:
-        return patiently(step, self.stopping.is_set)

@@ -15,7 +15,7 @@ from stageline import line, logs, metrics
 from stageline.errors import Unavailable
 from stageline.item import Hands, Item
 from stageline.lease import Lease
-from stageline.patience import patiently
+from stageline.patience import SERVER_AWAY
 from stageline.queue import Consumer
 from stageline.settings import Settings
 from stageline.stage import Task, Work
@@ -51,7 +51,7 @@ class Worker:
     def run(self) -> None:
         """Work until stopped."""
         try:
-            patiently(self._lease.renew, self._stopping.is_set)  # leased before the first pop
+            SERVER_AWAY.call(self._lease.renew, self._stopping)  # leased before the first pop
         except Unavailable:
             return  # stopped before Redis was ever there
         logs.get().info("started", stage=self._stage.name, worker=self.consumer.identity)

@@ -7,7 +7,8 @@ import pytest
 from stageline import dead, keys, line, results, status, tell
 from stageline.errors import StagelineError
 from stageline.message import Message
-from stageline.queue import Consumer, Door, back_off
+from stageline.patience import failed_message
+from stageline.queue import Consumer, Door
 from stageline.redis_client import Call
 
 RESIZE = line.stage("resize")
@@ -228,6 +229,6 @@ def test_a_server_that_forgot_the_scripts_is_given_them_again(door: Door) -> Non
 def test_back_off_doubles_with_jitter_up_to_the_cap() -> None:
     """Each pause lies in the upper half of twice the last one's range, and none over the cap."""
     for attempt, longest in ((1, 1.0), (2, 2.0), (3, 4.0), (10, 60.0), (5000, 60.0)):
-        pauses = [back_off(attempt, 1.0, 60.0) for _ in range(100)]
+        pauses = [failed_message(1.0, 60.0).pause(attempt) for _ in range(100)]
         assert all(longest / 2 <= pause <= longest for pause in pauses)
         assert len(set(pauses)) > 50

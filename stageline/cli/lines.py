@@ -18,9 +18,10 @@ from stageline.cli.pictures import send
 from stageline.client import Client
 from stageline.errors import BadImage, StagelineError
 from stageline.monolith import Monolith
+from stageline.patience import LINE_STARTS
 from stageline.settings import Settings
 from stageline.store import FolderStore
-from stageline.up import POLL_SECONDS, Line
+from stageline.up import Line
 
 
 def up(
@@ -46,7 +47,7 @@ def up(
         if pictures is not None and not stopping.is_set():
             failed = _send(running, pictures, stopping)
             say(f"tagged pictures: {_bucket(found)}/tagged    hidden faces and cars: {_bucket(found)}/blurred")
-        while not then_stop and not stopping.wait(POLL_SECONDS):
+        while not then_stop and not stopping.wait(LINE_STARTS.pause(1)):
             running.tend()
     finally:
         note("stopping …")
@@ -64,7 +65,7 @@ def _send(running: Line, pictures: list[Path], stopping: threading.Event) -> int
     client = Client(running.url)
     pool = ThreadPoolExecutor(1)
     sending = pool.submit(send, client, pictures, as_json=False)
-    while not sending.done() and not stopping.wait(POLL_SECONDS):
+    while not sending.done() and not stopping.wait(LINE_STARTS.pause(1)):
         running.tend()
     client.stop()
     pool.shutdown(wait=False)  # told to stop, it ends at the latest when the door does
