@@ -9,9 +9,9 @@ from prometheus_client import Counter, Gauge
 from catalogue_service.lease import KEY, WriterLease
 from stageline.catalogue.writer import Writer
 from stageline.errors import Unavailable
-from stageline.keys import OUTCOMES, OUTCOMES_SINCE
+from stageline.keys import OUTCOMES
 from stageline.patience import SERVER_AWAY
-from stageline.redis_client import Call, Scripts, connect, reaching_redis
+from stageline.redis_client import Call, Given, Scripts, connect, reaching_redis
 
 AT_ONCE = 500
 READ_AT_ONCE = 50  # of the list; the first that brings us past so many bytes ends the batch
@@ -75,8 +75,8 @@ class Consumer:
             BACKLOG.set(0)
             return 0
         applied = self._writer.apply(batch)
-        args: list[str | bytes | int] = [self._lease.identity, len(batch), batch[0], batch[-1]]
-        if not self._scripts.run(Call("trim_outcomes", [OUTCOMES, KEY, OUTCOMES_SINCE], args)):
+        ours: Given = {"identity": self._lease.identity, "count": len(batch), "first": batch[0], "last": batch[-1]}
+        if not self._scripts.run(Call("trim_outcomes", writer=KEY, **ours)):
             self._lease.renew()  # is it still ours?
             return 0
         for result, count in vars(applied).items():

@@ -5,7 +5,8 @@ from stageline.errors import BadMessage, NotFound, Rejected, Unavailable
 from stageline.item import Item
 from stageline.message import Message
 from stageline.patience import LOST_INPUT, SERVER_AWAY, failed_message
-from stageline.queue import DROPPED, GIVEN_AWAY, Consumer
+from stageline.queue import Consumer
+from stageline.redis_client import Result
 from stageline.settings import Settings
 from stageline.status import MOVING
 from stageline.store import ObjectStore
@@ -24,7 +25,7 @@ class Failures:
         """Retry or bury; wait for servers that are away. False when its picture is to be forgotten instead."""
         if isinstance(error, Unavailable):  # no fault of the picture's: no attempt is counted
             raw = item.message.raw
-            return SERVER_AWAY.call(lambda: self._consumer.delay(raw, raw, LOST_INPUT.pause(1))) != DROPPED
+            return SERVER_AWAY.call(lambda: self._consumer.delay(raw, raw, LOST_INPUT.pause(1))) != Result.SUPERSEDED
         if isinstance(error, Rejected) or item.message.attempt >= self._settings.max_attempts:
             return self._bury(item, error)
         return self._retry(item, error)
@@ -35,9 +36,9 @@ class Failures:
         pause = policy.pause(message.attempt)
         entry = {**item.entry("retrying", self._consumer.identity), "reason": _reason(error)}
         again = message.retried(self._stage, entry).raw
-        notes = tell.retrying(message, self._stage, entry)
+        effects = tell.retrying(message, self._stage, entry)
         self._log("retrying", item, error, retry_in=round(pause, 1))
-        return SERVER_AWAY.call(lambda: self._consumer.delay(message.raw, again, pause, notes)) != DROPPED
+        return SERVER_AWAY.call(lambda: self._consumer.delay(message.raw, again, pause, effects)) != Result.SUPERSEDED
 
     def _bury(self, item: Item, error: Exception) -> bool:
         message, reason = item.message, _reason(error)
@@ -51,15 +52,15 @@ class Failures:
             SERVER_AWAY.call(lambda: self._consumer.bury(message.raw, letter))
             return True
         document = results.failure(message, self._stage, reason, entry)
-        notes = tell.failed(message, self._stage, entry, document)
+        effects = tell.failed(message, self._stage, entry, document)
         if message.is_probe:
-            step = self._consumer.finish(message, notes)
-            return int(SERVER_AWAY.call(lambda: self._consumer.scripts.run(step))) != DROPPED
+            step = self._consumer.finish(message, effects)
+            return int(SERVER_AWAY.call(lambda: self._consumer.scripts.run(step))) != Result.SUPERSEDED
         SERVER_AWAY.call(lambda: self._store.put(results.stored(document)))
-        answer = SERVER_AWAY.call(lambda: self._consumer.bury(message.raw, letter, message, notes))
-        if answer == GIVEN_AWAY:
+        answer = SERVER_AWAY.call(lambda: self._consumer.bury(message.raw, letter, message, effects))
+        if answer == Result.NOT_HELD:
             SERVER_AWAY.call(lambda: self._consumer.doubt(message, "failed"))
-        return answer != DROPPED
+        return answer != Result.SUPERSEDED
 
     def _is_on_its_way(self, message: Message) -> bool:
         """Whether a message that is none may be what became of the picture's; else it only bears the name of one."""

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from stageline import line, logs, metrics
 from stageline.errors import BadMessage, NewerMessage, Unavailable
-from stageline.keys import MODELS, WORKERS, delayed_key, in_flight_key, queue_of
+from stageline.keys import delayed_key, in_flight_key, queue_of
 from stageline.message import Message
 from stageline.patience import SWEEP
 from stageline.redis_client import Call, Scripts, check_writes, connect, reaching_redis
@@ -60,15 +60,17 @@ class Housekeeper(threading.Thread):
         """
         check_writes(self._client)  # while it takes none, who lives cannot beat, and reading alone would not tell
         for stage in line.LINE:
-            while self._scripts.run(Call("release", [delayed_key(stage.queue), stage.queue], [AT_ONCE])) == AT_ONCE:
+            due = Call("release", delayed=delayed_key(stage.queue), queue=stage.queue, most=AT_ONCE)
+            while self._scripts.run(due) == AT_ONCE:
                 pass
         self._notice_a_jump()
         if time.monotonic() < self._quiet_until:
             return
-        lapsed = self._scripts.run(Call("lapsed", [WORKERS], [self._settings.lease_seconds]))
+        lapsed = self._scripts.run(Call("lapsed", lease=self._settings.lease_seconds))
         for identity in (member.decode() for member in lapsed):
             self._return_what_was_held(identity)
-            self._scripts.run(Call("forget", [WORKERS, in_flight_key(identity), MODELS], [identity, FORGET_SECONDS]))
+            list_key = in_flight_key(identity)
+            self._scripts.run(Call("forget", in_flight=list_key, identity=identity, silent_seconds=FORGET_SECONDS))
 
     def _notice_a_jump(self) -> None:
         """Give the living a lease's time to beat where Redis's clock was set: by the new one all would look dead."""
@@ -98,7 +100,9 @@ class Housekeeper(threading.Thread):
             image_id, again = message.image_id, message.retried(stage, _lost(message, identity)).raw
         except (BadMessage, NewerMessage):
             pass  # a living worker will say what is wrong with it
-        if self._scripts.run(Call("put_back", [in_flight_key(identity), queue], [raw, again])):
+        if self._scripts.run(
+            Call("put_back", in_flight=in_flight_key(identity), queue=queue, message=raw, again=again)
+        ):
             metrics.RETURNED.labels(stage).inc()
             logs.get().warning("returned", image_id=image_id, stage=stage, dead_worker=identity)
 

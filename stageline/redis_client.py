@@ -1,11 +1,15 @@
-"""The connection to Redis or Valkey, and the atomic steps (one Lua file each, in ``lua/``) that run on it."""
+"""The connection to Redis or Valkey, and the transitions (one Lua file each, in ``lua/``) that run on it."""
 
 import hashlib
+import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import Any
 
 import redis
 from redis.connection import AbstractConnection
@@ -13,12 +17,13 @@ from redis.retry import Retry
 
 from stageline import clock, refusals
 from stageline.errors import Unavailable
-from stageline.keys import NEVER_THERE
+from stageline.keys import BY_NAME, NEVER_THERE
 from stageline.patience import REDIS_COMMAND
 
 CONNECT_SECONDS = 3
 ANSWER_SECONDS = 10  # longer than any blocking pop of ours
 SHARED = "_notes.lua"  # stands before every script
+DECLARED = re.compile(r"^-- (KEYS|ARGV): (.*)$", re.MULTILINE)
 
 
 def connect(url: str, retry: Retry = REDIS_COMMAND) -> redis.Redis:
@@ -81,12 +86,74 @@ def check_writes(client: redis.Redis) -> None:
         client.set(NEVER_THERE, "", xx=True)  # refused as any other write is, also when there is no memory left
 
 
-class Call(NamedTuple):
-    """One atomic step to run: the Lua file's name, its keys, its arguments."""
+Given = Mapping[str, str | bytes | float]  # a name that a script declares → the key, or the value
 
-    script: str
+
+class Result(IntEnum):
+    """What a transition answers; the scripts have these names from here."""
+
+    NO_RECORD = -2  # of a claim that is to be held: Redis lost it
+    SUPERSEDED = -1  # the message's picture was deleted, or sent again, meanwhile
+    NOT_HELD = 0  # it is somebody else's by now
+    DONE = 1
+    SENT = 2  # of a picture that is to be sent again
+    MOVING = 3
+    CHANGED = 4
+    FULL = 5
+    CLAIMED = 6  # of a request under an Idempotency-Key
+    ANSWERED = 7
+    RUNNING = 8
+    OTHER_REQUEST = 9
+
+
+class Call:
+    """One transition to run: a Lua file, and its keys and arguments by the names that the file declares.
+
+    Keys that `keys.BY_NAME` has need not be given.
+    """
+
+    def __init__(self, script: str, **given: str | bytes | float) -> None:
+        self.script, self.given = script, given
+
+
+@dataclass(frozen=True)
+class _Script:
+    """A Lua file behind what stands before every one, and the names that it declares, in their order."""
+
     keys: Sequence[str]
-    args: Sequence[str | bytes | float | int]
+    args: Sequence[str]
+    names: frozenset[str]
+    source: str
+    sha: str
+
+    @classmethod
+    def of(cls, shared: str, own: str) -> "_Script":
+        declared = dict(DECLARED.findall(own))
+        keys, args = (declared.get(kind, "").split(", ") if kind in declared else [] for kind in ("KEYS", "ARGV"))
+        tables = {
+            "key": [f"{name}=KEYS[{place}]" for place, name in enumerate(keys, 1)],
+            "arg": [f"{name}=ARGV[{place}]" for place, name in enumerate(args, 1)],
+            "result": [f"{each.name}={each.value}" for each in Result if f"result.{each.name}" in own],
+        }
+        head = "".join(f"local {table} = {{{', '.join(pairs)}}}\n" for table, pairs in tables.items())
+        source = head + shared + own
+        names = frozenset((*keys, *args))
+        return cls(keys, args, names, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+    def command(self, given: Given) -> list[str | bytes | float]:
+        """What follows EVALSHA; a name that is not declared, or not given, is a KeyError."""
+        if not given.keys() <= self.names:
+            raise KeyError(f"a script is given what it does not declare: {', '.join(given.keys() - self.names)}")
+        keys = [given[name] if name in given else BY_NAME[name] for name in self.keys]
+        return [self.sha, len(keys), *keys, *(given[name] for name in self.args)]
+
+
+@cache
+def scripts() -> Mapping[str, _Script]:
+    """Every Lua file, by its name without the ending."""
+    texts = {file.name: file.read_text() for file in files("stageline").joinpath("lua").iterdir()}
+    shared = texts.pop(SHARED)
+    return {name.removesuffix(".lua"): _Script.of(shared, own) for name, own in texts.items() if name.endswith(".lua")}
 
 
 class Scripts:
@@ -94,17 +161,6 @@ class Scripts:
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
-        folder = files("stageline").joinpath("lua")
-        shared = folder.joinpath(SHARED).read_text()
-        self._source = {
-            file.name.removesuffix(".lua"): shared + file.read_text()
-            for file in folder.iterdir()
-            if file.name.endswith(".lua") and file.name != SHARED
-        }
-        self._sha = {
-            name: hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-            for name, source in self._source.items()
-        }
 
     def run(self, call: Call) -> Any:
         """Run one step and return its answer.
@@ -125,8 +181,8 @@ class Scripts:
             answers = self._send(calls)
             forgotten = [i for i, answer in enumerate(answers) if isinstance(answer, redis.exceptions.NoScriptError)]
             if forgotten:
-                for source in self._source.values():
-                    self._client.script_load(source)
+                for script in scripts().values():
+                    self._client.script_load(script.source)
                 for position, answer in zip(forgotten, self._send([calls[i] for i in forgotten]), strict=True):
                     answers[position] = answer
             for answer in answers:
@@ -140,7 +196,7 @@ class Scripts:
         if asks:
             pipe.time()
         for call in calls:
-            pipe.evalsha(self._sha[call.script], len(call.keys), *call.keys, *call.args)
+            pipe.execute_command("EVALSHA", *scripts()[call.script].command(call.given))  # type: ignore[no-untyped-call]
         answers = list(pipe.execute(raise_on_error=False))
         if asks and not isinstance(told := answers.pop(0), Exception):
             _learn(told, asked)

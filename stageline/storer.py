@@ -14,8 +14,8 @@ from stageline.item import Hands, Item
 from stageline.lease import Lease
 from stageline.message import Message
 from stageline.patience import SERVER_AWAY
-from stageline.queue import DROPPED, GIVEN_AWAY, Consumer
-from stageline.redis_client import Call
+from stageline.queue import Consumer
+from stageline.redis_client import Call, Result
 from stageline.settings import Settings
 from stageline.stage import StoredObject
 from stageline.store import ObjectStore
@@ -131,10 +131,10 @@ class Storer(threading.Thread):
         seconds = time.monotonic() - started
         moved = SERVER_AWAY.call(lambda: self._consumer.scripts.run_all([each.step for each in good]))
         for each, answer in zip(good, moved, strict=True):
-            if answer == DROPPED:
+            if answer == Result.SUPERSEDED:
                 each.item.fail(Forgotten(each.item.message.image_id))
                 continue
-            if answer == GIVEN_AWAY:
+            if answer == Result.NOT_HELD:
                 self._stored_too_late(each)
             self._report(each.item, seconds, "done" if answer else "given away")
 

@@ -14,7 +14,8 @@ from stageline.item import Hands, Item
 from stageline.lease import Lease
 from stageline.message import Message
 from stageline.patience import NEWER_MESSAGE, SERVER_AWAY
-from stageline.queue import DROPPED, Consumer
+from stageline.queue import Consumer
+from stageline.redis_client import Result
 from stageline.settings import Settings
 from stageline.stage import Work
 from stageline.store import ObjectStore
@@ -161,7 +162,7 @@ class Taker(threading.Thread):
         with contextlib.suppress(Unavailable):  # stopped meanwhile: what is not fetched is given back
             answers = SERVER_AWAY.call(lambda: self._consumer.begin(noted), self.stopping)
         for item, answer in zip(items, answers, strict=True):
-            if answer == DROPPED:
+            if answer == Result.SUPERSEDED:
                 item.fail(Forgotten(item.message.image_id))
                 self.ready.put(item)
             else:

@@ -19,7 +19,7 @@ from benchmarks.processes import descendants
 from benchmarks.servers import RedisServer
 from grab_service.holds import BEAT_SECONDS, LEASE_SECONDS
 from stageline.queue import Door
-from stageline.redis_client import Scripts, connect
+from stageline.redis_client import connect, scripts
 from stageline.settings import Settings
 
 StartDoor = Callable[..., ServedDoor]
@@ -57,7 +57,7 @@ def send(door: ServedDoor, data: bytes, path: str = "/upload", key: str = "k", *
 
 
 def sha(name: str) -> str:
-    return Scripts(connect("redis://nowhere"))._sha[name]
+    return scripts()[name].sha
 
 
 def record(settings: Settings) -> dict[str, str]:

@@ -11,7 +11,7 @@ from stageline import line, results, tell
 from stageline.errors import Unavailable
 from stageline.message import Message
 from stageline.queue import Consumer, Door
-from stageline.redis_client import Scripts, connect
+from stageline.redis_client import connect, scripts
 from tests.conftest import served
 
 ALL_BUT_SINCE = ["~", "~[^s]*", "~stageline:[^o]*", "~stageline:outcomes"]  # stageline:outcomes:since is none of them
@@ -91,5 +91,5 @@ def test_a_step_that_is_refused_is_refused_whole(lack: str, step: Callable[[Line
 
 def test_no_script_names_a_key_that_it_was_not_given() -> None:
     """Redis refuses a whole script only for the keys that are given to it."""
-    for name, source in Scripts(redis.Redis())._source.items():
-        assert ".. ':" not in source, name
+    for name, script in scripts().items():
+        assert ".. ':" not in script.source, name

@@ -23,7 +23,10 @@ def claim(door: GrabDoor, data: bytes = b"x") -> Claim:
 
 
 def claiming(name: object) -> Call:
-    return Call("claim", [f"stageline:once:{name}"], ["a fingerprint", str(name), LEASE_SECONDS, 60, "an id"])
+    return Call(
+        "claim", record=f"stageline:once:{name}", fingerprint="a fingerprint", owner=str(name),
+        held_seconds=LEASE_SECONDS, kept_seconds=60, image_id="an id",
+    )  # fmt: skip
 
 
 def test_a_heartbeat_brings_back_no_claim_that_is_anothers_or_settled(settings) -> None:
@@ -40,13 +43,14 @@ def test_a_heartbeat_brings_back_no_claim_that_is_anothers_or_settled(settings) 
         first.remember({"a": 1})
         known = one.client.hgetall(first._record)
         assert (known[b"owner"].decode(), known.get(b"answer")) == (second._owner, None)
-    hold = Call("hold", [second._record], [second._owner, LEASE_SECONDS])
+    hold = Call("hold", record=second._record, owner=second._owner, held_seconds=LEASE_SECONDS)
     assert other.line.scripts.run(hold) == 1
     second.leave()
     assert other.line.scripts.run(hold) == 0
     third = claim(one)
     third.remember({"a": 1})
-    assert one.line.scripts.run(Call("hold", [third._record], [third._owner, LEASE_SECONDS])) == 0
+    hold = Call("hold", record=third._record, owner=third._owner, held_seconds=LEASE_SECONDS)
+    assert one.line.scripts.run(hold) == 0
 
 
 def test_a_batch_whose_claim_was_taken_over_stops(settings) -> None:

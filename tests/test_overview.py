@@ -154,7 +154,7 @@ def test_a_catalogue_that_goes_on_is_no_problem(client, settings) -> None:
     aged(client)
     client.set(KEY, "me")
     first = client.lindex(OUTCOMES, 0)
-    assert Scripts(client).run(Call("trim_outcomes", [OUTCOMES, KEY, OUTCOMES_SINCE], ["me", 1, first, first])) == 1
+    assert Scripts(client).run(Call("trim_outcomes", writer=KEY, identity="me", count=1, first=first, last=first)) == 1
     assert (look(client).problems, look(client).outcomes) == ([], 1)
 
 

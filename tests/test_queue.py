@@ -107,7 +107,7 @@ def test_a_delayed_message_comes_back_when_due(door: Door, consumer: Consumer) -
     got = taken(consumer)
     again = got.retried("resize", ENTRY).raw
     consumer.delay(got.raw, again, 600.0)
-    release = Call("release", [keys.delayed_key(RESIZE.queue), RESIZE.queue], [10])
+    release = Call("release", delayed=keys.delayed_key(RESIZE.queue), queue=RESIZE.queue, most=10)
     assert consumer.scripts.run(release) == 0
     assert door.depths()["resize"] == {"waiting": 0, "in_flight": 0, "delayed": 1}
     door.client.zincrby(keys.delayed_key(RESIZE.queue), -600.0, again)  # ten minutes later
@@ -131,7 +131,7 @@ def test_messages_travel_byte_for_byte(door: Door, consumer: Consumer) -> None:
     door.client.rpush(RESIZE.queue, message("a", **fields).raw)
     got = taken(consumer)
     consumer.delay(got.raw, got.raw, 0.0)
-    consumer.scripts.run(Call("release", [keys.delayed_key(RESIZE.queue), RESIZE.queue], [10]))
+    consumer.scripts.run(Call("release", delayed=keys.delayed_key(RESIZE.queue), queue=RESIZE.queue, most=10))
     again = taken(consumer)
     assert again.raw == got.raw
     assert fields.items() <= again.successor("resize", {}, {}).fields.items()

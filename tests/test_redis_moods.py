@@ -229,7 +229,10 @@ def test_a_cluster_that_is_down_is_waited_for(name: str, tmp_path: Path) -> None
     server.start()
     try:
         door = Door(server.url, 10)
-        for step in (door.unfinished, lambda: door.scripts.run(Call("let_go", ["a list"], ["a message"]))):
+        for step in (
+            door.unfinished,
+            lambda: door.scripts.run(Call("let_go", in_flight="a list", message="a message")),
+        ):
             with pytest.raises(Unavailable, match="CLUSTERDOWN"):
                 step()
         with pytest.raises(Unavailable, match="CLUSTERDOWN"):

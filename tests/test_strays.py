@@ -11,7 +11,7 @@ from stageline import line
 from stageline.keys import in_flight_key
 from stageline.message import Message
 from stageline.queue import Door
-from stageline.redis_client import Scripts
+from stageline.redis_client import scripts
 from stageline.settings import Settings
 from stageline.stage import Outcome, StoredObject, Task
 from stageline.store import FolderStore
@@ -76,7 +76,7 @@ def test_what_was_taken_while_the_answer_was_lost_is_worked_on(
     names = [f"{number:02}" for number in range(40)]
     for name in names:
         assert door.accept(message(store, name))
-    proxy.cut(Scripts(door.client)._sha["take_more"], only_once=only_once)
+    proxy.cut(scripts()["take_more"].sha, only_once=only_once)
     worker.start()
     until(lambda: proxy.cuts > (0 if only_once else 2))
     proxy.mend()

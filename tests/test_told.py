@@ -7,7 +7,8 @@ import pytest
 
 from stageline import events, keys, line, pace, results, stats, status, tell
 from stageline.message import Message
-from stageline.queue import DROPPED, Consumer, Door
+from stageline.queue import Consumer, Door
+from stageline.redis_client import Result
 
 RESIZE, TAG = line.stage("resize"), line.stage("tag")
 ENTRY = {"state": "done", "run": 1, "attempt": 1, "worker": "w", "ms": 3.0, "key": None}
@@ -99,7 +100,7 @@ def test_a_deleted_picture_is_dropped_at_every_step(door: Door, consumer: Consum
         door.delete(name)
         before = (told(door), outcomes(door))
         assert consumer.superseded([got]) == [True]
-        assert step(consumer, got, tell.done(got, "resize", ENTRY)) == DROPPED
+        assert step(consumer, got, tell.done(got, "resize", ENTRY)) == Result.SUPERSEDED
         assert consumer.held() == [got.raw], "until it is let go: who dies before leaves it to the next"
         consumer.let_go(got.raw)
         assert (told(door), outcomes(door)) == before
@@ -113,15 +114,15 @@ def test_a_picture_sent_again_leaves_its_older_run_behind(door: Door, consumer: 
     door.accept(message())
     old = taken(consumer)
     again = message(run=2, runs=[{"run": 2, "from": "resize", "created_at": "2026-11-21T10:00:00.000Z"}])
-    assert door.send_again(again, RESIZE) == "moving"
+    assert door.send_again(again, RESIZE) == Result.MOVING
     finish(last, old)
-    assert door.send_again(again, RESIZE) == "sent"
-    assert door.send_again(again, RESIZE) == "moving"
+    assert door.send_again(again, RESIZE) == Result.SENT
+    assert door.send_again(again, RESIZE) == Result.MOVING
     assert consumer.superseded([old, again]) == [True, False]
-    assert consumer.scripts.run(consumer.finish(old, tell.done(old, "resize", ENTRY))) == DROPPED
+    assert consumer.scripts.run(consumer.finish(old, tell.done(old, "resize", ENTRY))) == Result.SUPERSEDED
     assert (taken(consumer).run, door.unfinished()) == (2, 1)
     door.delete("a")
-    assert door.send_again(message(run=3, runs=again.fields["runs"]), RESIZE) == "changed"
+    assert door.send_again(message(run=3, runs=again.fields["runs"]), RESIZE) == Result.CHANGED
     assert outcomes(door)[-2]["from"] == "resize"
 
 
@@ -167,7 +168,7 @@ def test_a_waiting_picture_is_counted_once(door: Door, last: Consumer) -> None:
     last.client.rpush(TAG.queue, message().raw)
     got = taken(last)
     last.scripts.run(last.finish(got, tell.ended(got, "detect", ENTRY, results.document(got, "waiting"))))
-    assert door.send_again(message(run=2, runs=runs), TAG) == "sent"
+    assert door.send_again(message(run=2, runs=runs), TAG) == Result.SENT
     found = stats.read(door.client, 2)["line"]  # a minute may just have ended
     assert (found["accepted"], found["waiting"], found["p50_ms"]) == (1, 1, None)
 

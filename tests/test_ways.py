@@ -12,6 +12,7 @@ from stageline.erase import erase_objects
 from stageline.images import probe
 from stageline.message import Message
 from stageline.queue import Door
+from stageline.redis_client import Result
 from stageline.store import FolderStore
 
 HELD = """
@@ -84,7 +85,7 @@ def test_a_picture_waits_after_a_stage_and_goes_on_when_sent(start_way) -> None:
     assert (document["status"], document["kind"], "categories" in document) == ("waiting", "object", False)
     assert (way.door.unfinished(), sum(way.door.depths()["classify"].values())) == (0, 0)
     message, stage = rerun.prepare(document, None, way.exists)
-    assert way.door.send_again(message, stage) == "sent"
+    assert way.door.send_again(message, stage) == Result.SENT
     way.wait("later", "completed")
     ended = way.document("later")
     assert [run["from"] for run in ended["runs"]] == ["resize", "classify"]
@@ -101,7 +102,7 @@ def test_a_finished_picture_can_be_run_again_from_each_stage(start_way, stage: s
     way.wait("again", "completed")
     before = way.document("again")
     message, found = rerun.prepare(before, stage, way.exists)
-    assert way.door.send_again(message, found) == "sent"
+    assert way.door.send_again(message, found) == Result.SENT
     way.until(lambda: way.document("again")["run"] == 2)
     after = way.document("again")
     assert after["detections"] == before["detections"]

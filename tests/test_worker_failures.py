@@ -45,7 +45,7 @@ def test_a_message_as_large_as_may_be_is_retried_and_buried(work_through) -> Non
     messages = [*named("bad", filler="x" * fill), *named("good")]
 
     def buried(door: Door) -> bool:
-        door.scripts.run(Call("release", [keys.delayed_key(RESIZE.queue), RESIZE.queue], [10]))
+        door.scripts.run(Call("release", delayed=keys.delayed_key(RESIZE.queue), queue=RESIZE.queue, most=10))
         return door.client.llen("dead_letters") == 1 and handed_on(door) == ["good"]
 
     door = work_through(Recorder(), messages, buried, max_attempts=2, retry_base_seconds=0.05)
