@@ -29,7 +29,7 @@ from benchmarks.running_line import inherited
 from benchmarks.servers import minio_server, postgres_server, redis_server
 from stageline.cli.folders import pictures_in
 from stageline.ports import HOST, free_port
-from stageline.queue import Door
+from stageline.queue import Producer
 from stageline.settings import Settings
 from stageline.store import open_store
 
@@ -197,7 +197,9 @@ def running(folder: Path, store: str, rows: int) -> Iterator[Running]:
 
 def ask(line: Running, rows: int) -> asking.Figures:
     """Measure the answers to those who ask, of the door that took pictures before."""
-    moving = [key.decode().rpartition(":")[2] for key in Door(line.settings.redis_url, 1).client.scan_iter(STATUSES)]
+    moving = [
+        key.decode().rpartition(":")[2] for key in Producer(line.settings.redis_url, 1).client.scan_iter(STATUSES)
+    ]
     known = asking.keys_of(rows)
     asking.put_results(open_store(line.settings), known)
     return asking.measure(line.door.port, asking.questions(rows, moving[: asking.SOME], known))

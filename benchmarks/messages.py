@@ -43,34 +43,34 @@ Key = Annotated[str, Field(pattern=rf"^(?:{'|'.join(FOLDERS)})/[A-Za-z0-9_-]{{1,
 Box = Annotated[list[Number], Field(min_length=4, max_length=4)]
 
 
-class _Model(BaseModel):
+class _PydanticModel(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
 
 
-class _Finding(_Model):
+class _PydanticFinding(_PydanticModel):
     box: Box
     score: Number
     landmarks: list[Annotated[list[Number], Field(min_length=2, max_length=2)]] | None = None
 
 
-class _Category(_Model):
+class _PydanticCategory(_PydanticModel):
     category: str
     confidence: Number
     box: Box | None = None
 
 
-class _Contract(_Model):
+class _PydanticContract(_PydanticModel):
     image_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     original_path: Key
     path: Key | None = None
     attempt: Whole | None = None
     run: Whole | None = None
     stages: dict[str, dict[str, Any]] = {}
-    detections: list[_Finding] | None = None
-    faces: list[_Finding] | None = None
-    categories: list[_Category] | None = None
-    candidates: list[_Category] | None = None
-    imagenet: list[_Category] | None = None
+    detections: list[_PydanticFinding] | None = None
+    faces: list[_PydanticFinding] | None = None
+    categories: list[_PydanticCategory] | None = None
+    candidates: list[_PydanticCategory] | None = None
+    imagenet: list[_PydanticCategory] | None = None
 
 
 def _message(raw: bytes) -> bytes:
@@ -78,7 +78,7 @@ def _message(raw: bytes) -> bytes:
 
 
 def _pydantic(raw: bytes) -> bytes:
-    return Message.of(_Contract.model_validate_json(raw).model_dump()).raw
+    return Message.of(_PydanticContract.model_validate_json(raw).model_dump()).raw
 
 
 def _json(raw: bytes) -> bytes:

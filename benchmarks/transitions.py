@@ -11,7 +11,7 @@ import time
 
 from stageline import line, results, tell
 from stageline.message import Message
-from stageline.queue import Consumer, Door
+from stageline.queue import Consumer, Producer
 
 ROUNDS, PICTURES = 15, 100
 ENTRY = {"state": "done", "run": 1, "attempt": 1, "worker": "w", "ms": 3.0, "key": "tagged/a.jpg", "keys": []}
@@ -19,7 +19,7 @@ FOUND = {"label": "dog", "score": 0.91, "box": [12.0, 40.5, 310.2, 222.8], "mode
 BEGINNING, END = line.LINE[-2], line.LINE[-1]
 
 
-def _round(door: Door, consumers: tuple[Consumer, Consumer], number: int) -> dict[str, float]:
+def _round(door: Producer, consumers: tuple[Consumer, Consumer], number: int) -> dict[str, float]:
     """Microseconds of this process's CPU, per picture, of each transition."""
     took = dict.fromkeys(("accept", "begin", "hand_off", "finish"), 0.0)
     first, last = consumers
@@ -49,7 +49,7 @@ def _round(door: Door, consumers: tuple[Consumer, Consumer], number: int) -> dic
 def main() -> None:
     """Print the median of the rounds, in microseconds."""
     url = sys.argv[1]
-    door = Door(url, 10**9)
+    door = Producer(url, 10**9)
     door.client.flushdb()
     consumers = Consumer(url, BEGINNING, "a", 60), Consumer(url, END, "b", 60)
     _round(door, consumers, -1)  # from now on Redis knows every script
@@ -60,7 +60,7 @@ def main() -> None:
     print(", ".join(f"{name} {each:.0f} µs" for name, each in medians.items()), f"; Redis {redis_us:.0f} µs a picture")
 
 
-def _redis_seconds(door: Door) -> float:
+def _redis_seconds(door: Producer) -> float:
     known = door.client.info("cpu")
     return float(known["used_cpu_user"]) + float(known["used_cpu_sys"])
 

@@ -13,7 +13,7 @@ from stageline.dead import DeadLetters
 from stageline.erase import erase_objects
 from stageline.errors import NotFound, Unavailable
 from stageline.message import FOLDERS, KEY, PROBE, id_of
-from stageline.queue import Door
+from stageline.queue import Producer
 from stageline.settings import Settings
 from stageline.store import ObjectStore
 
@@ -34,7 +34,7 @@ class Retention(threading.Thread):
         self._store = store
         self._lease = lease
         self._settings = settings
-        self._door = Door(settings.redis_url, settings.max_queue_size, settings.status_ttl)
+        self._door = Producer(settings.redis_url, settings.max_queue_size, settings.status_ttl)
         self._dead = DeadLetters(self._door.client)
         self._erased = _Erased()
         self._probes_again: datetime | None = None

@@ -16,7 +16,7 @@ from stageline.errors import NotFound, Unavailable
 from stageline.housekeeper import Housekeeper
 from stageline.keys import status_key
 from stageline.message import Message
-from stageline.queue import Door
+from stageline.queue import Producer
 from stageline.redis_client import check_writes, reaching_redis
 from stageline.settings import Settings
 from stageline.store import ObjectStore
@@ -70,7 +70,7 @@ class GrabDoor:
     def __init__(self, store: ObjectStore, settings: Settings) -> None:
         self.store = store
         self.settings = settings
-        self.line = Door(settings.redis_url, settings.max_queue_size, settings.status_ttl)
+        self.line = Producer(settings.redis_url, settings.max_queue_size, settings.status_ttl)
         self.client = self.line.client
         self.holds = Holds(self.line.scripts)
         self.dead = DeadLetters(self.client)

@@ -1,4 +1,4 @@
-"""What becomes of a picture that failed at a stage: it is retried later, or buried."""
+"""What becomes of a picture that failed at a stage: it is retried later, or dead-lettered."""
 
 from stageline import dead, logs, metrics, results, status, tell
 from stageline.errors import BadMessage, NotFound, Rejected, Unavailable
@@ -22,12 +22,12 @@ class Failures:
         self._stage = consumer.stage.name
 
     def settle(self, item: Item, error: Exception) -> bool:
-        """Retry or bury; wait for servers that are away. False when its picture is to be forgotten instead."""
+        """Retry or dead-letter; wait for servers that are away. False when its picture is to be forgotten instead."""
         if isinstance(error, Unavailable):  # no fault of the picture's: no attempt is counted
             raw = item.message.raw
             return SERVER_AWAY.call(lambda: self._consumer.delay(raw, raw, LOST_INPUT.pause(1))) != Result.SUPERSEDED
         if isinstance(error, Rejected) or item.message.attempt >= self._settings.max_attempts:
-            return self._bury(item, error)
+            return self._dead_letter(item, error)
         return self._retry(item, error)
 
     def _retry(self, item: Item, error: Exception) -> bool:
@@ -40,7 +40,7 @@ class Failures:
         self._log("retrying", item, error, retry_in=round(pause, 1))
         return SERVER_AWAY.call(lambda: self._consumer.delay(message.raw, again, pause, effects)) != Result.SUPERSEDED
 
-    def _bury(self, item: Item, error: Exception) -> bool:
+    def _dead_letter(self, item: Item, error: Exception) -> bool:
         message, reason = item.message, _reason(error)
         if SERVER_AWAY.call(lambda: self._consumer.superseded([message]))[0]:
             return False
@@ -49,7 +49,7 @@ class Failures:
         whole = None if isinstance(error, BadMessage) else message
         letter = dead.letter(self._stage, message.raw, reason, item.trace, message=whole, entry=entry)
         if whole is None and not self._is_on_its_way(message):
-            SERVER_AWAY.call(lambda: self._consumer.bury(message.raw, letter))
+            SERVER_AWAY.call(lambda: self._consumer.dead_letter(message.raw, letter))
             return True
         document = results.failure(message, self._stage, reason, entry)
         effects = tell.failed(message, self._stage, entry, document)
@@ -57,9 +57,9 @@ class Failures:
             step = self._consumer.finish(message, effects)
             return int(SERVER_AWAY.call(lambda: self._consumer.scripts.run(step))) != Result.SUPERSEDED
         SERVER_AWAY.call(lambda: self._store.put(results.stored(document)))
-        answer = SERVER_AWAY.call(lambda: self._consumer.bury(message.raw, letter, message, effects))
+        answer = SERVER_AWAY.call(lambda: self._consumer.dead_letter(message.raw, letter, message, effects))
         if answer == Result.NOT_HELD:
-            SERVER_AWAY.call(lambda: self._consumer.doubt(message, "failed"))
+            SERVER_AWAY.call(lambda: self._consumer.recheck(message, "failed"))
         return answer != Result.SUPERSEDED
 
     def _is_on_its_way(self, message: Message) -> bool:

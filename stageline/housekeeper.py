@@ -66,7 +66,7 @@ class Housekeeper(threading.Thread):
         self._notice_a_jump()
         if time.monotonic() < self._quiet_until:
             return
-        lapsed = self._scripts.run(Call("lapsed", lease=self._settings.lease_seconds))
+        lapsed = self._scripts.run(Call("expired_leases", lease=self._settings.lease_seconds))
         for identity in (member.decode() for member in lapsed):
             self._return_what_was_held(identity)
             list_key = in_flight_key(identity)

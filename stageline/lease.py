@@ -38,7 +38,7 @@ class Lease(threading.Thread):
             Unavailable: Redis is away.
         """
         before = time.monotonic()
-        unbroken = self._consumer.beat(self._seconds, self._models())
+        unbroken = self._consumer.heartbeat(self._seconds, self._models())
         if not unbroken or before - self._renewed > SAFE_SHARE * self._seconds:
             self._unbroken_since = time.monotonic()
         self._renewed = before
@@ -59,8 +59,7 @@ class Lease(threading.Thread):
 
     def _beat(self) -> None:
         self._stop_if_hung()
-        if not self._ended.is_set():
-            self.renew()
+        self.renew()
 
     def end(self) -> None:
         """Stop beating; no beat comes after this, as it would bring back a worker that has left."""

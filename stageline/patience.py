@@ -50,7 +50,7 @@ class Policy:
 
         Args:
             step: what is tried.
-            stopping: ends a wait at once when it is set; the step is tried once more then.
+            stopping: ends a wait at once when it is set; the step is not tried again then.
             on_failure: is told of each failure after which the step is tried again.
 
         Raises:
@@ -59,12 +59,19 @@ class Policy:
         try:
             return step()  # as nearly always; tenacity would cost it 24 µs
         except self.on as error:
-            first = [error]
+            last: Exception = error
+        is_first = True
 
         def again() -> Answer:
-            if first:
-                raise first.pop()
-            return step()
+            nonlocal last, is_first
+            if is_first or stopping.is_set():
+                is_first = False
+                raise last
+            try:
+                return step()
+            except self.on as error:
+                last = error
+                raise
 
         retrying = self._retrying(stopping, on_failure)
         answer = retrying(again)

@@ -43,12 +43,12 @@ class Consumer:
         self.scripts = Scripts(self.client)
         self._popping = Scripts(self._blocking)
 
-    def beat(self, lease_seconds: float, models: str = "") -> bool:
+    def heartbeat(self, lease_seconds: float, models: str = "") -> bool:
         """Renew the lease; False when it had run out, so that what was held may have been given away.
 
         ``models`` is what `stageline.lacking.told` says of the worker's models.
         """
-        return bool(self.scripts.run(Call("beat", identity=self.identity, lease=lease_seconds, lacks=models)))
+        return bool(self.scripts.run(Call("heartbeat", identity=self.identity, lease=lease_seconds, lacks=models)))
 
     def leave(self) -> None:
         """Give up the lease, after the last message was handed on."""
@@ -102,11 +102,11 @@ class Consumer:
         """Forget a message whose picture was deleted, or sent again."""
         self.scripts.run(Call("let_go", in_flight=self._list, message=raw))
 
-    def doubt(self, message: Message, how: str) -> None:
+    def recheck(self, message: Message, how: str) -> None:
         """Have the catalogue read again what the bucket says of a picture: ours was stored late, over another's."""
         if not message.is_probe:
             told = {"image_id": message.image_id, "run": message.run, "status": how, "at": now()}
-            self.scripts.run(Call("doubt", outcome=json.dumps(told)))
+            self.scripts.run(Call("recheck", outcome=json.dumps(told)))
 
     def put_back(self, raw: bytes) -> None:
         """Return a message untouched to the head of its queue."""
@@ -117,15 +117,17 @@ class Consumer:
         keys = {"in_flight": self._list, "delayed": delayed_key(self.stage.queue)}
         return int(self.scripts.run(Call("delay", message=raw, again=again, pause=seconds, **keys, **effects.given())))
 
-    def bury(self, raw: bytes, letter: bytes, message: Message | None = None, effects: SideEffects = NO_EFFECTS) -> int:
+    def dead_letter(
+        self, raw: bytes, letter: bytes, message: Message | None = None, effects: SideEffects = NO_EFFECTS
+    ) -> int:
         """Move what failed for good to the dead letters; without a message where not even its picture is known."""
         image_id, content = (message.image_id, message.fields.get("sha256")) if message else ("", None)
         keys = {"in_flight": self._list, "content": content_key(content)}
         args: Given = {"letter": letter, "stage": self.stage.name, "image_id": image_id, "status_seconds": self._ttl}
-        return int(self.scripts.run(Call("bury", message=raw, **keys, **args, **effects.given())))
+        return int(self.scripts.run(Call("dead_letter", message=raw, **keys, **args, **effects.given())))
 
 
-class Door:
+class Producer:
     """The producer's side: accepting a picture, and the depth of every queue."""
 
     def __init__(self, url: str, max_unfinished: int, status_ttl: int = 3600) -> None:

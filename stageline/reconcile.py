@@ -9,7 +9,7 @@ from stageline.catalogue import Catalogue
 from stageline.catalogue.documents import read_results
 from stageline.errors import BadMessage, NotFound, Unavailable
 from stageline.message import KEY, PROBE, Message, id_of
-from stageline.queue import Door
+from stageline.queue import Producer
 from stageline.store import ObjectStore
 from stageline.times import iso
 
@@ -19,7 +19,7 @@ OF_THE_ROW = (("filename", "filename"), ("filename_guessed", "filename_guessed")
     ("sha256", "sha256"), ("batch_id", "batch_id"), ("origin_w", "width"), ("origin_h", "height"))  # fmt: skip
 
 
-def lost_pictures(store: ObjectStore, door: Door, catalogue: Catalogue | None = None) -> Iterator[Message]:
+def lost_pictures(store: ObjectStore, door: Producer, catalogue: Catalogue | None = None) -> Iterator[Message]:
     """Yield, as messages ready to queue, the originals that have neither a status nor results.
 
     What the catalogue still knows of them goes along, where it is there. An original that the results of a picture

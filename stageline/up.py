@@ -96,10 +96,14 @@ class Line:
             self.tend()
             for name in [name for name, address in waiting.items() if _is_ready(http, address)]:
                 del waiting[name]
-            if waiting and not stopping.is_set():
+            if waiting:
                 raise StagelineError(f"not ready after {READY_SECONDS:g} s: {', '.join(waiting)}; the log says why")
 
-        LINE_STARTS.call(look, stopping)
+        try:
+            LINE_STARTS.call(look, stopping)
+        except StagelineError:
+            if not stopping.is_set():
+                raise
 
     def tend(self) -> None:
         """Start again what has died."""

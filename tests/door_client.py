@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 from stageline.catalogue.engine import FILE, open_engine
 from stageline.catalogue.migrate import migrate
 from stageline.message import Message
-from stageline.queue import Door
+from stageline.queue import Producer
 from stageline.settings import Settings
 
 KINDS = all_kinds()
@@ -52,7 +52,7 @@ def form(data: bytes, name: str = "a.jpg", field: str = "image") -> dict[str, An
 
 def queued(settings: Settings) -> list[Message]:
     """What waits for the first stage."""
-    return [Message.decode(raw) for raw in Door(settings.redis_url, 1).client.lrange("resize_queue", 0, -1)]
+    return [Message.decode(raw) for raw in Producer(settings.redis_url, 1).client.lrange("resize_queue", 0, -1)]
 
 
 def assert_problem(answer: TestResponse, status: int, *words: str) -> None:

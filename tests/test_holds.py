@@ -13,7 +13,7 @@ from grab_service.forms import Sent
 from grab_service.holds import LEASE_SECONDS, Holds
 from grab_service.once import Claim, fingerprint
 from grab_service.problems import StillRunning
-from stageline.queue import Door
+from stageline.queue import Producer
 from stageline.redis_client import Call
 from stageline.store import open_store
 
@@ -82,7 +82,7 @@ def test_a_claim_until_a_time_far_away_is_free(settings) -> None:
 
 def test_many_claims_share_one_thread_which_ends_with_them(settings) -> None:
     """However many requests work at once, and however often."""
-    holds = Holds(Door(settings.redis_url, 1).scripts)
+    holds = Holds(Producer(settings.redis_url, 1).scripts)
 
     def beats() -> int:
         return sum(thread.name == "claims" for thread in threading.enumerate())

@@ -19,7 +19,7 @@ from stageline import line
 from stageline.keys import OUTCOMES
 from stageline.message import Message
 from stageline.ports import free_port
-from stageline.queue import Door
+from stageline.queue import Producer
 from stageline.settings import Settings
 from stageline.stage import StoredObject
 from stageline.store import FolderStore
@@ -73,9 +73,9 @@ EVERYWHERE = (
 STAGE = (
     *EVERYWHERE,
     Death("lease", "stageline.lease:Lease._stop_if_hung"),
-    Death("taker", "stageline.taker:Taker._pop"),
-    Death("fetcher", "stageline.taker:Taker._fetch"),
-    Death("storer", "stageline.storer:Storer._settle"),
+    Death("taker", "stageline.taker:Prefetcher._pop"),
+    Death("fetcher", "stageline.taker:Prefetcher._fetch"),
+    Death("storer", "stageline.storer:Committer._commit_all"),
     Death("models", "stageline.serving:ModelWatch.run"),
     Death("cache", "stageline.store.hot_cache:HotCache._tell_later"),
     Death("MainThread", "stageline.worker:Worker._next_batch"),
@@ -140,13 +140,15 @@ class Process:
             self._ask_the_door()
             return
         document = {"image_id": "a", "run": 1, "status": "completed"}
-        Door(self._settings.redis_url, 10).client.rpush(OUTCOMES, json.dumps(document))
+        Producer(self._settings.redis_url, 10).client.rpush(OUTCOMES, json.dumps(document))
         for stage in line.LINE:
             if stage.package == self.service:
                 paths = {"original_path": "original/a.jpg", "path": "resized/a.jpg", "origin_w": 64, "origin_h": 48}
                 for key in ("original/a.jpg", "resized/a.jpg"):
                     self.store.put(StoredObject(key, JPEG, "image/jpeg"))
-                Door(self._settings.redis_url, 10).client.rpush(stage.queue, Message.of({"image_id": "a", **paths}).raw)
+                Producer(self._settings.redis_url, 10).client.rpush(
+                    stage.queue, Message.of({"image_id": "a", **paths}).raw
+                )
 
     def _ask_the_door(self) -> None:
         http, address = urllib3.PoolManager(timeout=5, retries=False), f"http://127.0.0.1:{self.port}"

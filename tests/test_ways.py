@@ -11,7 +11,7 @@ from stageline import line, rerun, status
 from stageline.erase import erase_objects
 from stageline.images import probe
 from stageline.message import Message
-from stageline.queue import Door
+from stageline.queue import Producer
 from stageline.redis_client import Result
 from stageline.store import FolderStore
 
@@ -33,7 +33,7 @@ class Way:
 
     def __init__(self, running: RunningLine, picture: Path) -> None:
         self.store = FolderStore(running.folder / "data" / "images")
-        self.door = Door(str(running.state["redis_url"]), 100)
+        self.door = Producer(str(running.state["redis_url"]), 100)
         self._picture = picture.read_bytes()
 
     def send(self, image_id: str, **fields) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from stageline import keys
 from stageline.message import Message
-from stageline.queue import Door
+from stageline.queue import Producer
 from stageline.redis_client import connect
 from stageline.stage import Outcome, StoredObject, Task
 from stageline.store import FolderStore
@@ -32,9 +32,9 @@ def test_what_was_stored_too_late_is_mended(work_through, settings, deleted) -> 
                 for key in client.keys("stageline:inflight:*"):
                     client.delete(key)
                 if deleted:
-                    Door(settings.redis_url, 10).delete("late")
+                    Producer(settings.redis_url, 10).delete("late")
 
-    def mended(door: Door) -> bool:
+    def mended(door: Producer) -> bool:
         said = json.loads(door.client.lindex(keys.OUTCOMES, -1))
         if deleted:
             return said["status"] == "deleted" and list(FolderStore(settings.stageline_data / "images").keys("r")) == []

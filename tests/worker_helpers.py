@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from stageline import line
 from stageline.errors import Rejected
 from stageline.message import Message
-from stageline.queue import Door
+from stageline.queue import Producer
 from stageline.stage import Outcome, StoredObject, Task
 
 RESIZE = line.stage("resize")
@@ -35,7 +35,7 @@ class Recorder:
         return [Outcome([each], {"path": each.key}) for each in made]
 
 
-def handed_on(door: Door) -> list[str]:
+def handed_on(door: Producer) -> list[str]:
     return [Message.decode(raw).image_id for raw in door.client.lrange("grayscale_queue", 0, -1)]
 
 

@@ -1,4 +1,4 @@
--- Buries a message that failed for good: out of the in-flight list, onto the dead letters.
+-- Dead-letters a message that failed for good: out of the in-flight list, onto the dead letters.
 -- KEYS: in_flight, dead_letters, dead_counts, unfinished, pace, content, status, events, outcomes, outcomes_since, minute
 -- ARGV: message, letter, stage, image_id, status_seconds, effects
 -- content: the id by content ('' when that is not known). image_id: '' when the message has none.
