@@ -110,7 +110,7 @@ class Client:
             step = partial(policy.call, step, self._stopping)
         try:
             return step()
-        except (NoRoom, Unavailable):
+        except Unavailable:
             if self._stopping.is_set():
                 raise Stopped("stopped") from None
             raise

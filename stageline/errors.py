@@ -23,12 +23,8 @@ class Busy(Unavailable):
         self.seconds = seconds
 
 
-class NoRoom(StagelineError):
+class NoRoom(Busy):
     """The door answers that the line is full, and after how many ``seconds`` to try again."""
-
-    def __init__(self, sentence: str, seconds: float) -> None:
-        super().__init__(sentence)
-        self.seconds = seconds
 
 
 class NotFound(StagelineError):

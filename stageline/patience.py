@@ -136,7 +136,7 @@ def _upper_half(longest: Callable[[RetryCallState], float]) -> WaitBaseT:
 
 
 def _as_told(state: RetryCallState) -> float:
-    """The seconds that the error names."""
+    """The seconds that a Busy door names."""
     return float(getattr(_failure(state), "seconds", 1.0))
 
 

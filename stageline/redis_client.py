@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
 from importlib.resources import files
@@ -116,29 +115,21 @@ class Call:
         self.script, self.given = script, given
 
 
-@dataclass(frozen=True)
 class _Script:
     """A Lua file behind what stands before every one, and the names that it declares, in their order."""
 
-    keys: Sequence[str]
-    args: Sequence[str]
-    names: frozenset[str]
-    source: str
-    sha: str
-
-    @classmethod
-    def of(cls, shared: str, own: str) -> "_Script":
-        declared = dict(DECLARED.findall(own))
-        keys, args = (declared.get(kind, "").split(", ") if kind in declared else [] for kind in ("KEYS", "ARGV"))
+    def __init__(self, shared: str, own: str) -> None:
+        declared = {kind: names.split(", ") for kind, names in DECLARED.findall(own)}
+        self.keys, self.args = declared["KEYS"], declared["ARGV"]
+        self.names = {*self.keys, *self.args}
         tables = {
-            "key": [f"{name}=KEYS[{place}]" for place, name in enumerate(keys, 1)],
-            "arg": [f"{name}=ARGV[{place}]" for place, name in enumerate(args, 1)],
+            "key": [f"{name}=KEYS[{place}]" for place, name in enumerate(self.keys, 1)],
+            "arg": [f"{name}=ARGV[{place}]" for place, name in enumerate(self.args, 1)],
             "result": [f"{each.name}={each.value}" for each in Result if f"result.{each.name}" in own],
         }
         head = "".join(f"local {table} = {{{', '.join(pairs)}}}\n" for table, pairs in tables.items())
-        source = head + shared + own
-        names = frozenset((*keys, *args))
-        return cls(keys, args, names, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+        self.source = head + shared + own
+        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     def command(self, given: Given) -> list[str | bytes | float]:
         """What follows EVALSHA; a name that is not declared, or not given, is a KeyError."""
@@ -153,7 +144,7 @@ def scripts() -> Mapping[str, _Script]:
     """Every Lua file, by its name without the ending."""
     texts = {file.name: file.read_text() for file in files("stageline").joinpath("lua").iterdir()}
     shared = texts.pop(SHARED)
-    return {name.removesuffix(".lua"): _Script.of(shared, own) for name, own in texts.items() if name.endswith(".lua")}
+    return {name.removesuffix(".lua"): _Script(shared, own) for name, own in texts.items() if name.endswith(".lua")}
 
 
 class Scripts:

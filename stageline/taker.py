@@ -8,7 +8,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 from stageline import dead, logs, tell, threads
-from stageline.arrival import bounded
+from stageline.arrival import without_future_times
 from stageline.errors import BadMessage, Forgotten, NewerMessage, Rejected, Unavailable
 from stageline.item import InFlight, Item
 from stageline.lease import Lease
@@ -95,7 +95,7 @@ class Prefetcher(threading.Thread):
 
     def _decode(self, raw: bytes, asked: float) -> None:
         try:
-            message = bounded(Message.decode(raw))
+            message = without_future_times(Message.decode(raw))
         except NewerMessage as error:
             logs.get().warning("put aside", stage=self._consumer.stage.name, reason=str(error))
             self._consumer.delay(raw, raw, NEWER_MESSAGE.pause(1))

@@ -15,7 +15,7 @@ from ulid import ULID
 
 from benchmarks.servers import MinioServer, RedisServer
 from stageline import clock, line, stats, status
-from stageline.arrival import bounded
+from stageline.arrival import without_future_times
 from stageline.catalogue import Catalogue
 from stageline.catalogue.rows import rows_of
 from stageline.catalogue.writer import Writer
@@ -132,7 +132,7 @@ def test_what_is_uploaded_in_the_time_to_come_came_now() -> None:
 
     def told(**fields) -> dict:
         sent = Message.of({"image_id": "a", "original_path": "original/a.jpg", **fields})
-        taken = bounded(sent)
+        taken = without_future_times(sent)
         assert taken.raw == sent.raw, "the queue's steps compare it"
         return dict(taken.fields)
 

@@ -186,12 +186,12 @@ def test_a_probe_is_nobodys_picture(door: Producer, consumer: Consumer) -> None:
 def test_the_time_left_is_learnt_from_what_pictures_took(door: Producer, last: Consumer) -> None:
     """Nothing is claimed before anything was seen; then those behind others wait longer, and the end is nearer."""
     assert door.accept(message("first")) == "first"
-    assert pace.left(door.client, ["first"], {})["first"].seconds is None
+    assert pace.remaining(door.client, ["first"], {})["first"].seconds is None
     time.sleep(0.05)
     finish(last, message("first"))
     for name in "abcd":
         door.accept(message(name))
-    found = pace.left(door.client, [*"abcd", "first"], {"b": 4})
+    found = pace.remaining(door.client, [*"abcd", "first"], {"b": 4})
     assert [found[name].position for name in "abcd"] == [0, 1, 2, 3]
     assert found["a"].seconds < found["c"].seconds < found["d"].seconds
     assert found["b"].seconds < found["c"].seconds - found["a"].seconds * 0.5

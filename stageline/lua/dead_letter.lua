@@ -2,8 +2,7 @@
 -- KEYS: in_flight, dead_letters, dead_counts, unfinished, pace, content, status, events, outcomes, outcomes_since, minute
 -- ARGV: message, letter, stage, image_id, status_seconds, effects
 -- content: the id by content ('' when that is not known). image_id: '' when the message has none.
--- Returns NOT_HELD, and does nothing, when the message is no longer in that list; SUPERSEDED, likewise, when it is to be
--- forgotten, see begin.lua.
+-- Returns DONE; or NOT_HELD or SUPERSEDED, and does nothing.
 if not holds(key.in_flight, arg.message) then return result.NOT_HELD end
 if arg.image_id ~= '' and superseded() then return result.SUPERSEDED end
 redis.call('LREM', key.in_flight, 1, arg.message)

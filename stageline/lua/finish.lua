@@ -1,8 +1,7 @@
 -- Ends a picture's way, or this part of it: out of the in-flight list, no longer unfinished, its status left to expire.
 -- KEYS: in_flight, unfinished, pace, status, events, outcomes, outcomes_since, minute
 -- ARGV: message, image_id, status_seconds, effects
--- Returns NOT_HELD, and does nothing, when the message is no longer this worker's; SUPERSEDED, likewise, when it is to be
--- forgotten, see begin.lua.
+-- Returns DONE; or NOT_HELD or SUPERSEDED, and does nothing.
 if not holds(key.in_flight, arg.message) then return result.NOT_HELD end
 if superseded() then return result.SUPERSEDED end
 redis.call('LREM', key.in_flight, 1, arg.message)

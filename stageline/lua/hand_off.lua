@@ -1,8 +1,7 @@
 -- Hands a message on: out of the worker's in-flight list, its successor onto the next queue.
 -- KEYS: in_flight, queue, status, events, outcomes, outcomes_since, minute
 -- ARGV: message, successor, effects
--- Returns NOT_HELD, and does nothing, when the message is no longer this worker's; SUPERSEDED, likewise, when it is to be
--- forgotten, see begin.lua.
+-- Returns DONE; or NOT_HELD or SUPERSEDED, and does nothing.
 if not holds(key.in_flight, arg.message) then return result.NOT_HELD end
 if superseded() then return result.SUPERSEDED end
 redis.call('LREM', key.in_flight, 1, arg.message)
