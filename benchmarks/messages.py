@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stageline.contract import FARTHEST, FOLDERS
-from stageline.message import Message
+from stageline.pipeline.message import Message
+from stageline.pipeline.schema import FARTHEST, FOLDERS
 
 ROUNDS, MESSAGES = 30, 200
 BOX = [12.0, 40.5, 310.2, 222.8]

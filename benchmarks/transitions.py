@@ -9,9 +9,10 @@ import statistics
 import sys
 import time
 
-from stageline import line, results, tell
-from stageline.message import Message
-from stageline.queue import Consumer, Producer
+from stageline.broker import transitions
+from stageline.broker.queue import Consumer, Producer
+from stageline.pipeline import line, results
+from stageline.pipeline.message import Message
 
 ROUNDS, PICTURES = 15, 100
 ENTRY = {"state": "done", "run": 1, "attempt": 1, "worker": "w", "ms": 3.0, "key": "tagged/a.jpg", "keys": []}
@@ -35,13 +36,13 @@ def _round(door: Producer, consumers: tuple[Consumer, Consumer], number: int) ->
         for consumer, held in ((first, message), (last, successor)):
             consumer.client.rpush(f"stageline:inflight:{consumer.identity}", held.raw)
         began = time.process_time()
-        first.begin([(message, tell.begun(message, BEGINNING.name, ENTRY))])
+        first.begin([(message, transitions.begun(message, BEGINNING.name, ENTRY))])
         took["begin"] += time.process_time() - began
         began = time.process_time()
-        first.scripts.run(first.hand_off(message, successor, tell.done(message, BEGINNING.name, ENTRY)))
+        first.scripts.run(first.hand_off(message, successor, transitions.done(message, BEGINNING.name, ENTRY)))
         took["hand_off"] += time.process_time() - began
         began = time.process_time()
-        last.scripts.run(last.finish(successor, tell.ended(successor, END.name, ENTRY, document)))
+        last.scripts.run(last.finish(successor, transitions.ended(successor, END.name, ENTRY, document)))
         took["finish"] += time.process_time() - began
     return {name: seconds / PICTURES * 1e6 for name, seconds in took.items()}
 

@@ -4,11 +4,11 @@ import contextlib
 import threading
 import uuid
 
-from stageline import logs
-from stageline.errors import Unavailable
-from stageline.keys import OUTCOMES
-from stageline.patience import every
-from stageline.redis_client import ask_time, connect, reaching_redis
+from stageline.broker.keys import OUTCOMES
+from stageline.broker.redis_client import ask_time, connect, reaching_redis
+from stageline.core import logs
+from stageline.core.errors import Unavailable
+from stageline.core.retrying import every
 
 KEY = f"{OUTCOMES}:writer"
 

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 import urllib3
 
-from stageline.errors import Busy, NoRoom, StagelineError, Unavailable
-from stageline.patience import DOOR_GONE, LINE_FULL, SERVERS_BUSY, SERVERS_BUSY_A_MINUTE, Answer, Policy
+from stageline.core.errors import Busy, NoRoom, StagelineError, Unavailable
+from stageline.core.retrying import DOOR_GONE, LINE_FULL, SERVERS_BUSY, SERVERS_BUSY_A_MINUTE, Answer, Policy
 
 ENDED = ("completed", "failed", "waiting")
 FULL, AWAY = 429, 503

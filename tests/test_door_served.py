@@ -12,7 +12,7 @@ from served_door import JPEG, MOST, PATIENCE, Answer, ServedDoor, assert_problem
 
 from benchmarks.processes import descendants, peak_rss_mb
 from benchmarks.servers import RedisServer
-from stageline.queue import Producer
+from stageline.broker.queue import Producer
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import threading
 import pytest
 from structlog.testing import capture_logs
 
-from stageline.errors import Busy, NotFound, Unavailable
-from stageline.patience import DOOR_GONE, SERVER_AWAY, Attempts, Policy, every, refused_model
+from stageline.core.errors import Busy, NotFound, Unavailable
+from stageline.core.retrying import DOOR_GONE, SERVER_AWAY, Attempts, Policy, every, refused_model
 
 
 def failing(*errors: Exception):

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from stageline.keys import BY_NAME
-from stageline.redis_client import SHARED, Result, scripts
+from stageline.broker.keys import BY_NAME
+from stageline.broker.redis_client import SHARED, Result, scripts
 
 USED = re.compile(r"\b(key|arg|result)\.(\w+)")
 EFFECTS = {"status", "events", "outcomes", "outcomes_since", "minute"}

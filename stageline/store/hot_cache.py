@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 import redis
 
-from stageline import logs, metrics
-from stageline.errors import Unavailable
-from stageline.patience import REDIS_ONCE
+from stageline.core import logs, metrics
+from stageline.core.errors import Unavailable
+from stageline.core.retrying import REDIS_ONCE
 
 CONNECT_SECONDS = 0.3
 ANSWER_SECONDS = 1.0

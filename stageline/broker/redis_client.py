@@ -1,0 +1,195 @@
+"""The connection to Redis or Valkey, and the transitions (one Lua file each, in ``lua/``) that run on it."""
+
+import hashlib
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import IntEnum
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import redis
+from redis.connection import AbstractConnection
+from redis.retry import Retry
+
+from stageline.broker import redis_errors
+from stageline.broker.keys import BY_NAME, NEVER_THERE
+from stageline.core import clock
+from stageline.core.errors import Unavailable
+from stageline.core.retrying import REDIS_COMMAND
+
+CONNECT_SECONDS = 3
+ANSWER_SECONDS = 10  # longer than any blocking pop of ours
+SHARED = "_notes.lua"  # stands before every script
+DECLARED = re.compile(r"^-- (KEYS|ARGV): (.*)$", re.MULTILINE)
+
+
+def connect(url: str, retry: Retry = REDIS_COMMAND) -> redis.Redis:
+    """Return a client that connects when first used; safe to share between threads."""
+    return redis.Redis.from_url(
+        url,
+        socket_connect_timeout=CONNECT_SECONDS,
+        socket_timeout=ANSWER_SECONDS,
+        health_check_interval=30,
+        retry=retry,
+        redis_connect_func=_greet,
+    )
+
+
+def _greet(connection: AbstractConnection) -> None:
+    """Begin a connection as redis-py does, and ask for the time: what this process writes down next has it."""
+    connection.on_connect_check_health(check_health=False)
+    asked = time.monotonic()
+    connection.send_command("TIME", check_health=False)  # type: ignore[no-untyped-call]
+    _learn(connection.read_response(), asked)
+
+
+def ask_time(client: redis.Redis) -> None:
+    """Have this process learn Redis's time, where no step of Scripts does.
+
+    Raises:
+        redis.RedisError: Redis is away; see reaching_redis.
+    """
+    asked = time.monotonic()
+    _learn(client.time(), asked)
+
+
+def _learn(told: Any, asked: float) -> None:
+    second, microsecond = told
+    clock.learn(int(second) + int(microsecond) / 1e6, asked, time.monotonic())
+
+
+@contextmanager
+def reaching_redis() -> Iterator[None]:
+    """Turn what redis-py raises when Redis is away, or refuses what it will take later, into Unavailable.
+
+    What is left is a fault of ours: see `stageline.broker.redis_errors`. (redis-py's ConnectionError is not the builtin.)
+    """
+    try:
+        yield
+    except (redis.RedisError, OSError) as error:
+        reason = redis_errors.waits(error)
+        if reason is None:
+            raise
+        raise Unavailable(reason) from error
+
+
+def check_writes(client: redis.Redis) -> None:
+    """Try whether Redis takes what a line writes, by a SET that changes nothing: that key is never there.
+
+    Raises:
+        Unavailable: it is away, or takes no writes now.
+    """
+    with reaching_redis():
+        client.set(NEVER_THERE, "", xx=True)  # refused as any other write is, also when there is no memory left
+
+
+Given = Mapping[str, str | bytes | float]  # a name that a script declares → the key, or the value
+
+
+class Result(IntEnum):
+    """What a transition answers; the scripts have these names from here."""
+
+    NO_RECORD = -2  # of a claim that is to be held: Redis lost it
+    SUPERSEDED = -1  # the message's picture was deleted, or sent again, meanwhile
+    NOT_HELD = 0  # it is somebody else's by now
+    DONE = 1
+    SENT = 2  # of a picture that is to be sent again
+    MOVING = 3
+    CHANGED = 4
+    FULL = 5
+    CLAIMED = 6  # of a request under an Idempotency-Key
+    ANSWERED = 7
+    RUNNING = 8
+    OTHER_REQUEST = 9
+
+
+class Call:
+    """One transition to run: a Lua file, and its keys and arguments by the names that the file declares.
+
+    Keys that `keys.BY_NAME` has need not be given.
+    """
+
+    def __init__(self, script: str, **given: str | bytes | float) -> None:
+        self.script, self.given = script, given
+
+
+class _Script:
+    """A Lua file behind what stands before every one, and the names that it declares, in their order."""
+
+    def __init__(self, shared: str, own: str) -> None:
+        declared = {kind: names.split(", ") for kind, names in DECLARED.findall(own)}
+        self.keys, self.args = declared["KEYS"], declared["ARGV"]
+        self.names = {*self.keys, *self.args}
+        tables = {
+            "key": [f"{name}=KEYS[{place}]" for place, name in enumerate(self.keys, 1)],
+            "arg": [f"{name}=ARGV[{place}]" for place, name in enumerate(self.args, 1)],
+            "result": [f"{each.name}={each.value}" for each in Result if f"result.{each.name}" in own],
+        }
+        head = "".join(f"local {table} = {{{', '.join(pairs)}}}\n" for table, pairs in tables.items())
+        self.source = head + shared + own
+        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+    def command(self, given: Given) -> list[str | bytes | float]:
+        """What follows EVALSHA; a name that is not declared, or not given, is a KeyError."""
+        if not given.keys() <= self.names:
+            raise KeyError(f"a script is given what it does not declare: {', '.join(given.keys() - self.names)}")
+        keys = [given[name] if name in given else BY_NAME[name] for name in self.keys]
+        return [self.sha, len(keys), *keys, *(given[name] for name in self.args)]
+
+
+@cache
+def scripts() -> Mapping[str, _Script]:
+    """Every Lua file, by its name without the ending."""
+    texts = {file.name: file.read_text() for file in files("stageline.broker").joinpath("lua").iterdir()}
+    shared = texts.pop(SHARED)
+    return {name.removesuffix(".lua"): _Script(shared, own) for name, own in texts.items() if name.endswith(".lua")}
+
+
+class Scripts:
+    """The Lua files, run by their hash and loaded again whenever the server has forgotten them."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    def run(self, call: Call) -> Any:
+        """Run one step and return its answer.
+
+        Raises:
+            Unavailable: Redis is away, or does not take this now.
+        """
+        (answer,) = self.run_all([call])
+        return answer
+
+    def run_all(self, calls: Sequence[Call]) -> list[Any]:
+        """Run steps in one round trip, each atomic by itself; the first that fails is raised after all have run.
+
+        Raises:
+            Unavailable: Redis is away, or does not take this now; some steps may have run, and each may be repeated.
+        """
+        with reaching_redis():
+            answers = self._send(calls)
+            forgotten = [i for i, answer in enumerate(answers) if isinstance(answer, redis.exceptions.NoScriptError)]
+            if forgotten:
+                for script in scripts().values():
+                    self._client.script_load(script.source)
+                for position, answer in zip(forgotten, self._send([calls[i] for i in forgotten]), strict=True):
+                    answers[position] = answer
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
+            return answers
+
+    def _send(self, calls: Sequence[Call]) -> list[Any]:
+        pipe = self._client.pipeline(transaction=False)
+        asks, asked = clock.is_due(), time.monotonic()
+        if asks:
+            pipe.time()
+        for call in calls:
+            pipe.execute_command("EVALSHA", *scripts()[call.script].command(call.given))  # type: ignore[no-untyped-call]
+        answers = list(pipe.execute(raise_on_error=False))
+        if asks and not isinstance(told := answers.pop(0), Exception):
+            _learn(told, asked)
+        return answers

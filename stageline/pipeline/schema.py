@@ -1,0 +1,120 @@
+"""The contract on the wire: what each field of a message must be. Fields that it does not name may be anything."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from stageline.core.errors import BadMessage
+
+FARTHEST = 1e9  # of any number in a finding: a box of a hostile one must not overflow what draws it
+MAX_STAGES = 64
+ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+FOLDERS = ("original", "resized", "grayscale", "detections", "findings", "tagged", "blurred", "results")
+KEY = re.compile(rf"(?:{'|'.join(FOLDERS)})/[A-Za-z0-9_-]{{1,64}}\.[a-z0-9]{{1,8}}")
+
+ID_ALONE, KEY_ALONE, FINDINGS_KEY_ALONE = rf"^{ID.pattern}\Z", rf"^{KEY.pattern}\Z", rf"^(?=findings/){KEY.pattern}\Z"
+Key = Annotated[str, Meta(pattern=KEY_ALONE)]
+Whole = Annotated[int, Meta(ge=1, lt=2**31)]
+Number = Annotated[float, Meta(gt=-FARTHEST, lt=FARTHEST)]
+Point = tuple[Number, Number]
+Box = tuple[Number, Number, Number, Number]
+
+
+class _Finding(Struct):
+    box: Box
+    score: Number
+    landmarks: list[Point] | None = None
+
+
+class _Detection(_Finding, kw_only=True):
+    label: str
+
+
+class _Embedding(Struct):
+    key: Annotated[str, Meta(pattern=FINDINGS_KEY_ALONE)]
+    index: Annotated[int, Meta(ge=0, lt=int(FARTHEST))]
+
+
+class _Face(_Finding):
+    embedding: _Embedding | None = None
+
+
+class _Category(Struct):
+    category: str
+    confidence: Number
+    box: Box | None = None  # None: it is one of the whole picture
+
+
+class _Candidate(_Category):
+    detected: str | None = None
+    reason: str | None = None
+
+
+class _Entry(Struct):
+    path: Key | None = None
+    fields: list[str] = []
+
+
+class _Contract(Struct):
+    image_id: Annotated[str, Meta(pattern=ID_ALONE)]
+    original_path: Key
+    path: Key | None = None
+    attempt: Whole | None = None
+    run: Whole | None = None
+    origin_w: Whole | None = None
+    origin_h: Whole | None = None
+    orientation: Annotated[float, Meta(ge=1, le=8, multiple_of=1)] | None = None
+    filename: str | None = None
+    kind: str | None = None
+    sha256: str | None = None
+    uploaded_at: str | None = None
+    batch_id: str | None = None
+    until: str | None = None
+    stages: Annotated[dict[str, _Entry], Meta(max_length=MAX_STAGES)] = {}
+    history: list[dict[str, Any]] = []
+    runs: list[dict[str, Any]] = []
+    missing_models: list[str] | None = None
+    detections: list[_Detection] | None = None
+    faces: list[_Face] | None = None
+    categories: list[_Category] | None = None
+    candidates: list[_Candidate] | None = None
+    imagenet: list[_Category] | None = None
+
+
+WORDS = {"array": "a list", "object": "an object", "str": "a text", "int": "a whole number", "float": "a number"}
+PATTERNS = {
+    repr(ID_ALONE): f"must match {ID.pattern}",
+    repr(KEY_ALONE): f"must be a key like original/<id>.jpg, in one of {', '.join(FOLDERS)}",
+    repr(FINDINGS_KEY_ALONE): "must be a key like findings/<id>.json",
+}
+EXPECTED = re.compile(r"Expected `(\w+)[^`]*`(?:, got .*| (.*))?$")
+
+
+def check(fields: Mapping[str, Any]) -> None:
+    """Hold a message's fields against the contract.
+
+    Raises:
+        BadMessage: one of them is not what the contract says; the text names it.
+    """
+    try:
+        msgspec.convert(fields, _Contract)
+    except msgspec.ValidationError as error:
+        raise BadMessage(_sentence(str(error))) from None
+
+
+def _sentence(said: str) -> str:
+    """What msgspec says, as our sentence: the field, and what it must be."""
+    what, _, place = said.partition(" - at `$")
+    name = place.strip(".`") or "the message"
+    pattern = what.partition(" matching regex ")[2]
+    expected = EXPECTED.match(what)
+    if pattern:
+        return f"{name} {PATTERNS.get(pattern, what)}"
+    if expected:
+        return f"{name} must be {WORDS.get(expected[1], expected[1])} {expected[2] or ''}".rstrip()
+    if what.startswith("Object missing"):
+        return f"{name} must have the {what.removeprefix('Object missing required ').replace('`', '')}"
+    return f"{name} must be a number below {FARTHEST:.0f}"
