@@ -27,7 +27,7 @@ from benchmarks import asking
 from benchmarks.processes import cpu_seconds
 from benchmarks.running_line import inherited
 from benchmarks.servers import minio_server, postgres_server, redis_server
-from stageline.broker.queue import Door
+from stageline.broker.queue import Producer
 from stageline.cli.folders import pictures_in
 from stageline.core.settings import Settings
 from stageline.local.ports import HOST, free_port
@@ -197,7 +197,9 @@ def running(folder: Path, store: str, rows: int) -> Iterator[Running]:
 
 def ask(line: Running, rows: int) -> asking.Figures:
     """Measure the answers to those who ask, of the door that took pictures before."""
-    moving = [key.decode().rpartition(":")[2] for key in Door(line.settings.redis_url, 1).client.scan_iter(STATUSES)]
+    moving = [
+        key.decode().rpartition(":")[2] for key in Producer(line.settings.redis_url, 1).client.scan_iter(STATUSES)
+    ]
     known = asking.keys_of(rows)
     asking.put_results(open_store(line.settings), known)
     return asking.measure(line.door.port, asking.questions(rows, moving[: asking.SOME], known))

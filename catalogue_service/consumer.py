@@ -1,16 +1,17 @@
 """The loop: outcomes off their list in Redis, into the catalogue, and only then off the list."""
 
+import contextlib
 import threading
 from typing import cast
 
 from prometheus_client import Counter, Gauge
 
 from catalogue_service.lease import KEY, WriterLease
-from stageline.broker.keys import OUTCOMES, OUTCOMES_SINCE
-from stageline.broker.redis_client import Call, Scripts, connect, reaching_redis
+from stageline.broker.keys import OUTCOMES
+from stageline.broker.redis_client import Call, Given, Scripts, connect, reaching_redis
 from stageline.catalogue.writer import Writer
 from stageline.core.errors import Unavailable
-from stageline.core.retrying import Patience
+from stageline.core.retrying import SERVER_AWAY
 
 AT_ONCE = 500
 READ_AT_ONCE = 50  # of the list; the first that brings us past so many bytes ends the batch
@@ -45,21 +46,19 @@ class OutcomeConsumer:
 
     def run(self) -> None:
         """Consume until ended; wait, for as long as it takes, while Redis, the database or the bucket is away."""
-        patience = Patience()
         while not self._ended.is_set():
-            if not self._lease.wait(STANDBY_SECONDS):
-                self._waits_for = None
-                continue
-            try:
-                taken = self.step()
-            except Unavailable as error:
-                self._waits_for = str(error)
-                patience.wait(error)
-                continue
-            self._waits_for = None
-            patience.reset()
-            if not taken:
-                self._ended.wait(POLL_SECONDS)
+            with contextlib.suppress(Unavailable):  # ended meanwhile
+                SERVER_AWAY.call(self._step_if_held, self._ended, self._note_outage)
+
+    def _step_if_held(self) -> None:
+        is_held = self._lease.wait(STANDBY_SECONDS)
+        taken = self.step() if is_held else 0
+        self._waits_for = None
+        if is_held and not taken:
+            self._ended.wait(POLL_SECONDS)
+
+    def _note_outage(self, error: BaseException) -> None:
+        self._waits_for = str(error)
 
     def end(self) -> None:
         """Stop after the batch at hand."""
@@ -76,8 +75,8 @@ class OutcomeConsumer:
             BACKLOG.set(0)
             return 0
         applied = self._writer.apply(batch)
-        args: list[str | bytes | int] = [self._lease.identity, len(batch), batch[0], batch[-1]]
-        if not self._scripts.run(Call("trim_outcomes", [OUTCOMES, KEY, OUTCOMES_SINCE], args)):
+        ours: Given = {"identity": self._lease.identity, "count": len(batch), "first": batch[0], "last": batch[-1]}
+        if not self._scripts.run(Call("trim_outcomes", writer=KEY, **ours)):
             self._lease.renew()  # is it still ours?
             return 0
         for result, count in vars(applied).items():

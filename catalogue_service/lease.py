@@ -1,5 +1,6 @@
 """Only one process writes at a time: whoever holds the lease. Another takes over when it lapses."""
 
+import contextlib
 import threading
 import uuid
 
@@ -7,7 +8,7 @@ from stageline.broker.keys import OUTCOMES
 from stageline.broker.redis_client import ask_time, connect, reaching_redis
 from stageline.core import logs
 from stageline.core.errors import Unavailable
-from stageline.core.retrying import Patience
+from stageline.core.retrying import every
 
 KEY = f"{OUTCOMES}:writer"
 
@@ -63,18 +64,16 @@ class WriterLease(threading.Thread):
 
     def run(self) -> None:
         """Renew until ended."""
-        patience = Patience()
-        while True:
-            try:
-                self.renew()
-                patience.reset()
+        policy, ended = every(self._seconds / 3), False
+        with contextlib.suppress(Unavailable):  # ended meanwhile
+            while not ended:
+                policy.call(self.renew, self._ended, self._lose)
                 self._refused = None
-            except Unavailable as error:
-                self._refused = f"nobody is known to write the catalogue: {error}"
-                patience.say(error)
-                self._is_held.clear()
-            if self._ended.wait(self._seconds / 3):
-                return
+                ended = self._ended.wait(self._seconds / 3)
+
+    def _lose(self, error: BaseException) -> None:
+        self._refused = f"nobody is known to write the catalogue: {error}"
+        self._is_held.clear()
 
     def end(self) -> None:
         """Give the lease up, so that another need not wait for it to lapse."""

@@ -9,7 +9,7 @@ from typing import Any
 from catalogue_service.lease import WriterLease
 from stageline.broker import status
 from stageline.broker.dead_letters import DeadLetters
-from stageline.broker.queue import Door
+from stageline.broker.queue import Producer
 from stageline.catalogue import Catalogue, clean, expiry
 from stageline.core import clock, logs
 from stageline.core.errors import NotFound, Unavailable
@@ -36,7 +36,7 @@ class Retention(threading.Thread):
         self._store = store
         self._lease = lease
         self._settings = settings
-        self._door = Door(settings.redis_url, settings.max_queue_size, settings.status_ttl)
+        self._door = Producer(settings.redis_url, settings.max_queue_size, settings.status_ttl)
         self._dead = DeadLetters(self._door.client)
         self._erased = _Erased()
         self._probes_again: datetime | None = None

@@ -18,7 +18,7 @@ from stageline.catalogue.writer import Writer
 from stageline.core import logs, settings, threads
 from stageline.core.credentials import CredentialWatch
 from stageline.core.errors import EXIT_SETTINGS, SettingsError, Unavailable
-from stageline.core.retrying import patiently
+from stageline.core.retrying import SERVER_AWAY
 from stageline.core.settings import Settings
 from stageline.store import ObjectStore, open_store
 from stageline.worker import health
@@ -62,7 +62,7 @@ def _run(found: Settings) -> CredentialWatch:
         _serve_health(found, engine, store, consumer)
     watching.begin()
     try:
-        patiently(lambda: _make_ready(engine, store, found), stopping.is_set)
+        SERVER_AWAY.call(lambda: _make_ready(engine, store, found), stopping)
     except Unavailable:
         return watching  # stopped before the servers were ever there
     retention = Retention(Catalogue(engine), store, lease, found)

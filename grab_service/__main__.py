@@ -16,7 +16,7 @@ from grab_service.line.intake import GrabDoor
 from stageline.core import logs, settings, threads
 from stageline.core.credentials import CredentialWatch
 from stageline.core.errors import EXIT_SETTINGS, SettingsError
-from stageline.core.retrying import patiently
+from stageline.core.retrying import SERVER_AWAY
 from stageline.core.settings import Settings
 from stageline.maintenance.reaper import Housekeeper
 from stageline.store import ObjectStore, open_store
@@ -83,7 +83,7 @@ class DoorServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
 def _make_ready(store: ObjectStore) -> None:
     """Have the bucket made before it is asked for; while that cannot be, the log says why."""
-    patiently(store.check)
+    SERVER_AWAY.call(store.check)
 
 
 def main() -> None:

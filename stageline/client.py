@@ -3,33 +3,24 @@
 import json
 import os
 import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import urllib3
 
-from stageline.core.errors import StagelineError, Unavailable
+from stageline.core.errors import Busy, NoRoom, StagelineError, Unavailable
+from stageline.core.retrying import DOOR_GONE, LINE_FULL, SERVERS_BUSY, SERVERS_BUSY_A_MINUTE, Answer, Policy
 
 ENDED = ("completed", "failed", "waiting")
 FULL, AWAY = 429, 503
-PATIENCE = 60.0  # seconds that a door may be gone, as while it is started again, before it counts as lost
-PAUSE = 1.0
 RAW = {"Content-Type": "application/octet-stream"}
 
 
 class Refused(StagelineError):
     """The door answered with an error; the text is what it said."""
-
-
-class Busy(Unavailable):
-    """The door answers, and says to try again: Redis or the object store is away."""
-
-    def __init__(self, sentence: str, seconds: float) -> None:
-        super().__init__(sentence)
-        self.seconds = seconds
 
 
 class Stopped(StagelineError):
@@ -61,15 +52,17 @@ class Client:
         except OSError as error:
             raise Refused(f"cannot be read: {error.strerror}") from error
         named = quote(os.fsencode(path.name), safe="")  # byte for byte: it may be no UTF-8
-        deadline = time.monotonic() + PATIENCE
-        while True:
+
+        def send() -> str:
             answer = self._request("POST", f"/upload?filename={named}", body=data, headers=RAW)
-            if answer.status != FULL and not (answer.status == AWAY and time.monotonic() < deadline):
-                image_id = self._content(answer).get("image_id")
-                if not isinstance(image_id, str):
-                    raise self._stranger(answer)
-                return image_id
-            self._pause(_retry_after(answer))
+            if answer.status == FULL:
+                raise NoRoom("the line is full", _retry_after(answer))
+            image_id = self._content(answer).get("image_id")
+            if not isinstance(image_id, str):
+                raise self._stranger(answer)
+            return image_id
+
+        return self._insist(send, LINE_FULL, SERVERS_BUSY_A_MINUTE)
 
     def get(self, path: str) -> dict[str, Any]:
         """Get a JSON object.
@@ -95,7 +88,7 @@ class Client:
         while waiting and not self._stopping.is_set():
             for image_id in list(waiting):
                 try:
-                    found = self._status_patiently(image_id)
+                    found = self._end_of(image_id)
                 except Stopped:
                     return
                 if found["status"] in ENDED:
@@ -104,25 +97,23 @@ class Client:
             if waiting:
                 self._stopping.wait(pause)
 
-    def _status_patiently(self, image_id: str) -> dict[str, Any]:
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                return self.status(image_id)
-            except Refused as error:
-                results = {"reason": str(error)}
-                return {"image_id": image_id, "filename": None, "status": "failed", "results": results}
-            except Busy as error:
-                self._pause(error.seconds)
-                deadline = time.monotonic() + PATIENCE
-            except Unavailable:
-                if time.monotonic() > deadline:
-                    raise
-                self._pause(PAUSE)
+    def _end_of(self, image_id: str) -> dict[str, Any]:
+        try:
+            return self._insist(lambda: self.status(image_id), DOOR_GONE, SERVERS_BUSY)
+        except Refused as error:
+            results = {"reason": str(error)}
+            return {"image_id": image_id, "filename": None, "status": "failed", "results": results}
 
-    def _pause(self, seconds: float) -> None:
-        if self._stopping.wait(seconds):
-            raise Stopped("stopped")
+    def _insist(self, step: Callable[[], Answer], *policies: Policy) -> Answer:
+        """Try a step by these policies, the innermost first, until it succeeds or ``stop`` is called."""
+        for policy in policies:
+            step = partial(policy.call, step, self._stopping)
+        try:
+            return step()
+        except Unavailable:
+            if self._stopping.is_set():
+                raise Stopped("stopped") from None
+            raise
 
     def _request(self, method: str, path: str, **more: Any) -> urllib3.BaseHTTPResponse:
         if self._stopping.is_set():
@@ -151,6 +142,6 @@ class Client:
 
 def _retry_after(answer: urllib3.BaseHTTPResponse) -> float:
     try:
-        return max(0.1, float(answer.headers.get("Retry-After", PAUSE)))
+        return max(0.1, float(answer.headers.get("Retry-After", 1.0)))
     except ValueError:  # a date: HTTP allows it
-        return PAUSE
+        return 1.0

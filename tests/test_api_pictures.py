@@ -11,7 +11,7 @@ from picture_makers import encoded, scene
 from grab_service.api.schemas.line import Faces, Health, Models, Stats
 from grab_service.api.schemas.pictures import Ledger, Pictures, PictureStatus
 from grab_service.api.schemas.uploads import Processing
-from stageline.broker.queue import Door
+from stageline.broker.queue import Producer
 from stageline.pipeline.message import FOLDERS
 from stageline.store import ObjectStore
 
@@ -28,7 +28,7 @@ def test_pictures_are_found_by_filename_newest_first(whole: ApiLine) -> None:
         assert api.ok("GET", f"/status/{quote(name)}", PictureStatus)["image_id"] == newest
         assert api.call("GET", f"/image/{quote(name)}").data == JPEG
         assert api.ok("GET", f"/ledger/{quote(name)}", Ledger)["image_id"] == newest
-        Door(whole.settings.redis_url, 1).client.delete(f"stageline:named:{name}")
+        Producer(whole.settings.redis_url, 1).client.delete(f"stageline:named:{name}")
     assert api.ok("POST", f"/process/{quote(name)}", Processing, 202)["image_id"] == newest
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.servers import RedisServer
 from stageline.broker.keys import OUTCOMES, status_key
-from stageline.broker.queue import Door
+from stageline.broker.queue import Producer
 from stageline.catalogue import Catalogue, open_engine
 from stageline.catalogue.migrate import migrate
 from stageline.catalogue.writer import Writer
@@ -21,8 +21,8 @@ from tests.catalogue_makers import SHA, at, document, dump, ended, first_message
 
 
 @pytest.fixture
-def door(redis_server: RedisServer) -> Door:
-    found = Door(redis_server.url, 1000)
+def door(redis_server: RedisServer) -> Producer:
+    found = Producer(redis_server.url, 1000)
     found.client.flushall()
     return found
 

@@ -14,7 +14,7 @@ import urllib3
 from benchmarks.servers import PostgresServer, RedisServer
 from catalogue_service.consumer import OutcomeConsumer
 from catalogue_service.lease import KEY, WriterLease
-from stageline.broker.keys import OUTCOMES, OUTCOMES_SINCE
+from stageline.broker.keys import OUTCOMES
 from stageline.broker.redis_client import Call, Scripts, connect
 from stageline.catalogue import open_engine
 from stageline.catalogue.writer import Writer
@@ -210,7 +210,7 @@ def test_only_the_holder_trims_and_only_what_it_read(redis, redis_server) -> Non
     scripts = Scripts(redis)
 
     def trim(who: str, count: int, first: str, last: str) -> int:
-        return scripts.run(Call("trim_outcomes", [OUTCOMES, KEY, OUTCOMES_SINCE], [who, count, first, last]))
+        return scripts.run(Call("trim_outcomes", writer=KEY, identity=who, count=count, first=first, last=last))
 
     assert trim("me", 2, "0", "1") == 0
     redis.set(KEY, "you")

@@ -18,8 +18,8 @@ from served_door import Answer, ServedDoor, assert_problem, until
 from benchmarks.processes import descendants
 from benchmarks.servers import RedisServer
 from grab_service.line.claims import BEAT_SECONDS, LEASE_SECONDS
-from stageline.broker.queue import Door
-from stageline.broker.redis_client import Scripts, connect
+from stageline.broker.queue import Producer
+from stageline.broker.redis_client import connect, scripts
 from stageline.core.settings import Settings
 
 StartDoor = Callable[..., ServedDoor]
@@ -42,7 +42,7 @@ def start_door(settings: Settings, tmp_path: Path) -> Iterator[StartDoor]:
             served = ServedDoor(tmp_path, REDIS_URL=redis_url)
             stack.callback(served.stop)
             send(served, picture(0), key="warm")  # from now on Redis knows every script
-            Door(settings.redis_url, 1).client.flushdb()
+            Producer(settings.redis_url, 1).client.flushdb()
             return served
 
         yield start
@@ -57,12 +57,12 @@ def send(door: ServedDoor, data: bytes, path: str = "/upload", key: str = "k", *
 
 
 def sha(name: str) -> str:
-    return Scripts(connect("redis://nowhere"))._sha[name]
+    return scripts()[name].sha
 
 
 def record(settings: Settings) -> dict[str, str]:
     """What Redis has under the one key that was used."""
-    client = Door(settings.redis_url, 1).client
+    client = Producer(settings.redis_url, 1).client
     names = client.keys("stageline:once:*")
     return {name.decode(): value.decode() for name, value in client.hgetall(names[0]).items()} if names else {}
 

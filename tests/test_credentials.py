@@ -18,7 +18,7 @@ from benchmarks.servers import RedisServer
 from stageline.core import settings as all_settings
 from stageline.core.credentials import LOOK_SECONDS
 from stageline.core.errors import EXIT_SETTINGS, SettingsError
-from stageline.core.retrying import patiently
+from stageline.core.retrying import SERVER_AWAY
 from stageline.core.settings import Settings, with_password
 from stageline.local.ports import free_port
 from stageline.pipeline import line
@@ -143,7 +143,7 @@ def test_what_flows_while_the_secret_changes_is_done_once(
     (tmp_path / "JPEG_QUALITY").write_text("90")
     ids = []
     for path in pictures:  # for longer than they look away; while the door itself starts anew, its client repeats
-        ids.append(patiently(partial(running.client.upload, path)))
+        ids.append(SERVER_AWAY.call(partial(running.client.upload, path)))
         time.sleep(0.2)
     found = list(running.client.wait(ids))
     assert [each["status"] for each in found] == ["completed"] * len(ids)

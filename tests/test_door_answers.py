@@ -10,7 +10,7 @@ from picture_makers import encoded, scene
 from grab_service.http.app import create_app
 from grab_service.line.intake import GrabDoor
 from stageline.broker import dead_letters
-from stageline.broker.queue import Consumer, Door
+from stageline.broker.queue import Consumer, Producer
 from stageline.core.settings import Settings
 from stageline.pipeline import line
 from stageline.store import FolderStore, ObjectStore
@@ -103,12 +103,12 @@ def test_health_and_metrics(client: FlaskClient) -> None:
 def test_dead_letters_are_counted_and_junk_among_them_harms_no_page(client: FlaskClient, settings: Settings) -> None:
     """Each stage's dead are counted without being read; what somebody else put on the list is no 500."""
     consumer = Consumer(settings.redis_url, line.stage("detect"), "one", 60)
-    lists = Door(settings.redis_url, 1).client
+    lists = Producer(settings.redis_url, 1).client
     for number in range(3):
         raw = b"not a message %d" % number
         lists.rpush("objectdetect_queue", raw)
         consumer.take(0.1)
-        consumer.bury(raw, dead_letters.letter("detect", raw, "why"))
+        consumer.dead_letter(raw, dead_letters.letter("detect", raw, "why"))
     lists.rpush("dead_letters", b"\xff", b"[]", b"{}")
     assert client.get("/queue-status").get_json()["stages"]["detect"]["dead"] == 3
     assert b'stageline_queue_messages{stage="detect",state="dead"} 3.0' in client.get("/metrics").data

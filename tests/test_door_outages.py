@@ -10,7 +10,7 @@ from served_door import JPEG, Answer, ServedDoor, assert_problem, until
 
 from benchmarks.servers import MinioServer, RedisServer
 from stageline.broker.keys import UNFINISHED
-from stageline.broker.queue import Door
+from stageline.broker.queue import Producer
 from stageline.core.settings import Settings
 from stageline.pipeline.message import Message
 from stageline.store import FolderStore, S3Store
@@ -54,7 +54,7 @@ def test_redis_away_is_503_and_nothing_accepted_is_lost(door: ServedDoor, own_re
     for answer in answers:
         if answer.status != 202:
             assert_problem(answer, 503, b"REDIS_URL", b"may not have been accepted")
-    client = Door(own_redis.url, 1).client
+    client = Producer(own_redis.url, 1).client
     queued = {message.image_id: message for message in map(Message.decode, client.lrange("resize_queue", 0, -1))}
     store = FolderStore(door.folder / "images")
     for answer in answers:

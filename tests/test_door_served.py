@@ -12,7 +12,7 @@ from served_door import JPEG, MOST, PATIENCE, Answer, ServedDoor, assert_problem
 
 from benchmarks.processes import descendants, peak_rss_mb
 from benchmarks.servers import RedisServer
-from stageline.broker.queue import Door
+from stageline.broker.queue import Producer
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_curl_uploads_in_every_way(door: ServedDoor, own_redis: RedisServer) -> 
         content = json.loads(answer.body)
         assert content["file_size"] == len(JPEG)
         assert f"Location: /status/{content['image_id']}" in answer.headers
-    assert Door(own_redis.url, 1).unfinished() >= len(ways)
+    assert Producer(own_redis.url, 1).unfinished() >= len(ways)
 
 
 @pytest.mark.parametrize("size", [MOST + 1, 3 * MOST, 40 * MOST])

@@ -8,8 +8,8 @@ from redis_moods import SERVERS, program
 
 from benchmarks.servers import RedisServer
 from stageline.broker import transitions
-from stageline.broker.queue import Consumer, Door
-from stageline.broker.redis_client import Scripts, connect
+from stageline.broker.queue import Consumer, Producer
+from stageline.broker.redis_client import connect, scripts
 from stageline.core.errors import Unavailable
 from stageline.pipeline import line, results
 from stageline.pipeline.message import Message
@@ -34,7 +34,7 @@ class Line:
 
     def __init__(self, url: str, admin: redis.Redis) -> None:
         self.admin, self.taken = admin, picture("a")
-        self.door, self.consumer = Door(url, 100), Consumer(url, TAG, "one", 60)
+        self.door, self.consumer = Producer(url, 100), Consumer(url, TAG, "one", 60)
         self.door.accept(self.taken)  # from now on Redis knows every script
         admin.rpush(f"stageline:inflight:{self.consumer.identity}", self.taken.raw)
 
@@ -51,7 +51,7 @@ class Line:
 
     def doubt(self) -> None:
         """A worker's word to the catalogue."""
-        self.consumer.doubt(self.taken, "completed")
+        self.consumer.recheck(self.taken, "completed")
 
     def delete(self) -> None:
         """The door's other step."""
@@ -94,5 +94,5 @@ def test_a_step_that_is_refused_is_refused_whole(lack: str, step: Callable[[Line
 
 def test_no_script_names_a_key_that_it_was_not_given() -> None:
     """Redis refuses a whole script only for the keys that are given to it."""
-    for name, source in Scripts(redis.Redis())._source.items():
-        assert ".. ':" not in source, name
+    for name, script in scripts().items():
+        assert ".. ':" not in script.source, name

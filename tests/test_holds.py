@@ -13,7 +13,7 @@ from grab_service.line.intake import GrabDoor, Wanted
 from grab_service.uploads.batches import KEEP_AFTER, UploadBatch
 from grab_service.uploads.forms import Sent
 from grab_service.uploads.idempotency import Claim, fingerprint
-from stageline.broker.queue import Door
+from stageline.broker.queue import Producer
 from stageline.broker.redis_client import Call
 from stageline.store import open_store
 
@@ -23,7 +23,10 @@ def claim(door: GrabDoor, data: bytes = b"x") -> Claim:
 
 
 def claiming(name: object) -> Call:
-    return Call("claim", [f"stageline:once:{name}"], ["a fingerprint", str(name), LEASE_SECONDS, 60, "an id"])
+    return Call(
+        "claim", record=f"stageline:once:{name}", fingerprint="a fingerprint", owner=str(name),
+        held_seconds=LEASE_SECONDS, kept_seconds=60, image_id="an id",
+    )  # fmt: skip
 
 
 def test_a_heartbeat_brings_back_no_claim_that_is_anothers_or_settled(settings) -> None:
@@ -40,13 +43,14 @@ def test_a_heartbeat_brings_back_no_claim_that_is_anothers_or_settled(settings) 
         first.remember({"a": 1})
         known = one.client.hgetall(first._record)
         assert (known[b"owner"].decode(), known.get(b"answer")) == (second._owner, None)
-    hold = Call("hold", [second._record], [second._owner, LEASE_SECONDS])
+    hold = Call("hold", record=second._record, owner=second._owner, held_seconds=LEASE_SECONDS)
     assert other.line.scripts.run(hold) == 1
     second.leave()
     assert other.line.scripts.run(hold) == 0
     third = claim(one)
     third.remember({"a": 1})
-    assert one.line.scripts.run(Call("hold", [third._record], [third._owner, LEASE_SECONDS])) == 0
+    hold = Call("hold", record=third._record, owner=third._owner, held_seconds=LEASE_SECONDS)
+    assert one.line.scripts.run(hold) == 0
 
 
 def test_a_batch_whose_claim_was_taken_over_stops(settings) -> None:
@@ -78,7 +82,7 @@ def test_a_claim_until_a_time_far_away_is_free(settings) -> None:
 
 def test_many_claims_share_one_thread_which_ends_with_them(settings) -> None:
     """However many requests work at once, and however often."""
-    holds = Holds(Door(settings.redis_url, 1).scripts)
+    holds = Holds(Producer(settings.redis_url, 1).scripts)
 
     def beats() -> int:
         return sum(thread.name == "claims" for thread in threading.enumerate())

@@ -12,7 +12,7 @@ from benchmarks.servers import RedisServer
 from grab_service.http.app import create_app
 from grab_service.line.intake import GrabDoor
 from stageline.broker import keys, overview
-from stageline.broker.queue import Consumer, Door
+from stageline.broker.queue import Consumer, Producer
 from stageline.maintenance.reaper import FORGET_SECONDS, GRACE_SECONDS, Housekeeper
 from stageline.pipeline import line
 from stageline.pipeline.message import Message
@@ -25,8 +25,8 @@ LEASE_SECONDS = 30.0  # no test waits for that: see lapse
 
 
 @pytest.fixture
-def door(settings) -> Door:
-    return Door(settings.redis_url, 100)
+def door(settings) -> Producer:
+    return Producer(settings.redis_url, 100)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def housekeeper(settings) -> Housekeeper:
     return found
 
 
-def queue_up(door: Door, *names: str) -> None:
+def queue_up(door: Producer, *names: str) -> None:
     for name in names:
         message = Message.of({"image_id": name, "original_path": f"original/{name}.jpg", "attempt": 1})
         door.accept(message)
@@ -53,7 +53,7 @@ def lapse(consumer: Consumer) -> None:
     consumer.client.zincrby(keys.WORKERS, -(LEASE_SECONDS + 1), consumer.identity)
 
 
-def waiting(door: Door) -> list[tuple[str, int]]:
+def waiting(door: Producer) -> list[tuple[str, int]]:
     found = [Message.decode(raw) for raw in door.client.lrange(RESIZE.queue, 0, -1)]
     return [(message.image_id, message.attempt) for message in found]
 
@@ -61,7 +61,7 @@ def waiting(door: Door) -> list[tuple[str, int]]:
 def test_what_a_dead_worker_held_goes_back_first_and_counted(door, consumer, housekeeper) -> None:
     """In its old order, at the head of the queue, one attempt more; only once its lease has run out."""
     queue_up(door, "a", "b", "c")
-    consumer.beat(LEASE_SECONDS)
+    consumer.heartbeat(LEASE_SECONDS)
     consumer.take(0.1)
     consumer.take(0.1)
     housekeeper.sweep()
@@ -81,8 +81,8 @@ def test_it_happens_with_no_worker_of_that_stage(start_line, data_dir) -> None:
     for name, pid in running.state["pids"].items():
         if name not in ("grab", "redis"):
             __import__("os").kill(pid, 19)  # SIGSTOP: no worker of any stage runs
-    consumer.beat(2)
-    client = Door(url, 1).client
+    consumer.heartbeat(2)
+    client = Producer(url, 1).client
     deadline = time.monotonic() + 60
     while client.info("clients")["blocked_clients"]:  # until the stopped workers' pops have timed out in the server
         assert time.monotonic() < deadline
@@ -90,7 +90,7 @@ def test_it_happens_with_no_worker_of_that_stage(start_line, data_dir) -> None:
     raw = Message.of({"image_id": "a", "original_path": "original/a.jpg"}).raw
     client.rpush("classify_queue", raw)
     assert consumer.take(1) == raw
-    consumer.beat(2)
+    consumer.heartbeat(2)
     deadline = time.monotonic() + 2 + 10
     while client.llen("classify_queue") == 0:
         assert time.monotonic() < deadline
@@ -101,7 +101,7 @@ def test_it_happens_with_no_worker_of_that_stage(start_line, data_dir) -> None:
 def test_nobody_is_called_dead_just_after_an_outage(door, consumer, settings) -> None:
     """A housekeeper that has just come up, or back, leaves the living time to beat."""
     queue_up(door, "a")
-    consumer.beat(LEASE_SECONDS)
+    consumer.heartbeat(LEASE_SECONDS)
     consumer.take(0.1)
     lapse(consumer)
     fresh = Housekeeper(settings.model_copy(update={"lease_seconds": LEASE_SECONDS}))
@@ -115,7 +115,7 @@ def test_nobody_is_called_dead_just_after_an_outage(door, consumer, settings) ->
 def test_two_housekeepers_return_a_message_once(door, consumer, housekeeper) -> None:
     """Each step is atomic: a second sweep of the same list finds nothing."""
     queue_up(door, "a")
-    consumer.beat(LEASE_SECONDS)
+    consumer.heartbeat(LEASE_SECONDS)
     raw = consumer.take(0.1)
     lapse(consumer)
     housekeeper._return(consumer.identity, raw)
@@ -125,7 +125,7 @@ def test_two_housekeepers_return_a_message_once(door, consumer, housekeeper) -> 
 
 def test_a_worker_is_forgotten_only_when_long_silent_and_empty(door, consumer, housekeeper) -> None:
     """A pop that is still pending in the server may yet fill the list of one that looks dead."""
-    consumer.beat(LEASE_SECONDS)
+    consumer.heartbeat(LEASE_SECONDS)
     lapse(consumer)
     housekeeper.sweep()
     assert door.client.zcard(keys.WORKERS) == 1
@@ -180,10 +180,14 @@ def test_the_living_keep_what_they_hold_when_rediss_clock_is_set_forward(tmp_pat
     (tmp_path / "offset").write_text("+0")
     with served(OtherTime(tmp_path / "redis", program=program("valkey"))) as server:
         found = settings.model_copy(update={"redis_url": server.url, "lease_seconds": LEASE_SECONDS})
-        door, consumer, housekeeper = Door(server.url, 100), Consumer(server.url, RESIZE, "one", 60), Housekeeper(found)
+        door, consumer, housekeeper = (
+            Producer(server.url, 100),
+            Consumer(server.url, RESIZE, "one", 60),
+            Housekeeper(found),
+        )
         housekeeper._quiet_until = 0.0
         queue_up(door, "a")
-        consumer.beat(LEASE_SECONDS)
+        consumer.heartbeat(LEASE_SECONDS)
         consumer.take(0.1)
         housekeeper.sweep()
         before = door.client.time()[0]
@@ -193,7 +197,7 @@ def test_the_living_keep_what_they_hold_when_rediss_clock_is_set_forward(tmp_pat
         assert waiting(door) == []
         left = housekeeper._quiet_until - time.monotonic()
         assert LEASE_SECONDS - 10 < left <= LEASE_SECONDS
-        consumer.beat(LEASE_SECONDS)
+        consumer.heartbeat(LEASE_SECONDS)
         housekeeper._quiet_until = 0.0
         housekeeper.sweep()
         assert waiting(door) == []
@@ -205,7 +209,7 @@ def test_the_living_keep_what_they_hold_when_rediss_clock_is_set_forward(tmp_pat
 def test_who_died_before_rediss_clock_was_set_back_is_dead(door, consumer, housekeeper, settings) -> None:
     """A last beat in a time to come is nobody's who lives; that worker is forgotten in the end, as any other."""
     queue_up(door, "a")
-    consumer.beat(LEASE_SECONDS)
+    consumer.heartbeat(LEASE_SECONDS)
     consumer.take(0.1)
     consumer.client.zincrby(keys.WORKERS, 3600, consumer.identity)
     assert overview.read(door.client, LEASE_SECONDS).workers["resize"] == 0
@@ -219,10 +223,10 @@ def test_who_died_before_rediss_clock_was_set_back_is_dead(door, consumer, house
 def test_a_workers_beat_brings_it_back_after_the_clock_was_set_back(door, consumer, housekeeper) -> None:
     """Its next beat is by the new clock: it lives, and keeps what it holds."""
     queue_up(door, "a")
-    consumer.beat(LEASE_SECONDS)
+    consumer.heartbeat(LEASE_SECONDS)
     consumer.take(0.1)
     consumer.client.zincrby(keys.WORKERS, 3600, consumer.identity)
-    consumer.beat(LEASE_SECONDS)
+    consumer.heartbeat(LEASE_SECONDS)
     housekeeper.sweep()
     assert waiting(door) == []
     assert overview.read(door.client, LEASE_SECONDS).workers["resize"] == 1

@@ -11,7 +11,7 @@ from catalogue_service.lease import KEY
 from stageline.broker import overview
 from stageline.broker.keys import MODELS, OUTCOMES, OUTCOMES_SINCE, WORKERS
 from stageline.broker.overview import STILL_SECONDS, Overview
-from stageline.broker.queue import Consumer, Door
+from stageline.broker.queue import Consumer, Producer
 from stageline.broker.redis_client import Call, Scripts
 from stageline.core.settings import Settings
 from stageline.maintenance.reaper import Housekeeper
@@ -27,7 +27,7 @@ PICTURE = Message.of({"image_id": "a", "original_path": "original/a.jpg"})
 @pytest.fixture
 def client(settings: Settings) -> redis.Redis:
     """A client of the emptied Redis."""
-    return Door(settings.redis_url, 1).client
+    return Producer(settings.redis_url, 1).client
 
 
 @pytest.fixture
@@ -50,19 +50,19 @@ def lacks(missing: tuple[str, ...] = (), degrading: tuple[str, ...] = (), **more
 def test_a_model_that_a_stage_cannot_do_without_is_a_problem_in_one_sentence(client, worker) -> None:
     """It names the stage, the model and how to get it, and goes away with the next beat of a worker that has it."""
     detect = worker("detect")
-    detect.beat(LEASE, lacks(("yolox-nano",), ("yolox-nano",)))
+    detect.heartbeat(LEASE, lacks(("yolox-nano",), ("yolox-nano",)))
     told = look(client)
     (said,) = told.problems
     assert said.startswith("detect finds nothing by its model yolox-nano, which is missing: ")
     assert "stageline models fetch yolox-nano" in said
     assert list(told.missing["detect"]) == ["yolox-nano"]
-    detect.beat(LEASE)
+    detect.heartbeat(LEASE)
     assert (look(client).problems, look(client).missing) == ([], {})
 
 
 def test_a_model_that_only_adds_something_is_listed_and_is_no_problem(client, worker) -> None:
     """As FaceNet, which a fresh install lacks."""
-    worker("classify").beat(LEASE, lacks(("facenet-vggface2",)))
+    worker("classify").heartbeat(LEASE, lacks(("facenet-vggface2",)))
     told = look(client)
     assert told.problems == []
     assert "make setup-train" in told.missing["classify"]["facenet-vggface2"]
@@ -70,16 +70,16 @@ def test_a_model_that_only_adds_something_is_listed_and_is_no_problem(client, wo
 
 def test_where_only_some_workers_lack_a_model_that_is_said(client, worker) -> None:
     """Of two workers one: the sentence says how many."""
-    worker("detect").beat(LEASE, lacks(("mtcnn",), ("mtcnn",)))
-    worker("detect").beat(LEASE)
+    worker("detect").heartbeat(LEASE, lacks(("mtcnn",), ("mtcnn",)))
+    worker("detect").heartbeat(LEASE)
     (said,) = look(client).problems
     assert said.startswith("detect (in 1 of 2 workers) finds nothing by its model mtcnn")
 
 
 def test_what_is_refused_is_a_problem_with_its_reason_once(client, worker) -> None:
     """Whether an older version is served meanwhile, or nothing."""
-    worker("detect").beat(LEASE, lacks(refused={"mtcnn": "not the file of its card"}))
-    worker("classify").beat(LEASE, lacks(("c",), ("c",), refused={"c": "no network"}))
+    worker("detect").heartbeat(LEASE, lacks(refused={"mtcnn": "not the file of its card"}))
+    worker("classify").heartbeat(LEASE, lacks(("c",), ("c",), refused={"c": "no network"}))
     told = look(client)
     assert told.problems == [
         "detect cannot take up its model mtcnn: not the file of its card",
@@ -90,7 +90,7 @@ def test_what_is_refused_is_a_problem_with_its_reason_once(client, worker) -> No
 
 def test_a_model_store_that_a_stage_cannot_reach_is_told_apart(client, worker) -> None:
     """It may be the object store, of which somebody says so already."""
-    worker("detect").beat(LEASE, lacks(away="the model store: no route to it"))
+    worker("detect").heartbeat(LEASE, lacks(away="the model store: no route to it"))
     told = look(client)
     assert (told.problems, told.away) == (
         [],
@@ -102,7 +102,7 @@ def test_a_worker_that_is_gone_says_nothing_any_more(client, worker, settings) -
     """Neither one that left, nor one whose lease ran out; and what the latter said goes when it is forgotten."""
     leaving, dead = worker("detect"), worker("detect")
     for one in (leaving, dead):
-        one.beat(LEASE, lacks(("mtcnn",), ("mtcnn",)))
+        one.heartbeat(LEASE, lacks(("mtcnn",), ("mtcnn",)))
     leaving.leave()
     assert list(client.hgetall(MODELS)) == [dead.identity.encode()]
     client.zadd(WORKERS, {dead.identity: 1})
@@ -116,7 +116,7 @@ def test_a_worker_that_is_gone_says_nothing_any_more(client, worker, settings) -
 def test_junk_and_workers_of_others_break_nothing(client, worker) -> None:
     """What is no JSON, no object, or of no stage of ours is left out, and who beats without a word lacks nothing."""
     for junk in ("x", "[]", '{"missing": 3, "refused": [], "degrading": "y"}', "\udce9"):
-        worker("detect").beat(LEASE, junk.encode(errors="surrogateescape"))  # type: ignore[arg-type]
+        worker("detect").heartbeat(LEASE, junk.encode(errors="surrogateescape"))  # type: ignore[arg-type]
     seconds, _ = client.time()
     client.zadd(WORKERS, {b"objectdetect_queue:theirs:1": seconds, b"\xff": seconds, b"their_queue:x": seconds})
     client.hset(MODELS, b"their_queue:x", lacks(("m",), ("m",)))
@@ -127,7 +127,7 @@ def test_junk_and_workers_of_others_break_nothing(client, worker) -> None:
 
 def push(settings: Settings) -> None:
     """Have a step tell the catalogue something."""
-    Door(settings.redis_url, 10).delete("a")
+    Producer(settings.redis_url, 10).delete("a")
 
 
 def aged(client: redis.Redis) -> None:
@@ -156,7 +156,7 @@ def test_a_catalogue_that_goes_on_is_no_problem(client, settings) -> None:
     aged(client)
     client.set(KEY, "me")
     first = client.lindex(OUTCOMES, 0)
-    assert Scripts(client).run(Call("trim_outcomes", [OUTCOMES, KEY, OUTCOMES_SINCE], ["me", 1, first, first])) == 1
+    assert Scripts(client).run(Call("trim_outcomes", writer=KEY, identity="me", count=1, first=first, last=first)) == 1
     assert (look(client).problems, look(client).outcomes) == ([], 1)
 
 
@@ -168,7 +168,7 @@ def test_a_list_that_was_empty_is_no_older_than_its_first(client, settings, work
     if how == "by a step":
         push(settings)
     else:
-        worker("tag").doubt(PICTURE, "completed")
+        worker("tag").recheck(PICTURE, "completed")
     assert (look(client).problems, look(client).outcomes) == ([], 1)
     assert look(client).still_seconds < LONG
 

@@ -5,9 +5,10 @@ import json
 import pytest
 
 from stageline.broker import dead_letters, keys, status, transitions
-from stageline.broker.queue import Consumer, Door, back_off
+from stageline.broker.queue import Consumer, Producer
 from stageline.broker.redis_client import Call
 from stageline.core.errors import StagelineError
+from stageline.core.retrying import failed_message
 from stageline.pipeline import line, results
 from stageline.pipeline.message import Message
 
@@ -16,8 +17,8 @@ TAG = line.stage("tag")
 
 
 @pytest.fixture
-def door(any_redis) -> Door:
-    return Door(any_redis, 3)
+def door(any_redis) -> Producer:
+    return Producer(any_redis, 3)
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def message(image_id: str = "a", **fields) -> Message:
     return Message.of({"image_id": image_id, "original_path": f"original/{image_id}.jpg", "attempt": 1, **fields})
 
 
-def accept(door: Door, image_id: str) -> bool:
+def accept(door: Producer, image_id: str) -> bool:
     return door.accept(message(image_id)) == image_id
 
 
@@ -42,7 +43,7 @@ def taken(consumer: Consumer) -> Message:
     return Message.decode(raw)
 
 
-def test_accepting_may_be_repeated(door: Door) -> None:
+def test_accepting_may_be_repeated(door: Producer) -> None:
     """A second accept of the same picture queues nothing more: its answer may have been lost."""
     assert accept(door, "a")
     assert accept(door, "a")
@@ -50,7 +51,7 @@ def test_accepting_may_be_repeated(door: Door) -> None:
     assert door.unfinished() == 1
 
 
-def test_the_line_takes_no_more_than_it_may(door: Door) -> None:
+def test_the_line_takes_no_more_than_it_may(door: Producer) -> None:
     """With as many unfinished as allowed, a further picture is refused and leaves no trace."""
     assert [accept(door, name) for name in "abcd"] == [True, True, True, False]
     assert door.is_full()
@@ -58,10 +59,10 @@ def test_the_line_takes_no_more_than_it_may(door: Door) -> None:
     assert door.depths()["resize"]["waiting"] == 3
 
 
-def test_what_is_taken_is_in_flight(door: Door, consumer: Consumer) -> None:
+def test_what_is_taken_is_in_flight(door: Producer, consumer: Consumer) -> None:
     """Between the queue and the hand-off a message is in exactly one list, never in none."""
     accept(door, "a")
-    consumer.beat(60)
+    consumer.heartbeat(60)
     got = taken(consumer)
     assert door.depths()["resize"] == {"waiting": 0, "in_flight": 1, "delayed": 0}
     successor = got.successor("resize", {"state": "done"}, {"path": "resized/a.jpg"})
@@ -71,7 +72,7 @@ def test_what_is_taken_is_in_flight(door: Door, consumer: Consumer) -> None:
     assert json.loads(handed) == successor.fields
 
 
-def test_a_worker_whose_work_was_given_away_writes_nothing(door: Door, consumer: Consumer) -> None:
+def test_a_worker_whose_work_was_given_away_writes_nothing(door: Producer, consumer: Consumer) -> None:
     """Every step does nothing when the message is no longer in the worker's own list."""
     accept(door, "a")
     got = taken(consumer)
@@ -83,12 +84,12 @@ def test_a_worker_whose_work_was_given_away_writes_nothing(door: Door, consumer:
     notes = transitions.done(got, "resize", ENTRY)
     assert consumer.scripts.run(consumer.finish(got, notes)) == 0
     assert consumer.delay(got.raw, got.retried("resize", ENTRY).raw, 0.0, notes) == 0
-    assert consumer.bury(got.raw, b"{}", got, notes) == 0
+    assert consumer.dead_letter(got.raw, b"{}", got, notes) == 0
     assert consumer.begin([(got, notes)]) == [0]
     assert {key: door.client.dump(key) for key in door.client.keys("*")} == before
 
 
-def test_the_last_stage_ends_the_way(any_redis, door: Door) -> None:
+def test_the_last_stage_ends_the_way(any_redis, door: Producer) -> None:
     """After tag a picture is finished: no longer counted, its status kept for STATUS_TTL and no longer."""
     accept(door, "a")
     last = Consumer(any_redis, TAG, "one", 60)
@@ -101,13 +102,13 @@ def test_the_last_stage_ends_the_way(any_redis, door: Door) -> None:
     assert 0 < door.client.ttl(keys.status_key("a")) <= 60
 
 
-def test_a_delayed_message_comes_back_when_due(door: Door, consumer: Consumer) -> None:
+def test_a_delayed_message_comes_back_when_due(door: Producer, consumer: Consumer) -> None:
     """It is in neither list until its time has come; then release moves it once."""
     accept(door, "a")
     got = taken(consumer)
     again = got.retried("resize", ENTRY).raw
     consumer.delay(got.raw, again, 600.0)
-    release = Call("release", [keys.delayed_key(RESIZE.queue), RESIZE.queue], [10])
+    release = Call("release", delayed=keys.delayed_key(RESIZE.queue), queue=RESIZE.queue, most=10)
     assert consumer.scripts.run(release) == 0
     assert door.depths()["resize"] == {"waiting": 0, "in_flight": 0, "delayed": 1}
     door.client.zincrby(keys.delayed_key(RESIZE.queue), -600.0, again)  # ten minutes later
@@ -116,7 +117,7 @@ def test_a_delayed_message_comes_back_when_due(door: Door, consumer: Consumer) -
     assert taken(consumer).attempt == 2
 
 
-def test_put_back_keeps_the_order(door: Door, consumer: Consumer) -> None:
+def test_put_back_keeps_the_order(door: Producer, consumer: Consumer) -> None:
     """What is given back untouched is taken again first, byte for byte, and no attempt is counted."""
     accept(door, "a")
     accept(door, "b")
@@ -125,19 +126,19 @@ def test_put_back_keeps_the_order(door: Door, consumer: Consumer) -> None:
     assert taken(consumer).raw == got.raw
 
 
-def test_messages_travel_byte_for_byte(door: Door, consumer: Consumer) -> None:
+def test_messages_travel_byte_for_byte(door: Producer, consumer: Consumer) -> None:
     """Empty lists, unicode, long floats and unknown fields come through every step as they were."""
     fields = {"detections": [], "faces": [], "note": "größe ✓", "x": 0.1 + 0.2, "nested": {"a": []}}
     door.client.rpush(RESIZE.queue, message("a", **fields).raw)
     got = taken(consumer)
     consumer.delay(got.raw, got.raw, 0.0)
-    consumer.scripts.run(Call("release", [keys.delayed_key(RESIZE.queue), RESIZE.queue], [10]))
+    consumer.scripts.run(Call("release", delayed=keys.delayed_key(RESIZE.queue), queue=RESIZE.queue, most=10))
     again = taken(consumer)
     assert again.raw == got.raw
     assert fields.items() <= again.successor("resize", {}, {}).fields.items()
 
 
-def test_a_buried_message_can_be_replayed_once(door: Door, consumer: Consumer) -> None:
+def test_a_buried_message_can_be_replayed_once(door: Producer, consumer: Consumer) -> None:
     """A dead letter keeps stage, reason and traceback; a replay queues it as a first attempt, and only once."""
     accept(door, "a")
     got = Message.decode(taken(consumer).retried("resize", ENTRY).raw)
@@ -145,7 +146,7 @@ def test_a_buried_message_can_be_replayed_once(door: Door, consumer: Consumer) -
     entry = {**ENTRY, "state": "failed", "attempt": 2}
     letter = dead_letters.letter("resize", got.raw, "why", "trace", message=got, entry=entry)
     document = results.failure(got, "resize", "why", entry)
-    consumer.bury(got.raw, letter, got, transitions.failed(got, "resize", entry, document))
+    consumer.dead_letter(got.raw, letter, got, transitions.failed(got, "resize", entry, document))
     assert door.unfinished() == 0
     letters = dead_letters.DeadLetters(door.client)
     ((raw, content),) = letters.list()
@@ -166,7 +167,7 @@ def test_a_buried_message_can_be_replayed_once(door: Door, consumer: Consumer) -
     ]  # fmt: skip
 
 
-def test_the_dead_letters_of_a_picture_are_forgotten_with_it(door: Door) -> None:
+def test_the_dead_letters_of_a_picture_are_forgotten_with_it(door: Producer) -> None:
     """All of them, or those from before a run; nobody else's, however many there are."""
     letters = dead_letters.DeadLetters(door.client)
     for number in range(1300):
@@ -179,12 +180,12 @@ def test_the_dead_letters_of_a_picture_are_forgotten_with_it(door: Door) -> None
     assert len(letters.list()) == 1298
 
 
-def test_a_dead_letter_that_is_no_message_cannot_be_replayed(door: Door, consumer: Consumer) -> None:
+def test_a_dead_letter_that_is_no_message_cannot_be_replayed(door: Producer, consumer: Consumer) -> None:
     """Its raw bytes are kept whole, and it can only be dropped."""
     raw = b"\xff\x00 not json"
     door.client.rpush(RESIZE.queue, raw)
     consumer.take(0.1)
-    consumer.bury(raw, dead_letters.letter("resize", raw, "not JSON"))
+    consumer.dead_letter(raw, dead_letters.letter("resize", raw, "not JSON"))
     letters = dead_letters.DeadLetters(door.client)
     ((kept, content),) = letters.list()
     assert __import__("base64").b64decode(content["raw_base64"]) == raw
@@ -196,7 +197,7 @@ def test_a_dead_letter_that_is_no_message_cannot_be_replayed(door: Door, consume
     assert (letters.list(), letters.counts()) == ([], {})
 
 
-def test_what_others_put_among_the_dead_letters_is_shown_and_dropped(door: Door) -> None:
+def test_what_others_put_among_the_dead_letters_is_shown_and_dropped(door: Producer) -> None:
     """An item that is no letter of ours harms no list and no count, and can be dropped."""
     items = [b"\xff", b"{}", b"[1]", b"7", b'{"stage": 1, "reason": "x", "time": "y"}', b"[" * 5000]
     door.client.rpush(keys.DEAD_LETTERS, *items)
@@ -210,7 +211,7 @@ def test_what_others_put_among_the_dead_letters_is_shown_and_dropped(door: Door)
     assert letters.list() == []
 
 
-def test_opening_a_status_keeps_what_was_done(door: Door) -> None:
+def test_opening_a_status_keeps_what_was_done(door: Producer) -> None:
     """The status opens with what the message knows of the picture and of the stages it has been through."""
     sent = message("a", filename="a.jpg", file_size=7, stages={"grab": {"state": "done"}})
     door.accept(sent)
@@ -219,7 +220,7 @@ def test_opening_a_status_keeps_what_was_done(door: Door) -> None:
     assert found["stages"] == {"grab": {"state": "done"}}
 
 
-def test_a_server_that_forgot_the_scripts_is_given_them_again(door: Door) -> None:
+def test_a_server_that_forgot_the_scripts_is_given_them_again(door: Producer) -> None:
     """SCRIPT FLUSH, or a restart, costs nothing."""
     assert accept(door, "a")
     door.client.script_flush()
@@ -229,6 +230,6 @@ def test_a_server_that_forgot_the_scripts_is_given_them_again(door: Door) -> Non
 def test_back_off_doubles_with_jitter_up_to_the_cap() -> None:
     """Each pause lies in the upper half of twice the last one's range, and none over the cap."""
     for attempt, longest in ((1, 1.0), (2, 2.0), (3, 4.0), (10, 60.0), (5000, 60.0)):
-        pauses = [back_off(attempt, 1.0, 60.0) for _ in range(100)]
+        pauses = [failed_message(1.0, 60.0).pause(attempt) for _ in range(100)]
         assert all(longest / 2 <= pause <= longest for pause in pauses)
         assert len(set(pauses)) > 50

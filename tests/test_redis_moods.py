@@ -17,10 +17,10 @@ from benchmarks.running_line import inherited
 from benchmarks.servers import RedisServer
 from catalogue_service.lease import WriterLease
 from stageline.broker.keys import OUTCOMES
-from stageline.broker.queue import Consumer, Door
+from stageline.broker.queue import Consumer, Producer
 from stageline.broker.redis_client import Call, connect
 from stageline.core.errors import Unavailable
-from stageline.core.retrying import patiently
+from stageline.core.retrying import SERVER_AWAY
 from stageline.core.settings import Settings
 from stageline.local.ports import free_port
 from stageline.maintenance.reaper import Housekeeper
@@ -72,7 +72,7 @@ class Running:
 
     def send(self, prefix: str) -> None:
         """Queue pictures, and see the worker begin."""
-        producer = Door(self._moody.server.url, 100_000)
+        producer = Producer(self._moody.server.url, 100_000)
         self.sent = {f"{prefix}{number}" for number in range(PICTURES)}
         size = {"origin_w": 80, "origin_h": 60}
         for image_id in self.sent:
@@ -173,12 +173,12 @@ def test_a_mood_is_waited_out_by_all(mood: str, moody: MoodyRedis, running: Runn
 def parts(moody: MoodyRedis, request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Callable]:
     """What each thread does to Redis, by what it writes or pops."""
     settings = Settings(redis_url=moody.url, stageline_data=tmp_path)
-    door, consumer = Door(moody.url, 100_000), Consumer(moody.url, line.stage("tag"), "a-worker", 60)
+    door, consumer = Producer(moody.url, 100_000), Consumer(moody.url, line.stage("tag"), "a-worker", 60)
     fresh = re.sub(r"\W", "-", request.node.callspec.params["mood"])  # one that was accepted is not written again
     message = Message.of({"image_id": fresh, "original_path": "original/a.jpg", "origin_w": 8, "origin_h": 6})
     return {
         "accept": lambda: door.accept(message),
-        "beat": lambda: consumer.beat(60),
+        "beat": lambda: consumer.heartbeat(60),
         "take": lambda: consumer.take(0.1),
         "catalogue": WriterLease(moody.url, 60).renew,
         "sweep": Housekeeper(settings).sweep,  # though there is nothing to return: who lives cannot beat
@@ -215,7 +215,9 @@ def test_who_waits_for_a_message_is_sent_away_and_comes_again(moody: MoodyRedis,
         waiting.join()
     assert "UNBLOCKED" in str(told[0])
     moody.admin.rpush("tag_queue", "a message")
-    taken = patiently(lambda: consumer.take(8.0))  # the server may have closed the connection as it changed its role
+    taken = SERVER_AWAY.call(
+        lambda: consumer.take(8.0)
+    )  # the server may have closed the connection as it changed its role
     assert taken == b"a message"
     assert consumer.held() == [b"a message"]
     consumer.let_go(b"a message")
@@ -227,8 +229,11 @@ def test_a_cluster_that_is_down_is_waited_for(name: str, tmp_path: Path) -> None
     server = RedisServer(tmp_path, ["--cluster-enabled", "yes"], program=program(name))
     server.start()
     try:
-        door = Door(server.url, 10)
-        for step in (door.unfinished, lambda: door.scripts.run(Call("let_go", ["a list"], ["a message"]))):
+        door = Producer(server.url, 10)
+        for step in (
+            door.unfinished,
+            lambda: door.scripts.run(Call("let_go", in_flight="a list", message="a message")),
+        ):
             with pytest.raises(Unavailable, match="CLUSTERDOWN"):
                 step()
         with pytest.raises(Unavailable, match="CLUSTERDOWN"):

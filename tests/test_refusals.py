@@ -80,7 +80,7 @@ def in_a_pipeline(client: redis.Redis) -> None:
 
 
 def in_a_step(client: redis.Redis) -> None:
-    Scripts(client).run(Call("let_go", ["a list"], ["a message"]))
+    Scripts(client).run(Call("let_go", in_flight="a list", message="a message"))
 
 
 WAYS = [plainly, in_a_pipeline, in_a_step]

@@ -8,8 +8,8 @@ from cutting_proxy import CuttingProxy
 from served_door import until
 
 from stageline.broker.keys import in_flight_key
-from stageline.broker.queue import Door
-from stageline.broker.redis_client import Scripts
+from stageline.broker.queue import Producer
+from stageline.broker.redis_client import scripts
 from stageline.core.settings import Settings
 from stageline.pipeline import line
 from stageline.pipeline.message import Message
@@ -64,7 +64,7 @@ def message(store: FolderStore, name: str) -> Message:
     return Message.of({"image_id": name, "original_path": path, "origin_w": 10, "origin_h": 10})
 
 
-def handed_on(door: Door) -> list[str]:
+def handed_on(door: Producer) -> list[str]:
     return sorted(Message.decode(raw).image_id for raw in door.client.lrange(NEXT, 0, -1))
 
 
@@ -73,11 +73,11 @@ def test_what_was_taken_while_the_answer_was_lost_is_worked_on(
     settings: Settings, store: FolderStore, proxy: CuttingProxy, worker: Worker, *, only_once: bool
 ) -> None:
     """A worker takes several at once, again and again, and never hears which: all are worked on, once, soon after."""
-    door = Door(settings.redis_url, 100)
+    door = Producer(settings.redis_url, 100)
     names = [f"{number:02}" for number in range(40)]
     for name in names:
         assert door.accept(message(store, name))
-    proxy.cut(Scripts(door.client)._sha["take_more"], only_once=only_once)
+    proxy.cut(scripts()["take_more"].sha, only_once=only_once)
     worker.start()
     until(lambda: proxy.cuts > (0 if only_once else 2))
     proxy.mend()
@@ -90,7 +90,7 @@ def test_what_is_popped_long_after_its_client_hung_up_is_worked_on(
     settings: Settings, store: FolderStore, worker: Worker
 ) -> None:
     """The server may not know yet that a waiting client is gone, and pops for it: no error tells the worker of that."""
-    door = Door(settings.redis_url, 100)
+    door = Producer(settings.redis_url, 100)
     worker.start()
     assert door.accept(message(store, "a"))
     until(lambda: handed_on(door) == ["a"])

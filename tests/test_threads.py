@@ -16,7 +16,7 @@ from served_door import JPEG, until
 
 from benchmarks.running_line import inherited
 from stageline.broker.keys import OUTCOMES
-from stageline.broker.queue import Door
+from stageline.broker.queue import Producer
 from stageline.core.settings import Settings
 from stageline.local.ports import free_port
 from stageline.pipeline import line
@@ -73,9 +73,9 @@ EVERYWHERE = (
 STAGE = (
     *EVERYWHERE,
     Death("lease", "stageline.worker.heartbeat:Lease._stop_if_hung"),
-    Death("taker", "stageline.worker.prefetcher:Taker._pop"),
-    Death("fetcher", "stageline.worker.prefetcher:Taker._fetch"),
-    Death("storer", "stageline.worker.committer:Storer._settle"),
+    Death("taker", "stageline.worker.prefetcher:Prefetcher._pop"),
+    Death("fetcher", "stageline.worker.prefetcher:Prefetcher._fetch"),
+    Death("storer", "stageline.worker.committer:Committer._commit_all"),
     Death("models", "stageline.registry.serving:ModelWatch.run"),
     Death("cache", "stageline.store.hot_cache:HotCache._tell_later"),
     Death("MainThread", "stageline.worker.loop:Worker._next_batch"),
@@ -140,13 +140,15 @@ class Process:
             self._ask_the_door()
             return
         document = {"image_id": "a", "run": 1, "status": "completed"}
-        Door(self._settings.redis_url, 10).client.rpush(OUTCOMES, json.dumps(document))
+        Producer(self._settings.redis_url, 10).client.rpush(OUTCOMES, json.dumps(document))
         for stage in line.LINE:
             if stage.package == self.service:
                 paths = {"original_path": "original/a.jpg", "path": "resized/a.jpg", "origin_w": 64, "origin_h": 48}
                 for key in ("original/a.jpg", "resized/a.jpg"):
                     self.store.put(StoredObject(key, JPEG, "image/jpeg"))
-                Door(self._settings.redis_url, 10).client.rpush(stage.queue, Message.of({"image_id": "a", **paths}).raw)
+                Producer(self._settings.redis_url, 10).client.rpush(
+                    stage.queue, Message.of({"image_id": "a", **paths}).raw
+                )
 
     def _ask_the_door(self) -> None:
         http, address = urllib3.PoolManager(timeout=5, retries=False), f"http://127.0.0.1:{self.port}"

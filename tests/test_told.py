@@ -6,7 +6,8 @@ import time
 import pytest
 
 from stageline.broker import events, keys, statistics, status, time_left, transitions
-from stageline.broker.queue import DROPPED, Consumer, Door
+from stageline.broker.queue import Consumer, Producer
+from stageline.broker.redis_client import Result
 from stageline.pipeline import line, results
 from stageline.pipeline.message import Message
 
@@ -15,8 +16,8 @@ ENTRY = {"state": "done", "run": 1, "attempt": 1, "worker": "w", "ms": 3.0, "key
 
 
 @pytest.fixture
-def door(any_redis) -> Door:
-    return Door(any_redis, 100, 60)
+def door(any_redis) -> Producer:
+    return Producer(any_redis, 100, 60)
 
 
 @pytest.fixture
@@ -33,11 +34,11 @@ def message(image_id: str = "a", **fields) -> Message:
     return Message.of({"image_id": image_id, "original_path": f"original/{image_id}.jpg", "attempt": 1, **fields})
 
 
-def outcomes(door: Door) -> list[dict]:
+def outcomes(door: Producer) -> list[dict]:
     return [json.loads(raw) for raw in door.client.lrange(keys.OUTCOMES, 0, -1)]
 
 
-def told(door: Door) -> list[str]:
+def told(door: Producer) -> list[str]:
     return [event.type for event in events.read(door.client, events.START, 1000)]
 
 
@@ -54,7 +55,7 @@ def finish(last: Consumer, sent: Message) -> int:
     return last.scripts.run(last.finish(got, transitions.ended(got, "tag", ENTRY, document)))
 
 
-def test_a_pictures_way_is_told_step_by_step(door: Door, consumer: Consumer, last: Consumer) -> None:
+def test_a_pictures_way_is_told_step_by_step(door: Producer, consumer: Consumer, last: Consumer) -> None:
     """Accepted, begun, done, the last done, completed: an event each; an outcome for what the catalogue must know."""
     sent = message(filename="größe.jpg", uploaded_at="2026-11-21T10:00:00.000Z")
     assert door.accept(sent) == "a"
@@ -75,7 +76,7 @@ def test_a_pictures_way_is_told_step_by_step(door: Door, consumer: Consumer, las
     assert (found["line"]["accepted"], found["line"]["completed"], found["stages"]["resize"]["done"]) == (1, 1, 1)
 
 
-def test_a_long_list_of_outcomes_goes_on_in_short(door: Door) -> None:
+def test_a_long_list_of_outcomes_goes_on_in_short(door: Producer) -> None:
     """While the catalogue is away its list grows by ids alone, which the bucket explains."""
     door.client.rpush(keys.OUTCOMES, *["x"] * 10_000)
     door.accept(message("late", filename="x" * 200))
@@ -84,13 +85,13 @@ def test_a_long_list_of_outcomes_goes_on_in_short(door: Door) -> None:
     assert {"image_id": "late", "run": 1, "status": "submitted"}.items() <= json.loads(raw).items()
 
 
-def test_a_deleted_picture_is_dropped_at_every_step(door: Door, consumer: Consumer, last: Consumer) -> None:
+def test_a_deleted_picture_is_dropped_at_every_step(door: Producer, consumer: Consumer, last: Consumer) -> None:
     """Begun, handed on, delayed, buried or finished: nothing of it moves on, and nothing more is told."""
     steps = (
         lambda c, m, n: c.begin([(m, n)])[0],
         lambda c, m, n: c.scripts.run(c.hand_off(m, m.successor("resize", ENTRY, {}), n)),
         lambda c, m, n: c.delay(m.raw, m.retried("resize", ENTRY).raw, 0.0, n),
-        lambda c, m, n: c.bury(m.raw, b"{}", m, n),
+        lambda c, m, n: c.dead_letter(m.raw, b"{}", m, n),
         lambda c, m, n: c.scripts.run(c.finish(m, n)),
     )
     for number, step in enumerate(steps):
@@ -100,7 +101,7 @@ def test_a_deleted_picture_is_dropped_at_every_step(door: Door, consumer: Consum
         door.delete(name)
         before = (told(door), outcomes(door))
         assert consumer.superseded([got]) == [True]
-        assert step(consumer, got, transitions.done(got, "resize", ENTRY)) == DROPPED
+        assert step(consumer, got, transitions.done(got, "resize", ENTRY)) == Result.SUPERSEDED
         assert consumer.held() == [got.raw], "until it is let go: who dies before leaves it to the next"
         consumer.let_go(got.raw)
         assert (told(door), outcomes(door)) == before
@@ -109,24 +110,24 @@ def test_a_deleted_picture_is_dropped_at_every_step(door: Door, consumer: Consum
     assert status.read(door.client, "gone0")["status"] == "deleted"
 
 
-def test_a_picture_sent_again_leaves_its_older_run_behind(door: Door, consumer: Consumer, last: Consumer) -> None:
+def test_a_picture_sent_again_leaves_its_older_run_behind(door: Producer, consumer: Consumer, last: Consumer) -> None:
     """A run is sent only when the picture does not move, only once; what is left of the one before is dropped."""
     door.accept(message())
     old = taken(consumer)
     again = message(run=2, runs=[{"run": 2, "from": "resize", "created_at": "2026-11-21T10:00:00.000Z"}])
-    assert door.send_again(again, RESIZE) == "moving"
+    assert door.send_again(again, RESIZE) == Result.MOVING
     finish(last, old)
-    assert door.send_again(again, RESIZE) == "sent"
-    assert door.send_again(again, RESIZE) == "moving"
+    assert door.send_again(again, RESIZE) == Result.SENT
+    assert door.send_again(again, RESIZE) == Result.MOVING
     assert consumer.superseded([old, again]) == [True, False]
-    assert consumer.scripts.run(consumer.finish(old, transitions.done(old, "resize", ENTRY))) == DROPPED
+    assert consumer.scripts.run(consumer.finish(old, transitions.done(old, "resize", ENTRY))) == Result.SUPERSEDED
     assert (taken(consumer).run, door.unfinished()) == (2, 1)
     door.delete("a")
-    assert door.send_again(message(run=3, runs=again.fields["runs"]), RESIZE) == "changed"
+    assert door.send_again(message(run=3, runs=again.fields["runs"]), RESIZE) == Result.CHANGED
     assert outcomes(door)[-2]["from"] == "resize"
 
 
-def test_the_same_content_is_taken_once_where_asked(door: Door, consumer: Consumer) -> None:
+def test_the_same_content_is_taken_once_where_asked(door: Producer, consumer: Consumer) -> None:
     """With dedupe the id that is there is given, one that failed not counted."""
     first, second = message("a", sha256="77", filename="x.jpg"), message("b", sha256="77", filename="x.jpg")
     assert door.accept(first) == "a"
@@ -137,7 +138,7 @@ def test_the_same_content_is_taken_once_where_asked(door: Door, consumer: Consum
     got = taken(consumer)
     entry = {**ENTRY, "state": "failed"}
     document = results.failure(got, "resize", "why", entry)
-    consumer.bury(got.raw, b"{}", got, transitions.failed(got, "resize", entry, document))
+    consumer.dead_letter(got.raw, b"{}", got, transitions.failed(got, "resize", entry, document))
     assert door.accept(message("c", sha256="77"), dedupe=True) == "c"
     door.delete("c", "77")
     door.delete("b", "77", "x.jpg")
@@ -145,7 +146,7 @@ def test_the_same_content_is_taken_once_where_asked(door: Door, consumer: Consum
     assert door.accept(message("d", sha256="77"), dedupe=True) == "d"
 
 
-def test_a_tombstone_outlasts_what_may_be_on_its_way(door: Door, consumer: Consumer, last: Consumer) -> None:
+def test_a_tombstone_outlasts_what_may_be_on_its_way(door: Producer, consumer: Consumer, last: Consumer) -> None:
     """Thirty days for a picture that moves, a foreign producer's as well; deleted again, it is not made shorter."""
     month, ttl = 29 * 86_400, lambda name: door.client.ttl(keys.status_key(name))
     door.accept(message("a"))
@@ -161,19 +162,19 @@ def test_a_tombstone_outlasts_what_may_be_on_its_way(door: Door, consumer: Consu
     assert 0 < ttl("done") <= 60
 
 
-def test_a_waiting_picture_is_counted_once(door: Door, last: Consumer) -> None:
+def test_a_waiting_picture_is_counted_once(door: Producer, last: Consumer) -> None:
     """Sent on, it is not accepted again, and its first half is no picture's latency."""
     door.accept(message())
     runs = [{"run": 1, "from": "resize", "status": "waiting"}, {"run": 2, "from": "tag", "created_at": "x"}]
     last.client.rpush(TAG.queue, message().raw)
     got = taken(last)
     last.scripts.run(last.finish(got, transitions.ended(got, "detect", ENTRY, results.document(got, "waiting"))))
-    assert door.send_again(message(run=2, runs=runs), TAG) == "sent"
+    assert door.send_again(message(run=2, runs=runs), TAG) == Result.SENT
     found = statistics.read(door.client, 2)["line"]  # a minute may just have ended
     assert (found["accepted"], found["waiting"], found["p50_ms"]) == (1, 1, None)
 
 
-def test_a_probe_is_nobodys_picture(door: Door, consumer: Consumer) -> None:
+def test_a_probe_is_nobodys_picture(door: Producer, consumer: Consumer) -> None:
     """It is queued and has a status; no event, no outcome, no name, no count."""
     door.accept(message("probe-1", probe=True, sha256="77", filename="x.jpg", until="classify"))
     got = taken(consumer)
@@ -183,15 +184,15 @@ def test_a_probe_is_nobodys_picture(door: Door, consumer: Consumer) -> None:
     assert "accepted" not in statistics.read(door.client, 2)["line"]
 
 
-def test_the_time_left_is_learnt_from_what_pictures_took(door: Door, last: Consumer) -> None:
+def test_the_time_left_is_learnt_from_what_pictures_took(door: Producer, last: Consumer) -> None:
     """Nothing is claimed before anything was seen; then those behind others wait longer, and the end is nearer."""
     assert door.accept(message("first")) == "first"
-    assert time_left.left(door.client, ["first"], {})["first"].seconds is None
+    assert time_left.remaining(door.client, ["first"], {})["first"].seconds is None
     time.sleep(0.05)
     finish(last, message("first"))
     for name in "abcd":
         door.accept(message(name))
-    found = time_left.left(door.client, [*"abcd", "first"], {"b": 4})
+    found = time_left.remaining(door.client, [*"abcd", "first"], {"b": 4})
     assert [found[name].position for name in "abcd"] == [0, 1, 2, 3]
     assert found["a"].seconds < found["c"].seconds < found["d"].seconds
     assert found["b"].seconds < found["c"].seconds - found["a"].seconds * 0.5
@@ -212,7 +213,7 @@ def test_percentiles_are_within_a_tenth() -> None:
     assert statistics.percentile({}, 50) is None
 
 
-def test_the_pace_is_never_below_zero(door: Door, last: Consumer) -> None:
+def test_the_pace_is_never_below_zero(door: Producer, last: Consumer) -> None:
     """Redis's clock was set back while a picture was on its way, and others ended: it took no time, and not less."""
     for name in ("a", "b", "c"):
         sent = message(name)

@@ -8,7 +8,8 @@ import pytest
 
 from benchmarks.running_line import RunningLine
 from stageline.broker import status
-from stageline.broker.queue import Door
+from stageline.broker.queue import Producer
+from stageline.broker.redis_client import Result
 from stageline.imaging.codec import probe
 from stageline.maintenance.deletion import erase_objects
 from stageline.pipeline import line, rerun
@@ -33,7 +34,7 @@ class Way:
 
     def __init__(self, running: RunningLine, picture: Path) -> None:
         self.store = FolderStore(running.folder / "data" / "images")
-        self.door = Door(str(running.state["redis_url"]), 100)
+        self.door = Producer(str(running.state["redis_url"]), 100)
         self._picture = picture.read_bytes()
 
     def send(self, image_id: str, **fields) -> None:
@@ -85,7 +86,7 @@ def test_a_picture_waits_after_a_stage_and_goes_on_when_sent(start_way) -> None:
     assert (document["status"], document["kind"], "categories" in document) == ("waiting", "object", False)
     assert (way.door.unfinished(), sum(way.door.depths()["classify"].values())) == (0, 0)
     message, stage = rerun.prepare(document, None, way.exists)
-    assert way.door.send_again(message, stage) == "sent"
+    assert way.door.send_again(message, stage) == Result.SENT
     way.wait("later", "completed")
     ended = way.document("later")
     assert [run["from"] for run in ended["runs"]] == ["resize", "classify"]
@@ -102,7 +103,7 @@ def test_a_finished_picture_can_be_run_again_from_each_stage(start_way, stage: s
     way.wait("again", "completed")
     before = way.document("again")
     message, found = rerun.prepare(before, stage, way.exists)
-    assert way.door.send_again(message, found) == "sent"
+    assert way.door.send_again(message, found) == Result.SENT
     way.until(lambda: way.document("again")["run"] == 2)
     after = way.document("again")
     assert after["detections"] == before["detections"]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from stageline.broker import keys
-from stageline.broker.queue import Door
+from stageline.broker.queue import Producer
 from stageline.broker.redis_client import connect
 from stageline.pipeline.message import Message
 from stageline.pipeline.stage import Outcome, Task
@@ -33,9 +33,9 @@ def test_what_was_stored_too_late_is_mended(work_through, settings, deleted) -> 
                 for key in client.keys("stageline:inflight:*"):
                     client.delete(key)
                 if deleted:
-                    Door(settings.redis_url, 10).delete("late")
+                    Producer(settings.redis_url, 10).delete("late")
 
-    def mended(door: Door) -> bool:
+    def mended(door: Producer) -> bool:
         said = json.loads(door.client.lindex(keys.OUTCOMES, -1))
         if deleted:
             return said["status"] == "deleted" and list(FolderStore(settings.stageline_data / "images").keys("r")) == []

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 from stageline.broker import keys, status
-from stageline.broker.queue import Door
+from stageline.broker.queue import Producer
 from stageline.broker.redis_client import Call
 from stageline.pipeline.message import MAX_BYTES, Message
 from stageline.pipeline.stage import Outcome, Task
@@ -45,8 +45,8 @@ def test_a_message_as_large_as_may_be_is_retried_and_buried(work_through) -> Non
                                        "origin_h": 10, "filler": ""}).raw)  # fmt: skip
     messages = [*named("bad", filler="x" * fill), *named("good")]
 
-    def buried(door: Door) -> bool:
-        door.scripts.run(Call("release", [keys.delayed_key(RESIZE.queue), RESIZE.queue], [10]))
+    def buried(door: Producer) -> bool:
+        door.scripts.run(Call("release", delayed=keys.delayed_key(RESIZE.queue), queue=RESIZE.queue, most=10))
         return door.client.llen("dead_letters") == 1 and handed_on(door) == ["good"]
 
     door = work_through(Recorder(), messages, buried, max_attempts=2, retry_base_seconds=0.05)
@@ -58,7 +58,7 @@ def test_a_bad_message_in_a_finished_pictures_name_harms_it_not(work_through, se
     store = FolderStore(settings.stageline_data / "images")
     store.put(StoredObject("results/done.json", b"{}", "application/json"))
 
-    def send(door: Door) -> bool:
+    def send(door: Producer) -> bool:
         if not door.client.llen("dead_letters"):
             door.client.rpush(
                 RESIZE.queue, *(b'{"image_id":"%s","original_path":7}' % name for name in (b"done", b"new"))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from stageline.broker.queue import Door
+from stageline.broker.queue import Producer
 from stageline.core.settings import Settings
 from stageline.pipeline.message import Message
 from stageline.store import FolderStore
@@ -34,15 +34,15 @@ def stop_all(running) -> Callable[[], None]:
 
 
 @pytest.fixture
-def work_through(settings: Settings, running, stop_all) -> Iterator[Callable[..., Door]]:
+def work_through(settings: Settings, running, stop_all) -> Iterator[Callable[..., Producer]]:
     """Queue pictures, and let a worker run over them until a condition holds; return the door."""
 
     def run(
-        work: Recorder, messages: Sequence[dict], until: Callable[[Door], bool], kind=FolderStore, **changed
-    ) -> Door:
+        work: Recorder, messages: Sequence[dict], until: Callable[[Producer], bool], kind=FolderStore, **changed
+    ) -> Producer:
         found = settings.model_copy(update=changed)
         store = kind(found.stageline_data / "images")
-        door = Door(found.redis_url, 1000)
+        door = Producer(found.redis_url, 1000)
         for fields in messages:
             path = f"original/{fields['image_id']}.jpg"
             store.put(StoredObject(path, b"picture", "image/jpeg"))

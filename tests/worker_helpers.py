@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from stageline.broker.queue import Door
+from stageline.broker.queue import Producer
 from stageline.core.errors import Rejected
 from stageline.pipeline import line
 from stageline.pipeline.message import Message
@@ -36,7 +36,7 @@ class Recorder:
         return [Outcome([each], {"path": each.key}) for each in made]
 
 
-def handed_on(door: Door) -> list[str]:
+def handed_on(door: Producer) -> list[str]:
     return [Message.decode(raw).image_id for raw in door.client.lrange("grayscale_queue", 0, -1)]
 
 

@@ -165,7 +165,7 @@ class Known:
             return {"estimated_seconds_left": None, "position": None}
         stages = (found.live or {}).get("stages", {})
         done = sum(stages.get(stage.name, {}).get("state") == "done" for stage in line.LINE)
-        left = time_left.left(self._door.client, [found.image_id], {found.image_id: done}).get(found.image_id)
+        left = time_left.remaining(self._door.client, [found.image_id], {found.image_id: done}).get(found.image_id)
         return {"estimated_seconds_left": left and left.seconds, "position": left and left.position}
 
     def _times(self, found: Found) -> dict[str, Any]:

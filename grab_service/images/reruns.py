@@ -8,13 +8,13 @@ from grab_service.api.schemas.line import MOST_REPLAYS
 from grab_service.images.lookup import Known
 from grab_service.line.intake import GrabDoor
 from stageline.broker import dead_letters
+from stageline.broker.redis_client import Result
 from stageline.core.errors import NotFound, StagelineError, Unavailable
 from stageline.pipeline import rerun
 from stageline.pipeline.results import MOVING
 
 # What a lost picture has.
 ROW = ("filename", "filename_guessed", "file_size", "original_path", "sha256", "uploaded_at", "batch_id", "run")
-SENT, FULL = "sent", "full"
 MOVES = "the picture is on its way down the line: wait until it has come to its end, as GET /status/{} tells"
 
 
@@ -41,9 +41,9 @@ class Reruns:
         except rerun.CannotRun as error:
             raise NotNow(str(error)) from None
         came = self._door.line.send_again(message, begin)
-        if came == FULL:
+        if came == Result.FULL:
             raise self._door.full()
-        if came != SENT:
+        if came != Result.SENT:
             raise NotNow(MOVES.format(found.image_id))
         if document.get("status") == "failed":
             self._door.dead.drop_of(found.image_id, before_run=message.run)

@@ -3,20 +3,20 @@
 import threading
 from collections.abc import Sequence
 
-from stageline.broker.redis_client import Call, Scripts
+from stageline.broker.redis_client import Call, Result, Scripts
 from stageline.core.errors import Unavailable
+from stageline.core.retrying import HEARTBEAT
 
 LEASE_SECONDS = 10  # that a claim stands without a heartbeat: what a process held that died is free after that
 BEAT_SECONDS = LEASE_SECONDS / 3
 KEPT_SECONDS = 86_400  # that a record is kept
-AWAY_SECONDS = 1.0  # between two tries to say what could not be said
 MOST_UNSAID = 10_000
-GONE = -1  # what a renewal answers of a claim that Redis knows nothing of any more
 
 
 def settle(record: str, owner: str, answer: str = "", nothing_done_as: str = "") -> Call:
     """The step that says what came of a claim; see settle.lua."""
-    return Call("settle", [record], [owner, answer, KEPT_SECONDS, nothing_done_as])
+    how = {"answer": answer, "nothing_done_as": nothing_done_as}
+    return Call("settle", record=record, owner=owner, kept_seconds=KEPT_SECONDS, **how)
 
 
 class Holds:
@@ -65,7 +65,7 @@ class Holds:
     def take_unsaid(self, record: str | None = None) -> dict[str, Call]:
         """Take over what is still to be said, of one record or of all: who takes it says it."""
         with self._lock:
-            taken = {owner: call for owner, call in self._unsaid.items() if record in (None, call.keys[0])}
+            taken = {owner: call for owner, call in self._unsaid.items() if record in (None, call.given["record"])}
             for owner in taken:
                 del self._unsaid[owner]
             return taken
@@ -80,7 +80,7 @@ class Holds:
         """Renew, and say what is unsaid, until there is neither."""
         pause = threading.Event()  # never set
         while True:
-            pause.wait(AWAY_SECONDS if self._unsaid else BEAT_SECONDS)
+            pause.wait(HEARTBEAT.pause(1) if self._unsaid else BEAT_SECONDS)
             with self._lock:
                 if not self._held and not self._unsaid:
                     self._thread = None
@@ -93,17 +93,22 @@ class Holds:
 
     def _renew(self, held: Sequence[tuple[str, Call]]) -> None:
         try:
-            answers = self._scripts.run_all([Call("hold", claim.keys, [owner, LEASE_SECONDS]) for owner, claim in held])
-            gone = [each for each, answer in zip(held, answers, strict=True) if answer == GONE]
+            answers = self._scripts.run_all(
+                [
+                    Call("hold", record=claim.given["record"], owner=owner, held_seconds=LEASE_SECONDS)
+                    for owner, claim in held
+                ]
+            )
+            gone = [each for each, answer in zip(held, answers, strict=True) if answer == Result.NO_RECORD]
             claimed = self._scripts.run_all([claim for _, claim in gone])
         except Unavailable:
             return  # the next beat tries again; until then another may take over
-        lost = {owner for (owner, _), answer in zip(held, answers, strict=True) if answer == 0}
+        lost = {owner for (owner, _), answer in zip(held, answers, strict=True) if answer == Result.NOT_HELD}
         for (owner, claim), (how, *told) in zip(gone, claimed, strict=True):
-            if (how, told) != (b"yours", [_id(claim).encode()]):
+            if (how, told) != (Result.CLAIMED, [_id(claim).encode()]):
                 lost.add(owner)
             elif not self._is_held(owner):  # its request ended meanwhile, and it was gone because that let go of it
-                self.say(owner, settle(claim.keys[0], owner, nothing_done_as=_id(claim)))
+                self.say(owner, settle(str(claim.given["record"]), owner, nothing_done_as=_id(claim)))
         with self._lock:
             self._lost |= lost & self._held.keys()
 
@@ -121,4 +126,4 @@ class Holds:
 
 def _id(claim: Call) -> str:
     """The id that a claiming step asks for."""
-    return str(claim.args[-1])
+    return str(claim.given["image_id"])

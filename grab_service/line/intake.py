@@ -12,7 +12,7 @@ from grab_service.line.probes import Probes
 from stageline.broker import status
 from stageline.broker.dead_letters import DeadLetters
 from stageline.broker.keys import status_key
-from stageline.broker.queue import Door
+from stageline.broker.queue import Producer
 from stageline.broker.redis_client import check_writes, reaching_redis
 from stageline.catalogue.engine import open_engine
 from stageline.catalogue.reader import Catalogue
@@ -74,7 +74,7 @@ class GrabDoor:
     def __init__(self, store: ObjectStore, settings: Settings) -> None:
         self.store = store
         self.settings = settings
-        self.line = Door(settings.redis_url, settings.max_queue_size, settings.status_ttl)
+        self.line = Producer(settings.redis_url, settings.max_queue_size, settings.status_ttl)
         self.client = self.line.client
         self.holds = Holds(self.line.scripts)
         self.dead = DeadLetters(self.client)

@@ -17,12 +17,12 @@ from stageline.broker import events
 from stageline.broker.events import Event
 from stageline.broker.redis_client import connect
 from stageline.core.errors import Unavailable
+from stageline.core.retrying import HEARTBEAT
 
 PLACES = 64  # half of gunicorn's threads
 MOST_BEHIND = 2000  # events that wait for one reader
 BLOCK_MS = 5000
 AT_ONCE = 500
-PAUSE_SECONDS = 1.0
 
 
 class Watcher:
@@ -120,11 +120,9 @@ class Hub:
     def _read(self) -> None:
         while not STOPPING.is_set():
             try:
-                found = events.read(self._client, self._after, AT_ONCE, BLOCK_MS)
+                found = HEARTBEAT.call(self._read_more, STOPPING, self._note_absence)
             except Unavailable:
-                self._note_absence()
-                STOPPING.wait(PAUSE_SECONDS)
-                continue
+                return  # stopped meanwhile
             with self._lock:
                 self._is_away = False
                 watchers = list(self._watchers)
@@ -133,7 +131,10 @@ class Hub:
                 for watcher in watchers:
                     watcher.tell(event)
 
-    def _note_absence(self) -> None:
+    def _read_more(self) -> list[Event]:
+        return events.read(self._client, self._after, AT_ONCE, BLOCK_MS)
+
+    def _note_absence(self, _: BaseException) -> None:
         """Have the streams end: whoever followed one comes again, and is told what is the matter."""
         with self._lock:
             self._is_away = True

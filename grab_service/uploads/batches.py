@@ -160,7 +160,7 @@ def told(door: GrabDoor, batch_id: str) -> dict[str, Any]:
     files = list(_as_they_stand(door, batch_id, record["files"]))
     counts = Counter(str(each.get("status") or "refused") for each in files)
     moving = [each["image_id"] for each in files if each.get("status") in MOVING]
-    left = [each.seconds for each in time_left.left(door.client, moving, {}).values()] if moving else []
+    left = [each.seconds for each in time_left.remaining(door.client, moving, {}).values()] if moving else []
     longest = max((seconds for seconds in left if seconds is not None), default=None)
     told = {"batch_id": batch_id, "created_at": record["created_at"], "total": len(files), "counts": counts}
     return {**told, "done": not moving, "estimated_seconds_left": longest, "files": files}

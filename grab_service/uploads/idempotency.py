@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 from grab_service.api.problems import BadParameters, Misfit, StillRunning
 from grab_service.line.claims import KEPT_SECONDS, LEASE_SECONDS, settle
 from grab_service.line.intake import GrabDoor
-from stageline.broker.redis_client import Call, Scripts
+from stageline.broker.redis_client import Call, Result, Scripts
 from stageline.core.errors import StagelineError, Unavailable
 
 KEY = "Idempotency-Key"
@@ -47,17 +47,18 @@ class Claim:
         self._fingerprint = fingerprint
         self.replay: dict[str, Any] | None = None
         how, *told = self._ask(door.line.scripts)
-        if how == b"other":
+        if how == Result.OTHER_REQUEST:
             self.refuse_other()
-        if how == b"running":
+        if how == Result.RUNNING:
             raise StillRunning(RUNNING, told[0])
         self.image_id = told[0].decode()
-        if how == b"done":
+        if how == Result.ANSWERED:
             self.replay = json.loads(told[1])
 
     def _claim(self) -> Call:
-        args: list[str | int] = [self._fingerprint, self._owner, LEASE_SECONDS, KEPT_SECONDS, self.image_id]
-        return Call("claim", [self._record], args)
+        seconds = {"held_seconds": LEASE_SECONDS, "kept_seconds": KEPT_SECONDS}
+        who = {"fingerprint": self._fingerprint, "owner": self._owner, "image_id": self.image_id}
+        return Call("claim", record=self._record, **who, **seconds)
 
     def _ask(self, scripts: Scripts) -> list[Any]:
         """Claim, once all is said that this process has to say of earlier claims of that key."""
@@ -88,7 +89,8 @@ class Claim:
 
     def keep_batch(self, record: str, content: str, seconds: int) -> Call:
         """The step that keeps what came of a batch, which answers 0 where another has taken its key over."""
-        return Call("keep_batch", [record, self._record], [content, seconds, self._owner])
+        keys = {"batch": record, "record": self._record}
+        return Call("keep_batch", content=content, kept_seconds=seconds, owner=self._owner, **keys)
 
     def refuse_other(self) -> NoReturn:
         """Say that the key was used for something else.

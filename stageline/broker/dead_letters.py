@@ -9,8 +9,8 @@ from typing import Any, cast
 import redis
 
 from stageline.broker import transitions
-from stageline.broker.keys import DEAD_COUNTS, DEAD_LETTERS, PACE, UNFINISHED
-from stageline.broker.redis_client import Call, Scripts, reaching_redis
+from stageline.broker.keys import DEAD_COUNTS, DEAD_LETTERS
+from stageline.broker.redis_client import Call, Given, Scripts, reaching_redis
 from stageline.core.errors import StagelineError
 from stageline.core.timestamps import now
 from stageline.pipeline import line, rerun
@@ -119,10 +119,9 @@ class DeadLetters:
         except KeyError:
             raise StagelineError(f"the line has no stage {content['stage']!r}, so this cannot be replayed") from None
         again = rerun.after_failure(message, stage.name, content)
-        notes = transitions.sent_again(again, stage.name)
-        keys = [DEAD_LETTERS, DEAD_COUNTS, stage.queue, UNFINISHED, PACE, *notes.keys()]
-        args = [raw, stage.name, again.raw, again.image_id, *notes.args()]
-        return again if self._scripts.run(Call("replay", keys, args)) else None
+        args: Given = {"letter": raw, "stage": stage.name, "message": again.raw, "image_id": again.image_id}
+        effects = transitions.sent_again(again, stage.name)
+        return again if self._scripts.run(Call("replay", queue=stage.queue, **args, **effects.given())) else None
 
     def drop_of(self, image_id: str, before_run: int | None = None) -> None:
         """Forget the dead letters of a picture that was deleted; with a run, those from before it was sent again."""
@@ -132,4 +131,4 @@ class DeadLetters:
 
     def drop(self, raw: bytes) -> bool:
         """Forget a dead letter; False when it was gone."""
-        return bool(self._scripts.run(Call("drop", [DEAD_LETTERS, DEAD_COUNTS], [raw, read(raw)["stage"]])))
+        return bool(self._scripts.run(Call("drop", letter=raw, stage=read(raw)["stage"])))

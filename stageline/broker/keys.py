@@ -14,6 +14,10 @@ EVENTS = "stageline:events"  # stream: what happens to pictures, for those who w
 DEAD_LETTERS = "dead_letters"  # list of JSON
 DEAD_COUNTS = "stageline:dead"  # hash: a stage → how many of its messages are among the dead letters
 
+BY_NAME = {  # as the scripts declare them
+    "workers": WORKERS, "unfinished": UNFINISHED, "pace": PACE, "outcomes": OUTCOMES, "outcomes_since": OUTCOMES_SINCE,
+    "models": MODELS, "events": EVENTS, "dead_letters": DEAD_LETTERS, "dead_counts": DEAD_COUNTS,
+}  # fmt: skip
 NEVER_THERE = "stageline:never"  # no key at all: what tries whether writes are taken names it
 
 

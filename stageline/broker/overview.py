@@ -55,7 +55,7 @@ def read(client: redis.Redis, lease_seconds: float) -> Overview:
         pipe.get(OUTCOMES_SINCE)
         (seconds, micro), beats, told, outcomes, since = pipe.execute()
     now = seconds + micro / 1e6
-    alive = [identity for identity, beat in beats if abs(now - beat) <= lease_seconds]  # see lua/lapsed.lua
+    alive = [identity for identity, beat in beats if abs(now - beat) <= lease_seconds]  # see lua/expired_leases.lua
     counted = Counter(queue_of(identity.decode(errors="replace")) for identity in alive)
     lacks: dict[str, list[Lack]] = {stage.queue: [] for stage in line.LINE}
     for identity in alive:

@@ -1,35 +1,39 @@
-"""The connection to Redis or Valkey, and the atomic steps (one Lua file each, in ``lua/``) that run on it."""
+"""The connection to Redis or Valkey, and the transitions (one Lua file each, in ``lua/``) that run on it."""
 
 import hashlib
+import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from enum import IntEnum
+from functools import cache
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import Any
 
 import redis
-from redis.backoff import ConstantBackoff
 from redis.connection import AbstractConnection
 from redis.retry import Retry
 
 from stageline.broker import redis_errors
-from stageline.broker.keys import NEVER_THERE
+from stageline.broker.keys import BY_NAME, NEVER_THERE
 from stageline.core import clock
 from stageline.core.errors import Unavailable
+from stageline.core.retrying import REDIS_COMMAND
 
 CONNECT_SECONDS = 3
 ANSWER_SECONDS = 10  # longer than any blocking pop of ours
 SHARED = "_notes.lua"  # stands before every script
+DECLARED = re.compile(r"^-- (KEYS|ARGV): (.*)$", re.MULTILINE)
 
 
-def connect(url: str, retries: int = 1) -> redis.Redis:
+def connect(url: str, retry: Retry = REDIS_COMMAND) -> redis.Redis:
     """Return a client that connects when first used; safe to share between threads."""
     return redis.Redis.from_url(
         url,
         socket_connect_timeout=CONNECT_SECONDS,
         socket_timeout=ANSWER_SECONDS,
         health_check_interval=30,
-        retry=Retry(ConstantBackoff(0.05), retries),
+        retry=retry,
         redis_connect_func=_greet,
     )
 
@@ -83,12 +87,66 @@ def check_writes(client: redis.Redis) -> None:
         client.set(NEVER_THERE, "", xx=True)  # refused as any other write is, also when there is no memory left
 
 
-class Call(NamedTuple):
-    """One atomic step to run: the Lua file's name, its keys, its arguments."""
+Given = Mapping[str, str | bytes | float]  # a name that a script declares → the key, or the value
 
-    script: str
-    keys: Sequence[str]
-    args: Sequence[str | bytes | float | int]
+
+class Result(IntEnum):
+    """What a transition answers; the scripts have these names from here."""
+
+    NO_RECORD = -2  # of a claim that is to be held: Redis lost it
+    SUPERSEDED = -1  # the message's picture was deleted, or sent again, meanwhile
+    NOT_HELD = 0  # it is somebody else's by now
+    DONE = 1
+    SENT = 2  # of a picture that is to be sent again
+    MOVING = 3
+    CHANGED = 4
+    FULL = 5
+    CLAIMED = 6  # of a request under an Idempotency-Key
+    ANSWERED = 7
+    RUNNING = 8
+    OTHER_REQUEST = 9
+
+
+class Call:
+    """One transition to run: a Lua file, and its keys and arguments by the names that the file declares.
+
+    Keys that `keys.BY_NAME` has need not be given.
+    """
+
+    def __init__(self, script: str, **given: str | bytes | float) -> None:
+        self.script, self.given = script, given
+
+
+class _Script:
+    """A Lua file behind what stands before every one, and the names that it declares, in their order."""
+
+    def __init__(self, shared: str, own: str) -> None:
+        declared = {kind: names.split(", ") for kind, names in DECLARED.findall(own)}
+        self.keys, self.args = declared["KEYS"], declared["ARGV"]
+        self.names = {*self.keys, *self.args}
+        tables = {
+            "key": [f"{name}=KEYS[{place}]" for place, name in enumerate(self.keys, 1)],
+            "arg": [f"{name}=ARGV[{place}]" for place, name in enumerate(self.args, 1)],
+            "result": [f"{each.name}={each.value}" for each in Result if f"result.{each.name}" in own],
+        }
+        head = "".join(f"local {table} = {{{', '.join(pairs)}}}\n" for table, pairs in tables.items())
+        self.source = head + shared + own
+        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+    def command(self, given: Given) -> list[str | bytes | float]:
+        """What follows EVALSHA; a name that is not declared, or not given, is a KeyError."""
+        if not given.keys() <= self.names:
+            raise KeyError(f"a script is given what it does not declare: {', '.join(given.keys() - self.names)}")
+        keys = [given[name] if name in given else BY_NAME[name] for name in self.keys]
+        return [self.sha, len(keys), *keys, *(given[name] for name in self.args)]
+
+
+@cache
+def scripts() -> Mapping[str, _Script]:
+    """Every Lua file, by its name without the ending."""
+    texts = {file.name: file.read_text() for file in files("stageline.broker").joinpath("lua").iterdir()}
+    shared = texts.pop(SHARED)
+    return {name.removesuffix(".lua"): _Script(shared, own) for name, own in texts.items() if name.endswith(".lua")}
 
 
 class Scripts:
@@ -96,17 +154,6 @@ class Scripts:
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
-        folder = files("stageline.broker").joinpath("lua")
-        shared = folder.joinpath(SHARED).read_text()
-        self._source = {
-            file.name.removesuffix(".lua"): shared + file.read_text()
-            for file in folder.iterdir()
-            if file.name.endswith(".lua") and file.name != SHARED
-        }
-        self._sha = {
-            name: hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-            for name, source in self._source.items()
-        }
 
     def run(self, call: Call) -> Any:
         """Run one step and return its answer.
@@ -127,8 +174,8 @@ class Scripts:
             answers = self._send(calls)
             forgotten = [i for i, answer in enumerate(answers) if isinstance(answer, redis.exceptions.NoScriptError)]
             if forgotten:
-                for source in self._source.values():
-                    self._client.script_load(source)
+                for script in scripts().values():
+                    self._client.script_load(script.source)
                 for position, answer in zip(forgotten, self._send([calls[i] for i in forgotten]), strict=True):
                     answers[position] = answer
             for answer in answers:
@@ -142,7 +189,7 @@ class Scripts:
         if asks:
             pipe.time()
         for call in calls:
-            pipe.evalsha(self._sha[call.script], len(call.keys), *call.keys, *call.args)
+            pipe.execute_command("EVALSHA", *scripts()[call.script].command(call.given))  # type: ignore[no-untyped-call]
         answers = list(pipe.execute(raise_on_error=False))
         if asks and not isinstance(told := answers.pop(0), Exception):
             _learn(told, asked)

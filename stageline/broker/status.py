@@ -8,24 +8,14 @@ import redis
 
 from stageline.broker.keys import status_key
 from stageline.broker.redis_client import reaching_redis
-from stageline.core.timestamps import now
-from stageline.pipeline.message import Message
 
 STAGE = "stage:"
 SIZE = ("origin_w", "origin_h", "orientation")
-KNOWN = ("filename", "filename_guessed", "file_size", "original_path", "run", "batch_id", "until", "sha256", *SIZE)
 KINDS: dict[str, Callable[[str], Any]] = {"file_size": int, "run": int, "ahead": int, "estimate": float,
     "filename_guessed": lambda said: said == "True", **dict.fromkeys(SIZE, int)}  # fmt: skip
 DELETED_RUN = 2**31  # the run of a tombstone: no message has it
 
 
-def opened(message: Message) -> dict[str, str]:
-    """The fields that open a picture's status: what is known of it, and what stages have already done to it."""
-    known = {name: str(message.fields[name]) for name in KNOWN if name in message.fields}
-    stages = {STAGE + name: json.dumps(entry) for name, entry in message.fields.get("stages", {}).items()}
-    at = now()
-    created = message.fields.get("uploaded_at") or at
-    return {**known, "run": str(message.run), "status": "submitted", "created_at": created, "updated_at": at, **stages}
 
 
 def read(client: redis.Redis, image_id: str) -> dict[str, Any] | None:

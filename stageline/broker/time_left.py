@@ -17,14 +17,14 @@ from stageline.pipeline import line
 
 
 @dataclass(frozen=True)
-class Left:
+class Remaining:
     """What is before a picture: how many others, and the seconds that it still takes (None: nothing is known yet)."""
 
     position: int
     seconds: float | None
 
 
-def left(client: redis.Redis, image_ids: Sequence[str], stages_done: Mapping[str, int]) -> dict[str, Left]:
+def remaining(client: redis.Redis, image_ids: Sequence[str], stages_done: Mapping[str, int]) -> dict[str, Remaining]:
     """Estimate, for each picture that is on its way, what is left; ``stages_done`` counts what it has behind it.
 
     Raises:
@@ -38,7 +38,7 @@ def left(client: redis.Redis, image_ids: Sequence[str], stages_done: Mapping[str
         known, *ranks = pipe.execute()
     pace = {name.decode(): float(value) for name, value in known.items()}
     return {
-        image_id: Left(rank, _seconds(pace, rank, stages_done.get(image_id, 0)))
+        image_id: Remaining(rank, _seconds(pace, rank, stages_done.get(image_id, 0)))
         for image_id, rank in zip(image_ids, ranks, strict=True)
         if rank is not None
     }

@@ -1,60 +1,130 @@
-"""What is told of each step of a picture's way: its status, an event, an outcome for the catalogue, counts."""
+"""The side effects of each transition: the picture's status, an event, an outcome for the catalogue, counts.
+
+This is the one place that composes them; the transition's script writes them in the same step as it moves the message.
+"""
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from stageline.broker import status
-from stageline.broker.side_effects import Event, Notes
+from stageline.broker.keys import minute_key, status_key
 from stageline.broker.statistics import WHOLE, counts
 from stageline.broker.status import STAGE
+from stageline.core import clock
 from stageline.core.timestamps import now
 from stageline.pipeline import filenames, line, results
 from stageline.pipeline.message import Message
 from stageline.pipeline.results import WAITING
 
 Entry = Mapping[str, Any]
+Event = tuple[str, Mapping[str, Any]]  # its type, and what it says
+KNOWN = (
+    "filename",
+    "filename_guessed",
+    "file_size",
+    "original_path",
+    "run",
+    "batch_id",
+    "until",
+    "sha256",
+    *status.SIZE,
+)
 SHOWN = ("state", "attempt", "worker", "ms", "key", "reason")  # of an entry, in an event
 
 
-def accepted(message: Message) -> Notes:
+@dataclass(frozen=True)
+class SideEffects:
+    """The side effects of one transition.
+
+    ``events`` are for those who watch. ``outcome`` is for the catalogue: the status, and what else it must know, with
+    a document of all that is known; where the list has grown too long for that, it is read from the bucket.
+    """
+
+    image_id: str = ""
+    run: int = 1
+    status: Mapping[str, str] = field(default_factory=dict)
+    events: Sequence[Event] = ()
+    outcome: Mapping[str, Any] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, message: Message, status: Mapping[str, str], *events: Event, **more: Any) -> "SideEffects":
+        """Those of a picture's message; of a probe, which is nobody's picture, only the status."""
+        if message.is_probe:
+            return cls(message.image_id, message.run, status)
+        return cls(message.image_id, message.run, status, events, **more)
+
+    def given(self) -> dict[str, str | bytes]:
+        """What a script that declares ``effects`` is given."""
+        minute = minute_key(clock.seconds())
+        if self == NO_EFFECTS:
+            return {"status": status_key(""), "minute": minute, "effects": ""}
+        base = {"image_id": self.image_id, "run": self.run, "at": now()}
+        outcome, in_short = self._outcome()
+        content = {
+            "run": self.run,
+            "image_id": self.image_id,
+            "status": [part for field in self.status.items() for part in field],
+            "events": [(kind, _compact({**base, **data})) for kind, data in self.events],
+            "outcome": outcome,
+            "outcome_in_short": in_short,
+            "counts": self.counts,
+        }
+        return {"status": status_key(self.image_id), "minute": minute, "effects": msgspec.msgpack.encode(content)}
+
+    def _outcome(self) -> tuple[str, str]:
+        if not self.outcome:
+            return "", ""
+        whole = {"image_id": self.image_id, "run": self.run, "at": now(), **self.outcome}
+        short = {name: value for name, value in whole.items() if name != "document"}
+        return _compact(whole), _compact(short)
+
+
+NO_EFFECTS = SideEffects()
+
+
+def accepted(message: Message) -> SideEffects:
     """A picture was taken in."""
     fields = message.fields
     data = {"status": "submitted", **filenames.name_fields(fields.get("filename"), fields.get("filename_guessed"))}
     data |= {"file_size": fields.get("file_size")}
     data |= {"width": fields.get("origin_w"), "height": fields.get("origin_h"), "batch_id": fields.get("batch_id")}
     outcome = {"status": "submitted", "document": {**fields, "status": "submitted"}}
-    opened = status.opened(message)
-    return Notes.of(message, opened, ("accepted", data), outcome=outcome, counts=counts(WHOLE, "accepted"))
+    opened = _opened(message)
+    return SideEffects.of(message, opened, ("accepted", data), outcome=outcome, counts=counts(WHOLE, "accepted"))
 
 
-def sent_again(message: Message, stage: str) -> Notes:
+def sent_again(message: Message, stage: str) -> SideEffects:
     """A picture was sent down the line again, from this stage on."""
-    fields = {**status.opened(message), "status": "processing"}
+    fields = {**_opened(message), "status": "processing"}
     outcome = {"status": "processing", "from": stage, "at": message.fields["runs"][-1]["created_at"]}
     data = {"status": "processing", "from": stage}
     before = message.fields["runs"][-2:-1]
     goes_on = bool(before) and before[0].get("status") == WAITING  # it was counted when it came
     counted = {} if goes_on else counts(WHOLE, "accepted")
-    return Notes.of(message, fields, ("rerun", data), outcome=outcome, counts=counted)
+    return SideEffects.of(message, fields, ("rerun", data), outcome=outcome, counts=counted)
 
 
-def begun(message: Message, stage: str, entry: Entry) -> Notes:
+def begun(message: Message, stage: str, entry: Entry) -> SideEffects:
     """A stage began its work; the first of a run tells the catalogue that it has begun."""
     first = message.attempt == 1 and stage == (message.starts_at or line.LINE[0].name) and message.run == 1
     outcome = {"status": "processing"} if first else {}
-    return Notes.of(message, _status(stage, entry), _event(stage, entry), outcome=outcome)
+    return SideEffects.of(message, _status(stage, entry), _event(stage, entry), outcome=outcome)
 
 
-def done(message: Message, stage: str, entry: Entry) -> Notes:
+def done(message: Message, stage: str, entry: Entry) -> SideEffects:
     """A stage's work was handed on."""
     counted = counts(stage, "done", entry["ms"])
-    return Notes.of(message, _status(stage, entry), _event(stage, entry), counts=counted)
+    return SideEffects.of(message, _status(stage, entry), _event(stage, entry), counts=counted)
 
 
-def ended(message: Message, stage: str, entry: Entry, document: Mapping[str, Any]) -> Notes:
+def ended(message: Message, stage: str, entry: Entry, document: Mapping[str, Any]) -> SideEffects:
     """The last stage's work is done, or that of the one after which the picture was to wait."""
     how = document["status"]
     seconds = _seconds_since_sent(document)
@@ -66,31 +136,31 @@ def ended(message: Message, stage: str, entry: Entry, document: Mapping[str, Any
     whole = counts(WHOLE, how, 1000 * seconds if whole_way else None)
     counted = {**counts(stage, "done", entry["ms"]), **whole}
     outcome = {"status": how, "document": document}
-    return Notes.of(message, fields, _event(stage, entry), (how, data), outcome=outcome, counts=counted)
+    return SideEffects.of(message, fields, _event(stage, entry), (how, data), outcome=outcome, counts=counted)
 
 
-def retrying(message: Message, stage: str, entry: Entry) -> Notes:
+def retrying(message: Message, stage: str, entry: Entry) -> SideEffects:
     """A stage's work failed, and will be tried again."""
-    return Notes.of(message, _status(stage, entry), _event(stage, entry), counts=counts(stage, "retried"))
+    return SideEffects.of(message, _status(stage, entry), _event(stage, entry), counts=counts(stage, "retried"))
 
 
-def failed(message: Message, stage: str, entry: Entry, document: Mapping[str, Any]) -> Notes:
+def failed(message: Message, stage: str, entry: Entry, document: Mapping[str, Any]) -> SideEffects:
     """A picture failed for good."""
     reason = str(document["reason"])
     fields = {**_status(stage, entry, "failed"), "reason": reason, "failed_stage": stage}
     counted = {**counts(stage, "failed"), **counts(WHOLE, "failed")}
     data = {"status": "failed", "stage": stage, "reason": reason}
     outcome = {"status": "failed", "document": document}
-    return Notes.of(message, fields, ("failed", data), outcome=outcome, counts=counted)
+    return SideEffects.of(message, fields, ("failed", data), outcome=outcome, counts=counted)
 
 
-def deleted(image_id: str, *, probe: bool = False) -> Notes:
+def deleted(image_id: str, *, probe: bool = False) -> SideEffects:
     """A picture is to be forgotten; what is left in its status keeps later steps from bringing it back."""
     fields = {"status": "deleted", "run": str(status.DELETED_RUN), "updated_at": now()}
     if probe:
-        return Notes(image_id, status.DELETED_RUN, fields)
+        return SideEffects(image_id, status.DELETED_RUN, fields)
     told = {"status": "deleted"}
-    return Notes(image_id, status.DELETED_RUN, fields, [("deleted", told)], told)
+    return SideEffects(image_id, status.DELETED_RUN, fields, [("deleted", told)], told)
 
 
 def _status(stage: str, entry: Entry, how: str = "processing") -> dict[str, str]:
@@ -110,3 +180,16 @@ def _seconds_since_sent(document: Mapping[str, Any]) -> float:
     except (ValueError, TypeError):
         return 0.0
     return round(max(0.0, took.total_seconds()), 3)
+
+
+def _opened(message: Message) -> dict[str, str]:
+    """The fields that open a picture's status: what is known of it, and what stages have already done to it."""
+    known = {name: str(message.fields[name]) for name in KNOWN if name in message.fields}
+    stages = {STAGE + name: json.dumps(entry) for name, entry in message.fields.get("stages", {}).items()}
+    at = now()
+    created = message.fields.get("uploaded_at") or at
+    return {**known, "run": str(message.run), "status": "submitted", "created_at": created, "updated_at": at, **stages}
+
+
+def _compact(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False)

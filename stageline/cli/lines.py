@@ -17,9 +17,10 @@ from stageline.cli.pictures import send
 from stageline.client import Client
 from stageline.core import logs, settings
 from stageline.core.errors import BadImage, StagelineError
+from stageline.core.retrying import LINE_STARTS
 from stageline.core.settings import Settings
 from stageline.local.monolith import Monolith
-from stageline.local.up import POLL_SECONDS, Line
+from stageline.local.up import Line
 from stageline.pipeline import filenames as names
 from stageline.pipeline import line
 from stageline.store import FolderStore
@@ -48,7 +49,7 @@ def up(
         if pictures is not None and not stopping.is_set():
             failed = _send(running, pictures, stopping)
             say(f"tagged pictures: {_bucket(found)}/tagged    hidden faces and cars: {_bucket(found)}/blurred")
-        while not then_stop and not stopping.wait(POLL_SECONDS):
+        while not then_stop and not stopping.wait(LINE_STARTS.pause(1)):
             running.tend()
     finally:
         note("stopping …")
@@ -66,7 +67,7 @@ def _send(running: Line, pictures: list[Path], stopping: threading.Event) -> int
     client = Client(running.url)
     pool = ThreadPoolExecutor(1)
     sending = pool.submit(send, client, pictures, as_json=False)
-    while not sending.done() and not stopping.wait(POLL_SECONDS):
+    while not sending.done() and not stopping.wait(LINE_STARTS.pause(1)):
         running.tend()
     client.stop()
     pool.shutdown(wait=False)  # told to stop, it ends at the latest when the door does

@@ -8,7 +8,7 @@ import typer
 
 from stageline.broker import overview
 from stageline.broker.dead_letters import DeadLetters
-from stageline.broker.queue import Door
+from stageline.broker.queue import Producer
 from stageline.broker.redis_client import connect
 from stageline.catalogue import Catalogue, open_engine
 from stageline.cli.common import EXIT_FAILED, AsJson, attached_settings, note, print_json, print_table, say
@@ -27,7 +27,7 @@ Which = Annotated[
 def queues(as_json: AsJson = False) -> None:
     """Count what waits, is in flight, is delayed and is dead, by stage; say what is wrong with the line."""
     found = attached_settings()
-    door = Door(found.redis_url, found.max_queue_size)
+    door = Producer(found.redis_url, found.max_queue_size)
     stages = door.depths()
     letters = DeadLetters(door.client).counts()
     for name, counts in stages.items():
@@ -49,7 +49,7 @@ def reconcile(
 ) -> None:
     """List the originals that have neither a status nor results, as after Redis lost its data."""
     found = attached_settings()
-    door = Door(found.redis_url, found.max_queue_size)
+    door = Producer(found.redis_url, found.max_queue_size)
     lost = list(lost_pictures(open_store(found), door, Catalogue(open_engine(found))))
     for message in lost if queue else ():
         door.accept(message, limited=False)

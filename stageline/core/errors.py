@@ -15,6 +15,18 @@ class Unavailable(StagelineError):
     """A server (Redis, the object store) cannot be reached: wait and try again; it costs no attempt."""
 
 
+class Busy(Unavailable):
+    """The door answers that its servers are away, and after how many ``seconds`` to try again."""
+
+    def __init__(self, sentence: str, seconds: float) -> None:
+        super().__init__(sentence)
+        self.seconds = seconds
+
+
+class NoRoom(Busy):
+    """The door answers that the line is full, and after how many ``seconds`` to try again."""
+
+
 class NotFound(StagelineError):
     """The object store has no object of that key."""
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from stageline.core import logs
+from stageline.core.retrying import DEAD_CHILD, Attempts
 
 POLL_SECONDS = 0.2
-LONGEST_PAUSE = 15.0
 STEADY_SECONDS = 30.0
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -34,8 +34,7 @@ class _Child:
     keep_open: Sequence[IO[str]] = ()
     process: "subprocess.Popen[bytes] | None" = None
     started: float = 0.0
-    pause: float = 0.0
-    next_start: float = field(default=0.0)
+    deaths: Attempts = field(default_factory=lambda: Attempts(DEAD_CHILD))
 
 
 class Supervisor:
@@ -72,7 +71,7 @@ class Supervisor:
         for child in self._children:
             if child.process is not None and child.process.poll() is not None:
                 self._note_death(child, child.process.returncode)
-            if child.process is None and time.monotonic() >= child.next_start:
+            if child.process is None and child.deaths.is_due():
                 self._start(child)
 
     def stop(self, grace_seconds: float) -> None:
@@ -103,7 +102,10 @@ class Supervisor:
 
     def _note_death(self, child: _Child, status: int) -> None:
         lived = time.monotonic() - child.started
-        child.pause = 0.0 if lived > STEADY_SECONDS else min(LONGEST_PAUSE, max(0.5, 2 * child.pause))
-        child.next_start = time.monotonic() + child.pause
+        pause = 0.0
+        if lived > STEADY_SECONDS:
+            child.deaths = Attempts(DEAD_CHILD)
+        else:
+            pause = child.deaths.fail()
         child.process = None
-        logs.get().error("died", process=child.name, exit_status=status, restart_in=child.pause)
+        logs.get().error("died", process=child.name, exit_status=status, restart_in=pause)

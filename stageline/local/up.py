@@ -6,7 +6,6 @@ import json
 import os
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
@@ -15,6 +14,7 @@ import urllib3
 
 from stageline.core import logs
 from stageline.core.errors import SettingsError, StagelineError
+from stageline.core.retrying import LINE_STARTS, READY_SECONDS
 from stageline.core.settings import Settings
 from stageline.core.supervisor import Supervisor
 from stageline.local import embedded
@@ -22,8 +22,6 @@ from stageline.local.ports import free_ports, try_port
 from stageline.pipeline import line
 
 STATE = "line.json"
-READY_SECONDS = 120.0  # a dozen processes import at once, on a machine that may be slow or busy
-POLL_SECONDS = 0.1
 EVERYWHERE = ("0.0.0.0", "")  # noqa: S104 - compared with, not listened on
 OFF = "off"  # as CACHE_URL takes it
 COSTLIEST, MOST_OF_COSTLIEST = "detect", 4  # the stage that gets a worker per core, up to so many
@@ -89,18 +87,25 @@ class Line:
         """Wait until the door, every stage and the catalogue say that they are ready.
 
         Raises:
-            StagelineError: they do not within READY_SECONDS.
+            StagelineError: they are not within READY_SECONDS.
         """
-        deadline = time.monotonic() + READY_SECONDS
         door = "127.0.0.1" if self._settings.host in EVERYWHERE else self._settings.host
         waiting = {name: f"127.0.0.1:{port}" for name, port in self._health.items()}
         waiting["grab"] = f"{door}:{self._settings.port}"
         http = urllib3.PoolManager(timeout=1, retries=False)
-        while waiting and not stopping.wait(POLL_SECONDS):
+
+        def look() -> None:
             self.tend()
-            waiting = {name: address for name, address in waiting.items() if not _is_ready(http, address)}
-            if time.monotonic() > deadline:
+            for name in [name for name, address in waiting.items() if _is_ready(http, address)]:
+                del waiting[name]
+            if waiting:
                 raise StagelineError(f"not ready after {READY_SECONDS:g} s: {', '.join(waiting)}; the log says why")
+
+        try:
+            LINE_STARTS.call(look, stopping)
+        except StagelineError:
+            if not stopping.is_set():
+                raise
 
     def tend(self) -> None:
         """Start again what has died."""

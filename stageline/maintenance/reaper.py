@@ -4,17 +4,16 @@ import threading
 import time
 from typing import Any, cast
 
-from stageline.broker.keys import MODELS, WORKERS, delayed_key, in_flight_key, queue_of
+from stageline.broker.keys import delayed_key, in_flight_key, queue_of
 from stageline.broker.redis_client import Call, Scripts, check_writes, connect, reaching_redis
 from stageline.core import logs, metrics
 from stageline.core.errors import BadMessage, NewerMessage, Unavailable
-from stageline.core.retrying import Patience
+from stageline.core.retrying import SWEEP
 from stageline.core.settings import Settings
 from stageline.core.timestamps import now
 from stageline.pipeline import line
 from stageline.pipeline.message import Message
 
-SWEEP_SECONDS = 1.0
 GRACE_SECONDS = 5.0  # after an outage, so that living workers beat before anyone is called dead
 JUMP_SECONDS = 1.0  # by which Redis's clock was set, rather than asked for slowly
 FORGET_SECONDS = 60.0  # longer than a pop can wait on the server for a client that is gone
@@ -37,18 +36,18 @@ class Housekeeper(threading.Thread):
 
     def run(self) -> None:
         """Sweep until ended."""
-        patience = Patience()
-        while not self._ended.wait(SWEEP_SECONDS):
+        while not self._ended.wait(SWEEP.pause(1)):
             try:
-                self.sweep()
-                patience.reset()
+                SWEEP.call(self.sweep, self._ended, self._be_quiet)
                 self.failing = None
-            except Unavailable as error:
-                patience.say(error)
-                self._quiet_until = time.monotonic() + GRACE_SECONDS
+            except Unavailable:
+                return  # ended meanwhile
             except Exception as error:  # noqa: BLE001 - what one sweep ran into stops no upload; /health tells of it
                 logs.get().exception("the housekeeper failed; it tries again")
                 self.failing = f"the housekeeper fails, so retries and what dead workers held wait: {error!r}"
+
+    def _be_quiet(self, _: BaseException) -> None:
+        self._quiet_until = time.monotonic() + GRACE_SECONDS
 
     def end(self) -> None:
         """Stop sweeping."""
@@ -62,15 +61,17 @@ class Housekeeper(threading.Thread):
         """
         check_writes(self._client)  # while it takes none, who lives cannot beat, and reading alone would not tell
         for stage in line.LINE:
-            while self._scripts.run(Call("release", [delayed_key(stage.queue), stage.queue], [AT_ONCE])) == AT_ONCE:
+            due = Call("release", delayed=delayed_key(stage.queue), queue=stage.queue, most=AT_ONCE)
+            while self._scripts.run(due) == AT_ONCE:
                 pass
         self._notice_a_jump()
         if time.monotonic() < self._quiet_until:
             return
-        lapsed = self._scripts.run(Call("lapsed", [WORKERS], [self._settings.lease_seconds]))
+        lapsed = self._scripts.run(Call("expired_leases", lease=self._settings.lease_seconds))
         for identity in (member.decode() for member in lapsed):
             self._return_what_was_held(identity)
-            self._scripts.run(Call("forget", [WORKERS, in_flight_key(identity), MODELS], [identity, FORGET_SECONDS]))
+            list_key = in_flight_key(identity)
+            self._scripts.run(Call("forget", in_flight=list_key, identity=identity, silent_seconds=FORGET_SECONDS))
 
     def _notice_a_jump(self) -> None:
         """Give the living a lease's time to beat where Redis's clock was set: by the new one all would look dead."""
@@ -100,7 +101,9 @@ class Housekeeper(threading.Thread):
             image_id, again = message.image_id, message.retried(stage, _lost(message, identity)).raw
         except (BadMessage, NewerMessage):
             pass  # a living worker will say what is wrong with it
-        if self._scripts.run(Call("put_back", [in_flight_key(identity), queue], [raw, again])):
+        if self._scripts.run(
+            Call("put_back", in_flight=in_flight_key(identity), queue=queue, message=raw, again=again)
+        ):
             metrics.RETURNED.labels(stage).inc()
             logs.get().warning("returned", image_id=image_id, stage=stage, dead_worker=identity)
 

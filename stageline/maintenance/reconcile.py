@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Any
 
 from stageline.broker import status
-from stageline.broker.queue import Door
+from stageline.broker.queue import Producer
 from stageline.catalogue import Catalogue
 from stageline.catalogue.documents import read_results
 from stageline.core import logs, timestamps
@@ -21,7 +21,7 @@ OF_THE_ROW = (("filename", "filename"), ("filename_guessed", "filename_guessed")
     ("sha256", "sha256"), ("batch_id", "batch_id"), ("origin_w", "width"), ("origin_h", "height"))  # fmt: skip
 
 
-def lost_pictures(store: ObjectStore, door: Door, catalogue: Catalogue | None = None) -> Iterator[Message]:
+def lost_pictures(store: ObjectStore, door: Producer, catalogue: Catalogue | None = None) -> Iterator[Message]:
     """Yield, as messages ready to queue, the originals that have neither a status nor results.
 
     What the catalogue still knows of them goes along, where it is there. An original that the results of a picture

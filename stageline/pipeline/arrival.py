@@ -11,7 +11,7 @@ from stageline.pipeline.message import Message
 CLOSE = timedelta(seconds=1)  # as two processes of ours never differ: such times stay as they are
 
 
-def bounded(message: Message) -> Message:
+def without_future_times(message: Message) -> Message:
     """A message that was just taken off a list, without times to come: none was uploaded, or sent, after now.
 
     A time that lies in the past stays: the message may have waited. The bytes, which the queue's steps compare, stay.

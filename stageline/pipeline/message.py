@@ -1,10 +1,11 @@
 """The message: the JSON that travels on the lists. Ids, object keys, sizes, findings so far; never pixels."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from stageline.core.errors import BadMessage, NewerMessage
 from stageline.pipeline.schema import FOLDERS, ID, KEY, check
@@ -14,8 +15,9 @@ __all__ = ["FOLDERS", "ID", "KEY", "PROBE", "Message", "id_of"]
 PROBE = "probe-"  # begins the id of a picture that is nobody's: somebody looks for others with it
 VERSION = 1
 MAX_BYTES = 1024 * 1024
-MOST_HISTORY = 100  # entries that a message carries along of what was tried before; the oldest are let go
+MAX_HISTORY = 100  # entries that a message carries along of what was tried before; the oldest are let go
 MAX_DEPTH = 32  # of objects and lists in each other; Python's own limit would be met only while results are written
+JSON: msgspec.json.Decoder[Any] = msgspec.json.Decoder()  # takes no NaN, no infinite numbers, no half characters
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,15 @@ class Message:
         if len(raw) > MAX_BYTES:
             raise BadMessage(f"the message has {len(raw)} bytes; at most {MAX_BYTES} are taken")
         try:
-            fields = json.loads(raw.decode(), parse_constant=_no_number, parse_float=_finite)
-        except (ValueError, RecursionError) as error:
-            raise BadMessage(f"the message is not JSON: {error}") from None
+            fields = JSON.decode(raw)
+        except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+            half = ", or has half a character (an unpaired surrogate) in it" if b"\\ud" in raw.lower() else ""
+            raise BadMessage(f"the message is not JSON{half}: {error}") from None
         if not isinstance(fields, dict):
             raise BadMessage(f"the message is a JSON {type(fields).__name__}, not an object")
         _check_version(fields.get("v"))
         check(fields)
-        _check_that_it_can_travel_on(fields, raw)
+        _check_depth(fields)
         return cls(fields, raw)
 
     @property
@@ -128,7 +131,7 @@ class Message:
         Of one that is as large as it may be the history is let go; and should it be too large even so, whoever takes
         it next buries it for that.
         """
-        history = [*self.fields.get("history", ()), {"stage": stage, **entry}][-MOST_HISTORY:]
+        history = [*self.fields.get("history", ()), {"stage": stage, **entry}][-MAX_HISTORY:]
         again = {**self.fields, "attempt": self.attempt + 1}
         try:
             return Message.of(again | {"history": history})
@@ -146,17 +149,6 @@ def _encode(fields: Mapping[str, Any]) -> bytes:
     return json.dumps(fields, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
-def _no_number(constant: str) -> float:
-    raise ValueError(f"{constant} is no number in JSON")
-
-
-def _finite(literal: str) -> float:
-    number = float(literal)
-    if not math.isfinite(number):
-        raise ValueError(f"{literal[:20]} is too large")
-    return number
-
-
 def _check_version(version: object) -> None:
     if version is None:
         return
@@ -167,13 +159,8 @@ def _check_version(version: object) -> None:
         raise NewerMessage(f"the message is of version {shown}; this worker knows {VERSION}")
 
 
-def _check_that_it_can_travel_on(fields: Mapping[str, Any], raw: bytes) -> None:
+def _check_depth(fields: Mapping[str, Any]) -> None:
     """Refuse what could be read, and not be written again for the next stage."""
-    if b"\\ud" in raw.lower():  # an escape that may be half a character
-        try:
-            json.dumps(fields, ensure_ascii=False).encode()
-        except (UnicodeEncodeError, RecursionError):
-            raise BadMessage("the message has half a character (an unpaired surrogate) in it") from None
     level: list[Any] = [fields]
     for _ in range(MAX_DEPTH):
         inner = (value.values() if isinstance(value, dict) else value for value in level)

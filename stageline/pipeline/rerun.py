@@ -6,7 +6,7 @@ from typing import Any
 from stageline.core.errors import StagelineError
 from stageline.core.timestamps import now
 from stageline.pipeline import line
-from stageline.pipeline.message import MOST_HISTORY, Message
+from stageline.pipeline.message import MAX_HISTORY, Message
 from stageline.pipeline.results import WAITING
 
 OF_THE_END = ("status", "updated_at", "completed_at", "failed_stage", "reason")  # that results/ adds
@@ -92,8 +92,8 @@ def _next_run(document: Mapping[str, Any], stage: str) -> Message:
     told = {
         "run": run,
         "attempt": 1,
-        "runs": runs[-MOST_HISTORY:],
-        "history": history[-MOST_HISTORY:],
+        "runs": runs[-MAX_HISTORY:],
+        "history": history[-MAX_HISTORY:],
         "stages": entries,
     }
     try:

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from stageline.core import logs, metrics
 from stageline.core.errors import ModelError, Unavailable
-from stageline.core.retrying import patiently
+from stageline.core.retrying import SERVER_AWAY, Attempts, refused_model
 from stageline.core.settings import Settings
 from stageline.registry import validation
 from stageline.registry.card import Card, ModelFiles
@@ -20,7 +20,6 @@ from stageline.registry.repository import Pointer, Repository, open_repository
 
 T = TypeVar("T")
 LOOK_SECONDS = 5.0  # a new version is noticed within ten seconds, loading included
-LONGEST_PAUSE = 60.0  # between two tries of a version that was refused
 FIRST_FETCH_SECONDS = 20.0  # then the stage starts without what is still being fetched, and takes it up when it comes
 
 
@@ -54,7 +53,8 @@ class Served(Generic[T]):
         """Whether nothing is logged of why it is not served: whoever made it says so in their own words."""
         self._load, self._settings = load, settings
         self._now: Loaded[T] | None = None
-        self._retry = _Retry()
+        self._tried: Pointer | None = None
+        self._attempts = Attempts(refused_model(LOOK_SECONDS))
 
     def now(self) -> Loaded[T] | None:
         """Return the model as it is served at this moment, or None: never installed. Take it once for a batch."""
@@ -78,16 +78,22 @@ class Served(Generic[T]):
         if pointer is None:
             self.refused = f"{self.name} has no current version any more" if self._now else None
         elif self._now is not None and self._now.card.version == pointer.version:
-            self.refused, self._retry = None, _Retry()
-        elif self._retry.is_due(pointer):
+            self.refused = self._tried = None
+        elif self._is_due(pointer):
             self._take_up(repository, pointer)
+
+    def _is_due(self, pointer: Pointer) -> bool:
+        """Whether to try a version that may have been refused before; another one at once."""
+        if pointer != self._tried:
+            self._tried, self._attempts = pointer, Attempts(refused_model(LOOK_SECONDS))
+        return self._attempts.is_due()
 
     def _take_up(self, repository: Repository, pointer: Pointer) -> None:
         try:
             self._load_version(repository, pointer.version)
             self.refused = None
         except ModelError as error:
-            self._retry.later()
+            self._attempts.fail()
             reason = str(error)
             if self._now is None and pointer.previous is not None:
                 reason += self._fall_back(repository, pointer.previous)
@@ -113,23 +119,6 @@ class Served(Generic[T]):
             serving = self._now.card.reference if self._now else None
             logs.get().error("model refused", model=self.name, reason=reason, still_serving=serving)
         self.refused = reason
-
-
-class _Retry:
-    """When to try a refused version again: it may be on its way, piece by piece. Each time a little later."""
-
-    def __init__(self) -> None:
-        self._pointer: Pointer | None = None
-        self._at = self._pause = 0.0
-
-    def is_due(self, pointer: Pointer) -> bool:
-        if pointer != self._pointer:
-            self._pointer, self._at, self._pause = pointer, 0.0, LOOK_SECONDS / 2
-        return time.monotonic() >= self._at
-
-    def later(self) -> None:
-        self._pause = min(LONGEST_PAUSE, 2 * self._pause)
-        self._at = time.monotonic() + self._pause
 
 
 class ModelWatch(threading.Thread):
@@ -171,7 +160,7 @@ class ModelWatch(threading.Thread):
             self._settled.set()
             return
         try:
-            patiently(self._first_look, self._stopping.is_set)
+            SERVER_AWAY.call(self._first_look, self._stopping)
         except Unavailable:
             return  # stopped before the store was ever there
         self._looked.set()
@@ -231,7 +220,7 @@ class ModelWatch(threading.Thread):
             reason = "not published"
             if is_for_a_worker(name):
                 try:
-                    patiently(partial(install, name, self._repository, self._settings), self._stopping.is_set)
+                    SERVER_AWAY.call(partial(install, name, self._repository, self._settings), self._stopping)
                     continue
                 except (ModelError, Unavailable) as error:
                     reason = str(error)

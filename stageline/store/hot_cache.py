@@ -12,11 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from stageline.core import logs, metrics
 from stageline.core.errors import Unavailable
+from stageline.core.retrying import REDIS_ONCE
 
 CONNECT_SECONDS = 0.3
 ANSWER_SECONDS = 1.0
@@ -59,7 +58,7 @@ class HotCache:
             url,
             socket_connect_timeout=CONNECT_SECONDS,
             socket_timeout=ANSWER_SECONDS,
-            retry=Retry(NoBackoff(), 0),
+            retry=REDIS_ONCE,
             protocol=2,
         )
         self._ttl = ttl

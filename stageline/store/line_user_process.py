@@ -12,7 +12,7 @@ import time
 from stageline.core import logs, settings
 from stageline.core.credentials import CredentialWatch
 from stageline.core.errors import EXIT_SETTINGS, SettingsError
-from stageline.core.retrying import patiently
+from stageline.core.retrying import SERVER_AWAY
 from stageline.core.settings import Settings
 from stageline.store.line_user import LineUser
 
@@ -51,7 +51,7 @@ def _run(user: LineUser, found: Settings, *, keep: bool) -> None:
     if user.is_root:
         logs.get().info("nothing to make", reason="MINIO_ACCESS_KEY is MinIO's root user: the line works as root")
     while True:
-        if not user.is_root and patiently(user.ensure):
+        if not user.is_root and SERVER_AWAY.call(user.ensure):
             buckets = [found.s3_bucket, found.models_bucket]
             logs.get().info("line user made", user=found.minio_access_key, buckets=buckets)
         if not keep:

@@ -24,6 +24,7 @@ from minio.error import MinioException, S3Error
 
 from stageline.core import clock
 from stageline.core.errors import NotFound, SettingsError, Unavailable
+from stageline.core.retrying import ROLE_REQUEST, STORE_REQUEST
 from stageline.core.settings import Settings, is_host, redacted
 from stageline.store.base import MAX_OBJECT_BYTES, ObjectStat, StoredObject, check_size
 
@@ -84,9 +85,7 @@ class S3Store:
         pool = urllib3.PoolManager(
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS),
             maxsize=CONNECTIONS,
-            retries=urllib3.Retry(
-                total=2, connect=1, backoff_factor=0.1, status_forcelist=(500, 502, 503, 504), raise_on_status=False
-            ),  # then the store's own words are told
+            retries=STORE_REQUEST,
         )
         credentials = _credentials(settings)
         try:
@@ -244,6 +243,6 @@ def _credentials(settings: Settings) -> Provider:
             raise SettingsError(reason)
         return _Half(reason)
     roles = urllib3.PoolManager(  # where the machine's role is asked for, packets may be dropped rather than refused
-        timeout=urllib3.Timeout(connect=ROLE_SECONDS, read=ROLE_SECONDS), retries=urllib3.Retry(total=1)
+        timeout=urllib3.Timeout(connect=ROLE_SECONDS, read=ROLE_SECONDS), retries=ROLE_REQUEST
     )
     return _AwsChain([EnvAWSProvider(), AWSConfigProvider(), IamAwsProvider(http_client=roles)])

@@ -1,4 +1,4 @@
-"""The storer: writes what is ready in one go, then hands on."""
+"""The committer: stores what is ready in one request, then runs the transitions that hand the messages on."""
 
 import queue
 import threading
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stageline.broker import status, transitions
-from stageline.broker.queue import DROPPED, GIVEN_AWAY, Consumer
-from stageline.broker.redis_client import Call
+from stageline.broker.queue import Consumer
+from stageline.broker.redis_client import Call, Result
 from stageline.core import logs, metrics
 from stageline.core.errors import Forgotten
-from stageline.core.retrying import patiently
+from stageline.core.retrying import SERVER_AWAY
 from stageline.core.settings import Settings
 from stageline.maintenance.deletion import erase_objects
 from stageline.pipeline import line, results
@@ -19,32 +19,34 @@ from stageline.pipeline.message import Message
 from stageline.store import ObjectStore
 from stageline.store.base import StoredObject
 from stageline.worker.heartbeat import Lease
-from stageline.worker.in_flight import Hands, Item
+from stageline.worker.in_flight import InFlight, Item
 from stageline.worker.retries import Failures
 
-AT_ONCE = 32
-ENOUGH = 8  # pictures that are worth storing together without waiting for more
+BATCH_SIZE = 32
+ENOUGH_TO_STORE = 8  # pictures that are worth storing together without waiting for more
 LINGER_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
-class _Done:
-    """An item that was worked on, what to store of it, the step that hands it on, and how it ends, if it does."""
+class _Commit:
+    """An item that was worked on, what to store of it, its transition, and the status that ends its picture's way."""
 
     item: Item
     objects: Sequence[StoredObject]
-    step: Call
+    transition: Call
     ends: str = ""
 
 
-class Storer(threading.Thread):
+class Committer(threading.Thread):
     """Takes items off ``done`` until it finds None there."""
 
-    def __init__(self, consumer: Consumer, store: ObjectStore, hands: Hands, lease: Lease, settings: Settings) -> None:
+    def __init__(
+        self, consumer: Consumer, store: ObjectStore, in_flight: InFlight, lease: Lease, settings: Settings
+    ) -> None:
         super().__init__(name="storer", daemon=True)
         self._consumer = consumer
         self._store = store
-        self._hands = hands
+        self._in_flight = in_flight
         self._lease = lease
         self._failures = Failures(consumer, store, settings)
         self._stage = consumer.stage
@@ -52,22 +54,22 @@ class Storer(threading.Thread):
         self.done: queue.Queue[Item | None] = queue.Queue()
 
     def run(self) -> None:
-        """Store and hand on until told to stop by a None."""
+        """Commit until a None says to stop."""
         ended = False
         while not ended:
             items = self._gather()
             ended = items[-1] is None
-            self._settle([item for item in items if item is not None])
+            self._commit_all([item for item in items if item is not None])
 
     def _gather(self) -> list[Item | None]:
         """Take what is ready; wait a moment for more where more is on its way, since storing one by one costs more.
 
-        A picture that is alone in this worker's hands waits for nothing.
+        The only picture that a worker holds in flight waits for nothing.
         """
         items = [self.done.get()]
         deadline = time.monotonic() + LINGER_SECONDS
-        while items[-1] is not None and len(items) < AT_ONCE:
-            more_to_come = len(items) < ENOUGH and self._hands.snapshot().total() > len(items)
+        while items[-1] is not None and len(items) < BATCH_SIZE:
+            more_to_come = len(items) < ENOUGH_TO_STORE and self._in_flight.snapshot().total() > len(items)
             pause = deadline - time.monotonic() if more_to_come else 0.0
             try:
                 items.append(self.done.get(timeout=pause) if pause > 0 else self.done.get_nowait())
@@ -75,29 +77,29 @@ class Storer(threading.Thread):
                 break
         return items
 
-    def _settle(self, items: Sequence[Item]) -> None:
+    def _commit_all(self, items: Sequence[Item]) -> None:
         ours = self._still_ours(items)
-        good = [done for done in map(self._follow_up, ours) if done is not None]
+        good = [done for done in map(self._prepare, ours) if done is not None]
         if good:
-            self._store_and_hand_on(good)
+            self._commit(good)
         for item in ours:
-            if item.error is not None and not self._settle_failed(item, item.error):
+            if item.error is not None and not self._retry_or_dead_letter(item, item.error):
                 self._forget(item.message)
         for item in items:
-            self._hands.drop(item.message.raw)
+            self._in_flight.drop(item.message.raw)
 
-    def _settle_failed(self, item: Item, error: Exception) -> bool:
-        """Have it retried or buried; False when its picture is to be forgotten."""
+    def _retry_or_dead_letter(self, item: Item, error: Exception) -> bool:
+        """Have it retried or dead-lettered; False when its picture is to be forgotten."""
         return not isinstance(error, Forgotten) and self._failures.settle(item, error)
 
     def _still_ours(self, items: Sequence[Item]) -> list[Item]:
         """Leave out what was given away while this worker was out of touch: it must write nothing for it."""
         if all(self._lease.covers(item.asked) for item in items):
             return list(items)
-        held = set(patiently(self._consumer.held))
+        held = set(SERVER_AWAY.call(self._consumer.held))
         return [item for item in items if item.message.raw in held or isinstance(item.error, Forgotten)]
 
-    def _follow_up(self, item: Item) -> _Done | None:
+    def _prepare(self, item: Item) -> _Commit | None:
         """Make the message that follows; where that fails, the item has failed."""
         if item.error is not None:
             return None
@@ -107,64 +109,66 @@ class Storer(threading.Thread):
             entry = successor.fields["stages"][name]
             waits = item.message.fields.get("until") == name
             if not (self._is_last or waits):
-                step = self._consumer.hand_off(item.message, successor, transitions.done(item.message, name, entry))
-                return _Done(item, item.outcome.objects, step)
+                transition = self._consumer.hand_off(
+                    item.message, successor, transitions.done(item.message, name, entry)
+                )
+                return _Commit(item, item.outcome.objects, transition)
             document = results.document(successor, results.WAITING if waits else "completed")
-            step = self._consumer.finish(item.message, transitions.ended(item.message, name, entry, document))
+            transition = self._consumer.finish(item.message, transitions.ended(item.message, name, entry, document))
             said = [] if item.message.is_probe else [results.stored(document)]
-            return _Done(item, [*item.outcome.objects, *said], step, document["status"])
+            return _Commit(item, [*item.outcome.objects, *said], transition, document["status"])
         except Exception as error:  # noqa: BLE001 - what a stage made may be anything
             item.fail(error)
             return None
 
-    def _store_and_hand_on(self, done: Sequence[_Done]) -> None:
+    def _commit(self, done: Sequence[_Commit]) -> None:
         started = time.monotonic()
         good = self._not_forgotten(done)
         objects = [stored for each in good for stored in each.objects]
         try:
-            patiently(lambda: self._store.put_all(objects))
+            SERVER_AWAY.call(lambda: self._store.put_all(objects))
         except Exception as error:  # noqa: BLE001 - one object that cannot be stored fails no neighbour
             if len(good) == 1:
                 good[0].item.fail(error)
                 return
             for each in good:
-                self._store_and_hand_on([each])
+                self._commit([each])
             return
         seconds = time.monotonic() - started
-        moved = patiently(lambda: self._consumer.scripts.run_all([each.step for each in good]))
+        moved = SERVER_AWAY.call(lambda: self._consumer.scripts.run_all([each.transition for each in good]))
         for each, answer in zip(good, moved, strict=True):
-            if answer == DROPPED:
+            if answer == Result.SUPERSEDED:
                 each.item.fail(Forgotten(each.item.message.image_id))
                 continue
-            if answer == GIVEN_AWAY:
+            if answer == Result.NOT_HELD:
                 self._stored_too_late(each)
             self._report(each.item, seconds, "done" if answer else "given away")
 
-    def _not_forgotten(self, done: Sequence[_Done]) -> list[_Done]:
+    def _not_forgotten(self, done: Sequence[_Commit]) -> list[_Commit]:
         """Leave out the pictures that were deleted, or sent again: nothing is stored of them."""
-        forgotten = patiently(lambda: self._consumer.superseded([each.item.message for each in done]))
+        forgotten = SERVER_AWAY.call(lambda: self._consumer.superseded([each.item.message for each in done]))
         for each, gone in zip(done, forgotten, strict=True):
             if gone:
                 each.item.fail(Forgotten(each.item.message.image_id))
         return [each for each in done if each.item.error is None]
 
-    def _stored_too_late(self, done: _Done) -> None:
+    def _stored_too_late(self, done: _Commit) -> None:
         """Mend what was stored for a message that had been given away meanwhile, while it was being stored."""
         if not self._erase_if_deleted(done.item.message) and done.ends:
-            patiently(lambda: self._consumer.doubt(done.item.message, done.ends))
+            SERVER_AWAY.call(lambda: self._consumer.recheck(done.item.message, done.ends))
 
     def _erase_if_deleted(self, message: Message) -> bool:
-        known = patiently(lambda: status.read(self._consumer.client, message.image_id))
+        known = SERVER_AWAY.call(lambda: status.read(self._consumer.client, message.image_id))
         deleted = known is not None and known.get("status") == "deleted"
         if deleted:
             original = message.fields.get("original_path")  # not of one that could not be read
-            patiently(lambda: erase_objects(self._store, message.image_id, original))
+            SERVER_AWAY.call(lambda: erase_objects(self._store, message.image_id, original))
         return deleted
 
     def _forget(self, message: Message) -> None:
         """Let a message go, once of a deleted picture nothing is left behind, whatever was stored in between."""
         self._erase_if_deleted(message)
-        patiently(lambda: self._consumer.let_go(message.raw))
+        SERVER_AWAY.call(lambda: self._consumer.let_go(message.raw))
         metrics.PICTURES.labels(self._stage.name, "dropped").inc()
         logs.get().info("dropped", image_id=message.image_id, stage=self._stage.name, run=message.run)
 

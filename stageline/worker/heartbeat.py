@@ -1,5 +1,6 @@
 """The lease: a heartbeat in a thread of its own; the work cannot starve it, as OpenCV and the runtimes drop the GIL."""
 
+import contextlib
 import os
 import threading
 import time
@@ -8,9 +9,9 @@ from collections.abc import Callable
 from stageline.broker.queue import Consumer
 from stageline.core import logs
 from stageline.core.errors import Unavailable
+from stageline.core.retrying import HEARTBEAT
 
 EXIT_HUNG = 70  # EX_SOFTWARE, as of a crash
-AWAY_SECONDS = 1.0
 SAFE_SHARE = 0.8  # of a lease, by our own clock; the rest is for the way to the server
 
 
@@ -37,7 +38,7 @@ class Lease(threading.Thread):
             Unavailable: Redis is away.
         """
         before = time.monotonic()
-        unbroken = self._consumer.beat(self._seconds, self._models())
+        unbroken = self._consumer.heartbeat(self._seconds, self._models())
         if not unbroken or before - self._renewed > SAFE_SHARE * self._seconds:
             self._unbroken_since = time.monotonic()
         self._renewed = before
@@ -52,14 +53,13 @@ class Lease(threading.Thread):
 
     def run(self) -> None:
         """Beat until ended."""
-        pause = self._seconds / 3
-        while not self._ended.wait(pause):
-            self._stop_if_hung()
-            try:
-                self.renew()
-                pause = self._seconds / 3
-            except Unavailable:
-                pause = AWAY_SECONDS
+        while not self._ended.wait(self._seconds / 3):
+            with contextlib.suppress(Unavailable):  # ended meanwhile
+                HEARTBEAT.call(self._beat, self._ended)
+
+    def _beat(self) -> None:
+        self._stop_if_hung()
+        self.renew()
 
     def end(self) -> None:
         """Stop beating; no beat comes after this, as it would bring back a worker that has left."""

@@ -1,4 +1,4 @@
-"""A message in a worker's hands, and the count of all of them."""
+"""A message that a worker holds in flight, and the count of all of them."""
 
 import threading
 import time
@@ -43,7 +43,7 @@ class Item:
         return entry | ({"key": keys[0], "keys": keys} if keys else {"key": None})
 
 
-class Hands:
+class InFlight:
     """Counts what a worker holds, so that it takes no more than it may, and works alone what must be alone."""
 
     def __init__(self, most: int) -> None:
@@ -57,7 +57,7 @@ class Hands:
             self._held[raw] += 1
 
     def drop(self, raw: bytes) -> None:
-        """Note a message as handed on, or given back."""
+        """Note a message as committed, or given back."""
         with self._changed:
             self._held -= Counter([raw])
             self._changed.notify_all()

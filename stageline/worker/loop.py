@@ -1,8 +1,8 @@
-"""The worker loop: take, fetch, work, store, hand on, in threads that do not wait for each other.
+"""The worker loop: prefetch, work, commit, in threads that do not wait for each other.
 
-The taker pops messages and has their objects fetched, up to ``PREFETCH`` ahead; the main thread works; the
-storer writes what is ready in one go, and hands on; the lease beats. Any of them failing in a way that
-nobody foresaw ends the process: what it held goes back to its queue when the lease has run out.
+The prefetcher pops messages and has their objects fetched, up to ``PREFETCH`` ahead; the main thread works; the
+committer stores what is ready in one request, and hands on; the lease sends heartbeats. Any of them failing in
+a way that nobody foresaw ends the process: what it held goes back to its queue when the lease has run out.
 """
 
 import contextlib
@@ -14,15 +14,15 @@ from collections.abc import Callable, Sequence
 from stageline.broker.queue import Consumer
 from stageline.core import logs, metrics
 from stageline.core.errors import Unavailable
-from stageline.core.retrying import patiently
+from stageline.core.retrying import SERVER_AWAY
 from stageline.core.settings import Settings
 from stageline.pipeline import line
 from stageline.pipeline.stage import Task, Work
 from stageline.store import ObjectStore
-from stageline.worker.committer import Storer
+from stageline.worker.committer import Committer
 from stageline.worker.heartbeat import Lease
-from stageline.worker.in_flight import Hands, Item
-from stageline.worker.prefetcher import Taker
+from stageline.worker.in_flight import InFlight, Item
+from stageline.worker.prefetcher import Prefetcher
 
 READY_SECONDS = 0.2
 
@@ -38,25 +38,25 @@ class Worker:
         self._stopping = threading.Event()
         self._stage = stage
         self.consumer = Consumer(settings.redis_url, stage, settings.worker_id, settings.status_ttl)
-        self._hands = Hands(settings.prefetch)
-        metrics.HELD.labels(stage.name).set_function(lambda: self._hands.snapshot().total())
+        self._in_flight = InFlight(settings.prefetch)
+        metrics.HELD.labels(stage.name).set_function(lambda: self._in_flight.snapshot().total())
         self._lease = Lease(self.consumer, settings.lease_seconds, settings.work_timeout, models)
-        self._taker = Taker(self.consumer, store, work, self._hands, self._lease, settings)
-        self._storer = Storer(self.consumer, store, self._hands, self._lease, settings)
+        self._prefetcher = Prefetcher(self.consumer, store, work, self._in_flight, self._lease, settings)
+        self._committer = Committer(self.consumer, store, self._in_flight, self._lease, settings)
 
     def stop(self) -> None:
         """Take no more; finish what is being worked, give back the rest. Safe to call from a signal handler."""
         self._stopping.set()
-        self._taker.stopping.set()
+        self._prefetcher.stopping.set()
 
     def run(self) -> None:
         """Work until stopped."""
         try:
-            patiently(self._lease.renew, self._stopping.is_set)  # leased before the first pop
+            SERVER_AWAY.call(self._lease.renew, self._stopping)  # leased before the first pop
         except Unavailable:
             return  # stopped before Redis was ever there
         logs.get().info("started", stage=self._stage.name, worker=self.consumer.identity)
-        for thread in (self._lease, self._taker, self._storer):
+        for thread in (self._lease, self._prefetcher, self._committer):
             thread.start()
         while not self._stopping.is_set():
             batch = self._next_batch()
@@ -68,9 +68,9 @@ class Worker:
         """Wait a moment for an item, and take what else is ready, up to the stage's batch size."""
         batch: list[Item] = []
         with contextlib.suppress(queue.Empty):
-            batch.append(self._taker.ready.get(timeout=READY_SECONDS))
+            batch.append(self._prefetcher.ready.get(timeout=READY_SECONDS))
             while len(batch) < self._work.batch_size:
-                batch.append(self._taker.ready.get_nowait())
+                batch.append(self._prefetcher.ready.get_nowait())
         return batch
 
     def _work_on(self, batch: Sequence[Item]) -> None:
@@ -79,7 +79,7 @@ class Worker:
         if sound:
             self._attempt(sound)
         for item in batch:
-            self._storer.done.put(item)
+            self._committer.done.put(item)
 
     def _attempt(self, items: Sequence[Item]) -> None:
         started = self._lease.busy_since = time.monotonic()
@@ -100,9 +100,9 @@ class Worker:
     def _wind_up(self) -> None:
         """Give back what was not begun, hand on what is done, and leave; the servers may be away meanwhile."""
         deadline = time.monotonic() + self._settings.shutdown_seconds
-        self._storer.done.put(None)
-        self._taker.join(self._settings.shutdown_seconds)
-        self._storer.join(max(0.0, deadline - time.monotonic()))
+        self._committer.done.put(None)
+        self._prefetcher.join(self._settings.shutdown_seconds)
+        self._committer.join(max(0.0, deadline - time.monotonic()))
         unbegun: list[bytes] = []
         try:
             unbegun = self.consumer.held()  # and what could not be stored in time: none of it costs an attempt

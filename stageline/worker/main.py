@@ -10,7 +10,7 @@ from typing import Any
 from stageline.core import logs, settings, threads
 from stageline.core.credentials import CredentialWatch
 from stageline.core.errors import EXIT_SETTINGS, SettingsError, Unavailable
-from stageline.core.retrying import patiently
+from stageline.core.retrying import SERVER_AWAY
 from stageline.core.settings import Settings
 from stageline.core.supervisor import Supervisor
 from stageline.pipeline import line
@@ -90,7 +90,7 @@ def _run_worker(name: str, found: Settings) -> CredentialWatch:
     watching.begin()
     models.start()
     try:
-        patiently(store.check, stopping.is_set)
+        SERVER_AWAY.call(store.check, stopping)
     except Unavailable:
         return watching  # stopped before the store was ever there
     models.wait_for_models(stopping.is_set)

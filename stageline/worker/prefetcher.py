@@ -1,48 +1,47 @@
-"""The taker: pops messages into the worker's in-flight list, and has the objects they need fetched ahead."""
+"""The prefetcher: pops messages into the worker's in-flight list, and has the objects that they need fetched ahead."""
 
 import contextlib
 import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from stageline.broker import dead_letters, transitions
-from stageline.broker.queue import DROPPED, Consumer
+from stageline.broker.queue import Consumer
+from stageline.broker.redis_client import Result
 from stageline.core import logs, threads
 from stageline.core.errors import BadMessage, Forgotten, NewerMessage, Rejected, Unavailable
-from stageline.core.retrying import Answer, Patience, patiently
+from stageline.core.retrying import NEWER_MESSAGE, SERVER_AWAY
 from stageline.core.settings import Settings
-from stageline.pipeline.arrival import bounded
+from stageline.pipeline.arrival import without_future_times
 from stageline.pipeline.message import Message
 from stageline.pipeline.stage import Work
 from stageline.store import ObjectStore
 from stageline.worker.heartbeat import Lease
-from stageline.worker.in_flight import Hands, Item
+from stageline.worker.in_flight import InFlight, Item
 
-TAKE_SECONDS = 1.0
+POP_SECONDS = 1.0
 FETCHERS = 4
-NEWER_MESSAGE_SECONDS = 30.0
 STRAYS_SECONDS = 5.0
 NEVER = float("-inf")
 
 
-class Taker(threading.Thread):
-    """Takes while there is room in the worker's hands; what failed before, or is large, only alone."""
+class Prefetcher(threading.Thread):
+    """Prefetches while the worker may hold more; a message that failed before, or is of a large picture, only alone."""
 
     def __init__(
-        self, consumer: Consumer, store: ObjectStore, work: Work, hands: Hands, lease: Lease, settings: Settings
+        self, consumer: Consumer, store: ObjectStore, work: Work, in_flight: InFlight, lease: Lease, settings: Settings
     ) -> None:
         super().__init__(name="taker", daemon=True)
         self._consumer = consumer
         self._store = store
         self._work = work
-        self._hands = hands
+        self._in_flight = in_flight
         self._lease = lease
         self._settings = settings
         self._fetchers = ThreadPoolExecutor(FETCHERS, thread_name_prefix="fetcher")
-        self._popped: deque[tuple[bytes, float]] = deque()  # and not looked at yet, each with when it was asked for
+        self._prefetched: deque[tuple[bytes, float]] = deque()  # and not looked at yet, each with when it was asked for
         self._begun: list[Item] = []  # and not noted as such yet
         self._may_have_strays, self._looked = False, time.monotonic()
         self.stopping = threading.Event()
@@ -50,21 +49,22 @@ class Taker(threading.Thread):
 
     def run(self) -> None:
         """Take until told to stop."""
-        patience = Patience()
         while not self.stopping.is_set():
-            try:
-                if self._hands.wait_for_room(TAKE_SECONDS):
-                    self._pop()
-                    while self._popped:
-                        self._receive(*self._popped[0])
-                        self._popped.popleft()
-                self._fetch_begun()
-                patience.reset()
-            except Unavailable as error:
-                self._may_have_strays = True
-                patience.wait(error)
+            with contextlib.suppress(Unavailable):  # stopped meanwhile
+                SERVER_AWAY.call(self._take, self.stopping, self._expect_strays)
         self._fetch_begun()
         self._fetchers.shutdown()
+
+    def _take(self) -> None:
+        if self._in_flight.wait_for_room(POP_SECONDS):
+            self._pop()
+            while self._prefetched:
+                self._decode(*self._prefetched[0])
+                self._prefetched.popleft()
+        self._fetch_begun()
+
+    def _expect_strays(self, _: BaseException) -> None:
+        self._may_have_strays = True
 
     def _pop(self) -> None:
         """Wait for a message, and take what else there is room for; after a broken connection, look for strays first.
@@ -73,20 +73,20 @@ class Taker(threading.Thread):
         such a pop while we look, so there is a look every few seconds, too.
         """
         if not self._lease.is_fresh():
-            self._lease.renew()  # what is popped under a lapsed lease might be returned by nobody
+            self._lease.renew()  # what is popped under an expired lease might be returned by nobody
         if self._may_have_strays or time.monotonic() - self._looked > STRAYS_SECONDS:
-            self._popped = deque((raw, NEVER) for raw in self._strays())
+            self._prefetched = deque((raw, NEVER) for raw in self._strays())
             self._may_have_strays, self._looked = False, time.monotonic()
-        if self._popped:
+        if self._prefetched:
             return
         asked = time.monotonic()
-        first = self._consumer.take(TAKE_SECONDS)
+        first = self._consumer.take(POP_SECONDS)
         if first is not None:
-            self._popped.append((first, asked))
-            self._popped.extend((raw, asked) for raw in self._consumer.take_more(self._hands.room() - 1))
+            self._prefetched.append((first, asked))
+            self._prefetched.extend((raw, asked) for raw in self._consumer.take_more(self._in_flight.room() - 1))
 
     def _strays(self) -> list[bytes]:
-        known, strays = self._hands.snapshot(), []
+        known, strays = self._in_flight.snapshot(), []
         for raw in self._consumer.held():
             if known[raw]:
                 known[raw] -= 1
@@ -94,12 +94,12 @@ class Taker(threading.Thread):
                 strays.append(raw)
         return strays
 
-    def _receive(self, raw: bytes, asked: float) -> None:
+    def _decode(self, raw: bytes, asked: float) -> None:
         try:
-            message = bounded(Message.decode(raw))
+            message = without_future_times(Message.decode(raw))
         except NewerMessage as error:
             logs.get().warning("put aside", stage=self._consumer.stage.name, reason=str(error))
-            self._consumer.delay(raw, raw, NEWER_MESSAGE_SECONDS)
+            self._consumer.delay(raw, raw, NEWER_MESSAGE.pause(1))
         except BadMessage as error:
             self._refuse(raw, asked, error)
         else:
@@ -113,15 +113,15 @@ class Taker(threading.Thread):
                 self._pass_on(Item(message, asked))
 
     def _refuse(self, raw: bytes, asked: float, error: Rejected, message: Message | None = None) -> None:
-        """Have a message buried: as a failed picture where its id can be read, else by its bytes alone."""
+        """Have a message dead-lettered: as a failed picture where its id can be read, else by its bytes alone."""
         message = message or Message.salvage(raw)
         if message is None:
             logs.get().error("buried", stage=self._consumer.stage.name, reason=str(error))
-            self._consumer.bury(raw, dead_letters.letter(self._consumer.stage.name, raw, str(error)))
+            self._consumer.dead_letter(raw, dead_letters.letter(self._consumer.stage.name, raw, str(error)))
             return
         item = Item(message, asked)
         item.fail(error)
-        self._hands.add(raw)
+        self._in_flight.add(raw)
         self.ready.put(item)
 
     def _must_be_alone(self, message: Message) -> bool:
@@ -138,19 +138,19 @@ class Taker(threading.Thread):
 
     def _give_back_all_but_first(self) -> None:
         """Hold nothing beside what must be alone: a crash would count for it as well."""
-        while len(self._popped) > 1:
-            self._consumer.put_back(self._popped[-1][0])
-            self._popped.pop()
+        while len(self._prefetched) > 1:
+            self._consumer.put_back(self._prefetched[-1][0])
+            self._prefetched.pop()
 
     def _wait_until_empty(self) -> bool:
         while not self.stopping.is_set():
-            if self._hands.wait_until_empty(TAKE_SECONDS):
+            if self._in_flight.wait_until_empty(POP_SECONDS):
                 return True
         return False
 
     def _pass_on(self, item: Item) -> None:
         self._begun.append(item)
-        self._hands.add(item.message.raw)
+        self._in_flight.add(item.message.raw)
 
     def _fetch_begun(self) -> None:
         """Note in one go what is begun, and have its objects fetched."""
@@ -161,11 +161,11 @@ class Taker(threading.Thread):
         noted = [
             (item.message, transitions.begun(item.message, stage, item.entry("working", worker))) for item in items
         ]
-        answers = [1] * len(items)
+        answers: list[int] = [Result.DONE] * len(items)
         with contextlib.suppress(Unavailable):  # stopped meanwhile: what is not fetched is given back
-            answers = self._patiently(lambda: self._consumer.begin(noted))
+            answers = SERVER_AWAY.call(lambda: self._consumer.begin(noted), self.stopping)
         for item, answer in zip(items, answers, strict=True):
-            if answer == DROPPED:
+            if answer == Result.SUPERSEDED:
                 item.fail(Forgotten(item.message.image_id))
                 self.ready.put(item)
             else:
@@ -176,11 +176,10 @@ class Taker(threading.Thread):
         try:
             started = time.monotonic()
             keys = self._work.inputs(item.message)
-            item.inputs = self._patiently(lambda: {name: self._store.get(key) for name, key in keys.items()})
+            item.inputs = SERVER_AWAY.call(
+                lambda: {name: self._store.get(key) for name, key in keys.items()}, self.stopping
+            )
             item.fetch_seconds = time.monotonic() - started
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this picture's and stops no other
             item.fail(error)
         self.ready.put(item)
-
-    def _patiently(self, step: Callable[[], Answer]) -> Answer:
-        return patiently(step, self.stopping.is_set)

@@ -1,18 +1,17 @@
-"""What becomes of a picture that failed at a stage: it is retried later, or buried."""
+"""What becomes of a picture that failed at a stage: it is retried later, or dead-lettered."""
 
 from stageline.broker import dead_letters, status, transitions
-from stageline.broker.queue import DROPPED, GIVEN_AWAY, Consumer, back_off
+from stageline.broker.queue import Consumer
+from stageline.broker.redis_client import Result
 from stageline.core import logs, metrics
 from stageline.core.errors import BadMessage, NotFound, Rejected, Unavailable
-from stageline.core.retrying import patiently
+from stageline.core.retrying import LOST_INPUT, SERVER_AWAY, failed_message
 from stageline.core.settings import Settings
 from stageline.pipeline import results
 from stageline.pipeline.message import Message
 from stageline.pipeline.results import MOVING
 from stageline.store import ObjectStore
 from stageline.worker.in_flight import Item
-
-UNAVAILABLE_SECONDS = 5.0
 
 
 class Failures:
@@ -25,52 +24,53 @@ class Failures:
         self._stage = consumer.stage.name
 
     def settle(self, item: Item, error: Exception) -> bool:
-        """Retry or bury; wait for servers that are away. False when its picture is to be forgotten instead."""
+        """Retry or dead-letter; wait for servers that are away. False when its picture is to be forgotten instead."""
         if isinstance(error, Unavailable):  # no fault of the picture's: no attempt is counted
             raw = item.message.raw
-            return patiently(lambda: self._consumer.delay(raw, raw, UNAVAILABLE_SECONDS)) != DROPPED
+            return SERVER_AWAY.call(lambda: self._consumer.delay(raw, raw, LOST_INPUT.pause(1))) != Result.SUPERSEDED
         if isinstance(error, Rejected) or item.message.attempt >= self._settings.max_attempts:
-            return self._bury(item, error)
+            return self._dead_letter(item, error)
         return self._retry(item, error)
 
     def _retry(self, item: Item, error: Exception) -> bool:
         message = item.message
-        pause = back_off(message.attempt, self._settings.retry_base_seconds, self._settings.retry_cap_seconds)
+        policy = failed_message(self._settings.retry_base_seconds, self._settings.retry_cap_seconds)
+        pause = policy.pause(message.attempt)
         entry = {**item.entry("retrying", self._consumer.identity), "reason": _reason(error)}
         again = message.retried(self._stage, entry).raw
-        notes = transitions.retrying(message, self._stage, entry)
+        effects = transitions.retrying(message, self._stage, entry)
         self._log("retrying", item, error, retry_in=round(pause, 1))
-        return patiently(lambda: self._consumer.delay(message.raw, again, pause, notes)) != DROPPED
+        return SERVER_AWAY.call(lambda: self._consumer.delay(message.raw, again, pause, effects)) != Result.SUPERSEDED
 
-    def _bury(self, item: Item, error: Exception) -> bool:
+    def _dead_letter(self, item: Item, error: Exception) -> bool:
         message, reason = item.message, _reason(error)
-        if patiently(lambda: self._consumer.superseded([message]))[0]:
+        if SERVER_AWAY.call(lambda: self._consumer.superseded([message]))[0]:
             return False
         self._log("buried", item, error)
         entry = {**item.entry("failed", self._consumer.identity), "reason": reason}
         whole = None if isinstance(error, BadMessage) else message
         letter = dead_letters.letter(self._stage, message.raw, reason, item.trace, message=whole, entry=entry)
         if whole is None and not self._is_on_its_way(message):
-            patiently(lambda: self._consumer.bury(message.raw, letter))
+            SERVER_AWAY.call(lambda: self._consumer.dead_letter(message.raw, letter))
             return True
         document = results.failure(message, self._stage, reason, entry)
-        notes = transitions.failed(message, self._stage, entry, document)
+        effects = transitions.failed(message, self._stage, entry, document)
         if message.is_probe:
-            step = self._consumer.finish(message, notes)
-            return int(patiently(lambda: self._consumer.scripts.run(step))) != DROPPED
-        patiently(lambda: self._store.put(results.stored(document)))
-        answer = patiently(lambda: self._consumer.bury(message.raw, letter, message, notes))
-        if answer == GIVEN_AWAY:
-            patiently(lambda: self._consumer.doubt(message, "failed"))
-        return answer != DROPPED
+            step = self._consumer.finish(message, effects)
+            return int(SERVER_AWAY.call(lambda: self._consumer.scripts.run(step))) != Result.SUPERSEDED
+        SERVER_AWAY.call(lambda: self._store.put(results.stored(document)))
+        answer = SERVER_AWAY.call(lambda: self._consumer.dead_letter(message.raw, letter, message, effects))
+        if answer == Result.NOT_HELD:
+            SERVER_AWAY.call(lambda: self._consumer.recheck(message, "failed"))
+        return answer != Result.SUPERSEDED
 
     def _is_on_its_way(self, message: Message) -> bool:
         """Whether a message that is none may be what became of the picture's; else it only bears the name of one."""
-        known = patiently(lambda: status.read(self._consumer.client, message.image_id))
+        known = SERVER_AWAY.call(lambda: status.read(self._consumer.client, message.image_id))
         if known is not None:
             return known.get("status") in MOVING
         try:
-            patiently(lambda: self._store.stat(results.key(message.image_id)))
+            SERVER_AWAY.call(lambda: self._store.stat(results.key(message.image_id)))
         except NotFound:
             return True
         return False

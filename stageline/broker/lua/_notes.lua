@@ -1,12 +1,13 @@
--- Stands before every script; see stageline/broker/side_effects.py. The last five KEYS are the notes': the picture's status hash,
--- the stream of events, the list of outcomes, since when its first stands there, the hash of this minute's counts.
+-- Stands before every script, after the tables that redis_client.py makes of the names that a script declares: key, of
+-- its KEYS; arg, of its ARGV; result, of what it may answer. Who passes side effects (tell.py) declares the argument
+-- `effects` and the keys status, events, outcomes, outcomes_since, minute.
 local EVENTS_KEPT, OUTCOMES_WHOLE, MINUTE_KEPT = 20000, 10000, 7200
+local effects = (arg.effects or '') ~= '' and cmsgpack.unpack(arg.effects)
 
 -- Whether a picture was deleted, or sent down the line again, since this message was made.
--- ARGV: first the message's run
-local function superseded(first)
-  local run = redis.call('HGET', KEYS[#KEYS - 4], 'run')
-  return run and tonumber(run) > tonumber(ARGV[first])
+local function superseded()
+  local run = redis.call('HGET', key.status, 'run')
+  return run and tonumber(run) > effects.run
 end
 
 local function holds(list, message) return redis.call('LPOS', list, message) ~= false end
@@ -17,56 +18,51 @@ local function seconds() return TIME[1] + TIME[2] / 1e6 end
 
 -- Puts an outcome on the list, and notes since when its first stands there, by the server's clock: see overview.py.
 -- A list that was emptied by hand begins anew.
-local function tell_catalogue(outcomes, since, outcome)
-  local first = redis.call('LLEN', outcomes) == 0
-  redis.call('SET', since, seconds(), unpack(first and {} or {'NX'}))
-  redis.call('RPUSH', outcomes, outcome)
+local function tell_catalogue(outcome)
+  local first = redis.call('LLEN', key.outcomes) == 0
+  redis.call('SET', key.outcomes_since, seconds(), unpack(first and {} or {'NX'}))
+  redis.call('RPUSH', key.outcomes, outcome)
 end
 
--- Notes what a step did.
--- ARGV: first the run; 1 image id, 2 how many status fields, … field, value, …; then how many events, … type, data, …;
---       then outcome ('': none), the same in short; then counter, number, … to the end
-local function note(first)
-  local status, events, outcomes, since, minute = unpack(KEYS, #KEYS - 4)
-  local at = first + 3 + 2 * tonumber(ARGV[first + 2])
-  if at > first + 3 then redis.call('HSET', status, unpack(ARGV, first + 3, at - 1)) end
-  for _ = 1, tonumber(ARGV[at]) do
-    redis.call('XADD', events, 'MAXLEN', '~', EVENTS_KEPT, '*',
-      'type', ARGV[at + 1], 'image_id', ARGV[first + 1], 'data', ARGV[at + 2])
-    at = at + 2
+-- Writes the side effects of a transition: the status, events, an outcome for the catalogue, this minute's counts.
+local function write_effects()
+  if #effects.status > 0 then redis.call('HSET', key.status, unpack(effects.status)) end
+  for _, event in ipairs(effects.events) do
+    redis.call('XADD', key.events, 'MAXLEN', '~', EVENTS_KEPT, '*',
+      'type', event[1], 'image_id', effects.image_id, 'data', event[2])
   end
-  if ARGV[at + 1] ~= '' then
-    local whole = redis.call('LLEN', outcomes) < OUTCOMES_WHOLE
-    tell_catalogue(outcomes, since, whole and ARGV[at + 1] or ARGV[at + 2])
+  if effects.outcome ~= '' then
+    local whole = redis.call('LLEN', key.outcomes) < OUTCOMES_WHOLE
+    tell_catalogue(whole and effects.outcome or effects.outcome_in_short)
   end
-  for i = at + 3, #ARGV, 2 do redis.call('HINCRBY', minute, ARGV[i], ARGV[i + 1]) end
-  if at + 3 < #ARGV then redis.call('EXPIRE', minute, MINUTE_KEPT) end
+  for name, count in pairs(effects.counts) do redis.call('HINCRBY', key.minute, name, count) end
+  if next(effects.counts) then redis.call('EXPIRE', key.minute, MINUTE_KEPT) end
 end
 
 local function mean(old, sample, weight) return old and old + weight * (sample - old) or sample end
 
 -- Puts a picture in line with those that are unfinished, and notes how many are before it, and the time it may take.
 -- The model and what it learns: see stageline/broker/time_left.py.
-local function enter(unfinished, pace, image_id)
-  local status, ahead = KEYS[#KEYS - 4], redis.call('ZCARD', unfinished)
-  local known = redis.call('HMGET', pace, 'gap', 'alone', 'ratio')
-  redis.call('HSET', status, 'ahead', ahead)
+local function enter(image_id)
+  local ahead = redis.call('ZCARD', key.unfinished)
+  local known = redis.call('HMGET', key.pace, 'gap', 'alone', 'ratio')
+  redis.call('HSET', key.status, 'ahead', ahead)
   if known[1] and known[2] then
-    redis.call('HSET', status, 'estimate', (ahead * known[1] + known[2]) * (known[3] or 1))
+    redis.call('HSET', key.status, 'estimate', (ahead * known[1] + known[2]) * (known[3] or 1))
   end
-  redis.call('ZADD', unfinished, seconds(), image_id)
+  redis.call('ZADD', key.unfinished, seconds(), image_id)
 end
 
 -- Takes a picture out from among the unfinished, and learns from how long it took.
-local function leave(unfinished, pace, image_id)
-  local entered = redis.call('ZSCORE', unfinished, image_id)
+local function leave(image_id)
+  local entered = redis.call('ZSCORE', key.unfinished, image_id)
   if not entered then return end
-  local left, was = seconds(), redis.call('HMGET', KEYS[#KEYS - 4], 'ahead', 'estimate')
-  local known = redis.call('HMGET', pace, 'last', 'gap', 'alone', 'ratio', 'busy', 'gaps')
+  local left, was = seconds(), redis.call('HMGET', key.status, 'ahead', 'estimate')
+  local known = redis.call('HMGET', key.pace, 'last', 'gap', 'alone', 'ratio', 'busy', 'gaps')
   -- Never below 0, also where the server's clock was set back in between.
   local took, gap, alone = math.max(0, left - entered), tonumber(known[2]), tonumber(known[3])
   local ratio = tonumber(known[4]) or 1
-  local gaps, others = tonumber(known[6]) or 0, redis.call('ZCARD', unfinished) - 1
+  local gaps, others = tonumber(known[6]) or 0, redis.call('ZCARD', key.unfinished) - 1
   if known[5] == '1' then
     local sample = math.max(0, left - known[1])
     gaps = gaps + 1
@@ -77,8 +73,8 @@ local function leave(unfinished, pace, image_id)
   if estimate and estimate > 0 then
     ratio = math.max(0.2, math.min(5, ratio * (math.max(0.01, took) / estimate) ^ 0.05))
   end
-  redis.call('ZREM', unfinished, image_id)
-  redis.call('HSET', pace, 'last', left, 'gap', gap or took, 'gaps', gaps, 'alone', alone, 'ratio', ratio,
+  redis.call('ZREM', key.unfinished, image_id)
+  redis.call('HSET', key.pace, 'last', left, 'gap', gap or took, 'gaps', gaps, 'alone', alone, 'ratio', ratio,
     'busy', others > 0 and 1 or 0)
 end
 

@@ -1,8 +1,8 @@
 -- Forgets a worker that holds nothing and has not beaten for so long that none of its pops can still be waiting.
--- KEYS: 1 sorted set of workers by their last beat, 2 its in-flight list, 3 hash of what workers say of their models
--- ARGV: 1 identity, 2 seconds since its last beat
-local beat = redis.call('ZSCORE', KEYS[1], ARGV[1])
-if not beat or tonumber(beat) > seconds() - ARGV[2] then return 0 end
-if redis.call('LLEN', KEYS[2]) > 0 then return 0 end
-redis.call('HDEL', KEYS[3], ARGV[1])
-return redis.call('ZREM', KEYS[1], ARGV[1])
+-- KEYS: workers, models, in_flight
+-- ARGV: identity, silent_seconds
+local beat = redis.call('ZSCORE', key.workers, arg.identity)
+if not beat or tonumber(beat) > seconds() - arg.silent_seconds then return 0 end
+if redis.call('LLEN', key.in_flight) > 0 then return 0 end
+redis.call('HDEL', key.models, arg.identity)
+return redis.call('ZREM', key.workers, arg.identity)

@@ -1,10 +1,10 @@
 -- Hands a message on: out of the worker's in-flight list, its successor onto the next queue.
--- KEYS: 1 the worker's in-flight list, 2 the next queue; the notes'
--- ARGV: 1 message as taken, 2 successor, 3… notes
--- Returns 0, and does nothing, when the message is no longer this worker's; -1, likewise, when it is to be forgotten, see begin.lua.
-if not holds(KEYS[1], ARGV[1]) then return 0 end
-if superseded(3) then return -1 end
-redis.call('LREM', KEYS[1], 1, ARGV[1])
-redis.call('RPUSH', KEYS[2], ARGV[2])
-note(3)
-return 1
+-- KEYS: in_flight, queue, status, events, outcomes, outcomes_since, minute
+-- ARGV: message, successor, effects
+-- Returns DONE; or NOT_HELD or SUPERSEDED, and does nothing.
+if not holds(key.in_flight, arg.message) then return result.NOT_HELD end
+if superseded() then return result.SUPERSEDED end
+redis.call('LREM', key.in_flight, 1, arg.message)
+redis.call('RPUSH', key.queue, arg.successor)
+write_effects()
+return result.DONE

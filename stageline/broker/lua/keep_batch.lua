@@ -1,8 +1,9 @@
 -- Keeps what came of a batch's files, unless another request has taken its Idempotency-Key over, and keeps its own.
--- KEYS: 1 the batch's record, 2 the record of its key
--- ARGV: 1 what came of its files, 2 seconds to keep that, 3 who does it
--- Returns 0, and does nothing, when the key is somebody else's by now.
-local owner = redis.call('HGET', KEYS[2], 'owner')
-if owner and owner ~= ARGV[3] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
-return 1
+-- KEYS: batch, record
+-- ARGV: content, kept_seconds, owner
+-- batch: where it is kept. record: of its Idempotency-Key. content: what came of its files. owner: who does it.
+-- Returns NOT_HELD, and does nothing, when the key is somebody else's by now.
+local owner = redis.call('HGET', key.record, 'owner')
+if owner and owner ~= arg.owner then return result.NOT_HELD end
+redis.call('SET', key.batch, arg.content, 'EX', arg.kept_seconds)
+return result.DONE

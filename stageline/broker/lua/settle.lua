@@ -1,16 +1,17 @@
 -- Says what came of a request that was claimed; see claim.lua.
--- KEYS: 1 the record of its key
--- ARGV: 1 who did it, 2 the answer ('': there is none, it may be done again under the same id), 3 seconds to keep it,
---       4 an id under which nothing at all was done ('': none): if it is the record's, the key is free
--- Returns 0, and does nothing, when it is somebody else's by now, or when there is no answer and one was told before.
-local known = redis.call('HMGET', KEYS[1], 'owner', 'id', 'answer')
-if known[1] ~= ARGV[1] or (known[3] and ARGV[2] == '') then return 0 end
-if ARGV[2] == '' and ARGV[4] ~= '' and known[2] == ARGV[4] then
-  redis.call('DEL', KEYS[1])
-elseif ARGV[2] == '' then
-  redis.call('HDEL', KEYS[1], 'owner')
+-- KEYS: record
+-- ARGV: owner, answer, kept_seconds, nothing_done_as
+-- answer: '': there is none, the request may be done again under the same id. nothing_done_as: an id under which nothing at
+-- all was done ('': none): if it is the record's, the key is free.
+-- Returns NOT_HELD, and does nothing, when it is somebody else's by now, or when there is no answer and one was told before.
+local known = redis.call('HMGET', key.record, 'owner', 'id', 'answer')
+if known[1] ~= arg.owner or (known[3] and arg.answer == '') then return result.NOT_HELD end
+if arg.answer == '' and arg.nothing_done_as ~= '' and known[2] == arg.nothing_done_as then
+  redis.call('DEL', key.record)
+elseif arg.answer == '' then
+  redis.call('HDEL', key.record, 'owner')
 else
-  redis.call('HSET', KEYS[1], 'answer', ARGV[2])
-  redis.call('EXPIRE', KEYS[1], ARGV[3])
+  redis.call('HSET', key.record, 'answer', arg.answer)
+  redis.call('EXPIRE', key.record, arg.kept_seconds)
 end
-return 1
+return result.DONE
