@@ -4,14 +4,18 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from stageline.errors import BadMessage
+from stageline.errors import BadMessage, UnknownFolder
+from stageline.line import FOLDERS
+
+__all__ = ["FOLDERS", "ID", "KEY", "check"]
 
 FARTHEST = 1e9  # of any number in a finding: a box of a hostile one must not overflow what draws it
 MOST_STAGES = 64
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 TEXTS = ("filename", "kind", "sha256", "uploaded_at", "batch_id", "until")
-FOLDERS = ("original", "resized", "grayscale", "detections", "findings", "tagged", "blurred", "results")
-KEY = re.compile(rf"(?:{'|'.join(FOLDERS)})/[A-Za-z0-9_-]{{1,64}}\.[a-z0-9]{{1,8}}")
+OBJECT = r"[A-Za-z0-9_-]{1,64}\.[a-z0-9]{1,8}"
+KEY = re.compile(rf"(?:{'|'.join(FOLDERS)})/{OBJECT}")
+KEY_ANYWHERE = re.compile(rf"([a-z][a-z0-9_-]{{0,31}})/{OBJECT}")  # also in a folder of a later version
 
 
 def check(fields: Mapping[str, Any]) -> None:
@@ -19,16 +23,17 @@ def check(fields: Mapping[str, Any]) -> None:
 
     Raises:
         BadMessage: one of them is not what the contract says; the text names it.
+        UnknownFolder: the only thing wrong is a key in a folder that this version does not know.
     """
     image_id = fields.get("image_id")
     if not (isinstance(image_id, str) and ID.fullmatch(image_id)):
         raise BadMessage(f"image_id must match {ID.pattern}")
-    for name in ("original_path", "path"):
-        key = fields.get(name)
-        if key is None and name == "path":
-            continue
-        if not (isinstance(key, str) and KEY.fullmatch(key)):
-            raise BadMessage(f"{name} must be a key like original/<id>.jpg, in one of {', '.join(FOLDERS)}")
+    keys: dict[str, Any] = {"original_path": fields.get("original_path")}
+    if fields.get("path") is not None:
+        keys["path"] = fields["path"]
+    for name, key in keys.items():
+        if not _may_be_key(key):
+            raise BadMessage(_needs_key(name))
     _check_numbers_and_texts(fields)
     _check_history(fields)
     missing = fields.get("missing_models")
@@ -38,6 +43,24 @@ def check(fields: Mapping[str, Any]) -> None:
     _check_findings("faces", fields.get("faces"))
     for name in ("categories", "candidates", "imagenet"):
         _check_categories(name, fields.get(name))
+    written = {f"the path of {name} in stages": entry.get("path") for name, entry in fields.get("stages", {}).items()}
+    _check_folders({**keys, **{name: key for name, key in written.items() if key is not None}})
+
+
+def _check_folders(keys: Mapping[str, str]) -> None:
+    """Refuse unknown folders. This check is the last: what is wrong otherwise is wrong in every version of the line."""
+    for name, key in keys.items():
+        if not KEY.fullmatch(key):
+            folder = key.partition("/")[0]
+            raise UnknownFolder(f"{_needs_key(name)}; it is in {folder}, which no running worker has announced", folder)
+
+
+def _needs_key(name: str) -> str:
+    return f"{name} must be a key like original/<id>.jpg, in one of {', '.join(FOLDERS)}"
+
+
+def _may_be_key(key: object) -> bool:
+    return isinstance(key, str) and KEY_ANYWHERE.fullmatch(key) is not None
 
 
 def _check_numbers_and_texts(fields: Mapping[str, Any]) -> None:
@@ -67,7 +90,7 @@ def _is_entry(entry: object) -> bool:
     if not isinstance(entry, dict):
         return False
     path, fields = entry.get("path"), entry.get("fields", [])
-    is_key = path is None or (isinstance(path, str) and KEY.fullmatch(path) is not None)
+    is_key = path is None or _may_be_key(path)
     return is_key and isinstance(fields, list) and all(isinstance(field, str) for field in fields)
 
 

@@ -16,6 +16,7 @@ import redis
 
 from stageline import line, tell
 from stageline.keys import (
+    ANNOUNCED_FOLDERS,
     DEAD_COUNTS,
     DEAD_LETTERS,
     MODELS,
@@ -72,6 +73,16 @@ class Consumer:
         ``models`` is what `stageline.lacking.told` says of the worker's models.
         """
         return bool(self.scripts.run(Call("beat", [WORKERS, MODELS], [self.identity, lease_seconds, models])))
+
+    def announce_folders(self) -> None:
+        """Say which folders of the bucket this version knows, so that an older one does not refuse keys in them."""
+        with reaching_redis():
+            self.client.sadd(ANNOUNCED_FOLDERS, *line.FOLDERS)
+
+    def is_announced(self, folder: str) -> bool:
+        """Whether a worker, perhaps of a newer version, has announced that it knows this folder."""
+        with reaching_redis():
+            return bool(self.client.sismember(ANNOUNCED_FOLDERS, folder))
 
     def leave(self) -> None:
         """Give up the lease, after the last message was handed on."""

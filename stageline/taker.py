@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from stageline import dead, logs, tell, threads
 from stageline.arrival import bounded
-from stageline.errors import BadMessage, Forgotten, NewerMessage, Rejected, Unavailable
+from stageline.errors import BadMessage, Forgotten, NewerMessage, Rejected, Unavailable, UnknownFolder
 from stageline.item import Hands, Item
 from stageline.lease import Lease
 from stageline.message import Message
@@ -22,7 +22,7 @@ from stageline.store import ObjectStore
 
 TAKE_SECONDS = 1.0
 FETCHERS = 4
-NEWER_MESSAGE_SECONDS = 30.0
+NEWER_MESSAGE_SECONDS = 10.0
 STRAYS_SECONDS = 5.0
 NEVER = float("-inf")
 
@@ -97,10 +97,12 @@ class Taker(threading.Thread):
         try:
             message = bounded(Message.decode(raw))
         except NewerMessage as error:
-            logs.get().warning("put aside", stage=self._consumer.stage.name, reason=str(error))
-            self._consumer.delay(raw, raw, NEWER_MESSAGE_SECONDS)
+            self._put_aside(raw, str(error))
         except BadMessage as error:
-            self._refuse(raw, asked, error)
+            if isinstance(error, UnknownFolder) and self._consumer.is_announced(error.folder):
+                self._put_aside(raw, f"an object is in {error.folder}, which only newer workers know")
+            else:
+                self._refuse(raw, asked, error)
         else:
             most = self._settings.max_attempts
             if message.attempt > most:
@@ -110,6 +112,11 @@ class Taker(threading.Thread):
                 self._pass_on_alone(Item(message, asked))
             else:
                 self._pass_on(Item(message, asked))
+
+    def _put_aside(self, raw: bytes, reason: str) -> None:
+        """Have a message wait, as it is, for a worker of a newer version."""
+        logs.get().warning("put aside", stage=self._consumer.stage.name, reason=reason)
+        self._consumer.delay(raw, raw, NEWER_MESSAGE_SECONDS)
 
     def _refuse(self, raw: bytes, asked: float, error: Rejected, message: Message | None = None) -> None:
         """Have a message buried: as a failed picture where its id can be read, else by its bytes alone."""

@@ -5,8 +5,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from grab_service.schemas.common import Answer, Box, Counts, Guessed, Moment, Parameters, Text, Whole, like
+from stageline import line
 from stageline.names import MOST_BYTES
 
+Shown = Literal[tuple(folder.name for folder in line.pictures())]  # type: ignore[valid-type] # the line is a table
 Status = Literal["submitted", "processing", "waiting", "completed", "failed"]
 MOST_PICTURES = 200
 LABEL = r"^\w[\w '.,()/&+-]{0,127}$"  # what the labels of networks are made of
@@ -16,7 +18,7 @@ NO_LABEL = "it must be a label, as `car`: 1 to 128 characters, the first a lette
 class ImageQuery(Parameters):
     """Which of its pictures."""
 
-    stage: Literal["original", "resized", "grayscale", "tagged", "blurred"] = Field(
+    stage: Shown = Field(  # type: ignore[valid-type]
         "original", description="the picture as this stage left it"
     )
 

@@ -16,8 +16,8 @@ from stageline.settings import Settings
 from stageline.stage import StoredObject, Work
 
 LEAST_SCORE = 0.01  # AP is about all scores; what lies below is noise
-OWN = {"resize": ("resize_",), "grayscale": (), "detect": ("detect_",), "classify": ("classify_",)}
-UP_TO_DETECT = ("resize", "grayscale", "detect")
+STAGES = tuple(stage.name for stage in line.LINE)
+UP_TO_DETECT = STAGES[: STAGES.index("detect") + 1]
 DETECT, CLASSIFY = line.stage("detect"), line.stage("classify")
 Changes = tuple[tuple[str, Any], ...]  # settings that differ from those configured, as (name, value)
 
@@ -182,7 +182,7 @@ class Looker:
 
 def _own(stage: str, changes: Changes) -> Changes:
     """Those changes that are of one stage's settings."""
-    return tuple(change for change in changes if change[0].startswith(OWN[stage]))
+    return tuple(change for change in changes if change[0].startswith(f"{stage}_"))
 
 
 def _found(message: Message) -> list[Finding]:
