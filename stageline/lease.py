@@ -39,7 +39,7 @@ class Lease(threading.Thread):
         before = time.monotonic()
         unbroken = self._consumer.beat(self._seconds, self._models())
         if not unbroken:  # at the first beat, and where Redis lost its data
-            self._consumer.announce_folders()
+            self._consumer.announce()
         if not unbroken or before - self._renewed > SAFE_SHARE * self._seconds:
             self._unbroken_since = time.monotonic()
         self._renewed = before

@@ -16,7 +16,7 @@ import redis
 
 from stageline import line, tell
 from stageline.keys import (
-    ANNOUNCED_FOLDERS,
+    ANNOUNCED,
     DEAD_COUNTS,
     DEAD_LETTERS,
     MODELS,
@@ -74,15 +74,15 @@ class Consumer:
         """
         return bool(self.scripts.run(Call("beat", [WORKERS, MODELS], [self.identity, lease_seconds, models])))
 
-    def announce_folders(self) -> None:
-        """Say which folders of the bucket this version knows, so that an older one does not refuse keys in them."""
+    def announce(self) -> None:
+        """Say which stages and folders this version knows, so that older ones let messages that name them wait."""
         with reaching_redis():
-            self.client.sadd(ANNOUNCED_FOLDERS, *line.FOLDERS)
+            self.client.sadd(ANNOUNCED, *(stage.name for stage in line.LINE), *(f"{name}/" for name in line.FOLDERS))
 
-    def is_announced(self, folder: str) -> bool:
-        """Whether a worker, perhaps of a newer version, has announced that it knows this folder."""
+    def is_announced(self, name: str) -> bool:
+        """Whether a worker, perhaps of a newer version, has announced this stage, or this folder (`<folder>/`)."""
         with reaching_redis():
-            return bool(self.client.sismember(ANNOUNCED_FOLDERS, folder))
+            return bool(self.client.sismember(ANNOUNCED, name))
 
     def leave(self) -> None:
         """Give up the lease, after the last message was handed on."""

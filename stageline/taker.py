@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from stageline import dead, logs, tell, threads
+from stageline import dead, line, logs, tell, threads
 from stageline.arrival import bounded
 from stageline.errors import BadMessage, Forgotten, NewerMessage, Rejected, Unavailable, UnknownFolder
 from stageline.item import Hands, Item
@@ -25,6 +25,7 @@ FETCHERS = 4
 NEWER_MESSAGE_SECONDS = 10.0
 STRAYS_SECONDS = 5.0
 NEVER = float("-inf")
+STAGES = frozenset(stage.name for stage in line.LINE)
 
 
 class Taker(threading.Thread):
@@ -99,11 +100,15 @@ class Taker(threading.Thread):
         except NewerMessage as error:
             self._put_aside(raw, str(error))
         except BadMessage as error:
-            if isinstance(error, UnknownFolder) and self._consumer.is_announced(error.folder):
-                self._put_aside(raw, f"an object is in {error.folder}, which only newer workers know")
+            if isinstance(error, UnknownFolder) and self._consumer.is_announced(f"{error.folder}/"):
+                self._put_aside(raw, f"it names an object in {error.folder}/, which only newer workers know")
             else:
                 self._refuse(raw, asked, error)
         else:
+            until = message.fields.get("until")
+            if until and until not in STAGES and self._consumer.is_announced(until):
+                self._put_aside(raw, f"it is to wait after {until}, which only newer workers know")
+                return
             most = self._settings.max_attempts
             if message.attempt > most:
                 died = f"its worker died, or was lost, at attempt {most} of {most}"
