@@ -11,6 +11,7 @@ from urllib.parse import quote
 from benchmarks.catalogue import BEGAN, ON_DISK
 from benchmarks.catalogue import _fill as fill
 from benchmarks.servers import PostgresServer
+from stageline import line
 from stageline.catalogue.engine import open_engine
 from stageline.catalogue.migrate import migrate
 from stageline.ports import HOST
@@ -53,7 +54,7 @@ def put_results(store: ObjectStore, keys: Sequence[str]) -> None:
         document = {
             "image_id": key, "filename": "street.jpg", "file_size": 163840, "original_path": f"original/{key}.jpg",
             "status": "completed", "run": 1, "detections": [{"label": "car", **found}] * 6, "faces": [found] * 2,
-            "stages": dict.fromkeys(("grab", "resize", "grayscale", "detect", "classify", "tag"), entry),
+            "stages": dict.fromkeys(("grab", *(stage.name for stage in line.LINE)), entry),
         }  # fmt: skip
         store.put(StoredObject(f"results/{key}.json", json.dumps(document, indent=2).encode(), "application/json"))
 

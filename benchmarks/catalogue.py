@@ -19,6 +19,7 @@ import numpy as np
 from sqlalchemy import Engine, text
 
 from benchmarks.servers import postgres_server
+from stageline import line
 from stageline.catalogue import Catalogue, Filter, cursor, open_engine
 from stageline.catalogue.engine import writing
 from stageline.catalogue.migrate import migrate
@@ -28,7 +29,7 @@ from stageline.stage import StoredObject
 from stageline.store import FolderStore
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
-STAGES = ("grab", "resize", "grayscale", "detect", "classify", "tag")
+STAGES = ("grab", *(stage.name for stage in line.LINE))
 ON_DISK = ("-c", "fsync=on", "-c", "full_page_writes=on", "-c", "shared_buffers=512MB", "-c", "max_wal_size=4GB")
 # A picture every 20 s; one in a hundred failed, a handful still move; 80 classes, of which few are common.
 PICTURES = """

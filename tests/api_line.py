@@ -17,6 +17,7 @@ from benchmarks.servers import MinioServer, PostgresServer, RedisServer
 from grab_service.schemas.common import Problem
 from grab_service.schemas.pictures import PictureStatus
 from grab_service.schemas.uploads import Accepted
+from stageline import line
 from stageline.catalogue.engine import open_engine
 from stageline.catalogue.reader import Catalogue
 from stageline.errors import Unavailable
@@ -29,7 +30,7 @@ from tests.conftest import served
 PATIENCE = 90.0  # seconds for what must come; nothing is asserted of how soon
 ENDED = ("completed", "failed", "waiting")
 JPEG = all_kinds()["jpeg"]
-STAGES = ["grab", "resize", "grayscale", "detect", "classify", "tag"]
+STAGES = ["grab", *(stage.name for stage in line.LINE)]
 UNKNOWN = "01J00000000000000000000000"
 Found = TypeVar("Found")
 

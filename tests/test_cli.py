@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from stageline import line
 from stageline.dead import letter
 from stageline.keys import DEAD_LETTERS
 from stageline.message import Message
@@ -52,7 +53,7 @@ def test_run_writes_every_stage_into_a_folder(stageline, giraffe, data_dir, tmp_
     assert [len(document["faces"]) > 0 for document in documents] == [False, True]
     assert all(document["stages"]["detect"]["ms"] > 0 for document in documents)
     folders = {path.name for path in (tmp_path / "made").iterdir()}
-    assert folders == {"original", "resized", "grayscale", "detections", "findings", "tagged", "blurred", "results"}
+    assert folders == set(line.FOLDERS)
     assert all(len(list((tmp_path / "made" / folder).iterdir())) == 2 for folder in folders)
 
 

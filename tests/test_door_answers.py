@@ -45,7 +45,7 @@ def test_unknown_and_odd_ids_are_404(path: str, image_id: str, client: FlaskClie
     assert_problem(client.get(path % image_id), 404)
 
 
-@pytest.mark.parametrize("stage", ["resized", "grayscale", "tagged", "blurred"])
+@pytest.mark.parametrize("stage", [folder.name for folder in line.pictures()[1:]])
 def test_a_stage_that_has_no_picture_yet_is_404(stage: str, client: FlaskClient) -> None:
     """A stage's picture is shown when it has come to it."""
     image_id = client.post("/upload", data=JPEG).get_json()["image_id"]

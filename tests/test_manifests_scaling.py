@@ -10,6 +10,7 @@ from stageline.settings import Settings
 from tests.conftest import REPOSITORY
 from tests.manifests import (
     K8S,
+    ON_GPU,
     OURS,
     STAGES,
     Document,
@@ -25,7 +26,6 @@ from tests.manifests import (
 )
 
 OVERLAYS = REPOSITORY / "overlays"
-ON_GPU = ("detect", "classify")
 
 
 def targets(folder: str) -> dict[str, Document]:
