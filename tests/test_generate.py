@@ -3,12 +3,14 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
 from benchmarks.running_line import inherited
+from scripts.generate.__main__ import main
 from tests.added_stage import follow_the_page
 from tests.compose_config import PROFILES, TEST_ENV, parsed
 from tests.conftest import REPOSITORY
@@ -19,11 +21,23 @@ GOOD = 'does = "shrinks"\ncpu = "1m"\nmemory = "1Mi"\nmemory_limit = "1Mi"\n'
 FILES = ("docker-compose.yml", "docker-compose.test.yml")
 
 
-def generate(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def by_its_own_table(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the generator of a copy, which has another table than this process has."""
     return subprocess.run(
         [sys.executable, "-m", "scripts.generate", *words],
         env=inherited(), cwd=root, capture_output=True, text=True, check=False,
     )  # fmt: skip
+
+
+@pytest.fixture
+def generate(copy: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """Run the generator on the copy; return its exit status, and what it says on standard error."""
+
+    def run(*words: str) -> tuple[int, str]:
+        capsys.readouterr()
+        return main(words, copy), capsys.readouterr().err
+
+    return run
 
 
 @pytest.fixture
@@ -45,14 +59,14 @@ def extended(tmp_path: Path) -> Path:
         shutil.copytree(REPOSITORY / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for name in FILES:
         shutil.copy(REPOSITORY / name, tmp_path)
-    done = generate(tmp_path)
+    done = by_its_own_table(tmp_path)
     assert done.returncode == 0, done.stderr
     return tmp_path
 
 
 def test_what_is_committed_is_what_is_made() -> None:
     """Nobody edits a generated file, or the table of the line, without `make generate`."""
-    done = generate(REPOSITORY, "--check")
+    done = by_its_own_table(REPOSITORY, "--check")
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -61,16 +75,15 @@ def test_what_is_committed_is_what_is_made() -> None:
     ["resize_service/Dockerfile", "k8s/tag.yaml", "k8s/autoscaling-hpa/grab.yaml", "k8s/autoscaling-keda/detect.yaml",
      "overlays/gpu/classify.yaml"],
 )  # fmt: skip
-def test_an_edit_of_a_generated_file_is_named(copy: Path, name: str) -> None:
+def test_an_edit_of_a_generated_file_is_named(copy: Path, generate, name: str) -> None:
     """The check names the file and writes nothing; `make generate` brings it back, also when it is gone."""
     path = copy / name
     path.write_text(path.read_text() + "# edited\n")
     edited = path.read_bytes()
-    done = generate(copy, "--check")
-    assert (done.returncode, done.stderr) == (1, f"{name} is not what `make generate` makes: run it\n")
+    assert generate("--check") == (1, f"{name} is not what `make generate` makes: run it\n")
     assert path.read_bytes() == edited
     path.unlink()
-    assert generate(copy).returncode == 0
+    assert generate() == (0, "")
     assert path.read_bytes() == (REPOSITORY / name).read_bytes()
 
 
@@ -87,14 +100,14 @@ def test_an_edit_of_a_generated_file_is_named(copy: Path, name: str) -> None:
         ("overlays/gpu/kustomization.yaml", "detect|classify", "detect"),
     ],
 )
-def test_an_edit_of_a_generated_part_is_named(copy: Path, name: str, was: str, becomes: str) -> None:
+def test_an_edit_of_a_generated_part_is_named(copy: Path, generate, name: str, was: str, becomes: str) -> None:
     """What stands between the marks is made anew; what stands around them stays as somebody wrote it."""
     path = copy / name
     text = "# by hand\n" + path.read_text()
     path.write_text(text.replace(was, becomes))
     assert path.read_text() != text
-    assert generate(copy, "--check").stderr == f"{name} is not what `make generate` makes: run it\n"
-    assert generate(copy).returncode == 0
+    assert generate("--check") == (1, f"{name} is not what `make generate` makes: run it\n")
+    assert generate() == (0, "")
     assert path.read_text() == text
 
 
@@ -104,10 +117,10 @@ def test_the_files_of_a_stage_that_is_gone_are_removed(copy: Path) -> None:
     rows = [row for row in table.read_text().splitlines(keepends=True) if '"grayscale_queue"' not in row]
     table.write_text("".join(rows))
     before = set(copy.rglob("*.yaml"))
-    done = generate(copy, "--check")
+    done = by_its_own_table(copy, "--check")
     assert done.returncode == 1
     assert "k8s/grayscale.yaml belongs to no service of the line: `make generate` removes it" in done.stderr
-    assert generate(copy).returncode == 0
+    assert by_its_own_table(copy).returncode == 0
     gone = {str(path.relative_to(copy)) for path in before if not path.exists()}
     assert gone == {"k8s/grayscale.yaml", "k8s/autoscaling-hpa/grayscale.yaml", "k8s/autoscaling-keda/grayscale.yaml"}
     assert "grayscale" not in (copy / "docker-compose.yml").read_text()
@@ -124,30 +137,30 @@ def test_the_files_of_a_stage_that_is_gone_are_removed(copy: Path) -> None:
         (GOOD, "lacks max_replicas or pictures_per_pod, which a stage must have"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_a_deployment_toml_is_said(copy: Path, text: str | None, sentence: str) -> None:
+def test_what_is_wrong_with_a_deployment_toml_is_said(copy: Path, generate, text: str | None, sentence: str) -> None:
     """The sentence names the file, and what it may hold."""
     path = copy / "resize_service" / "deployment.toml"
     path.unlink()
     if text is not None:
         path.write_text(text)
-    done = generate(copy)
-    assert done.returncode == 2
-    assert str(path) in done.stderr
-    assert sentence in done.stderr
+    code, said = generate()
+    assert code == 2
+    assert str(path) in said
+    assert sentence in said
 
 
-def test_a_lost_mark_is_said(copy: Path) -> None:
+def test_a_lost_mark_is_said(copy: Path, generate) -> None:
     """Where the generated part would go is not guessed."""
     path = copy / "monitoring" / "prometheus.yml"
     path.write_text(path.read_text().replace("# generated: services", "# services"))
-    done = generate(copy)
-    assert done.returncode == 2
-    assert "must have the generated blocks services" in done.stderr
+    code, said = generate()
+    assert code == 2
+    assert "must have the generated blocks services" in said
 
 
 def test_a_stage_more_is_in_every_file(extended: Path) -> None:
     """Its own files are made, and the others name it: those of compose and of Kustomize are accepted."""
-    assert generate(extended, "--check").returncode == 0
+    assert by_its_own_table(extended, "--check").returncode == 0
     own = ("sharpen_service/Dockerfile", "k8s/sharpen.yaml", "k8s/autoscaling-hpa/sharpen.yaml",
            "k8s/autoscaling-keda/sharpen.yaml")  # fmt: skip
     for name in own:
@@ -170,7 +183,7 @@ def test_packages_of_debian_are_installed_in_the_image(extended: Path) -> None:
     """A stage that needs more than Python's packages names them in its folder."""
     path = extended / "sharpen_service" / "deployment.toml"
     path.write_text(path.read_text() + 'debian_packages = ["libraw-bin", "file"]\n')
-    assert generate(extended).returncode == 0
+    assert by_its_own_table(extended).returncode == 0
     made = (extended / "sharpen_service" / "Dockerfile").read_text()
     assert "apt-get install --yes --no-install-recommends libraw-bin file" in made
     assert "apt-get" not in (extended / "tag_service" / "Dockerfile").read_text()
