@@ -12,7 +12,7 @@ from grab_service.known import MOVING, Known
 from grab_service.problems import BadParameters, Misfit, NoModel, NotNow
 from grab_service.uploads import make_id
 from stageline import status
-from stageline.erase import erase_objects
+from stageline.erase import all_folders, erase_objects
 from stageline.errors import BadImage, NotFound, Unavailable
 from stageline.message import PROBE
 from stageline.modelstore import Repository
@@ -79,7 +79,7 @@ class FaceSearch:
             faces = [each for each in self._findings(f"findings/{image_id}.json") if each.get("embedding")]
         finally:
             self._door.line.delete(image_id, probe=True)
-            erase_objects(self._door.store, image_id)
+            erase_objects(self._door.store, image_id, None, all_folders(self._door.client))
         if not faces:
             raise BadImage("no face was found in the picture", 422)
         return self._nearest(max(faces, key=_area), limit, None)

@@ -11,7 +11,7 @@ from grab_service.door import GrabDoor
 from grab_service.problems import NotKnown
 from grab_service.uploads import STAGE
 from stageline import line, names, pace, results, status
-from stageline.erase import erase_objects
+from stageline.erase import all_folders, erase_objects
 from stageline.errors import NotFound, Unavailable
 from stageline.message import ID, PROBE
 
@@ -126,7 +126,8 @@ class Known:
         if found is not None:
             self._door.line.delete(image_id, found.get("sha256"), found.get("filename"))
         self._door.dead.drop_of(image_id)
-        erase_objects(self._door.store, image_id, found.get("original_path") if found else None)
+        original = found.get("original_path") if found else None
+        erase_objects(self._door.store, image_id, original, all_folders(self._door.client))
 
     def image_key(self, image_id: str, stage: str) -> str:
         """Return where a picture is as a stage leaves it, once it has come to it.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stageline import line, logs, metrics, results, status, tell
-from stageline.erase import erase_objects
+from stageline.erase import all_folders, erase_objects
 from stageline.errors import Forgotten
 from stageline.failures import Failures
 from stageline.item import Hands, Item
@@ -156,7 +156,8 @@ class Storer(threading.Thread):
         deleted = known is not None and known.get("status") == "deleted"
         if deleted:
             original = message.fields.get("original_path")  # not of one that could not be read
-            patiently(lambda: erase_objects(self._store, message.image_id, original))
+            folders = patiently(lambda: all_folders(self._consumer.client))
+            patiently(lambda: erase_objects(self._store, message.image_id, original, folders))
         return deleted
 
     def _forget(self, message: Message) -> None:

@@ -4,6 +4,7 @@ The old version is the package that is installed. The new one is a copy of it wi
 grayscale and detect, which writes the folder `sharpened/`.
 """
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,6 +74,10 @@ def test_pictures_of_a_new_stage_wait_for_new_workers(upgrade: Upgrade) -> None:
     upgrade.replace("grayscale")
     seen = until(lambda: delayed(deployment, "objectdetect_queue"))
     assert all(f'"{FOLDER}/' in raw and '"attempt":1' in raw for raw in seen), "an old detect put them aside, untouched"
+    deleted = json.loads(seen[0])["image_id"]
+    assert deployment.door.call("DELETE", f"/image/{deleted}").status == 204
+    assert not [key for key in deployment.stored() if deleted in key], "the old door knows the new folder as well"
+    upgrade.sent.remove(deleted)
     upgrade.replace("detect")
     assert until(lambda: delayed(deployment, "classify_queue")), "an old classify put them aside"
     for name in REST:
@@ -84,6 +89,7 @@ def test_pictures_of_a_new_stage_wait_for_new_workers(upgrade: Upgrade) -> None:
         upgrade.sent, "completed"
     )
     assert deployment.queue.llen("dead_letters") == 0
+    assert not [key for key in deployment.stored() if deleted in key]
     for image_id in last:
         assert statuses[image_id]["stages"][STAGE]["state"] == "done"
         assert f"{FOLDER}/{image_id}.jpg" in deployment.stored(f"{FOLDER}/")
