@@ -28,6 +28,7 @@ class Lease(threading.Thread):
         self._ended = threading.Event()
         self._renewed = float("-inf")
         self._unbroken_since = float("inf")
+        self._announced = False
         self.busy_since: float | None = None
 
     def renew(self) -> None:
@@ -38,11 +39,13 @@ class Lease(threading.Thread):
         """
         before = time.monotonic()
         unbroken = self._consumer.beat(self._seconds, self._models())
-        if not unbroken:  # at the first beat, and where Redis lost its data
-            self._consumer.announce()
         if not unbroken or before - self._renewed > SAFE_SHARE * self._seconds:
             self._unbroken_since = time.monotonic()
         self._renewed = before
+        self._announced = self._announced and unbroken  # it is broken at the first beat, and where Redis lost its data
+        if not self._announced:
+            self._consumer.announce()
+            self._announced = True
 
     def is_fresh(self) -> bool:
         """Whether the lease cannot have run out yet."""

@@ -5,8 +5,10 @@ import json
 import pytest
 
 from stageline import keys
+from stageline.errors import Unavailable
+from stageline.lease import Lease
 from stageline.message import Message
-from stageline.queue import Door
+from stageline.queue import Consumer, Door
 from tests.worker_helpers import RESIZE, Recorder, handed_on, named
 
 pytest_plugins = ("tests.worker_fixtures",)
@@ -81,3 +83,28 @@ def test_a_worker_announces_what_it_knows_again_when_redis_lost_it(work_through)
         return forgot and bool(door.client.sismember(keys.ANNOUNCED, "resized/"))
 
     work_through(Recorder(), named("a"), announced_anew, lease_seconds=1.0)
+
+
+class RefusedOnce(Consumer):
+    """A consumer whose first announcement does not come through."""
+
+    tried = 0
+
+    def announce(self) -> None:
+        self.tried += 1
+        if self.tried == 1:
+            raise Unavailable("Redis is away")
+        super().announce()
+
+
+def test_an_announcement_that_did_not_come_through_is_repeated(settings) -> None:
+    """The next beat makes up for it, and those after that announce nothing again."""
+    consumer = RefusedOnce(settings.redis_url, RESIZE, "worker", 60)
+    lease = Lease(consumer, 30.0, 60.0)
+    with pytest.raises(Unavailable):
+        lease.renew()
+    assert not consumer.is_announced("resize")
+    lease.renew()
+    lease.renew()
+    assert consumer.is_announced("resize")
+    assert consumer.tried == 2
