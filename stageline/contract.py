@@ -52,7 +52,7 @@ def _check_folders(keys: Mapping[str, str]) -> None:
     for name, key in keys.items():
         if not KEY.fullmatch(key):
             folder = key.partition("/")[0]
-            raise UnknownFolder(f"{_needs_key(name)}; it is in {folder}, which no running worker has announced", folder)
+            raise UnknownFolder(f"{_needs_key(name)}; this version knows no {folder}", folder)
 
 
 def _needs_key(name: str) -> str:

@@ -40,7 +40,7 @@ def test_a_folder_that_nobody_announced_is_refused(work_through, fields) -> None
     messages = [{"image_id": "stray", **fields}, *named("a")]
     door = work_through(Recorder(), messages, lambda door: bool(door.client.llen(keys.DEAD_LETTERS)))
     (letter,) = map(json.loads, door.client.lrange(keys.DEAD_LETTERS, 0, -1))
-    for words in ("path", "original/<id>.jpg", "grayscale", "sharpened, which no running worker has announced"):
+    for words in ("path", "original/<id>.jpg", "grayscale", "this version knows no sharpened"):
         assert words in letter["reason"]
 
 
