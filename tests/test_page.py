@@ -8,6 +8,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from benchmarks.running_line import RunningLine
+from stageline.line import pictures
 from tests.browser import Browser
 from tests.page_helpers import MARKUP, address, ask, card, card_status, copied, listed, press, send, settled, upload
 
@@ -74,15 +75,15 @@ def test_a_picture_waits_and_is_sent_on(page: Browser, faces: Path, tmp_path: Pa
     assert len(page.all(".strip li.there")) == 3
     press(page, "Send on")
     page.until(lambda: "Completed" in page.text(".picture-state"), "completed")
-    page.until(lambda: len(page.all(".strip li.there img.here")) == 5, "all five pictures")
+    page.until(lambda: len(page.all(".strip li.there img.here")) == len(pictures()), "all pictures")
 
 
 def test_a_pictures_page_shows_every_stage_and_finding(page: Browser, page_line: RunningLine, faces: Path) -> None:
-    """Five pictures side by side, what was found by which model, the ledger with keys and ETags, the raw JSON."""
+    """The pictures side by side, what was found by which model, the ledger with keys and ETags, the raw JSON."""
     image_id = send(page_line, faces, "told.jpg")
     document = ask(page_line, f"/status/{image_id}")["results"]
     page.open(f"#/picture/{image_id}")
-    page.until(lambda: len(page.all(".strip img.here")) == 5, "five pictures")
+    page.until(lambda: len(page.all(".strip img.here")) == len(pictures()), "all pictures")
     assert len(page.all(".finding-list.objects li")) == len(document["detections"])
     assert len(page.all(".finding-list.faces li")) == len(document["faces"]) >= 5
     assert document["detections"][0]["model"] in page.text(".findings")
