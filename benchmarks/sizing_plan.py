@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from stageline import line
+from stageline.pipeline import line
 
 STAGES = tuple(stage.name for stage in line.LINE)
 OTHERS = ("grab", "catalogue")

@@ -22,7 +22,7 @@ def follow_the_page(copy: Path) -> Path:
         (copy / name).write_text(code)
     (copy / "sharpen_service" / "__init__.py").write_text('"""Sharpening."""\n')
     (table,) = re.findall(r"^LINE = \(\n.*?^\)\n", page, re.DOTALL | re.MULTILINE)
-    _edit(copy / "stageline" / "line.py", r"^LINE = \(\n.*?^\)\n", table)
+    _edit(copy / "stageline" / "pipeline" / "line.py", r"^LINE = \(\n.*?^\)\n", table)
     return copy
 
 

@@ -44,7 +44,7 @@ def test_a_picture_goes_through_the_new_stage(copy, models_dir, data_dir) -> Non
 
 def test_the_new_stage_passes_the_linters(copy) -> None:
     """What the page shows is as strict as the rest."""
-    linted = python(copy, "-m", "ruff", "check", "sharpen_service", "stageline/line.py")
+    linted = python(copy, "-m", "ruff", "check", "sharpen_service", "stageline/pipeline/line.py")
     assert linted.returncode == 0, linted.stdout
     checked = python(copy, "-m", "mypy", "sharpen_service")
     assert checked.returncode == 0, checked.stdout

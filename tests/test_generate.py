@@ -113,7 +113,7 @@ def test_an_edit_of_a_generated_part_is_named(copy: Path, generate, name: str, w
 
 def test_the_files_of_a_stage_that_is_gone_are_removed(copy: Path) -> None:
     """The check names them, and `make generate` removes them; no file that is written by hand is touched."""
-    table = copy / "stageline" / "line.py"
+    table = copy / "stageline" / "pipeline" / "line.py"
     rows = [row for row in table.read_text().splitlines(keepends=True) if '"grayscale_queue"' not in row]
     table.write_text("".join(rows))
     before = set(copy.rglob("*.yaml"))

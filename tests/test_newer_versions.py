@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from stageline import keys
-from stageline.errors import Unavailable
-from stageline.lease import Lease
-from stageline.message import Message
-from stageline.queue import Consumer, Door
+from stageline.broker import keys
+from stageline.broker.queue import Consumer, Door
+from stageline.core.errors import Unavailable
+from stageline.pipeline.message import Message
+from stageline.worker.heartbeat import Lease
 from tests.worker_helpers import RESIZE, Recorder, handed_on, named
 
 pytest_plugins = ("tests.worker_fixtures",)

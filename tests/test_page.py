@@ -8,7 +8,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from benchmarks.running_line import RunningLine
-from stageline import line
+from stageline.pipeline import line
 from tests.browser import Browser
 from tests.page_helpers import MARKUP, address, ask, card, card_status, copied, listed, press, send, settled, upload
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from stageline import __version__, line
+from stageline import __version__
+from stageline.pipeline import line
 
 DATA = "deployment.toml"
 DOOR, STAGE, CATALOGUE = "door", "stage", "catalogue"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stageline import line
-from stageline.modelstore.install import by_default
+from stageline.pipeline import line
+from stageline.registry.install import by_default
 from tests.browser import Browser, chromium
 from tests.conftest import missing
 from tests.kubernetes import deployed
