@@ -1,6 +1,6 @@
 # make run     sets everything up, starts the line on port 30005, sends the samples through, and keeps serving
 # make test    installs what the tests need, and runs them all
-# Also: make demo (run, ending after the samples), models, samples, lint, bench, accuracy, train, lock, clean;
+# Also: make demo (run, ending after the samples), models, samples, lint, generate, bench, accuracy, train, lock, clean;
 # images, push, deploy, test-kubernetes: containers, and a cluster.
 
 PYTHON ?= python3
@@ -43,7 +43,13 @@ test-chaos: setup-test servers models
 campaign: setup-test servers models
 	$(BIN)/python -m tests.chaos.campaign $(CAMPAIGN)
 
+# Dockerfiles, manifests and parts of other files, from the table of the line: docs/adding-a-stage.md.
+.PHONY: generate
+generate: setup-test
+	$(BIN)/python -m scripts.generate
+
 lint: setup-test
+	$(BIN)/python -m scripts.generate --check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

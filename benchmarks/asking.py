@@ -15,6 +15,7 @@ from stageline.catalogue.engine import open_engine
 from stageline.catalogue.migrate import migrate
 from stageline.core.settings import Settings
 from stageline.local.ports import HOST
+from stageline.pipeline import line
 from stageline.store import ObjectStore
 from stageline.store.base import StoredObject
 
@@ -53,7 +54,7 @@ def put_results(store: ObjectStore, keys: Sequence[str]) -> None:
         document = {
             "image_id": key, "filename": "street.jpg", "file_size": 163840, "original_path": f"original/{key}.jpg",
             "status": "completed", "run": 1, "detections": [{"label": "car", **found}] * 6, "faces": [found] * 2,
-            "stages": dict.fromkeys(("grab", "resize", "grayscale", "detect", "classify", "tag"), entry),
+            "stages": dict.fromkeys(("grab", *(stage.name for stage in line.LINE)), entry),
         }  # fmt: skip
         store.put(StoredObject(f"results/{key}.json", json.dumps(document, indent=2).encode(), "application/json"))
 

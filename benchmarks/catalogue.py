@@ -24,11 +24,12 @@ from stageline.catalogue.engine import writing
 from stageline.catalogue.migrate import migrate
 from stageline.catalogue.writer import Writer
 from stageline.core.settings import Settings
+from stageline.pipeline import line
 from stageline.store import FolderStore
 from stageline.store.base import StoredObject
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
-STAGES = ("grab", "resize", "grayscale", "detect", "classify", "tag")
+STAGES = ("grab", *(stage.name for stage in line.LINE))
 ON_DISK = ("-c", "fsync=on", "-c", "full_page_writes=on", "-c", "shared_buffers=512MB", "-c", "max_wal_size=4GB")
 # A picture every 20 s; one in a hundred failed, a handful still move; 80 classes, of which few are common.
 PICTURES = """

@@ -155,7 +155,7 @@ class _both:  # noqa: N801
 
 
 def _loaded(name: str, settings: Settings) -> Work:
-    work = line.stage(name).load(settings)
+    work: Work = line.stage(name).load(settings)
     _load([work], settings)
     return work
 

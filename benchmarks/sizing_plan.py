@@ -4,7 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-STAGES = ("resize", "grayscale", "detect", "classify", "tag")
+from stageline.pipeline import line
+
+STAGES = tuple(stage.name for stage in line.LINE)
 OTHERS = ("grab", "catalogue")
 SERVERS = ("redis", "cache", "minio", "postgres")
 ALL = (*STAGES, *OTHERS, *SERVERS)

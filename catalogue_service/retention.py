@@ -14,7 +14,7 @@ from stageline.catalogue import Catalogue, clean, expiry
 from stageline.core import clock, logs
 from stageline.core.errors import NotFound, Unavailable
 from stageline.core.settings import Settings
-from stageline.maintenance.deletion import erase_objects
+from stageline.maintenance.deletion import all_folders, erase_objects
 from stageline.pipeline import results
 from stageline.pipeline.message import FOLDERS, KEY, PROBE, id_of
 from stageline.store import ObjectStore
@@ -96,10 +96,11 @@ class Retention(threading.Thread):
 
     def _erase(self, image_id: str, sha256: str | None, filename: str | None, original_path: str | None = None) -> None:
         """Erase first, so that a crash leaves a row to begin from; again behind the tombstone, for what came since."""
-        erase_objects(self._store, image_id, original_path)
+        folders = all_folders(self._door.client)
+        erase_objects(self._store, image_id, original_path, folders)
         self._door.delete(image_id, sha256, filename)
         self._dead.drop_of(image_id)
-        erase_objects(self._store, image_id, original_path)
+        erase_objects(self._store, image_id, original_path, folders)
         self._erased.add(image_id)
 
     def _sweep_probes(self, now: datetime) -> None:
@@ -112,7 +113,7 @@ class Retention(threading.Thread):
         for image_id in sorted({id_of(key) for key in keys} - young):
             self._door.delete(image_id, probe=True)
             self._dead.drop_of(image_id)
-            erase_objects(self._store, image_id)
+            erase_objects(self._store, image_id, None, all_folders(self._door.client))
 
     def _is_old(self, key: str, now: datetime) -> bool:
         """By the line's clock, which the id was made by; else by the store's."""

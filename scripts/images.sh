@@ -4,14 +4,16 @@
 #   scripts/images.sh push REGISTRY    as REGISTRY/stageline-<service>:TAG
 #   scripts/images.sh load COMMAND…    runs COMMAND… IMAGE for each, as in: load kind load docker-image
 #   scripts/images.sh list             their names
-# TAG is the version, or another; GPU=1 adds the variants of detect and classify for CUDA; BUILD_FLAGS go to the engine.
+# TAG is the version, or another; GPU=1 adds the variants for CUDA, of those that have one; BUILD_FLAGS go to the engine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 TAG=${TAG:-$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' stageline/__init__.py)}
-services=(grab resize grayscale detect classify tag catalogue)
-gpu_services=()
-[ -z "${GPU:-}" ] || gpu_services=(detect classify)
+services=() gpu_services=()
+for folder in *_service; do
+  services+=("${folder%_service}")
+  [ -z "${GPU:-}" ] || [ ! -f "$folder/requirements-gpu.txt" ] || gpu_services+=("${folder%_service}")
+done
 
 engine() {
   local candidate

@@ -21,6 +21,7 @@ from stageline.catalogue.engine import open_engine
 from stageline.catalogue.reader import Catalogue
 from stageline.core.errors import Unavailable
 from stageline.core.settings import Settings
+from stageline.pipeline import line
 from stageline.registry.repository import Repository
 from stageline.store import FolderStore
 from tests.chaos.door import Answer
@@ -29,7 +30,7 @@ from tests.conftest import served
 PATIENCE = 90.0  # seconds for what must come; nothing is asserted of how soon
 ENDED = ("completed", "failed", "waiting")
 JPEG = all_kinds()["jpeg"]
-STAGES = ["grab", "resize", "grayscale", "detect", "classify", "tag"]
+STAGES = ["grab", *(stage.name for stage in line.LINE)]
 UNKNOWN = "01J00000000000000000000000"
 Found = TypeVar("Found")
 

@@ -18,6 +18,7 @@ K8S = REPOSITORY / "k8s"
 OVERLAYS = sorted(path.parent for path in (REPOSITORY / "overlays").glob("*/kustomization.yaml"))
 STAGES = [stage.name for stage in LINE]
 OURS = ["grab", *STAGES, "catalogue"]
+ON_GPU = [stage.name for stage in LINE if (REPOSITORY / stage.package / "requirements-gpu.in").is_file()]
 SERVERS = ["redis", "minio", "postgres", "cache"]
 NAME = "app.kubernetes.io/name"
 KUSTOMIZE_SECONDS = 60

@@ -1,8 +1,6 @@
 """docs/adding-a-stage.md is true: following it to the letter gives a line with one stage more."""
 
 import json
-import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,31 +8,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.running_line import inherited
-from tests.conftest import REPOSITORY
+from tests.added_stage import follow_the_page
 
 
 @pytest.fixture
 def copy(tmp_path) -> Path:
     """A copy of the repository in which somebody followed the page."""
-    skipped = shutil.ignore_patterns("__pycache__")
-    for folder in ("stageline", "models", *(path.name for path in REPOSITORY.glob("*_service"))):
-        shutil.copytree(REPOSITORY / folder, tmp_path / folder, ignore=skipped)
-    shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
-    page = (REPOSITORY / "docs" / "adding-a-stage.md").read_text()
-    for name, code in re.findall(r"```python\n# (sharpen_service/\w+\.py)\n(.*?)```", page, re.DOTALL):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(code)
-    (tmp_path / "sharpen_service" / "__init__.py").write_text('"""Sharpening."""\n')
-    (table,) = re.findall(r"^LINE = \(\n.*?^\)\n", page, re.DOTALL | re.MULTILINE)
-    edit(tmp_path / "stageline" / "pipeline" / "line.py", r"^LINE = \(\n.*?^\)\n", table)
-    edit(tmp_path / "stageline" / "pipeline" / "schema.py", r"^FOLDERS = \(", 'FOLDERS = ("sharpened", ')
-    return tmp_path
-
-
-def edit(path: Path, pattern: str, replacement: str) -> None:
-    text, count = re.subn(pattern, lambda _: replacement, path.read_text(), flags=re.DOTALL | re.MULTILINE)
-    assert count == 1
-    path.write_text(text)
+    return follow_the_page(tmp_path)
 
 
 def python(copy: Path, *words: str, **environment: str) -> subprocess.CompletedProcess:

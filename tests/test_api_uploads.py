@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from api_line import Api, ApiLine, until
+from api_line import STAGES, Api, ApiLine, until
 from picture_makers import all_kinds, encoded, scene
 
 from grab_service.api.schemas.pictures import PictureStatus
@@ -41,8 +41,8 @@ def test_an_upload_may_wait_for_process(api: Api) -> None:
     found = api.ended(accepted["image_id"])
     assert (found["status"], found["kind"] in ("face", "object")) == ("waiting", True)
     states = {name: entry["state"] for name, entry in found["stages"].items()}
-    done = dict.fromkeys(("grab", "resize", "grayscale", "detect"), "done")
-    assert states == {**done, "classify": "waiting", "tag": "waiting"}
+    after = STAGES.index("detect") + 1
+    assert states == dict.fromkeys(STAGES[:after], "done") | dict.fromkeys(STAGES[after:], "waiting")
 
 
 def test_curl_follows_a_picture(api: Api, tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_curl_follows_a_picture(api: Api, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in said.splitlines()]
     assert [line["event"] for line in (lines[0], lines[-1])] == ["accepted", "completed"]
     done = [line["stage"] for line in lines if line["event"] == "stage" and line["state"] == "done"]
-    assert done == ["resize", "grayscale", "detect", "classify", "tag"]
+    assert done == STAGES[1:]
     assert lines[-1]["results"]["status"] == "completed"
     tagged = lines[-1]["tagged_image"].removeprefix(api.url)
     assert api.call("GET", tagged).headers["Content-Type"] == "image/jpeg"

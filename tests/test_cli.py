@@ -16,6 +16,7 @@ from stageline.broker.redis_client import connect
 from stageline.core.settings import Settings
 from stageline.local.ports import free_port
 from stageline.local.up import default_workers
+from stageline.pipeline import line
 from stageline.pipeline.message import Message
 from tests import commands
 from tests.test_faults import wait_for
@@ -52,7 +53,7 @@ def test_run_writes_every_stage_into_a_folder(stageline, giraffe, data_dir, tmp_
     assert [len(document["faces"]) > 0 for document in documents] == [False, True]
     assert all(document["stages"]["detect"]["ms"] > 0 for document in documents)
     folders = {path.name for path in (tmp_path / "made").iterdir()}
-    assert folders == {"original", "resized", "grayscale", "detections", "findings", "tagged", "blurred", "results"}
+    assert folders == set(line.FOLDERS)
     assert all(len(list((tmp_path / "made" / folder).iterdir())) == 2 for folder in folders)
 
 

@@ -26,14 +26,16 @@ from tests.compose_config import (
     values_in,
 )
 from tests.conftest import REPOSITORY
+from tests.manifests import ON_GPU
 
 STAGES = [stage.name for stage in line.LINE]
 OURS = [*STAGES, "grab", "catalogue"]
 SERVERS = ["redis", "cache", "minio"]
-ALWAYS = {*SERVERS, "line-user", "grab", "catalogue", "resize", "grayscale", "tag"}
+VARIANTS = {f"{name}-gpu" for name in ON_GPU}
+ALWAYS = {*SERVERS, "line-user", *OURS} - set(ON_GPU)
 OF_PROFILE = {
-    "line": {*ALWAYS, "detect", "classify"},
-    "gpu": {*ALWAYS, "detect-gpu", "classify-gpu"},
+    "line": {*ALWAYS, *ON_GPU},
+    "gpu": {*ALWAYS, *VARIANTS},
     "postgres": {"postgres"},
     "monitoring": {"prometheus"},
 }
@@ -101,7 +103,7 @@ def test_ours_are_built_by_their_dockerfiles_and_bear_the_version(services: dict
     assert services["line-user"]["image"] == services["grab"]["image"]
 
 
-@pytest.mark.parametrize("name", ["detect", "classify"])
+@pytest.mark.parametrize("name", ON_GPU)
 def test_a_gpu_variant_differs_in_what_it_must(services: dict[str, Any], name: str) -> None:
     """Its image, what is installed in it, its device and its memory; all else is the CPU variant's."""
     plain, gpu = services[name], services[f"{name}-gpu"]
@@ -147,7 +149,7 @@ def test_only_what_people_use_is_published(env_file: Path, services: dict[str, A
 def test_secrets_reach_only_who_needs_them(env_file: Path, services: dict[str, Any]) -> None:
     """The store's root is known to the store and to who makes the line's user; no password is on a command line."""
     made = values_in(env_file)
-    line_only = {*OURS, "detect-gpu", "classify-gpu", "line-user"}
+    line_only = {*OURS, *VARIANTS, "line-user"}
     holders = {
         "MINIO_ROOT_PASSWORD": {"minio", "line-user"},
         "DATABASE_PASSWORD": {"postgres", "grab", "catalogue"},

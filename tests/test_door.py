@@ -11,6 +11,7 @@ from picture_makers import png
 from grab_service.http.app import create_app
 from grab_service.line.intake import GrabDoor
 from stageline.core.settings import Settings
+from stageline.pipeline import line
 from stageline.store import FolderStore, ObjectStore
 
 ALWAYS = ("image_id", "job_id", "filename", "file_size", "status", "message")
@@ -53,7 +54,7 @@ def test_an_upload_is_accepted_stored_and_queued(way: str, settings: Settings, s
     assert store.get(message.original_path) == JPEG
     status = client.get(answer.headers["Location"]).get_json()
     assert status["status"] == "submitted"
-    assert list(status["stages"]) == ["grab", "resize", "grayscale", "detect", "classify", "tag"]
+    assert list(status["stages"]) == ["grab", *(stage.name for stage in line.LINE)]
     entry = status["stages"]["grab"]
     assert entry == message.fields["stages"]["grab"]
     assert (entry["state"], entry["attempt"], entry["key"]) == ("done", 1, message.original_path)

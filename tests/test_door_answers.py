@@ -1,5 +1,6 @@
 """The HTTP door's answers to those who ask: pictures, states, counts; and to ids, stages and headers that are odd."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -47,11 +48,22 @@ def test_unknown_and_odd_ids_are_404(path: str, image_id: str, client: FlaskClie
     assert_problem(client.get(path % image_id), 404)
 
 
-@pytest.mark.parametrize("stage", ["resized", "grayscale", "tagged", "blurred"])
+@pytest.mark.parametrize("stage", [folder.name for folder in line.pictures()[1:]])
 def test_a_stage_that_has_no_picture_yet_is_404(stage: str, client: FlaskClient) -> None:
     """A stage's picture is shown when it has come to it."""
     image_id = client.post("/upload", data=JPEG).get_json()["image_id"]
     assert_problem(client.get(f"/image/{image_id}?stage={stage}"), 404, stage)
+
+
+def test_the_description_reads_the_table_of_the_line(client: FlaskClient) -> None:
+    """GET /image takes the folders that hold pictures, and POST /process the stages."""
+    described = client.get("/openapi.json").get_json()
+    paths = described["paths"]
+    shown = {each["name"]: each for each in paths["/image/{image_id}"]["get"]["parameters"]}["stage"]
+    assert shown["schema"]["enum"] == [folder.name for folder in line.pictures()]
+    stages = described["components"]["schemas"]["StageName"]["enum"]
+    assert stages == [stage.name for stage in line.LINE]
+    assert "StageName" in json.dumps(paths["/process/{image_id}"]["post"]["parameters"])
 
 
 @pytest.mark.parametrize("stage", ["", "detections", "results", "..", "%00", "original/..", "x" * 3000])

@@ -10,6 +10,7 @@ from stageline.core.settings import Settings
 from tests.conftest import REPOSITORY
 from tests.manifests import (
     K8S,
+    ON_GPU,
     OURS,
     STAGES,
     Document,
@@ -25,7 +26,6 @@ from tests.manifests import (
 )
 
 OVERLAYS = REPOSITORY / "overlays"
-ON_GPU = ("detect", "classify")
 
 
 def targets(folder: str) -> dict[str, Document]:
@@ -90,7 +90,7 @@ def test_both_ways_have_the_same_most() -> None:
 
 
 def test_the_images_overlay_renames_ours_and_nothing_else() -> None:
-    """All seven services come from the one registry that it names, under the tag that the manifests have."""
+    """All services come from the one registry that it names, under the tag that the manifests have."""
     before, after = images(base()), images(workloads(render(OVERLAYS / "images")))
     ours = {image for image in before if "/stageline/" in image}
     registry = "registry.example.com/team/stageline-"

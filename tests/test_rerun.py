@@ -28,6 +28,14 @@ def everything(_: str) -> bool:
     return True
 
 
+def test_a_folder_of_a_newer_version_is_said() -> None:
+    """A door of the version before asks for patience, rather than for the picture to be sent anew."""
+    done = {"image_id": "a", "original_path": "original/a.jpg", "status": "completed"}
+    done["stages"] = {"sharpen": {"state": "done", "path": "sharpened/a.jpg"}}
+    with pytest.raises(rerun.CannotRun, match=r"sharpened/.* ask again when the upgrade is over"):
+        rerun.prepare(done, "resize", lambda _: True)
+
+
 def test_a_run_from_a_stage_takes_what_the_one_before_left() -> None:
     """Its path is the predecessor's, its findings are kept, later ones are gone and in the history."""
     message, stage = rerun.prepare(document(run_through(), completed_at=AT), "classify", everything)

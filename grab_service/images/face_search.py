@@ -12,7 +12,7 @@ from grab_service.images.lookup import Known
 from grab_service.line.intake import GrabDoor, Wanted
 from stageline.broker import status
 from stageline.core.errors import BadImage, NotFound, Unavailable
-from stageline.maintenance.deletion import erase_objects
+from stageline.maintenance.deletion import all_folders, erase_objects
 from stageline.pipeline.first_message import make_id
 from stageline.pipeline.message import PROBE
 from stageline.pipeline.results import MOVING
@@ -80,7 +80,7 @@ class FaceSearch:
             faces = [each for each in self._findings(f"findings/{image_id}.json") if each.get("embedding")]
         finally:
             self._door.line.delete(image_id, probe=True)
-            erase_objects(self._door.store, image_id)
+            erase_objects(self._door.store, image_id, None, all_folders(self._door.client))
         if not faces:
             raise BadImage("no face was found in the picture", 422)
         return self._nearest(max(faces, key=_area), limit, None)

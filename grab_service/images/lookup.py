@@ -11,7 +11,7 @@ from grab_service.api.problems import NotKnown
 from grab_service.line.intake import GrabDoor, door
 from stageline.broker import status, time_left
 from stageline.core.errors import NotFound, Unavailable
-from stageline.maintenance.deletion import erase_objects
+from stageline.maintenance.deletion import all_folders, erase_objects
 from stageline.pipeline import filenames, line, results
 from stageline.pipeline.first_message import STAGE
 from stageline.pipeline.message import ID, PROBE
@@ -127,7 +127,8 @@ class Known:
         if found is not None:
             self._door.line.delete(image_id, found.get("sha256"), found.get("filename"))
         self._door.dead.drop_of(image_id)
-        erase_objects(self._door.store, image_id, found.get("original_path") if found else None)
+        original = found.get("original_path") if found else None
+        erase_objects(self._door.store, image_id, original, all_folders(self._door.client))
 
     def image_key(self, image_id: str, stage: str) -> str:
         """Return where a picture is as a stage leaves it, once it has come to it.

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
-from flask import Blueprint, Response, abort, send_file
+from flask import Blueprint, Response, abort, jsonify, request, send_file
 from werkzeug.security import safe_join
+
+from stageline.pipeline import line
+from stageline.pipeline.first_message import STAGE
 
 PAGE = Path(__file__).parent / "static"
 TYPES = {  # said here: what mimetypes knows depends on the machine
@@ -31,6 +34,19 @@ routes = Blueprint("page", __name__)
 def index() -> Response:
     """Serve the page."""
     return _file("index.html")
+
+
+@routes.get("/page/line.json")
+def table() -> Response:
+    """Serve what the page shows of the table of the line: its stages, and the pictures that each leaves."""
+    shown = [{"name": line.ORIGINALS.name, "stage": STAGE, "label": line.ORIGINALS.title}]
+    for stage in line.LINE:
+        pictures = (folder for folder in stage.folders if folder.title)
+        shown += [{"name": folder.name, "stage": stage.name, "label": folder.title} for folder in pictures]
+    made = jsonify(stages=[stage.name for stage in line.LINE], shown=shown)
+    made.add_etag()
+    made.make_conditional(request)
+    return made
 
 
 @routes.get("/page/<path:path>")

@@ -10,6 +10,7 @@ PACE = "stageline:pace"  # hash: how fast pictures come to their end; see stagel
 OUTCOMES = "stageline:outcomes"  # list of JSON: what the catalogue has yet to write down
 OUTCOMES_SINCE = f"{OUTCOMES}:since"  # since when the first of them stands there, in the server's seconds
 MODELS = "stageline:models"  # hash: a worker's identity → what it says of models that it lacks, as JSON
+ANNOUNCED = "stageline:announced"  # set: stages, and folders as `<folder>/`, that some version of the workers knows
 EVENTS = "stageline:events"  # stream: what happens to pictures, for those who watch; the newest 20,000
 DEAD_LETTERS = "dead_letters"  # list of JSON
 DEAD_COUNTS = "stageline:dead"  # hash: a stage → how many of its messages are among the dead letters

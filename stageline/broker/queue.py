@@ -15,6 +15,7 @@ import redis
 
 from stageline.broker import transitions
 from stageline.broker.keys import (
+    ANNOUNCED,
     UNFINISHED,
     WORKERS,
     content_key,
@@ -59,6 +60,16 @@ class Consumer:
         ``models`` is what `stageline.registry.missing_models.told` says of the worker's models.
         """
         return bool(self.scripts.run(Call("heartbeat", identity=self.identity, lease=lease_seconds, lacks=models)))
+
+    def announce(self) -> None:
+        """Say which stages and folders this version knows, so that older ones let messages that name them wait."""
+        with reaching_redis():
+            self.client.sadd(ANNOUNCED, *(stage.name for stage in line.LINE), *(f"{name}/" for name in line.FOLDERS))
+
+    def is_announced(self, name: str) -> bool:
+        """Whether a worker, perhaps of a newer version, has announced this stage, or this folder (`<folder>/`)."""
+        with reaching_redis():
+            return bool(self.client.sismember(ANNOUNCED, name))
 
     def leave(self) -> None:
         """Give up the lease, after the last message was handed on."""

@@ -16,8 +16,6 @@ KINDS: dict[str, Callable[[str], Any]] = {"file_size": int, "run": int, "ahead":
 DELETED_RUN = 2**31  # the run of a tombstone: no message has it
 
 
-
-
 def read(client: redis.Redis, image_id: str) -> dict[str, Any] | None:
     """Return a picture's status with its stages decoded, or None when Redis knows nothing of it.
 

@@ -63,5 +63,13 @@ class BadMessage(Rejected):
     """The bytes on a queue are not a message."""
 
 
+class UnknownFolder(BadMessage):
+    """The message names an object in a folder that this version does not know; a later version may know it."""
+
+    def __init__(self, sentence: str, folder: str) -> None:
+        super().__init__(sentence)
+        self.folder = folder
+
+
 class NewerMessage(StagelineError):
     """The message is of a version that this worker does not know: a newer worker must take it."""

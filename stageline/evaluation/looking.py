@@ -18,8 +18,8 @@ from stageline.registry.serving import Loaded, Served, load_once
 from stageline.store.base import StoredObject
 
 LEAST_SCORE = 0.01  # AP is about all scores; what lies below is noise
-OWN = {"resize": ("resize_",), "grayscale": (), "detect": ("detect_",), "classify": ("classify_",)}
-UP_TO_DETECT = ("resize", "grayscale", "detect")
+STAGES = tuple(stage.name for stage in line.LINE)
+UP_TO_DETECT = STAGES[: STAGES.index("detect") + 1]
 DETECT, CLASSIFY = line.stage("detect"), line.stage("classify")
 Changes = tuple[tuple[str, Any], ...]  # settings that differ from those configured, as (name, value)
 
@@ -184,7 +184,7 @@ class Looker:
 
 def _own(stage: str, changes: Changes) -> Changes:
     """Those changes that are of one stage's settings."""
-    return tuple(change for change in changes if change[0].startswith(OWN[stage]))
+    return tuple(change for change in changes if change[0].startswith(f"{stage}_"))
 
 
 def _found(message: Message) -> list[Finding]:

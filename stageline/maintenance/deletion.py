@@ -1,12 +1,36 @@
 """Removing everything that the bucket has of a picture."""
 
+import re
+from collections.abc import Collection
+from typing import cast
+
+import redis
+
+from stageline.broker.keys import ANNOUNCED
+from stageline.broker.redis_client import reaching_redis
 from stageline.core.errors import NotFound
 from stageline.pipeline import results
 from stageline.pipeline.message import FOLDERS, ID, KEY, id_of
 from stageline.store import ObjectStore
 
+ANNOUNCED_FOLDER = re.compile(rb"([a-z][a-z0-9_-]{0,31})/")
 
-def erase_objects(store: ObjectStore, image_id: str, original_path: str | None = None) -> int:
+
+def all_folders(client: redis.Redis) -> set[str]:
+    """Return the folders that this version knows, and those that workers of another version have announced.
+
+    Raises:
+        Unavailable: Redis is away.
+    """
+    with reaching_redis():
+        announced = cast("set[bytes]", client.smembers(ANNOUNCED))
+    found = map(ANNOUNCED_FOLDER.fullmatch, announced)
+    return {*FOLDERS, *(match[1].decode() for match in found if match)}
+
+
+def erase_objects(
+    store: ObjectStore, image_id: str, original_path: str | None = None, folders: Collection[str] = FOLDERS
+) -> int:
     """Remove a picture's objects from every folder, and return how many there were; may be repeated.
 
     The results go last: what is left of an erasure that was broken off still names the picture.
@@ -16,6 +40,7 @@ def erase_objects(store: ObjectStore, image_id: str, original_path: str | None =
         image_id: whose objects.
         original_path: where the picture's original is, for one of another name; only below original/, and not that of
             a picture that has results of its own.
+        folders: where to look; `all_folders` are also those of a newer version, during an upgrade.
 
     Raises:
         ValueError: that is no id.
@@ -28,7 +53,7 @@ def erase_objects(store: ObjectStore, image_id: str, original_path: str | None =
         other = id_of(original_path)
         if other != image_id and not _has_results(store, other):
             store.delete(original_path)
-    for folder in sorted(FOLDERS, key=lambda name: name == "results"):
+    for folder in sorted(folders, key=lambda name: name == "results"):
         for key in list(store.keys(f"{folder}/{image_id}.")):
             store.delete(key)
             erased += 1

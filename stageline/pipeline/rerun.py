@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from stageline.core.errors import StagelineError
+from stageline.core.errors import StagelineError, UnknownFolder
 from stageline.core.timestamps import now
 from stageline.pipeline import line
 from stageline.pipeline.message import MAX_HISTORY, Message
@@ -98,6 +98,11 @@ def _next_run(document: Mapping[str, Any], stage: str) -> Message:
     }
     try:
         return Message.decode(Message.of(fields | told).raw)
+    except UnknownFolder as error:
+        raise CannotRun(
+            f"a newer version of the line wrote an object of this picture in {error.folder}/, which this one does not "
+            "know: ask again when the upgrade is over"
+        ) from error
     except StagelineError as error:
         raise CannotRun(
             f"what results/ says of this picture is no message: {error}; send its original again"

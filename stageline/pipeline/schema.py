@@ -7,15 +7,23 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from stageline.core.errors import BadMessage
+from stageline.core.errors import BadMessage, UnknownFolder
+from stageline.pipeline.line import FOLDERS
+
+__all__ = ["FOLDERS", "ID", "KEY", "check"]
 
 FARTHEST = 1e9  # of any number in a finding: a box of a hostile one must not overflow what draws it
 MAX_STAGES = 64
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-FOLDERS = ("original", "resized", "grayscale", "detections", "findings", "tagged", "blurred", "results")
-KEY = re.compile(rf"(?:{'|'.join(FOLDERS)})/[A-Za-z0-9_-]{{1,64}}\.[a-z0-9]{{1,8}}")
+OBJECT = r"[A-Za-z0-9_-]{1,64}\.[a-z0-9]{1,8}"
+KEY = re.compile(rf"(?:{'|'.join(FOLDERS)})/{OBJECT}")
+KEY_ANYWHERE = re.compile(rf"([a-z][a-z0-9_-]{{0,31}})/{OBJECT}")  # also in a folder of a later version
 
-ID_ALONE, KEY_ALONE, FINDINGS_KEY_ALONE = rf"^{ID.pattern}\Z", rf"^{KEY.pattern}\Z", rf"^(?=findings/){KEY.pattern}\Z"
+ID_ALONE, KEY_ALONE, FINDINGS_KEY_ALONE = (
+    rf"^{ID.pattern}\Z",
+    rf"^{KEY_ANYWHERE.pattern}\Z",
+    rf"^(?=findings/){KEY.pattern}\Z",
+)
 Key = Annotated[str, Meta(pattern=KEY_ALONE)]
 Whole = Annotated[int, Meta(ge=1, lt=2**31)]
 Number = Annotated[float, Meta(gt=-FARTHEST, lt=FARTHEST)]
@@ -85,9 +93,10 @@ class _Contract(Struct):
 
 
 WORDS = {"array": "a list", "object": "an object", "str": "a text", "int": "a whole number", "float": "a number"}
+NEEDS_KEY = f"must be a key like original/<id>.jpg, in one of {', '.join(FOLDERS)}"
 PATTERNS = {
     repr(ID_ALONE): f"must match {ID.pattern}",
-    repr(KEY_ALONE): f"must be a key like original/<id>.jpg, in one of {', '.join(FOLDERS)}",
+    repr(KEY_ALONE): NEEDS_KEY,
     repr(FINDINGS_KEY_ALONE): "must be a key like findings/<id>.json",
 }
 EXPECTED = re.compile(r"Expected `(\w+)[^`]*`(?:, got .*| (.*))?$")
@@ -98,11 +107,22 @@ def check(fields: Mapping[str, Any]) -> None:
 
     Raises:
         BadMessage: one of them is not what the contract says; the text names it.
+        UnknownFolder: the only thing wrong is a key in a folder that this version does not know.
     """
     try:
-        msgspec.convert(fields, _Contract)
+        read = msgspec.convert(fields, _Contract)
     except msgspec.ValidationError as error:
         raise BadMessage(_sentence(str(error))) from None
+    _check_folders(read)
+
+
+def _check_folders(read: _Contract) -> None:
+    """Refuse unknown folders. This check is the last: what is wrong otherwise is wrong in every version of the line."""
+    written = {f"the path of {name} in stages": entry.path for name, entry in read.stages.items()}
+    for name, key in {"original_path": read.original_path, "path": read.path, **written}.items():
+        if key is not None and not KEY.fullmatch(key):
+            folder = key.partition("/")[0]
+            raise UnknownFolder(f"{name} {NEEDS_KEY}; this version knows no {folder}", folder)
 
 
 def _sentence(said: str) -> str:

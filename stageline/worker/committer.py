@@ -13,7 +13,7 @@ from stageline.core import logs, metrics
 from stageline.core.errors import Forgotten
 from stageline.core.retrying import SERVER_AWAY
 from stageline.core.settings import Settings
-from stageline.maintenance.deletion import erase_objects
+from stageline.maintenance.deletion import all_folders, erase_objects
 from stageline.pipeline import line, results
 from stageline.pipeline.message import Message
 from stageline.store import ObjectStore
@@ -162,7 +162,8 @@ class Committer(threading.Thread):
         deleted = known is not None and known.get("status") == "deleted"
         if deleted:
             original = message.fields.get("original_path")  # not of one that could not be read
-            SERVER_AWAY.call(lambda: erase_objects(self._store, message.image_id, original))
+            folders = SERVER_AWAY.call(lambda: all_folders(self._consumer.client))
+            SERVER_AWAY.call(lambda: erase_objects(self._store, message.image_id, original, folders))
         return deleted
 
     def _forget(self, message: Message) -> None:

@@ -29,6 +29,7 @@ class Lease(threading.Thread):
         self._ended = threading.Event()
         self._renewed = float("-inf")
         self._unbroken_since = float("inf")
+        self._announced = False
         self.busy_since: float | None = None
 
     def renew(self) -> None:
@@ -42,6 +43,10 @@ class Lease(threading.Thread):
         if not unbroken or before - self._renewed > SAFE_SHARE * self._seconds:
             self._unbroken_since = time.monotonic()
         self._renewed = before
+        self._announced = self._announced and unbroken  # it is broken at the first beat, and where Redis lost its data
+        if not self._announced:
+            self._consumer.announce()
+            self._announced = True
 
     def is_fresh(self) -> bool:
         """Whether the lease cannot have run out yet."""

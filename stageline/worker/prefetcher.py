@@ -11,9 +11,10 @@ from stageline.broker import dead_letters, transitions
 from stageline.broker.queue import Consumer
 from stageline.broker.redis_client import Result
 from stageline.core import logs, threads
-from stageline.core.errors import BadMessage, Forgotten, NewerMessage, Rejected, Unavailable
+from stageline.core.errors import BadMessage, Forgotten, NewerMessage, Rejected, Unavailable, UnknownFolder
 from stageline.core.retrying import NEWER_MESSAGE, SERVER_AWAY
 from stageline.core.settings import Settings
+from stageline.pipeline import line
 from stageline.pipeline.arrival import without_future_times
 from stageline.pipeline.message import Message
 from stageline.pipeline.stage import Work
@@ -25,6 +26,7 @@ POP_SECONDS = 1.0
 FETCHERS = 4
 STRAYS_SECONDS = 5.0
 NEVER = float("-inf")
+STAGES = frozenset(stage.name for stage in line.LINE)
 
 
 class Prefetcher(threading.Thread):
@@ -98,11 +100,17 @@ class Prefetcher(threading.Thread):
         try:
             message = without_future_times(Message.decode(raw))
         except NewerMessage as error:
-            logs.get().warning("put aside", stage=self._consumer.stage.name, reason=str(error))
-            self._consumer.delay(raw, raw, NEWER_MESSAGE.pause(1))
+            self._put_aside(raw, str(error))
         except BadMessage as error:
-            self._refuse(raw, asked, error)
+            if isinstance(error, UnknownFolder) and self._consumer.is_announced(f"{error.folder}/"):
+                self._put_aside(raw, f"it names an object in {error.folder}/, which only newer workers know")
+            else:
+                self._refuse(raw, asked, error)
         else:
+            until = message.fields.get("until")
+            if until and until not in STAGES and self._consumer.is_announced(until):
+                self._put_aside(raw, f"it is to wait after {until}, which only newer workers know")
+                return
             most = self._settings.max_attempts
             if message.attempt > most:
                 died = f"its worker died, or was lost, at attempt {most} of {most}"
@@ -111,6 +119,11 @@ class Prefetcher(threading.Thread):
                 self._pass_on_alone(Item(message, asked))
             else:
                 self._pass_on(Item(message, asked))
+
+    def _put_aside(self, raw: bytes, reason: str) -> None:
+        """Have a message wait, as it is, for a worker of a newer version."""
+        logs.get().warning("put aside", stage=self._consumer.stage.name, reason=reason)
+        self._consumer.delay(raw, raw, NEWER_MESSAGE.pause(1))
 
     def _refuse(self, raw: bytes, asked: float, error: Rejected, message: Message | None = None) -> None:
         """Have a message dead-lettered: as a failed picture where its id can be read, else by its bytes alone."""

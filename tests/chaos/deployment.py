@@ -18,10 +18,10 @@ from benchmarks.server_process import free_port
 from benchmarks.servers import MinioServer, PostgresServer, RedisServer
 from stageline.client import Client
 from tests.chaos.door import Door
-from tests.chaos.service import PYTHON, Service
+from tests.chaos.service import PYTHON, Service, stages
 from tests.conftest import missing
 
-STAGES = ("resize", "grayscale", "detect", "classify", "tag")
+STAGES = stages()
 SERVICES = (*STAGES, "catalogue", "grab")
 LEASE = 4.0  # seconds; a busy machine's living workers must come to beat in it
 READY_SECONDS = 120.0

@@ -6,7 +6,8 @@ import redis
 
 STATUS, DELETED = "stageline:status:", "deleted"
 OUTCOMES = "stageline:outcomes"
-STAY = ("stageline:workers", "stageline:models", "stageline:events", "stageline:pace", f"{OUTCOMES}:since")
+OF_WORKERS = ("stageline:workers", "stageline:models", "stageline:announced")
+STAY = (*OF_WORKERS, "stageline:events", "stageline:pace", f"{OUTCOMES}:since")
 EXPIRE = (STATUS, "stageline:once:", "stageline:batch:", "stageline:minute:", f"{OUTCOMES}:writer")
 NAME_A_PICTURE = ("stageline:named:", "stageline:sha256:")
 DEAD_COUNTS = "stageline:dead"

@@ -19,6 +19,16 @@ from benchmarks.processes import cpu_seconds, descendants
 PYTHON = os.environ.get("CHAOS_PYTHON", sys.executable)
 
 
+def stages() -> tuple[str, ...]:
+    """The stages of the version that is run: its services that are neither the door nor the catalogue."""
+    beside = "pathlib.Path(stageline.__file__).parents[1].glob('*_service/__main__.py')"
+    asked = f"import pathlib, stageline; print(*(path.parent.name for path in {beside}))"
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run([PYTHON, "-P", "-c", asked], env=environment, capture_output=True, text=True, check=True)
+    names = (name.removesuffix("_service") for name in sorted(done.stdout.split()))
+    return tuple(name for name in names if name not in ("grab", "catalogue"))
+
+
 class Service:
     """One service's process, and those below it: killed, frozen and started again as one."""
 

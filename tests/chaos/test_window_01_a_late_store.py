@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.deployment import BUCKET, Deployment, until
+from tests.chaos.deployment import BUCKET, STAGES, Deployment, until
 from tests.chaos.pictures import picture
 from tests.chaos.windows import AT_ONCE, Broken, promised
 from tests.cutting_proxy import CuttingProxy
@@ -23,7 +23,7 @@ A_WRITE = b"PUT /images/"
 REFUSAL = b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 # How a picture ends → the stage that ends it, which services come before that, and settings of its workers.
 ENDS = {
-    "completed": ("tag", ("grab", "resize", "grayscale", "detect", "classify"), {}),
+    "completed": ("tag", ("grab", *(name for name in STAGES if name != "tag")), {}),
     "failed": ("resize", ("grab",), {"MAX_IMAGE_PIXELS": "1000"}),  # which the pictures have more of
 }
 TRIES_SECONDS = 12.0  # in which a worker that cannot store tries again, more than once

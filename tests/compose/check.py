@@ -17,12 +17,13 @@ import numpy as np
 
 from stageline.client import Client, Refused
 from stageline.core.errors import StagelineError
-from stageline.pipeline.line import LINE
+from stageline.pipeline.line import LINE, pictures
 
 PATIENCE = 240.0  # seconds: the line may be starting, and fetching its models
 WIDTH, HEIGHT = 1280, 960
 COUNT = 8
-SHAPES = {"original": (HEIGHT, WIDTH), "resized": None, "grayscale": None, "tagged": (HEIGHT, WIDTH)}
+SHOWN = [folder.name for folder in pictures() if folder.name != "blurred"]  # which is missing where a model is
+SHAPES = dict.fromkeys(SHOWN) | dict.fromkeys(("original", "tagged"), (HEIGHT, WIDTH))
 
 
 def say(sentence: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import redis
 import yaml
 
-from stageline.pipeline.line import LINE
+from stageline.pipeline.line import LINE, ORIGINALS
 from tests.kubernetes import deployed
 from tests.kubernetes.deployed import MANIFESTS, STAGES
 from tests.kubernetes.kubectl import Refused, forwarded, items, kubectl, pods, secret, wait_until
@@ -17,8 +17,6 @@ from tests.kubernetes.uploader import DOOR, ask, curl
 
 SOME_MINUTES = 420.0  # for what takes a minute or two on a node that has nothing else to do
 QUEUES = {stage.name: stage.queue for stage in LINE}
-BEFORE = {"resize": "original", "grayscale": "resized", "detect": "grayscale", "classify": "grayscale",
-          "tag": "grayscale"}  # fmt: skip
 
 
 def read(folder: str, name: str) -> dict[str, Any]:
@@ -96,19 +94,25 @@ def pending() -> Mapping[str, int]:
     return {name: counts["pending"] for name, counts in ask("/queue-status")["stages"].items()}
 
 
+def before(stage: str) -> str:
+    """The folder of the picture that a stage finds in a message's path: that of the last stage which leaves one."""
+    earlier = LINE[: STAGES.index(stage)]
+    return [ORIGINALS, *(folder for each in earlier for folder in each.folders if folder.title)][-1].name
+
+
 def messages(stage: str, model: Mapping[str, Any], keys: Mapping[str, str], most: int) -> list[str]:
     """Messages as a stage would take them, of pictures that came that far: copies of one, each under its own id."""
     kept = {name: model[name] for name in ("original_path", "origin_w", "origin_h", "kind") if name in model}
     if STAGES.index(stage) > STAGES.index("detect"):
         kept |= {name: model[name] for name in ("detections", "faces") if name in model}
-    kept |= {"path": keys[BEFORE[stage]]}
+    kept |= {"path": keys[before(stage)]}
     return [json.dumps({**kept, "image_id": f"scaled-{stage}-{number}"}) for number in range(most)]
 
 
 def keys_of(image_id: str) -> dict[str, str]:
     """A picture's object in each folder."""
     with deployed.bucket() as store:
-        return {folder: next(iter(store.keys(f"{folder}/{image_id}"))) for folder in set(BEFORE.values())}
+        return {folder: next(iter(store.keys(f"{folder}/{image_id}"))) for folder in set(map(before, STAGES))}
 
 
 def objects(kind: str) -> set[str]:

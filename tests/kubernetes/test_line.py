@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from stageline.pipeline import line
 from stageline.registry.install import by_default
 from tests.browser import Browser, chromium
 from tests.conftest import missing
@@ -16,8 +17,8 @@ from tests.kubernetes.uploader import CONSOLE, DOOR, ask, curl, send
 from tests.kubernetes.watcher import Watcher
 
 SENT = 12
-FOLDERS = {"original": "", "resized": "", "grayscale": "", "tagged": "", "blurred": "", "detections": ".json",
-           "findings": ".json", "results": ".json"}  # fmt: skip
+PICTURES = [folder.name for folder in line.pictures()]
+FOLDERS = {folder: "" if folder in PICTURES else ".json" for folder in line.FOLDERS}
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_every_picture_has_its_row(sent: list[str]) -> None:
 
 def test_a_picture_comes_back_as_each_stage_left_it(sent: list[str], tmp_path: Path) -> None:
     """curl fetches the tagged and the blurred picture from the door."""
-    for stage in ("original", "resized", "grayscale", "tagged", "blurred"):
+    for stage in PICTURES:
         status, body = curl(f"{DOOR}/image/{sent[0]}?stage={stage}")
         assert status == 200
         assert body.startswith((b"\xff\xd8", b"\x89PNG")), f"{stage} is no picture"

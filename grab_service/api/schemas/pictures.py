@@ -15,8 +15,10 @@ from grab_service.api.schemas.common import (
     Whole,
     like,
 )
+from stageline.pipeline import line
 from stageline.pipeline.filenames import MOST_BYTES
 
+Shown = Literal[tuple(folder.name for folder in line.pictures())]  # type: ignore[valid-type] # the line is a table
 Status = Literal["submitted", "processing", "waiting", "completed", "failed"]
 MOST_PICTURES = 200
 LABEL = r"^\w[\w '.,()/&+-]{0,127}$"  # what the labels of networks are made of
@@ -26,7 +28,7 @@ NO_LABEL = "it must be a label, as `car`: 1 to 128 characters, the first a lette
 class ImageQuery(Parameters):
     """Which of its pictures."""
 
-    stage: Literal["original", "resized", "grayscale", "tagged", "blurred"] = Field(
+    stage: Shown = Field(  # type: ignore[valid-type]
         "original", description="the picture as this stage left it"
     )
 

@@ -1,14 +1,10 @@
 // Calls to the line. Every refusal becomes an ApiError whose message is the sentence that the line gave.
 
-export const STAGES = ["resize", "grayscale", "detect", "classify", "tag"];
-export const SHOWN = [
-  { name: "original", stage: "grab", label: "Original" },
-  { name: "resized", stage: "resize", label: "Resized" },
-  { name: "grayscale", stage: "grayscale", label: "Grayscale" },
-  { name: "tagged", stage: "tag", label: "Tagged" },
-  { name: "blurred", stage: "tag", label: "Blurred" },
-];
 export const TIMEOUT_MS = 20_000;
+
+const table = await fetch("/page/line.json", { signal: AbortSignal.timeout(TIMEOUT_MS) });
+/** The names of the stages, and the pictures that they leave, as `{ name, stage, label }`, both in the line's order. */
+export const { stages: STAGES, shown: SHOWN } = await table.json();
 
 export class ApiError extends Error {
   constructor(status, message, retryAfter = null) {
