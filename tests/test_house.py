@@ -182,3 +182,11 @@ def test_every_setting_is_documented() -> None:
     """docs/setup.md names each environment variable that is read, and none that is not."""
     documented = set(re.findall(r"`([A-Z][A-Z0-9_]+)`(?=[^|\n]*\|)", (REPOSITORY / "docs" / "setup.md").read_text()))
     assert {name.upper() for name in Settings.model_fields} <= documented
+
+
+def test_every_setting_stands_in_the_table_of_json_keys() -> None:
+    """Decision 21 says which variable takes the place of each key of a JSON configuration, and names no other."""
+    (record,) = (REPOSITORY / "docs" / "decisions").glob("*-first-design.md")
+    rows = [row.split("|")[2] for row in record.read_text().splitlines() if row.startswith("|")]
+    named = {name for cell in rows for name in re.findall(r"`([A-Z][A-Z0-9_]+)`", cell)}
+    assert named == {name.upper() for name in Settings.model_fields} | {"AWS_REGION"}
