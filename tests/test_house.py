@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stageline import __version__, line
+from stageline import __version__, keys, line
 from stageline.settings import Settings
 from tests.conftest import REPOSITORY
 
@@ -190,3 +190,9 @@ def test_every_setting_stands_in_the_table_of_json_keys() -> None:
     rows = [row.split("|")[2] for row in record.read_text().splitlines() if row.startswith("|")]
     named = {name for cell in rows for name in re.findall(r"`([A-Z][A-Z0-9_]+)`", cell)}
     assert named == {name.upper() for name in Settings.model_fields} | {"AWS_REGION"}
+
+
+def test_the_docs_show_the_length_of_every_queue() -> None:
+    """docs/troubleshooting.md has `redis-cli llen` for each list of the line, by the name that Redis knows."""
+    shown = re.findall(r"^redis-cli llen (\S+)", (REPOSITORY / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
+    assert shown == [*(stage.queue for stage in line.LINE), keys.OUTCOMES, keys.DEAD_LETTERS]
