@@ -83,7 +83,7 @@ def test_every_service_is_in_the_line_and_complete() -> None:
 @pytest.mark.parametrize(
     "path",
     [str(path.relative_to(REPOSITORY)) for path in sorted(REPOSITORY.glob("*/requirements*.txt"))]
-    + [f"requirements/{name}.txt" for name in ("line", "test")],
+    + [f"requirements/{name}.txt" for name in ("line", "test", "docs")],
 )
 def test_requirements_come_from_the_one_lock(path: str) -> None:
     """Every pin, with every hash, stands in requirements.lock: `make lock` was run."""
