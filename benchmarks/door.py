@@ -197,9 +197,7 @@ def running(folder: Path, store: str, rows: int) -> Iterator[Running]:
 
 def ask(line: Running, rows: int) -> asking.Figures:
     """Measure the answers to those who ask, of the door that took pictures before."""
-    moving = [
-        key.decode().rpartition(":")[2] for key in Door(line.settings.redis_url, 1, 3600).client.scan_iter(STATUSES)
-    ]
+    moving = [key.decode().rpartition(":")[2] for key in Door(line.settings.redis_url, 1).client.scan_iter(STATUSES)]
     known = asking.keys_of(rows)
     asking.put_results(open_store(line.settings), known)
     return asking.measure(line.door.port, asking.questions(rows, moving[: asking.SOME], known))

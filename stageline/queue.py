@@ -155,7 +155,7 @@ class Consumer:
 class Door:
     """The producer's side: accepting a picture, and the depth of every queue."""
 
-    def __init__(self, url: str, max_unfinished: int, status_ttl: int) -> None:
+    def __init__(self, url: str, max_unfinished: int, status_ttl: int = 3600) -> None:
         self.client = connect(url)
         self.scripts = Scripts(self.client)
         self._most = max_unfinished

@@ -160,7 +160,7 @@ def data_dir() -> Path:
 def settings(redis_server: RedisServer, tmp_path: Path, models_dir: Path) -> Settings:
     """Settings for the real Redis, emptied, and a folder as the bucket."""
     found = Settings(redis_url=redis_server.url, stageline_data=tmp_path / "data", models_dir=models_dir)
-    Door(found.redis_url, 1, 3600).client.flushall()
+    Door(found.redis_url, 1).client.flushall()
     return found
 
 
@@ -210,7 +210,7 @@ def any_redis(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
     """The URL of each kind of server that a line may meet."""
     if request.param == "server on the PATH":
         server: RedisServer = request.getfixturevalue("redis_server")
-        Door(server.url, 1, 3600).client.flushall()
+        Door(server.url, 1).client.flushall()
         yield server.url
         return
     with monkeypatch.context() as patch:

@@ -52,7 +52,7 @@ def form(data: bytes, name: str = "a.jpg", field: str = "image") -> dict[str, An
 
 def queued(settings: Settings) -> list[Message]:
     """What waits for the first stage."""
-    return [Message.decode(raw) for raw in Door(settings.redis_url, 1, 3600).client.lrange("resize_queue", 0, -1)]
+    return [Message.decode(raw) for raw in Door(settings.redis_url, 1).client.lrange("resize_queue", 0, -1)]
 
 
 def assert_problem(answer: TestResponse, status: int, *words: str) -> None:

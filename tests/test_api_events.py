@@ -186,7 +186,7 @@ def test_who_does_not_keep_up_is_cut_off(whole: ApiLine, monkeypatch) -> None:
     monkeypatch.setattr(hubs, "MOST_BEHIND", 10)
     hub = Hub(whole.settings.redis_url)
     slow, quick = hub.watch("slow"), hub.watch("quick")
-    client = Door(whole.settings.redis_url, 1, 3600).client
+    client = Door(whole.settings.redis_url, 1).client
     for number in range(20):
         client.xadd(EVENTS, {"type": "stage", "image_id": "slow", "data": f'{{"n": {number}}}'})
     client.xadd(EVENTS, {"type": "stage", "image_id": "quick", "data": "{}"})
@@ -212,7 +212,7 @@ def test_streams_end_while_redis_is_away(whole: ApiLine) -> None:
         hub.watch()
     assert not watcher.over
     whole.redis.start()
-    client = Door(whole.settings.redis_url, 1, 3600).client
+    client = Door(whole.settings.redis_url, 1).client
     until(lambda: client.xadd(EVENTS, {"type": "stage", "image_id": "after", "data": "{}"}))
     told: list[Event | None] = []
     until(lambda: told.append(watcher.next(0.5)) or any(event and event.image_id == "after" for event in told))

@@ -62,7 +62,7 @@ def test_a_batch_takes_every_file_whatever_the_names(api: Api) -> None:
 
 def test_a_guess_is_still_said_when_redis_has_forgotten(whole: ApiLine) -> None:
     """The catalogue tells of the batch, and results/ of the picture; a re-run carries it on."""
-    api, client = whole.api, Door(whole.settings.redis_url, 1, 3600).client
+    api, client = whole.api, Door(whole.settings.redis_url, 1).client
     found = api.ok("POST", "/batch-upload", BatchAccepted, 202, body=form(b"gar\xe7on.jpg"), headers=FORM)
     image_id = found["files"][0]["image_id"]
     api.ended(image_id)
@@ -110,7 +110,7 @@ def test_each_name_is_given_back_as_it_came_and_found_however_it_is_typed(whole:
     for image_id in ids.values():
         api.ended(image_id)
         api.catalogued(image_id)
-    client = Door(whole.settings.redis_url, 1, 3600).client
+    client = Door(whole.settings.redis_url, 1).client
     for is_in_redis in (True, False):
         for name, image_id in ids.items():
             for typed in (name, unicodedata.normalize("NFD", name), unicodedata.normalize("NFC", name), name.strip()):

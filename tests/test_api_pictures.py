@@ -28,7 +28,7 @@ def test_pictures_are_found_by_filename_newest_first(whole: ApiLine) -> None:
         assert api.ok("GET", f"/status/{quote(name)}", PictureStatus)["image_id"] == newest
         assert api.call("GET", f"/image/{quote(name)}").data == JPEG
         assert api.ok("GET", f"/ledger/{quote(name)}", Ledger)["image_id"] == newest
-        Door(whole.settings.redis_url, 1, 3600).client.delete(f"stageline:named:{name}")
+        Door(whole.settings.redis_url, 1).client.delete(f"stageline:named:{name}")
     assert api.ok("POST", f"/process/{quote(name)}", Processing, 202)["image_id"] == newest
 
 

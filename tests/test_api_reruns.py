@@ -99,7 +99,7 @@ def test_a_lost_picture_is_known_and_run_again(whole: ApiLine, line_bucket: Obje
     api, image_id = whole.api, completed(whole.api)
     api.catalogued(image_id)
     line_bucket.delete(f"results/{image_id}.json")
-    assert Door(whole.settings.redis_url, 1, 3600).client.delete(f"stageline:status:{image_id}") == 1
+    assert Door(whole.settings.redis_url, 1).client.delete(f"stageline:status:{image_id}") == 1
     assert api.ok("GET", f"/status/{image_id}", PictureStatus)["status"] == "completed"
     assert api.ok("POST", f"/process/{image_id}", Processing, 202)["run"] == 2
     assert api.ended(image_id, run=2)["results"]["run"] == 2

@@ -77,7 +77,7 @@ def test_old_content_is_known_by_the_catalogue(whole: ApiLine) -> None:
     first = whole.api.upload(data)["image_id"]
     sha256 = whole.api.catalogued(first)["sha256"]
     forget = f"stageline:sha256:{sha256}"
-    assert Door(whole.settings.redis_url, 1, 3600).client.delete(forget) == 1
+    assert Door(whole.settings.redis_url, 1).client.delete(forget) == 1
     again = whole.api.ok("POST", "/upload?dedupe=true", Accepted, body=data)
     assert (again["image_id"], again["duplicate"]) == (first, True)
     assert whole.api.call("DELETE", f"/image/{first}").status == 204
@@ -104,7 +104,7 @@ def test_an_answer_with_results_is_made_anew(whole: ApiLine) -> None:
     fields, key = {"image": ("a.jpg", picture(21))}, {"Idempotency-Key": "results"}
     first = whole.api.ok("POST", "/upload?wait=60", PictureStatus, fields=fields, headers=key)
     image_id = first["image_id"]
-    client = Door(whole.settings.redis_url, 1, 3600).client
+    client = Door(whole.settings.redis_url, 1).client
     (record,) = [name for name in client.keys("stageline:once:*") if client.hget(name, "id") == image_id.encode()]
     assert b"detections" not in client.hget(record, "answer")
     whole.api.call("POST", f"/process/{image_id}")
@@ -124,7 +124,7 @@ def test_a_refused_upload_frees_its_key(api: Api) -> None:
 
 def test_an_upload_that_broke_off_is_taken_over_under_its_id(whole: ApiLine) -> None:
     """While the first runs: 409; after its time is over, the same id goes on, so that nothing is there twice."""
-    client, key = Door(whole.settings.redis_url, 1, 3600).client, {"Idempotency-Key": "three"}
+    client, key = Door(whole.settings.redis_url, 1).client, {"Idempotency-Key": "three"}
     first = whole.api.ok("POST", "/upload", Accepted, 202, body=picture(5), headers=key)
     (record,) = [
         name for name in client.keys("stageline:once:*") if client.hget(name, "id") == first["image_id"].encode()
@@ -171,7 +171,7 @@ def test_a_batch_is_known_after_its_record_is_gone(whole: ApiLine) -> None:
     """After a day the catalogue still tells of it."""
     found = whole.api.ok("POST", "/batch-upload", BatchAccepted, 202, fields=[("image", ("one.jpg", picture(10)))])
     whole.api.catalogued(found["files"][0]["image_id"])
-    assert Door(whole.settings.redis_url, 1, 3600).client.delete(f"stageline:batch:{found['batch_id']}") == 1
+    assert Door(whole.settings.redis_url, 1).client.delete(f"stageline:batch:{found['batch_id']}") == 1
     stands = whole.api.ok("GET", f"/batch/{found['batch_id']}", Batch)
     assert (stands["total"], stands["done"]) == (1, True)
 
@@ -179,7 +179,7 @@ def test_a_batch_is_known_after_its_record_is_gone(whole: ApiLine) -> None:
 def test_a_batch_happens_once_under_its_key(whole: ApiLine) -> None:
     """Sent again: the same answer; with another file: 422; after a crash the same ids."""
     key, path = {"Idempotency-Key": "batch"}, "/batch-upload"
-    client = Door(whole.settings.redis_url, 1, 3600).client
+    client = Door(whole.settings.redis_url, 1).client
     fields = [("image", ("one.jpg", picture(11))), ("image", ("two.jpg", picture(12)))]
     first = whole.api.ok("POST", path, BatchAccepted, 202, fields=fields, headers=key)
     assert whole.api.ok("POST", path, BatchAccepted, 202, fields=fields, headers=key) == first

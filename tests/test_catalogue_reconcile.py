@@ -25,7 +25,7 @@ from tests.catalogue_makers import SHA, at, document, dump, ended, first_message
 
 @pytest.fixture
 def door(redis_server: RedisServer) -> Door:
-    found = Door(redis_server.url, 1000, 3600)
+    found = Door(redis_server.url, 1000)
     found.client.flushall()
     return found
 

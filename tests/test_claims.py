@@ -42,7 +42,7 @@ def start_door(settings: Settings, tmp_path: Path) -> Iterator[StartDoor]:
             served = ServedDoor(tmp_path, REDIS_URL=redis_url)
             stack.callback(served.stop)
             send(served, picture(0), key="warm")  # from now on Redis knows every script
-            Door(settings.redis_url, 1, 3600).client.flushdb()
+            Door(settings.redis_url, 1).client.flushdb()
             return served
 
         yield start
@@ -62,7 +62,7 @@ def sha(name: str) -> str:
 
 def record(settings: Settings) -> dict[str, str]:
     """What Redis has under the one key that was used."""
-    client = Door(settings.redis_url, 1, 3600).client
+    client = Door(settings.redis_url, 1).client
     names = client.keys("stageline:once:*")
     return {name.decode(): value.decode() for name, value in client.hgetall(names[0]).items()} if names else {}
 

@@ -163,7 +163,7 @@ def test_an_id_made_in_the_time_to_come_tells_no_upload(catalogue_engine, tmp_pa
 
 def test_counts_are_of_rediss_minute(settings) -> None:
     """Who counts and who reads agree, as both have Redis's time."""
-    door = Door(settings.redis_url, 100, 3600)
+    door = Door(settings.redis_url, 100)
     door.accept(Message.of({"image_id": "a", "original_path": "original/a.jpg"}))
     assert stats.read(door.client, 2, door.client.time()[0])["line"]["accepted"] == 1
     assert door.client.zcard(WORKERS) == 0

@@ -135,7 +135,7 @@ def test_a_line_whose_clocks_differ_by_hours_tells_the_right_times(start, tmp_pa
         check_foreign(seen, FolderStore(tmp_path / "images"), settings, time.monotonic())
         assert seen._door.curl(f"/image/{ids[0]}", "-X", "DELETE").status == 204
         until(lambda: ids[0] not in [row["image_id"] for row in seen.get("/images")["images"]])
-        client = Door(settings.redis_url, 1, 3600).client
+        client = Door(settings.redis_url, 1).client
         client.rpush("resize_queue", b"nonsense")
         until(lambda: dead.DeadLetters(client).count() == 1)
         ((_, letter),) = dead.DeadLetters(client).list()
@@ -163,7 +163,7 @@ def check_foreign(seen: Seen, store: FolderStore, settings: Settings, began: flo
     store.put(StoredObject("original/foreign.jpg", JPEG, "image/jpeg"))
     ahead = iso(datetime.now(UTC) + timedelta(hours=1))
     sent = Message.of({"image_id": "foreign", "original_path": "original/foreign.jpg", "uploaded_at": ahead})
-    Door(settings.redis_url, 1, 3600).client.rpush("resize_queue", sent.raw)
+    Door(settings.redis_url, 1).client.rpush("resize_queue", sent.raw)
     until(
         lambda: seen._door.curl("/status/foreign").status == 200 and seen.get("/status/foreign")["results"] is not None
     )
@@ -182,7 +182,7 @@ def test_a_worker_whose_clock_the_store_refuses_waits_and_costs_no_attempt(
     store = S3Store.from_settings(Settings(**{name.lower(): value for name, value in keys.items()}))
     store.check()
     store.put(StoredObject("original/a.jpg", JPEG, "image/jpeg"))
-    client = Door(settings.redis_url, 1, 3600).client
+    client = Door(settings.redis_url, 1).client
     client.rpush("resize_queue", Message.of({"image_id": "a", "original_path": "original/a.jpg", "attempt": 1}).raw)
     start("resize_service", **keys, **clock_off("+1h"))
     log = tmp_path / "resize_service.log"

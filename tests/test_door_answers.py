@@ -101,7 +101,7 @@ def test_health_and_metrics(client: FlaskClient) -> None:
 def test_dead_letters_are_counted_and_junk_among_them_harms_no_page(client: FlaskClient, settings: Settings) -> None:
     """Each stage's dead are counted without being read; what somebody else put on the list is no 500."""
     consumer = Consumer(settings.redis_url, line.stage("detect"), "one", 60)
-    lists = Door(settings.redis_url, 1, 3600).client
+    lists = Door(settings.redis_url, 1).client
     for number in range(3):
         raw = b"not a message %d" % number
         lists.rpush("objectdetect_queue", raw)

@@ -54,7 +54,7 @@ def test_redis_away_is_503_and_nothing_accepted_is_lost(door: ServedDoor, own_re
     for answer in answers:
         if answer.status != 202:
             assert_problem(answer, 503, b"REDIS_URL", b"may not have been accepted")
-    client = Door(own_redis.url, 1, 3600).client
+    client = Door(own_redis.url, 1).client
     queued = {message.image_id: message for message in map(Message.decode, client.lrange("resize_queue", 0, -1))}
     store = FolderStore(door.folder / "images")
     for answer in answers:

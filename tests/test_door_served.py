@@ -41,7 +41,7 @@ def test_curl_uploads_in_every_way(door: ServedDoor, own_redis: RedisServer) -> 
         content = json.loads(answer.body)
         assert content["file_size"] == len(JPEG)
         assert f"Location: /status/{content['image_id']}" in answer.headers
-    assert Door(own_redis.url, 1, 3600).unfinished() >= len(ways)
+    assert Door(own_redis.url, 1).unfinished() >= len(ways)
 
 
 @pytest.mark.parametrize("size", [MOST + 1, 3 * MOST, 40 * MOST])

@@ -43,13 +43,13 @@ def test_a_picture_that_is_deleted_ends_what_follows_it(door: ServedDoor, settin
         target=lambda: said.append(door.curl("/upload?follow=true", "--data-binary", "@-", body=JPEG).body)
     )
     follower.start()
-    client = Door(settings.redis_url, 1, 3600).client
+    client = Door(settings.redis_url, 1).client
     until(lambda: bool(client.keys("stageline:status:*")))
     image_id = client.keys("stageline:status:*")[0].decode().rpartition(":")[2]
     assert door.curl(f"/image/{image_id}", "-X", "DELETE").status == 204
     follower.join()
     assert [json.loads(line)["event"] for line in said[0].splitlines()] == ["accepted", "deleted"]
-    assert Door(settings.redis_url, 1, 3600).unfinished() == 0
+    assert Door(settings.redis_url, 1).unfinished() == 0
 
 
 def test_who_asks_again_under_a_key_does_not_wait_for_the_first(door: ServedDoor, settings: Settings) -> None:
@@ -58,7 +58,7 @@ def test_who_asks_again_under_a_key_does_not_wait_for_the_first(door: ServedDoor
     options = ("-H", "Idempotency-Key: k", "--data-binary", "@-")
     first = threading.Thread(target=lambda: answers.append(door.curl("/upload?wait=60", *options, body=JPEG)))
     first.start()
-    client = Door(settings.redis_url, 1, 3600).client
+    client = Door(settings.redis_url, 1).client
     until(lambda: bool(client.keys("stageline:status:*")))
     image_id = client.keys("stageline:status:*")[0].decode().rpartition(":")[2]
     until(lambda: door.curl("/upload?wait=60", *options, body=JPEG).status == 202)  # a moment before, it is a 409

@@ -219,7 +219,7 @@ def test_a_failing_picture_is_retried_then_buried_and_can_be_replayed(start_line
     goes through by a replay."""
     running = start_line(MAX_ATTEMPTS="2", RETRY_BASE_SECONDS="0.2")
     client = connect(str(running.state["redis_url"]))
-    door = Door(str(running.state["redis_url"]), 10, 3600)
+    door = Door(str(running.state["redis_url"]), 10)
     from stageline.message import Message
 
     door.accept(Message.of({"image_id": "ghost", "original_path": "original/ghost.jpg"}))

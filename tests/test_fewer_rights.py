@@ -33,7 +33,7 @@ class Line:
 
     def __init__(self, url: str, admin: redis.Redis) -> None:
         self.admin, self.taken = admin, picture("a")
-        self.door, self.consumer = Door(url, 100, 3600), Consumer(url, TAG, "one", 60)
+        self.door, self.consumer = Door(url, 100), Consumer(url, TAG, "one", 60)
         self.door.accept(self.taken)  # from now on Redis knows every script
         admin.rpush(f"stageline:inflight:{self.consumer.identity}", self.taken.raw)
 

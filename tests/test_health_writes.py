@@ -92,7 +92,7 @@ def said(door: ServedDoor, check: str, *words: str) -> None:
 def test_a_redis_that_takes_no_writes_is_said(why: str, start_redis: Callable[..., RedisServer], serve) -> None:
     """Out of memory, without its replicas, or a replica: it answers every PING. Afterwards all is well again."""
     redis = start_redis()
-    door, client = serve(REDIS_URL=redis.url), Door(redis.url, 1, 3600).client
+    door, client = serve(REDIS_URL=redis.url), Door(redis.url, 1).client
     until(lambda: well(door))
     spoil, mend, word = REFUSALS[why]
     if spoil is None:
@@ -121,7 +121,7 @@ def test_uploads_that_redis_refuses_leave_nothing_behind(start_redis: Callable[.
     """However often they are tried: no original is stored which nobody knows of."""
     redis = start_redis()
     door = serve(REDIS_URL=redis.url)
-    client, store = Door(redis.url, 1, 3600).client, FolderStore(door.folder / "images")
+    client, store = Door(redis.url, 1).client, FolderStore(door.folder / "images")
     assert door.upload().status == 202
     (kept,) = store.keys("original/")
     client.config_set("maxmemory", "1")
@@ -187,7 +187,7 @@ def test_a_bucket_that_may_only_be_read_is_said(own_redis: RedisServer, minio_se
 
 def test_what_cannot_be_read_of_the_line_is_a_problem_and_no_500(own_redis: RedisServer, serve) -> None:
     """As where somebody keeps something else under a name of ours."""
-    door, client = serve(REDIS_URL=own_redis.url), Door(own_redis.url, 1, 3600).client
+    door, client = serve(REDIS_URL=own_redis.url), Door(own_redis.url, 1).client
     until(lambda: well(door))
     client.set(MODELS, "something else")
     status, report = health(door)

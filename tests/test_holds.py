@@ -78,7 +78,7 @@ def test_a_claim_until_a_time_far_away_is_free(settings) -> None:
 
 def test_many_claims_share_one_thread_which_ends_with_them(settings) -> None:
     """However many requests work at once, and however often."""
-    holds = Holds(Door(settings.redis_url, 1, 3600).scripts)
+    holds = Holds(Door(settings.redis_url, 1).scripts)
 
     def beats() -> int:
         return sum(thread.name == "claims" for thread in threading.enumerate())

@@ -196,3 +196,16 @@ def test_the_docs_show_the_length_of_every_queue() -> None:
     """docs/troubleshooting.md has `redis-cli llen` for each list of the line, by the name that Redis knows."""
     shown = re.findall(r"^redis-cli llen (\S+)", (REPOSITORY / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
     assert shown == [*(stage.queue for stage in line.LINE), keys.OUTCOMES, keys.DEAD_LETTERS]
+
+
+def test_whoever_accepts_pictures_is_given_status_ttl() -> None:
+    """The default of a producer is for tests: in the line itself each is made with the setting."""
+    calls = [
+        (str(path.relative_to(REPOSITORY)), ast.unparse(node))
+        for top in ("stageline", *SERVICES)
+        for path in (REPOSITORY / top).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Door"
+    ]
+    assert len(calls) >= 4, "they have another name now"
+    assert [call for call in calls if "status_ttl" not in call[1]] == []

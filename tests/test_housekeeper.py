@@ -25,7 +25,7 @@ LEASE_SECONDS = 30.0  # no test waits for that: see lapse
 
 @pytest.fixture
 def door(settings) -> Door:
-    return Door(settings.redis_url, 100, 3600)
+    return Door(settings.redis_url, 100)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_it_happens_with_no_worker_of_that_stage(start_line, data_dir) -> None:
         if name not in ("grab", "redis"):
             __import__("os").kill(pid, 19)  # SIGSTOP: no worker of any stage runs
     consumer.beat(2)
-    client = Door(url, 1, 3600).client
+    client = Door(url, 1).client
     deadline = time.monotonic() + 60
     while client.info("clients")["blocked_clients"]:  # until the stopped workers' pops have timed out in the server
         assert time.monotonic() < deadline
@@ -179,11 +179,7 @@ def test_the_living_keep_what_they_hold_when_rediss_clock_is_set_forward(tmp_pat
     (tmp_path / "offset").write_text("+0")
     with served(OtherTime(tmp_path / "redis", program=program("valkey"))) as server:
         found = settings.model_copy(update={"redis_url": server.url, "lease_seconds": LEASE_SECONDS})
-        door, consumer, housekeeper = (
-            Door(server.url, 100, 3600),
-            Consumer(server.url, RESIZE, "one", 60),
-            Housekeeper(found),
-        )
+        door, consumer, housekeeper = Door(server.url, 100), Consumer(server.url, RESIZE, "one", 60), Housekeeper(found)
         housekeeper._quiet_until = 0.0
         queue_up(door, "a")
         consumer.beat(LEASE_SECONDS)

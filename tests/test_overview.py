@@ -25,7 +25,7 @@ PICTURE = Message.of({"image_id": "a", "original_path": "original/a.jpg"})
 @pytest.fixture
 def client(settings: Settings) -> redis.Redis:
     """A client of the emptied Redis."""
-    return Door(settings.redis_url, 1, 3600).client
+    return Door(settings.redis_url, 1).client
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_junk_and_workers_of_others_break_nothing(client, worker) -> None:
 
 def push(settings: Settings) -> None:
     """Have a step tell the catalogue something."""
-    Door(settings.redis_url, 10, 3600).delete("a")
+    Door(settings.redis_url, 10).delete("a")
 
 
 def aged(client: redis.Redis) -> None:

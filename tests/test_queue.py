@@ -16,7 +16,7 @@ TAG = line.stage("tag")
 
 @pytest.fixture
 def door(any_redis) -> Door:
-    return Door(any_redis, 3, 3600)
+    return Door(any_redis, 3)
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ class Running:
 
     def send(self, prefix: str) -> None:
         """Queue pictures, and see the worker begin."""
-        producer = Door(self._moody.server.url, 100_000, 3600)
+        producer = Door(self._moody.server.url, 100_000)
         self.sent = {f"{prefix}{number}" for number in range(PICTURES)}
         size = {"origin_w": 80, "origin_h": 60}
         for image_id in self.sent:
@@ -172,7 +172,7 @@ def test_a_mood_is_waited_out_by_all(mood: str, moody: MoodyRedis, running: Runn
 def parts(moody: MoodyRedis, request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Callable]:
     """What each thread does to Redis, by what it writes or pops."""
     settings = Settings(redis_url=moody.url, stageline_data=tmp_path)
-    door, consumer = Door(moody.url, 100_000, 3600), Consumer(moody.url, line.stage("tag"), "a-worker", 60)
+    door, consumer = Door(moody.url, 100_000), Consumer(moody.url, line.stage("tag"), "a-worker", 60)
     fresh = re.sub(r"\W", "-", request.node.callspec.params["mood"])  # one that was accepted is not written again
     message = Message.of({"image_id": fresh, "original_path": "original/a.jpg", "origin_w": 8, "origin_h": 6})
     return {
@@ -226,7 +226,7 @@ def test_a_cluster_that_is_down_is_waited_for(name: str, tmp_path: Path) -> None
     server = RedisServer(tmp_path, ["--cluster-enabled", "yes"], program=program(name))
     server.start()
     try:
-        door = Door(server.url, 10, 3600)
+        door = Door(server.url, 10)
         for step in (door.unfinished, lambda: door.scripts.run(Call("let_go", ["a list"], ["a message"]))):
             with pytest.raises(Unavailable, match="CLUSTERDOWN"):
                 step()

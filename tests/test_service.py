@@ -118,7 +118,7 @@ def test_a_stage_stopped_before_redis_ever_came_exits_cleanly(start, tmp_path) -
 def test_num_workers_sets_the_workers_of_a_stage(start, settings) -> None:
     """NUM_WORKERS=2: two leases; a killed one is started again as somebody else; SIGTERM ends all, exit status 0."""
     process, _ = start("resize_service", REDIS_URL=settings.redis_url, NUM_WORKERS="2", LEASE_SECONDS="60")
-    client = Door(settings.redis_url, 1, 3600).client
+    client = Door(settings.redis_url, 1).client
     wait_until(lambda: client.zcard(keys.WORKERS) == 2)
     os.kill(descendants(process.pid)[0], signal.SIGKILL)
     wait_until(lambda: client.zcard(keys.WORKERS) == 3)
@@ -134,7 +134,7 @@ def test_work_that_hangs_ends_its_process(start, settings, tmp_path) -> None:
     )
     store = FolderStore(tmp_path / "data" / "images")
     store.put(StoredObject("original/a.jpg", b"x", "image/jpeg"))
-    door = Door(settings.redis_url, 1, 3600)
+    door = Door(settings.redis_url, 1)
     door.client.rpush("grayscale_queue", Message.of({"image_id": "a", "original_path": "original/a.jpg"}).raw)
     environment = {"WORK_TIMEOUT": "1", "LEASE_SECONDS": "1", "PYTHONPATH": str(tmp_path)}
     process, _ = start("grayscale_service", REDIS_URL=settings.redis_url, **environment)
@@ -148,7 +148,7 @@ def test_log_lines_are_json_that_a_person_can_follow(start, settings, tmp_path, 
     store = FolderStore(tmp_path / "data" / "images")
     picture = (data_dir / "coco128" / "images" / "000000000025.jpg").read_bytes()
     store.put(StoredObject("original/a.jpg", picture, "image/jpeg"))
-    door = Door(settings.redis_url, 1, 3600)
+    door = Door(settings.redis_url, 1)
     door.client.rpush("resize_queue", Message.of({"image_id": "a", "original_path": "original/a.jpg"}).raw)
     start("resize_service", REDIS_URL=settings.redis_url)
     wait_until(lambda: door.client.llen("grayscale_queue") == 1)

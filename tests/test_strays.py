@@ -72,7 +72,7 @@ def test_what_was_taken_while_the_answer_was_lost_is_worked_on(
     settings: Settings, store: FolderStore, proxy: CuttingProxy, worker: Worker, *, only_once: bool
 ) -> None:
     """A worker takes several at once, again and again, and never hears which: all are worked on, once, soon after."""
-    door = Door(settings.redis_url, 100, 3600)
+    door = Door(settings.redis_url, 100)
     names = [f"{number:02}" for number in range(40)]
     for name in names:
         assert door.accept(message(store, name))
@@ -89,7 +89,7 @@ def test_what_is_popped_long_after_its_client_hung_up_is_worked_on(
     settings: Settings, store: FolderStore, worker: Worker
 ) -> None:
     """The server may not know yet that a waiting client is gone, and pops for it: no error tells the worker of that."""
-    door = Door(settings.redis_url, 100, 3600)
+    door = Door(settings.redis_url, 100)
     worker.start()
     assert door.accept(message(store, "a"))
     until(lambda: handed_on(door) == ["a"])

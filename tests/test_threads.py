@@ -140,15 +140,13 @@ class Process:
             self._ask_the_door()
             return
         document = {"image_id": "a", "run": 1, "status": "completed"}
-        Door(self._settings.redis_url, 10, 3600).client.rpush(OUTCOMES, json.dumps(document))
+        Door(self._settings.redis_url, 10).client.rpush(OUTCOMES, json.dumps(document))
         for stage in line.LINE:
             if stage.package == self.service:
                 paths = {"original_path": "original/a.jpg", "path": "resized/a.jpg", "origin_w": 64, "origin_h": 48}
                 for key in ("original/a.jpg", "resized/a.jpg"):
                     self.store.put(StoredObject(key, JPEG, "image/jpeg"))
-                Door(self._settings.redis_url, 10, 3600).client.rpush(
-                    stage.queue, Message.of({"image_id": "a", **paths}).raw
-                )
+                Door(self._settings.redis_url, 10).client.rpush(stage.queue, Message.of({"image_id": "a", **paths}).raw)
 
     def _ask_the_door(self) -> None:
         http, address = urllib3.PoolManager(timeout=5, retries=False), f"http://127.0.0.1:{self.port}"

@@ -32,7 +32,7 @@ class Way:
 
     def __init__(self, running: RunningLine, picture: Path) -> None:
         self.store = FolderStore(running.folder / "data" / "images")
-        self.door = Door(str(running.state["redis_url"]), 100, 3600)
+        self.door = Door(str(running.state["redis_url"]), 100)
         self._picture = picture.read_bytes()
 
     def send(self, image_id: str, **fields) -> None:

@@ -32,7 +32,7 @@ def test_what_was_stored_too_late_is_mended(work_through, settings, deleted) -> 
                 for key in client.keys("stageline:inflight:*"):
                     client.delete(key)
                 if deleted:
-                    Door(settings.redis_url, 10, 3600).delete("late")
+                    Door(settings.redis_url, 10).delete("late")
 
     def mended(door: Door) -> bool:
         said = json.loads(door.client.lindex(keys.OUTCOMES, -1))

@@ -42,7 +42,7 @@ def work_through(settings: Settings, running, stop_all) -> Iterator[Callable[...
     ) -> Door:
         found = settings.model_copy(update=changed)
         store = kind(found.stageline_data / "images")
-        door = Door(found.redis_url, 1000, 3600)
+        door = Door(found.redis_url, 1000)
         for fields in messages:
             path = f"original/{fields['image_id']}.jpg"
             store.put(StoredObject(path, b"picture", "image/jpeg"))
