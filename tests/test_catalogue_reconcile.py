@@ -10,15 +10,15 @@ from subprocess import CompletedProcess
 import pytest
 
 from benchmarks.servers import RedisServer
+from stageline.broker.keys import OUTCOMES, name_key, status_key
+from stageline.broker.queue import Door
 from stageline.catalogue import Catalogue, open_engine
 from stageline.catalogue.migrate import migrate
 from stageline.catalogue.writer import Writer
-from stageline.keys import OUTCOMES, name_key, status_key
-from stageline.queue import Door
-from stageline.reconcile import lost_pictures
-from stageline.settings import Settings
-from stageline.stage import StoredObject
+from stageline.core.settings import Settings
+from stageline.maintenance.reconcile import lost_pictures
 from stageline.store import FolderStore
+from stageline.store.base import StoredObject
 from tests import commands
 from tests.catalogue_makers import SHA, at, document, dump, ended, first_message, keep, outcome
 
@@ -134,7 +134,7 @@ def test_json_alone_stands_on_stdout(redis_server, door, bucket, tmp_path) -> No
 
 def test_no_command_logs_on_stdout() -> None:
     """Also one that reads no settings, or warns before it has read them."""
-    code = "from stageline import cli, logs\ntry:\n    cli.main()\nfinally:\n    logs.get().warning('a warning')\n"
+    code = "from stageline import cli; from stageline.core import logs\ntry:\n    cli.main()\nfinally:\n    logs.get().warning('a warning')\n"
     done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
     assert "Usage" in done.stdout
     assert "a warning" not in done.stdout

@@ -6,8 +6,8 @@ from textwrap import dedent
 
 import pytest
 
-from stageline import line
-from stageline.settings import Settings
+from stageline.core.settings import Settings
+from stageline.pipeline import line
 from stageline.store.line_user import LineUser
 from tests.compose_config import CHAIN, FILE, PROFILES, make_env, parsed
 from tests.conftest import REPOSITORY
