@@ -1,6 +1,8 @@
 # make run     sets everything up, starts the line on port 30005, sends the samples through, and keeps serving
 # make test    installs what the tests need, and runs them all
-# Also: make demo (run, ending after the samples), models, samples, lint, generate, bench, accuracy, train, lock, clean;
+# make lint    runs the linters; `make hooks` has git run them before each commit
+# make docs    builds the documentation as a site, and checks its links
+# Also: make demo (run, ending after the samples), models, samples, generate, bench, accuracy, train, lock, count, clean;
 # images, push, deploy, test-kubernetes: containers, and a cluster.
 
 PYTHON ?= python3
@@ -14,7 +16,7 @@ WORKERS ?= detect=2
 export PATH := $(CURDIR)/$(TOOLS):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: run demo test lint bench accuracy train models samples lock clean setup setup-test setup-train servers \
+.PHONY: run demo test lint bench accuracy train models samples lock clean setup setup-test setup-docs setup-train servers \
   images push deploy
 
 run: models samples
@@ -48,13 +50,41 @@ campaign: setup-test servers models
 generate: setup-test
 	$(BIN)/python -m scripts.generate
 
-lint: setup-test
-	$(BIN)/python -m scripts.generate --check
+# Each of these is a hook of .pre-commit-config.yaml too.
+.PHONY: lint-python lint-types lint-imports lint-generated lint-shell
+lint: lint-python lint-types lint-imports lint-generated lint-shell
+
+lint-python: setup-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+lint-types: setup-test
 	$(BIN)/mypy
+
+lint-imports: setup-test
 	$(BIN)/lint-imports
+
+lint-generated: setup-test
+	$(BIN)/python -m scripts.generate --check
+
+lint-shell: setup-test
 	$(BIN)/shellcheck -x -P SCRIPTDIR .ci/run scripts/*.sh tests/kubernetes/standins/*.sh tests/kubernetes/standins/*/*.sh
+
+# Git then runs, before each commit, the linters of what is committed.
+.PHONY: hooks
+hooks: setup-test
+	$(BIN)/pre-commit install
+
+# Warnings are errors: a link to a page, a heading or a file that is not there, too. DOCS_REPOSITORY_URL: docs/conf.py.
+.PHONY: docs
+docs: setup-docs
+	$(BIN)/sphinx-build --builder html --conf-dir docs --fresh-env --fail-on-warning --quiet . build/docs
+	@echo "the site: build/docs/index.html"
+
+# Lines of code now and at an earlier revision: make count SINCE=v0.1.0.
+.PHONY: count
+count: setup-test
+	$(BIN)/python scripts/count_lines.py $(SINCE)
 
 bench: setup-train servers models
 	$(BIN)/python -m benchmarks.line $(DATA)/coco128/images --rounds $(ROUNDS) --workers $(WORKERS)
@@ -75,8 +105,10 @@ models: setup
 samples: setup
 	$(BIN)/python scripts/samples.py requirements/samples.txt samples
 
+# UPGRADE=all: everything moves to its newest release; UPGRADE=NAME: that package does.
 lock: setup-test
-	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/lock.sh
+	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/lock.sh \
+	  $(if $(UPGRADE),$(if $(filter all,$(UPGRADE)),--upgrade,--upgrade-package $(UPGRADE)))
 
 servers: setup
 	scripts/debian-packages.sh redis-server=redis-server pg_ctlcluster=postgresql chromium=chromium \
@@ -102,6 +134,7 @@ clean:
 
 setup: $(BIN)/.line
 setup-test: $(BIN)/.test
+setup-docs: $(BIN)/.docs
 setup-train: $(BIN)/.train
 
 # Each file marks that its requirements were installed as they stand.
@@ -115,6 +148,6 @@ $(BIN)/.line: requirements/line.txt pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --editable .
 	touch $@
 
-$(BIN)/.test $(BIN)/.train: $(BIN)/.%: requirements/%.txt $(BIN)/.line
+$(BIN)/.test $(BIN)/.docs $(BIN)/.train: $(BIN)/.%: requirements/%.txt $(BIN)/.line
 	$(BIN)/pip install --quiet --require-hashes -r requirements/$*.txt
 	touch $@

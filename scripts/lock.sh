@@ -14,7 +14,7 @@ compile() { # OUTPUT ARGUMENT...
 
 compile requirements.lock pyproject.toml --all-extras "$@"
 compile requirements/line.txt pyproject.toml --constraints requirements.lock
-for extra in test train; do
+for extra in test train docs; do
   compile "requirements/$extra.txt" pyproject.toml --extra "$extra" --constraints requirements.lock
 done
 for input in stageline/requirements.in *_service/requirements*.in; do

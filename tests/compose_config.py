@@ -18,6 +18,7 @@ TEST_ENV = REPOSITORY / "tests" / "compose" / "test.env"
 EXAMPLE = REPOSITORY / ".env.example"
 MAKER = REPOSITORY / "scripts" / "compose-env.sh"
 PROFILES = ("line", "gpu", "postgres", "monitoring")
+CHAIN = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION")
 OLDEST = (2, 24)  # the first whose env_file may be missing
 
 
@@ -39,12 +40,16 @@ def compose_command() -> list[str]:
 
 
 def config(
-    env_file: Path, profiles: Iterable[str] = (), file: Path = FILE, **environment: str
+    env_file: Path, profiles: Iterable[str] = (), *files: Path, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run `docker compose config`; nothing of this machine's environment reaches it."""
-    chosen = [part for profile in profiles for part in ("--profile", profile)]
+    """Run `docker compose config`, on docker-compose.yml unless other files are named, the later over the earlier.
+
+    Nothing of this machine's environment reaches it.
+    """
+    chosen = [part for file in files or (FILE,) for part in ("-f", str(file))]
+    chosen += [part for profile in profiles for part in ("--profile", profile)]
     return subprocess.run(
-        [*compose_command(), "--env-file", str(env_file), "-f", str(file), *chosen, "config", "--format", "json"],
+        [*compose_command(), "--env-file", str(env_file), *chosen, "config", "--format", "json"],
         capture_output=True, text=True, check=False, timeout=120,
         env=_environment() | environment,
     )  # fmt: skip
@@ -55,9 +60,9 @@ def _environment() -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
 
 
-def parsed(env_file: Path, profiles: Iterable[str] = (), file: Path = FILE, **environment: str) -> dict[str, Any]:
+def parsed(env_file: Path, profiles: Iterable[str] = (), *files: Path, **environment: str) -> dict[str, Any]:
     """The services by their names."""
-    done = config(env_file, profiles, file, **environment)
+    done = config(env_file, profiles, *files, **environment)
     assert done.returncode == 0, done.stderr
     assert "level=warning" not in done.stderr, done.stderr
     services: dict[str, Any] = json.loads(done.stdout)["services"]

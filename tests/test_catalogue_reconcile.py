@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
 from benchmarks.servers import RedisServer
-from stageline.broker.keys import OUTCOMES, status_key
+from stageline.broker.keys import OUTCOMES, name_key, status_key
 from stageline.broker.queue import Producer
 from stageline.catalogue import Catalogue, open_engine
 from stageline.catalogue.migrate import migrate
@@ -17,6 +19,7 @@ from stageline.core.settings import Settings
 from stageline.maintenance.reconcile import lost_pictures
 from stageline.store import FolderStore
 from stageline.store.base import StoredObject
+from tests import commands
 from tests.catalogue_makers import SHA, at, document, dump, ended, first_message, keep, outcome
 
 
@@ -100,3 +103,40 @@ def test_rebuilding_leaves_to_redis_what_moves(redis_server, door, tmp_path) -> 
         assert json.loads(done.stdout)["results"] == 2
         assert [row["run"] for row in dump(engine)["image_info"]] == runs
         assert ("REDIS_URL" in done.stderr) == (runs == [1, 1])
+
+
+def reconcile(redis_server: RedisServer, folder: Path, *words: str, **environment: str) -> CompletedProcess[str]:
+    """Run `stageline reconcile` on the bucket of a folder, whose catalogue is not there."""
+    own = {"REDIS_URL": redis_server.url, "STAGELINE_DATA": str(folder), **environment}
+    done = commands.stageline(folder, "reconcile", *words, **own)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_a_requeued_picture_is_found_by_its_name_for_status_ttl(redis_server, door, bucket, tmp_path) -> None:
+    """The lookup by file name lasts as long as every other one: STATUS_TTL seconds, and no constant."""
+    put(bucket, "a")
+    (tmp_path / "bucket").rename(tmp_path / "images")
+    reconcile(redis_server, tmp_path, "--queue", STATUS_TTL="7200")
+    assert 7200 - 300 < door.client.ttl(name_key("a.jpg")) <= 7200
+
+
+def test_json_alone_stands_on_stdout(redis_server, door, bucket, tmp_path) -> None:
+    """What reconcile warns of goes to stderr, so that a script can read its answer; LOG_LEVEL=ERROR silences it."""
+    put(bucket, "a")
+    bucket.put(StoredObject("original/no key.jpg", b"jpeg", "image/jpeg"))
+    (tmp_path / "bucket").rename(tmp_path / "images")
+    done = reconcile(redis_server, tmp_path, "--json")
+    assert json.loads(done.stdout) == ["a"]
+    assert "no key.jpg" in done.stderr
+    assert "no key.jpg" not in reconcile(redis_server, tmp_path, "--json", LOG_LEVEL="ERROR").stderr
+
+
+def test_no_command_logs_on_stdout() -> None:
+    """Also one that reads no settings, or warns before it has read them."""
+    code = "from stageline import cli\nfrom stageline.core import logs\n"
+    code += "try:\n    cli.main()\nfinally:\n    logs.get().warning('a warning')\n"
+    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
+    assert "Usage" in done.stdout
+    assert "a warning" not in done.stdout
+    assert json.loads(done.stderr)["event"] == "a warning"

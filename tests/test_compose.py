@@ -14,6 +14,7 @@ from stageline import __version__
 from stageline.core.settings import Settings
 from stageline.pipeline import line
 from tests.compose_config import (
+    CHAIN,
     EXAMPLE,
     FILE,
     MAKER,
@@ -165,8 +166,8 @@ def test_secrets_reach_only_who_needs_them(env_file: Path, services: dict[str, A
 
 
 def test_settings_of_our_containers_are_settings(services: dict[str, Any]) -> None:
-    """No name is misspelt: each is one of stageline/core/settings.py."""
-    known = {name.upper() for name in Settings.model_fields}
+    """No name is misspelt: each is one of stageline/core/settings.py, or of the AWS chain."""
+    known = {name.upper() for name in Settings.model_fields} | {*CHAIN}
     for name in (*OURS, "detect-gpu", "line-user"):
         assert set(services[name]["environment"]) <= known, name
 
@@ -231,7 +232,7 @@ def test_prometheus_looks_at_all_of_ours(services: dict[str, Any]) -> None:
 
 def test_every_variable_is_explained() -> None:
     """What docker-compose.yml asks .env for stands in .env.example and in docs/compose.md; and nothing else does."""
-    asked = set(re.findall(r"(?<!\$)\$\{([A-Z0-9_]+)", FILE.read_text())) | {"COMPOSE_PROFILES"}
+    asked = set(re.findall(r"(?<!\$)\$\{([A-Z0-9_]+)", FILE.read_text())) | {"COMPOSE_PROFILES", *CHAIN}
     assert set(re.findall(r"^#?([A-Z0-9_]+)=", EXAMPLE.read_text(), re.MULTILINE)) == asked
     explained = (REPOSITORY / "docs" / "compose.md").read_text()
     assert [name for name in sorted(asked) if f"`{name}`" not in explained] == []

@@ -138,6 +138,16 @@ def test_when_a_foreign_picture_began_is_told(client: FlaskClient, door: GrabDoo
         assert client.get("/status/foreign").get_json()["created_at"] == began
 
 
+def test_a_status_has_the_job_id_of_its_upload(client: FlaskClient, door: GrabDoor) -> None:
+    """While the picture moves, asked for by its name, and when only its results are left."""
+    sent = client.post("/upload?filename=a.jpg", data=JPEG).get_json()
+    ended = {"image_id": "ended", "original_path": "original/ended.jpg", "status": "completed"}
+    door.store.put(StoredObject(results.key("ended"), json.dumps(ended).encode(), "application/json"))
+    for asked, job_id in ((sent["image_id"], sent["job_id"]), (sent["filename"], sent["job_id"]), ("ended", "ended")):
+        status = client.get(f"/status/{asked}").get_json()
+        assert status["job_id"] == status["image_id"] == job_id
+
+
 def test_the_dead_are_replayed_so_many_at_once(client: FlaskClient, door: GrabDoor, monkeypatch) -> None:
     """Each call sends some, and says how many are left; what cannot be sent stays, and is in nobody's way."""
     monkeypatch.setattr("grab_service.images.reruns.MOST_REPLAYS", 3)

@@ -11,6 +11,7 @@ import yaml
 
 from benchmarks.running_line import inherited
 from scripts.generate.__main__ import main
+from stageline import __version__
 from tests.added_stage import follow_the_page
 from tests.compose_config import PROFILES, TEST_ENV, parsed
 from tests.conftest import REPOSITORY
@@ -90,7 +91,7 @@ def test_an_edit_of_a_generated_file_is_named(copy: Path, generate, name: str) -
 @pytest.mark.parametrize(
     ("name", "was", "becomes"),
     [
-        ("docker-compose.yml", "grayscale:0.1.0", "grayscale:0.2.0"),
+        ("docker-compose.yml", f"grayscale:{__version__}", "grayscale:9.9.9"),
         ("docker-compose.test.yml", "grayscale, ", ""),
         ("monitoring/prometheus.yml", "grayscale, ", ""),
         ("k8s/Kustomization", "  - grayscale.yaml\n", ""),

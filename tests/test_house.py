@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from stageline import __version__
+from stageline.broker import keys
 from stageline.core.settings import Settings
 from stageline.pipeline import line
 from tests.conftest import REPOSITORY
@@ -84,7 +85,7 @@ def test_every_service_is_in_the_line_and_complete() -> None:
 @pytest.mark.parametrize(
     "path",
     [str(path.relative_to(REPOSITORY)) for path in sorted(REPOSITORY.glob("*/requirements*.txt"))]
-    + [f"requirements/{name}.txt" for name in ("line", "test")],
+    + [f"requirements/{name}.txt" for name in ("line", "test", "docs")],
 )
 def test_requirements_come_from_the_one_lock(path: str) -> None:
     """Every pin, with every hash, stands in requirements.lock: `make lock` was run."""
@@ -183,3 +184,30 @@ def test_every_setting_is_documented() -> None:
     """docs/setup.md names each environment variable that is read, and none that is not."""
     documented = set(re.findall(r"`([A-Z][A-Z0-9_]+)`(?=[^|\n]*\|)", (REPOSITORY / "docs" / "setup.md").read_text()))
     assert {name.upper() for name in Settings.model_fields} <= documented
+
+
+def test_every_setting_stands_in_the_table_of_json_keys() -> None:
+    """Decision 21 says which variable takes the place of each key of a JSON configuration, and names no other."""
+    (record,) = (REPOSITORY / "docs" / "decisions").glob("*-first-design.md")
+    rows = [row.split("|")[2] for row in record.read_text().splitlines() if row.startswith("|")]
+    named = {name for cell in rows for name in re.findall(r"`([A-Z][A-Z0-9_]+)`", cell)}
+    assert named == {name.upper() for name in Settings.model_fields} | {"AWS_REGION"}
+
+
+def test_the_docs_show_the_length_of_every_queue() -> None:
+    """docs/troubleshooting.md has `redis-cli llen` for each list of the line, by the name that Redis knows."""
+    shown = re.findall(r"^redis-cli llen (\S+)", (REPOSITORY / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
+    assert shown == [*(stage.queue for stage in line.LINE), keys.OUTCOMES, keys.DEAD_LETTERS]
+
+
+def test_whoever_accepts_pictures_is_given_status_ttl() -> None:
+    """The default of a producer is for tests: in the line itself each is made with the setting."""
+    calls = [
+        (str(path.relative_to(REPOSITORY)), ast.unparse(node))
+        for top in ("stageline", *SERVICES)
+        for path in (REPOSITORY / top).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Producer"
+    ]
+    assert len(calls) >= 4, "they have another name now"
+    assert [call for call in calls if "status_ttl" not in call[1]] == []

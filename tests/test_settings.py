@@ -83,6 +83,23 @@ def test_an_empty_variable_is_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "region"),
+    [
+        ({}, None), ({"AWS_REGION": "eu-central-1"}, "eu-central-1"), ({"S3_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"S3_REGION": "eu-west-1", "AWS_REGION": "eu-central-1"}, "eu-west-1"),
+        ({"S3_REGION": "", "AWS_REGION": "eu-central-1"}, "eu-central-1"), ({"AWS_REGION": ""}, None),
+    ],
+)  # fmt: skip
+def test_the_region_is_taken_from_aws_region_too(
+    given: dict[str, str], region: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AWS_REGION serves where S3_REGION is not set, or is empty as compose leaves it; S3_REGION is the stronger."""
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert settings.load().s3_region == region
+
+
+@pytest.mark.parametrize(
     ("given", "classes"),
     [
         ("face,car", {"face", "car"}), (" Face , CAR ,", {"face", "car"}), ("traffic light", {"traffic light"}),

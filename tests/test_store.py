@@ -187,10 +187,12 @@ def test_a_wrong_key_is_unavailable(minio_server) -> None:
 
 
 def test_aws_names_serve_where_minio_names_are_not_set(minio_server, monkeypatch) -> None:
-    """With no MINIO_* keys, the standard AWS variables are used."""
+    """With no MINIO_* keys, the standard AWS variables are used; requests are signed for AWS_REGION."""
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", minio_server.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", minio_server.secret_key)
     store = S3Store.from_settings(Settings(minio_endpoint=minio_server.endpoint, s3_bucket="by-aws-names"))
+    assert "%2Feu-central-1%2Fs3%2F" in store._client.presigned_get_object("by-aws-names", "a")
     store.check()
     store.put(item("original/a.jpg"))
     assert store.get("original/a.jpg") == b"data"

@@ -97,7 +97,7 @@ class Known:
         """
         found = self.find(image_id)
         said = found.live or found.document or {}
-        told: dict[str, Any] = {"image_id": found.image_id}
+        told: dict[str, Any] = {"image_id": found.image_id, "job_id": found.image_id}
         told |= filenames.name_fields(found.get("filename"), found.get("filename_guessed"))
         told |= {
             "file_size": found.get("file_size"),

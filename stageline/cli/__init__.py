@@ -7,7 +7,7 @@ import typer
 
 from stageline.cli import bench, bucket, catalogue, evaluate, lines, models, pictures, queues
 from stageline.cli.common import explain_errors
-from stageline.core import threads
+from stageline.core import logs, threads
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Pictures in, findings out."
@@ -34,6 +34,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8 shows what it can
+    logs.configure_without_settings("stageline")  # so that no command's warnings mix with its results on stdout
     threads.die_together()  # else a command could wait for ever for what a thread was to bring
     with explain_errors():
         app()

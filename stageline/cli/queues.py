@@ -12,6 +12,7 @@ from stageline.broker.queue import Producer
 from stageline.broker.redis_client import connect
 from stageline.catalogue import Catalogue, open_engine
 from stageline.cli.common import EXIT_FAILED, AsJson, attached_settings, note, print_json, print_table, say
+from stageline.core import logs
 from stageline.core.errors import StagelineError, Unavailable
 from stageline.maintenance.reconcile import lost_pictures
 from stageline.store import open_store
@@ -27,7 +28,7 @@ Which = Annotated[
 def queues(as_json: AsJson = False) -> None:
     """Count what waits, is in flight, is delayed and is dead, by stage; say what is wrong with the line."""
     found = attached_settings()
-    door = Producer(found.redis_url, found.max_queue_size)
+    door = Producer(found.redis_url, found.max_queue_size, found.status_ttl)
     stages = door.depths()
     letters = DeadLetters(door.client).counts()
     for name, counts in stages.items():
@@ -49,7 +50,8 @@ def reconcile(
 ) -> None:
     """List the originals that have neither a status nor results, as after Redis lost its data."""
     found = attached_settings()
-    door = Producer(found.redis_url, found.max_queue_size)
+    logs.configure(found, "reconcile")
+    door = Producer(found.redis_url, found.max_queue_size, found.status_ttl)
     lost = list(lost_pictures(open_store(found), door, Catalogue(open_engine(found))))
     for message in lost if queue else ():
         door.accept(message, limited=False)

@@ -12,9 +12,18 @@ from stageline.core.settings import Settings
 
 def configure(settings: Settings, service: str) -> None:
     """Set up logging for this process; ``service`` stands on every line."""
+    _configure(settings.log_level, settings.log_format, service)
+
+
+def configure_without_settings(service: str) -> None:
+    """Set up logging before the settings are read: structlog's own default would write to stdout."""
+    _configure("INFO", "json", service)
+
+
+def _configure(level: str, form: str, service: str) -> None:
     renderer: Any = (
         structlog.processors.JSONRenderer()
-        if settings.log_format == "json"
+        if form == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=12)
     )
     structlog.configure(
@@ -25,7 +34,7 @@ def configure(settings: Settings, service: str) -> None:
             structlog.processors.format_exc_info,
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level)),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
         # One write a line: threads do not interleave.
         logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Stderr())),
         cache_logger_on_first_use=True,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as NotASetting
 from redis.connection import parse_url
@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     minio_console_url: str | None = Field(None, pattern=r"^https?://[^\s]+$")
     s3_bucket: str = Field("images", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     models_bucket: str = Field("models", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
-    s3_region: str | None = None
+    s3_region: str | None = Field(None, validation_alias=AliasChoices("s3_region", "aws_region"))
     database_url: str | None = Field(None, pattern=r"^(postgres(ql)?(\+psycopg2)?|sqlite)://", repr=False)
     database_password: str | None = Field(None, repr=False)
     cache_url: str | None = Field(None, pattern=r"^(rediss?|unix)://", repr=False)

@@ -58,6 +58,7 @@ class PictureStatus(Answer):
     """Where a picture is, what each stage did, and, at the end, what was found."""
 
     image_id: str
+    job_id: str = Field(description="the same as image_id")
     filename: str | None
     filename_guessed: Guessed = False
     file_size: int | None
