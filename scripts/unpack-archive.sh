@@ -21,9 +21,9 @@ mkdir -p "$partial" || refuse "$partial cannot be made: name another folder"
 trap 'chmod -R u+rwX "$partial" && rm -rf "$partial"' EXIT
 tar -xf "$archive" -C "$partial" --no-same-owner || fail "$archive is damaged or cut off, or is no tar archive"
 [ -f "$partial/stageline.json" ] || fail "$archive is cut off or damaged: its end, stageline.json, is missing"
-foreign=$(cd "$partial" && find . \( ! -type f ! -type d \) -o -path './[^/]*' ! -path './images*' ! -path './models*' \
-  ! -path ./stageline.json | head -1)
-[ -z "$foreign" ] || fail "$archive holds ${foreign#./}, which no archive of buckets does"
+foreign=$(cd "$partial" && find . \( ! -type f ! -type d \) -o \( -type f ! -path './images/*' ! -path './models/*' \
+  ! -path ./stageline.json \))
+[ -z "$foreign" ] || fail "$archive holds ${foreign%%$'\n'*}: an archive of buckets has plain files in images/ and models/, and nothing else"
 for bucket in images models; do
   mkdir -p "$partial/$bucket"
   grep -qF "\"$bucket\": $(content "$partial/$bucket")" "$partial/stageline.json" ||
