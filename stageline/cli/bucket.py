@@ -1,5 +1,6 @@
 """``stageline bucket``: what is in the buckets, out into a folder and in again, by rclone."""
 
+import shutil
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -12,7 +13,7 @@ from stageline import logs
 from stageline.cli.common import AsJson, attached_settings, note, print_json, say
 from stageline.errors import StagelineError, Unavailable
 from stageline.settings import Settings
-from stageline.store import CachedStore, ObjectStore, open_models_store, open_store, rclone
+from stageline.store import CachedStore, FolderStore, ObjectStore, open_models_store, open_store, rclone
 
 app = typer.Typer(no_args_is_help=True, help="The buckets of pictures and of models: count, export, import.")
 
@@ -48,8 +49,15 @@ def export(folder: Folder, bucket: Bucket = None) -> None:
     partial = folder.with_name(f"{folder.name}.partial")
     if partial.exists():
         raise StagelineError(f"{partial} was left by an export that was cut off: remove it; nothing was changed")
-    rclone.run(_script(rclone.Doing.EXPORT, bucket), partial)
-    partial.rename(folder)
+    _reach(bucket, exporting=True)
+    try:
+        partial.mkdir(parents=True)
+        rclone.run(_script(rclone.Doing.EXPORT, bucket), partial)
+        partial.rename(folder)
+    except OSError as error:
+        raise StagelineError(f"{folder} cannot be written: {error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     note(f"exported {_content(folder)}")
     if bucket is not Which.MODELS and not any((folder / rclone.IMAGES).rglob("*")):
         note("there was not one picture: is it the right bucket? (S3_BUCKET, MINIO_ENDPOINT, STAGELINE_DATA)")
@@ -66,6 +74,8 @@ def restore(
         raise StagelineError(
             f"{folder} is no folder: scripts/unpack-archive.sh makes one of an archive that Stageline 0.1.0 exported"
         )
+    if not check:
+        _reach(bucket)
     rclone.run(_script(rclone.Doing.CHECK if check else rclone.Doing.IMPORT, bucket), folder)
     if check:
         note(f"the folder is whole: {_content(folder)}")
@@ -93,17 +103,20 @@ def script(doing: rclone.Doing, bucket: Bucket = None) -> None:
     sys.stdout.write(_script(doing, bucket))
 
 
+def _reach(bucket: Which | None, *, exporting: bool = False) -> None:
+    """Ask each store for something: what is wrong with it is told sooner, and in our words."""
+    for name, store in _stores(_settings(), bucket).items():
+        if not _is_there(store) and exporting and name == rclone.IMAGES:
+            raise Unavailable("the bucket of pictures is not there: is it the right one? (S3_BUCKET, MINIO_ENDPOINT)")
+
+
 def _script(doing: rclone.Doing, bucket: Which | None) -> str:
-    """The script; the buckets that it imports into are made, and a missing bucket of models is not exported."""
+    """The script; buckets that are folders are made, and those of a store rclone makes."""
     found = _settings()
     stores = _stores(found, bucket)
-    if doing is rclone.Doing.IMPORT:
-        for store in stores.values():
+    for store in stores.values():
+        if doing is rclone.Doing.IMPORT and isinstance(store, FolderStore):
             store.check()
-    if doing is rclone.Doing.EXPORT:
-        stores = {name: store for name, store in stores.items() if name == rclone.IMAGES or _is_there(store)}
-        for store in stores.values():
-            next(iter(store.keys("")), None)
     return rclone.script(found, doing, stores)
 
 

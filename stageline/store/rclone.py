@@ -25,6 +25,7 @@ SUMS = "SHA256SUMS"
 REMOTE = "stageline"
 JSON = "application/json"
 EXIT_DAMAGED = 65  # none of rclone's own
+EXIT_ABSENT = 3  # rclone's, where there is no such bucket
 # Objects are read in this order and written in the reverse one, so that whatever names other objects never stands
 # without them: a picture that has results has the rest, and what `current` names is published. Each step copies what
 # its pattern fits and no step before took. The types are those that the names' endings do not tell everywhere.
@@ -32,7 +33,10 @@ ORDER: dict[str, dict[str, str | None]] = {
     IMAGES: {"/results/**": JSON, "/original/*.bmp": "image/bmp", "**": None},
     MODELS: {"/*/current": JSON, "/*/*/model.json": JSON, "**": None},
 }
-NOBODYS = (f"{TEMPORARY}*", f"/{STORE_PROBE}")  # what is being written to a folder, and what health tries writes with
+NOBODYS = (
+    f"- {TEMPORARY}*",
+    f"- /{STORE_PROBE}",
+)  # being written to a folder, and tried by health
 
 
 class Doing(StrEnum):
@@ -118,7 +122,7 @@ def _export(places: dict[str, str]) -> Iterator[str]:
     yield 'mkdir -p "$1"'
     for bucket, place in places.items():
         steps = (f'rclone copy --quiet {_filters(bucket, step)} {place} "$1/{bucket}"' for step in ORDER[bucket])
-        yield from _where_it_is(place, steps)
+        yield from _where_it_is(place, steps if bucket == IMAGES else _if_made(place, steps))
     yield f'rclone hashsum sha256 --quiet {_TREES} --output-file "$1/{SUMS}" "$1"'
 
 
@@ -134,7 +138,15 @@ def _import_one(bucket: str, place: str) -> Iterator[str]:
     for step, kind in reversed(ORDER[bucket].items()):
         header = f"--header-upload 'Content-Type: {kind}' " if kind else ""
         yield f'rclone copy --quiet --no-update-modtime {header}{_filters(bucket, step)} "$1/{bucket}" {place}'
-    yield f'rclone check --quiet --one-way --download "$1/{bucket}" {place}'
+    yield f'rclone check --quiet --one-way --download {_rules(*NOBODYS)} "$1/{bucket}" {place}'
+
+
+def _if_made(place: str, commands: Iterable[str]) -> Iterator[str]:
+    """Only where the bucket was made yet: models may lie elsewhere, as in each image."""
+    yield f"code=0; rclone lsf --max-depth 1 {place} >/dev/null 2>&1 || code=$?"
+    yield f"if [ $code != {EXIT_ABSENT} ]; then"
+    yield from commands
+    yield "fi"
 
 
 def _where_it_is(place: str, commands: Iterable[str]) -> Iterator[str]:
@@ -159,8 +171,10 @@ def _check(_: dict[str, str]) -> Iterator[str]:
 def _filters(bucket: str, step: str) -> str:
     """The rules by which a step takes what its pattern fits, and nothing that an earlier step took."""
     steps = list(ORDER[bucket])
-    earlier = steps[: steps.index(step)]
-    rules = [*(f"- {each}" for each in (*NOBODYS, *earlier)), f"+ {step}", "- **"]
+    return _rules(*NOBODYS, *(f"- {each}" for each in steps[: steps.index(step)]), f"+ {step}", "- **")
+
+
+def _rules(*rules: str) -> str:
     return " ".join(f"--filter {shlex.quote(rule)}" for rule in rules)
 
 
