@@ -17,12 +17,21 @@ def _tools() -> None:
     need_rclone()
 
 
-def test_counts(tmp_path: Path) -> None:
-    """Of each bucket, for people and for scripts."""
+def test_the_commands(tmp_path: Path) -> None:
+    """Out into a folder, in from it, and what is in a bucket, for people and for scripts."""
     fill(FolderStore(tmp_path / "here" / "images"), PICTURES)
     fill(FolderStore(tmp_path / "here" / "models"), NETWORKS)
-    assert json.loads(bucket(tmp_path, "count", "--json").stdout) == {"images": len(PICTURES), "models": len(NETWORKS)}
-    assert f"models: {len(NETWORKS)} objects" in bucket(tmp_path, "count").stdout
+    done = bucket(tmp_path, "export", "x")
+    assert done.returncode == 0, done.stderr
+    assert f"exported images: {len(PICTURES)} objects, {sum(map(len, PICTURES.values()))} bytes" in done.stderr
+    there = {"STAGELINE_DATA": str(tmp_path / "there")}
+    done = bucket(tmp_path, "import", "--check", "x", **there)
+    assert (done.returncode, "the folder is whole" in done.stderr) == (0, True), done.stderr
+    assert not (tmp_path / "there").exists()
+    done = bucket(tmp_path, "import", "x", "--bucket", "models", **there)
+    assert (done.returncode, done.stderr.split()[:2]) == (0, ["imported", "models:"]), done.stderr
+    assert json.loads(bucket(tmp_path, "count", "--json", **there).stdout) == {"images": 0, "models": len(NETWORKS)}
+    assert f"images: {len(PICTURES)} objects" in bucket(tmp_path, "count").stdout
 
 
 @pytest.mark.parametrize(
