@@ -120,11 +120,11 @@ def test_what_is_missing_is_said_first(kept: Path, place: Place, tmp_path: Path,
 
 def test_a_backup_overwrites_nothing(kept: Path, place: Place) -> None:
     """A folder that is there stays as it is."""
-    before = {path.name: path.read_bytes() for path in kept.iterdir()}
+    before = {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()}
     done = script("backup.sh", kept, at=place)
     assert done.returncode == 2
     assert "is there already" in done.stderr
-    assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
+    assert {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()} == before
 
 
 def test_a_backup_that_fails_leaves_nothing(place: Place, tmp_path: Path) -> None:
@@ -132,13 +132,14 @@ def test_a_backup_that_fails_leaves_nothing(place: Place, tmp_path: Path) -> Non
     migrate(place.engine)
     place.bucket("images").put(StoredObject("original/a.jpg", b"a picture" * 10_000, "image/jpeg"))
     real = shutil.which("rclone")
+    path = os.pathsep.join((str(tmp_path / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]))
     damage = 'for last; do :; done; echo >>"$last/images/original/a.jpg"'
     for text, said in (
         (f'[ "$1" = copy ] && exit 7\nexec {real} "$@"', "could not be copied"),
         (f'{real} "$@" && [ "$1" = hashsum ] || exit\n{damage}', "cannot be read back"),
     ):
         write_program(tmp_path / "bin" / "rclone", text)
-        done = script("backup.sh", tmp_path / "b", at=place, PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+        done = script("backup.sh", tmp_path / "b", at=place, PATH=path)
         assert (done.returncode, said in done.stderr) == (1, True), done.stderr
         assert "no backup was made" in done.stderr
         assert not list(tmp_path.glob("b.*"))
