@@ -13,10 +13,10 @@ from benchmarks.catalogue import _fill as fill
 from benchmarks.servers import PostgresServer
 from stageline.catalogue.engine import open_engine
 from stageline.catalogue.migrate import migrate
-from stageline.ports import HOST
-from stageline.settings import Settings
-from stageline.stage import StoredObject
+from stageline.core.settings import Settings
+from stageline.local.ports import HOST
 from stageline.store import ObjectStore
+from stageline.store.base import StoredObject
 
 ROUNDS = 300
 SOME = 200  # pictures with results in the bucket

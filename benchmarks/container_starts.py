@@ -14,7 +14,7 @@ from typing import Any
 import urllib3
 
 from benchmarks.servers import minio_server, redis_server
-from stageline.ports import HOST, free_port
+from stageline.local.ports import HOST, free_port
 
 NAMESPACE = "stageline"
 NAME = "app.kubernetes.io/name"

@@ -18,9 +18,9 @@ import redis
 from benchmarks.processes import cpu_seconds, descendants, peak_rss_mb
 from benchmarks.running_line import RunningLine, inherited
 from benchmarks.servers import MinioServer, RedisServer
+from stageline.broker.keys import UNFINISHED, status_key
 from stageline.client import Client
-from stageline.keys import UNFINISHED, status_key
-from stageline.ports import free_port
+from stageline.local.ports import free_port
 
 SENDERS = 4
 POLL_SECONDS = 0.02
@@ -50,7 +50,7 @@ def _busy_beside_us() -> float:
     return (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK") - time.process_time()
 
 
-class Contender:
+class LineContender:
     """A line with its servers, and how its laps are counted. Subclasses start services and see what is done."""
 
     name = ""
@@ -131,7 +131,7 @@ class Contender:
         raise NotImplementedError
 
 
-class OurLine(Contender):
+class OurLine(LineContender):
     """Stageline, as `stageline up` starts it."""
 
     name = "Stageline"
@@ -173,7 +173,7 @@ class OurLine(Contender):
         return {image_id: datetime.fromisoformat(at).timestamp() for image_id, (_, at) in answers.items()}
 
 
-class PlainChain(Contender):
+class PlainChain(LineContender):
     """The plain chain of benchmarks/plain_chain, one process per step."""
 
     name = "plain chain"

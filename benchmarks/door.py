@@ -27,10 +27,10 @@ from benchmarks import asking
 from benchmarks.processes import cpu_seconds
 from benchmarks.running_line import inherited
 from benchmarks.servers import minio_server, postgres_server, redis_server
+from stageline.broker.queue import Door
 from stageline.cli.folders import pictures_in
-from stageline.ports import HOST, free_port
-from stageline.queue import Door
-from stageline.settings import Settings
+from stageline.core.settings import Settings
+from stageline.local.ports import HOST, free_port
 from stageline.store import open_store
 
 WARM_UP_SECONDS = 2.0

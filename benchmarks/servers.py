@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.processes import descendants, lives
 from benchmarks.server_process import START_SECONDS, Server, find_minio, find_postgres, find_redis
-from stageline.ports import HOST
+from stageline.local.ports import HOST
 
 POSTGRES_USER = "postgres"  # whom its package made
 GONE_SECONDS = 60.0

@@ -14,14 +14,14 @@ from tiny_embedder import cells
 
 from benchmarks.running_line import RunningLine
 from benchmarks.servers import MinioServer, PostgresServer, RedisServer
-from grab_service.schemas.common import Problem
-from grab_service.schemas.pictures import PictureStatus
-from grab_service.schemas.uploads import Accepted
+from grab_service.api.schemas.common import Problem
+from grab_service.api.schemas.pictures import PictureStatus
+from grab_service.api.schemas.uploads import Accepted
 from stageline.catalogue.engine import open_engine
 from stageline.catalogue.reader import Catalogue
-from stageline.errors import Unavailable
-from stageline.modelstore import Repository
-from stageline.settings import Settings
+from stageline.core.errors import Unavailable
+from stageline.core.settings import Settings
+from stageline.registry.repository import Repository
 from stageline.store import FolderStore
 from tests.chaos.door import Answer
 from tests.conftest import served

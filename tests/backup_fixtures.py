@@ -9,8 +9,8 @@ from tiny_embedder import cells
 
 from benchmarks.servers import PostgresServer
 from stageline.catalogue.migrate import migrate
-from stageline.modelstore import Repository
-from stageline.stage import StoredObject
+from stageline.registry.repository import Repository
+from stageline.store.base import StoredObject
 from tests.conftest import missing
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.running_line import inherited
 from benchmarks.servers import MinioServer
 from stageline.catalogue import open_engine
-from stageline.settings import Settings
+from stageline.core.settings import Settings
 from stageline.store import S3Store
 from tests.conftest import REPOSITORY, s3_settings
 

@@ -8,8 +8,8 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from stageline.stage import StoredObject
 from stageline.store import ObjectStore
+from stageline.store.base import StoredObject
 from tests import commands
 from tests.conftest import missing
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from benchmarks.servers import RedisServer
-from stageline import embedded
+from stageline.local import embedded
 from stageline.store import FolderStore, HotCache, hot_cache
 
 LASTING = ("--appendonly", "yes", "--appendfsync", "always")  # so that what it held is there again after a SIGKILL

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import redis
 
 from benchmarks.servers import RedisServer
-from stageline.stage import StoredObject
 from stageline.store import HotCache
+from stageline.store.base import StoredObject
 
 KEY = "original/a.jpg"
 

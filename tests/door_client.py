@@ -10,11 +10,11 @@ from typing import Any
 from picture_makers import all_kinds
 from werkzeug.test import TestResponse
 
+from stageline.broker.queue import Door
 from stageline.catalogue.engine import FILE, open_engine
 from stageline.catalogue.migrate import migrate
-from stageline.message import Message
-from stageline.queue import Door
-from stageline.settings import Settings
+from stageline.core.settings import Settings
+from stageline.pipeline.message import Message
 
 KINDS = all_kinds()
 JPEG = KINDS["jpeg"]

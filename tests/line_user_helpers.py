@@ -4,7 +4,7 @@ from minio import Minio, MinioAdmin
 from minio.credentials.providers import StaticProvider
 
 from benchmarks.servers import MinioServer
-from stageline.settings import Settings
+from stageline.core.settings import Settings
 
 ACCESS, SECRET = "the-line", "the-secret-of-the-line"
 

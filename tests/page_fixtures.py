@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.running_line import RunningLine
-from stageline.modelstore import manifest, open_repository
-from stageline.settings import Settings
+from stageline.core.settings import Settings
+from stageline.registry.install import manifest
+from stageline.registry.repository import open_repository
 from tests.browser import Browser, chromium
 from tests.conftest import missing
 from tests.page_helpers import fresh

@@ -15,7 +15,7 @@ from onnx import TensorProto
 
 from benchmarks.running_line import inherited
 from detect_service.adapters import ADAPTERS
-from stageline.modelstore.card import Card
+from stageline.registry.card import Card
 from tests.conftest import REPOSITORY
 from tests.detector_graphs import BLUE, RED, Graph
 

@@ -6,9 +6,9 @@ import pytest
 from api_line import Api, ApiLine, until
 from picture_makers import all_kinds
 
-from grab_service.schemas.common import Problem
-from grab_service.schemas.line import Health, Stats
-from grab_service.schemas.pictures import PictureStatus
+from grab_service.api.schemas.common import Problem
+from grab_service.api.schemas.line import Health, Stats
+from grab_service.api.schemas.pictures import PictureStatus
 
 pytest_plugins = ["api_fixtures"]
 JPEG = all_kinds()["jpeg"]

@@ -8,9 +8,9 @@ import pytest
 from api_line import Api, ApiLine, until
 from picture_makers import all_kinds, encoded, scene
 
-from grab_service.schemas.pictures import PictureStatus
-from grab_service.schemas.uploads import Accepted, Batch, BatchAccepted
-from stageline.queue import Door
+from grab_service.api.schemas.pictures import PictureStatus
+from grab_service.api.schemas.uploads import Accepted, Batch, BatchAccepted
+from stageline.broker.queue import Door
 
 pytest_plugins = ["api_fixtures"]
 JPEG = all_kinds()["jpeg"]

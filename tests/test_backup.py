@@ -12,12 +12,12 @@ from backup_place import Place, script
 from tiny_embedder import cells
 
 from benchmarks.servers import PostgresServer
+from stageline.broker.keys import OUTCOMES
+from stageline.broker.redis_client import connect
 from stageline.catalogue import Catalogue
 from stageline.catalogue.migrate import migrate
-from stageline.keys import OUTCOMES
-from stageline.modelstore import Repository
-from stageline.redis_client import connect
-from stageline.stage import StoredObject
+from stageline.registry.repository import Repository
+from stageline.store.base import StoredObject
 from tests.bucket_makers import old_archive
 from tests.catalogue_makers import dump
 

@@ -9,7 +9,7 @@ import pytest
 from backup_place import Place, script
 
 from stageline.catalogue.migrate import migrate
-from stageline.stage import StoredObject
+from stageline.store.base import StoredObject
 from tests.catalogue_makers import dump
 
 pytest_plugins = ["backup_fixtures"]

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from stageline import settings
 from stageline.cli.bucket import refresh
-from stageline.embedded import CACHE_OPTIONS
-from stageline.errors import StagelineError, Unavailable
-from stageline.settings import Settings
+from stageline.core import settings
+from stageline.core.errors import StagelineError, Unavailable
+from stageline.core.settings import Settings
+from stageline.local.embedded import CACHE_OPTIONS
 from stageline.store import (
     CachedStore,
     FolderStore,

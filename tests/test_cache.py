@@ -6,11 +6,11 @@ import pytest
 import redis
 
 from benchmarks.servers import RedisServer
-from stageline import embedded
-from stageline.errors import NotFound, TooLarge, Unavailable
-from stageline.stage import StoredObject
+from stageline.core.errors import NotFound, TooLarge, Unavailable
+from stageline.local import embedded
 from stageline.store import CachedStore, FolderStore, HotCache, ObjectStore
 from stageline.store import cached as cached_module
+from stageline.store.base import StoredObject
 
 KEY = "original/a.jpg"
 NAME = f"stageline:cache:images:{KEY}"

@@ -9,10 +9,10 @@ import pytest
 import redis
 
 from benchmarks.servers import RedisServer
-from stageline import embedded
-from stageline.errors import NotFound
-from stageline.stage import StoredObject
+from stageline.core.errors import NotFound
+from stageline.local import embedded
 from stageline.store import CachedStore, FolderStore, HotCache, hot_cache
+from stageline.store.base import StoredObject
 
 KEY = "original/a.jpg"
 NAME = f"stageline:cache:images:{KEY}"

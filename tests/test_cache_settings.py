@@ -7,12 +7,12 @@ import pytest
 import redis
 
 from benchmarks.servers import RedisServer
-from stageline import embedded
-from stageline.errors import SettingsError
-from stageline.settings import Settings
-from stageline.stage import StoredObject
+from stageline.core.errors import SettingsError
+from stageline.core.settings import Settings
+from stageline.local import embedded
+from stageline.local.up import Line
 from stageline.store import CachedStore, FolderStore, S3Store, open_store
-from stageline.up import Line
+from stageline.store.base import StoredObject
 from tests.conftest import s3_settings
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import create_mock_engine, text
 
 from stageline.catalogue import open_engine, vector
 from stageline.catalogue.engine import writing
-from stageline.settings import Settings
+from stageline.core.settings import Settings
 from tests.catalogue_makers import document, embedding, ended, keep
 from tests.test_catalogue_reader import catalogue
 

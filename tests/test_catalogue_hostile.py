@@ -10,9 +10,9 @@ from stageline.catalogue import clean, documents
 from stageline.catalogue.rows import rows_of
 from stageline.catalogue.tables import UtcTime
 from stageline.catalogue.writer import Writer
-from stageline.errors import BadMessage
-from stageline.stage import StoredObject
+from stageline.core.errors import BadMessage
 from stageline.store import FolderStore
+from stageline.store.base import StoredObject
 from tests.catalogue_makers import at, document, dump, embedding, ended, keep, stream
 
 JUNK = [

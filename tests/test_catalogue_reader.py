@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, event, text
 
-from stageline import results
 from stageline.catalogue import BadCursor, Catalogue, Filter, cursor
 from stageline.catalogue.engine import writing
-from stageline.errors import Unavailable
+from stageline.core.errors import Unavailable
+from stageline.pipeline import results
 from tests.catalogue_makers import BEGAN, SHA, at, document, ended, outcome, stream
 
 pytest_plugins = ("tests.catalogue_fixtures",)

@@ -17,10 +17,10 @@ from served_door import Answer, ServedDoor, assert_problem, until
 
 from benchmarks.processes import descendants
 from benchmarks.servers import RedisServer
-from grab_service.holds import BEAT_SECONDS, LEASE_SECONDS
-from stageline.queue import Door
-from stageline.redis_client import Scripts, connect
-from stageline.settings import Settings
+from grab_service.line.claims import BEAT_SECONDS, LEASE_SECONDS
+from stageline.broker.queue import Door
+from stageline.broker.redis_client import Scripts, connect
+from stageline.core.settings import Settings
 
 StartDoor = Callable[..., ServedDoor]
 OPTIONS = ("--data-binary", "@-")

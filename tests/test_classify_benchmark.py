@@ -10,12 +10,11 @@ from PIL import Image
 from benchmarks.categories import ALONE, BOTH, DETECTOR, TEN, TRUSTED, _found, enlarged, read_model, ways
 from classify_service.categories import load_classifier
 from classify_service.naming import Rule
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
+from stageline.core.settings import Settings
 from stageline.evaluation.dataset import Label
-from stageline.modelstore import Model
-from stageline.modelstore.card import CARD, written
-from stageline.serving import Loaded
-from stageline.settings import Settings
+from stageline.registry.card import CARD, ModelFiles, written
+from stageline.registry.serving import Loaded
 from tests.classify_helpers import SCALE, found
 from tests.picture_makers import encoded
 from tests.tiny_models import colours
@@ -86,7 +85,7 @@ def test_cifar10s_own_pictures_are_enlarged_and_judged_by_their_folders(tmp_path
 
 def test_a_model_is_read_from_its_folder_or_the_store(tmp_path: Path) -> None:
     """A folder with a card, or a name; a name that nobody knows is a sentence."""
-    model: Model = colours()
+    model: ModelFiles = colours()
     (tmp_path / CARD).write_bytes(written(model.card))
     (tmp_path / "model.onnx").write_bytes(model.network)
     assert read_model(str(tmp_path), SETTINGS) == model

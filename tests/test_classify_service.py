@@ -10,8 +10,8 @@ from PIL import Image, ImageOps
 from classify_service.crops import Span, parts, squared
 from classify_service.faces import aligned
 from classify_service.service import FACENET, IMAGENET, create
-from stageline.message import Message
-from stageline.settings import Settings
+from stageline.core.settings import Settings
+from stageline.pipeline.message import Message
 from tests.classify_helpers import SCALE, both, document, found, named, serve, task, work
 from tests.picture_makers import all_kinds, encoded, noise, scene, with_orientation
 from tests.test_embeddings import FACES, read

@@ -11,8 +11,7 @@ from picture_makers import MOST, encoded, noise, png, png_chunk, with_chunks, wi
 from PIL import Image
 from profile_makers import ADOBE, DISPLAY_P3, PRO_PHOTO, SRGB, cmyk, grey
 
-from stageline import images
-from stageline.imaging import colour
+from stageline.imaging import codec, colour
 from tests.browser import Browser, chromium
 from tests.conftest import missing
 
@@ -65,7 +64,7 @@ def file(*chunks: bytes, colours: tuple[int, int, int] = COLOUR, mode: str = "RG
 
 def shown(data: bytes) -> list[int]:
     """The colour, as RGB, that is decoded in the middle."""
-    pixels, _ = images.decode(data, MOST)
+    pixels, _ = codec.decode(data, MOST)
     return pixels[pixels.shape[0] // 2, pixels.shape[1] // 2, ::-1].tolist()
 
 
@@ -147,7 +146,7 @@ def test_one_picture_in_any_colours_is_one_picture(form: str, profile: bytes) ->
     )
     options = {"JPEG": {"quality": 98, "subsampling": 0}, "WEBP": {"lossless": True}}.get(form, {})
     data = encoded(wide, form, icc_profile=profile, **options)
-    pixels, _ = images.decode(data, MOST)
+    pixels, _ = codec.decode(data, MOST)
     off = np.abs(pixels[:, :, ::-1].astype(int) - np.asarray(image))
     assert off.mean() <= 1
     assert np.abs(np.asarray(wide).astype(int) - np.asarray(image)).mean() > 5  # else the test could not fail
@@ -156,7 +155,7 @@ def test_one_picture_in_any_colours_is_one_picture(form: str, profile: bytes) ->
 def test_a_reduced_decode_is_converted_too() -> None:
     """Where a JPEG is shrunk inside its decoder, the colours are the same."""
     data = encoded(Image.new("RGB", (800, 600), COLOUR), "JPEG", quality=95, icc_profile=DISPLAY_P3)
-    pixels, _ = images.decode(data, MOST, at_least=100)
+    pixels, _ = codec.decode(data, MOST, at_least=100)
     assert pixels.shape[1] == 100
     assert np.abs(pixels[30, 50, ::-1].astype(int) - shown(data)).max() <= 1
     assert np.abs(pixels[30, 50, ::-1].astype(int) - COLOUR).max() > 10
@@ -178,7 +177,7 @@ def test_a_grey_jpeg_with_a_profile() -> None:
     """The same for a JPEG, decoded whole and shrunk."""
     data = encoded(Image.new("L", (640, 480), 100), "JPEG", quality=95, icc_profile=grey(1.0))
     for at_least in (None, 80):
-        pixels, _ = images.decode(data, MOST, at_least=at_least)
+        pixels, _ = codec.decode(data, MOST, at_least=at_least)
         assert np.abs(pixels.astype(int) - 168).max() <= 1
 
 
@@ -212,7 +211,7 @@ def test_a_damaged_or_huge_profile_is_ignored(form: str, profile: bytes) -> None
         numbered = [(0xE2, b"ICC_PROFILE\0" + bytes([number % 256, len(pieces) % 256]) + piece)
             for number, piece in enumerate(pieces, 1)]  # fmt: skip
         made = with_segments(made, *numbered)
-    assert images.check(made, MOST).width == 16
+    assert codec.check(made, MOST).width == 16
     assert np.abs(np.subtract(shown(made), COLOUR)).max() <= 2
 
 
@@ -230,4 +229,4 @@ def test_srgb_is_left_alone() -> None:
     """A picture with a profile of sRGB is not converted: byte for byte what it is without."""
     data, same = encoded(noise(), "PNG"), encoded(noise(), "PNG", icc_profile=SRGB)
     assert colour.to_srgb([SRGB], "RGB") is None
-    assert (images.decode(data, MOST)[0] == images.decode(same, MOST)[0]).all()
+    assert (codec.decode(data, MOST)[0] == codec.decode(same, MOST)[0]).all()

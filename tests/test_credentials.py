@@ -15,13 +15,13 @@ import pytest
 
 from benchmarks.running_line import RunningLine, inherited
 from benchmarks.servers import RedisServer
-from stageline import line
-from stageline import settings as all_settings
-from stageline.credentials import LOOK_SECONDS
-from stageline.errors import EXIT_SETTINGS, SettingsError
-from stageline.patience import patiently
-from stageline.ports import free_port
-from stageline.settings import Settings, with_password
+from stageline.core import settings as all_settings
+from stageline.core.credentials import LOOK_SECONDS
+from stageline.core.errors import EXIT_SETTINGS, SettingsError
+from stageline.core.retrying import patiently
+from stageline.core.settings import Settings, with_password
+from stageline.local.ports import free_port
+from stageline.pipeline import line
 
 PASSWORD = "0123456789abcdef"
 

@@ -8,9 +8,9 @@ from door_client import JPEG, KINDS, assert_problem, form, limits, queued
 from flask.testing import FlaskClient
 from picture_makers import png
 
-from grab_service.app import create_app
-from grab_service.door import GrabDoor
-from stageline.settings import Settings
+from grab_service.http.app import create_app
+from grab_service.line.intake import GrabDoor
+from stageline.core.settings import Settings
 from stageline.store import FolderStore, ObjectStore
 
 ALWAYS = ("image_id", "job_id", "filename", "file_size", "status", "message")

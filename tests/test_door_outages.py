@@ -9,10 +9,10 @@ import pytest
 from served_door import JPEG, Answer, ServedDoor, assert_problem, until
 
 from benchmarks.servers import MinioServer, RedisServer
-from stageline.keys import UNFINISHED
-from stageline.message import Message
-from stageline.queue import Door
-from stageline.settings import Settings
+from stageline.broker.keys import UNFINISHED
+from stageline.broker.queue import Door
+from stageline.core.settings import Settings
+from stageline.pipeline.message import Message
 from stageline.store import FolderStore, S3Store
 from tests.conftest import missing
 

@@ -12,7 +12,7 @@ from served_door import JPEG, MOST, PATIENCE, Answer, ServedDoor, assert_problem
 
 from benchmarks.processes import descendants, peak_rss_mb
 from benchmarks.servers import RedisServer
-from stageline.queue import Door
+from stageline.broker.queue import Door
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from served_door import JPEG, ServedDoor, assert_problem, until
 
-from stageline.queue import Door
-from stageline.settings import Settings
+from stageline.broker.queue import Door
+from stageline.core.settings import Settings
 
 
 @pytest.fixture

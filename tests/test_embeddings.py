@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from classify_service.crops import Span, parts
 from classify_service.faces import EMBEDDING, aligned, load_embedder, tilt
 from classify_service.networks import MOST_AT_ONCE
-from stageline import images
-from stageline.errors import ModelError
-from stageline.model_input import as_array
-from stageline.settings import Settings
+from stageline.core.errors import ModelError
+from stageline.core.settings import Settings
+from stageline.imaging import codec
+from stageline.inference.model_input import as_array
 from tests.conftest import missing
 from tests.tiny_embedder import by_hand, cells
 
@@ -46,7 +46,7 @@ def noise(height: int, width: int, seed: int = 7) -> Pixels:
 
 def read(folder: Path, name: str) -> Pixels:
     """A picture of the folder faces/, BGR, uint8 [h, w, 3]."""
-    return images.decode((folder / "faces" / name).read_bytes(), 50_000_000)[0]
+    return codec.decode((folder / "faces" / name).read_bytes(), 50_000_000)[0]
 
 
 def whole(box: list[float], bgr: Pixels) -> Span:

@@ -12,7 +12,7 @@ import pytest
 
 from detect_service.faces import Areas, FaceDetector, suppress
 from models import mtcnn, torch_weights
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
 from stageline.inference import FloatArray, Network, Options, open_network
 from tests.conftest import missing
 

@@ -12,16 +12,16 @@ import pytest
 
 from benchmarks.processes import descendants
 from benchmarks.running_line import RunningLine
-from stageline import line
-from stageline.queue import Door
-from stageline.redis_client import connect
+from stageline.broker.queue import Door
+from stageline.broker.redis_client import connect
+from stageline.pipeline import line
 
 PICTURES = 24
 LEASE = {"LEASE_SECONDS": "5"}  # in less, a worker that lives may not come to beat where the machine is busy
 SLOW_TAG = """
 import sys, time
 if sys.orig_argv[-1] == "tag_service":
-    from stageline import images
+    from stageline.imaging import codec as images
     real = images.decode
     def decode(*words, **more):
         time.sleep(3.0)
@@ -147,7 +147,7 @@ def test_a_poison_picture_takes_no_neighbour_with_it(start_line, pictures, tmp_p
     poison.write_text(
         "import os, sys\n"
         "if sys.orig_argv[-1] == 'grayscale_service':\n"
-        "    from stageline import images\n"
+        "    from stageline.imaging import codec as images\n"
         "    real = images.decode\n"
         "    def decode(data, *a, **k):\n"
         "        pixels, info = real(data, *a, **k)\n"
@@ -220,7 +220,7 @@ def test_a_failing_picture_is_retried_then_buried_and_can_be_replayed(start_line
     running = start_line(MAX_ATTEMPTS="2", RETRY_BASE_SECONDS="0.2")
     client = connect(str(running.state["redis_url"]))
     door = Door(str(running.state["redis_url"]), 10)
-    from stageline.message import Message
+    from stageline.pipeline.message import Message
 
     door.accept(Message.of({"image_id": "ghost", "original_path": "original/ghost.jpg"}))
     wait_for(lambda: running.client.get("/status/ghost")["status"] == "failed")
@@ -231,7 +231,7 @@ def test_a_failing_picture_is_retried_then_buried_and_can_be_replayed(start_line
     target = running.folder / "data" / "images" / "original" / "ghost.jpg"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(pictures[0].read_bytes())
-    from stageline.dead import DeadLetters
+    from stageline.broker.dead_letters import DeadLetters
 
     letters = DeadLetters(client)
     assert letters.replay(*letters.list()[0])

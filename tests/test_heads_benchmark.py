@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 
 from benchmarks.heads.judging import found_heads, hidden, judge, mask
-from benchmarks.heads.labels import Head, Picture, corners, read
+from benchmarks.heads.labels import Head, HeadPicture, corners, read
 from benchmarks.heads.looking import look, open_line, sheets
 from benchmarks.heads.report import groups, price, visible
 from benchmarks.heads.variants import VARIANTS, close_ups, easy_heads, masked, turned
-from stageline.settings import Settings
+from stageline.core.settings import Settings
 from tests.conftest import REPOSITORY
 
 HEAD = [40.0, 20.0, 60.0, 50.0]
 PERSON = [20.0, 15.0, 80.0, 195.0]
 
 
-def picture(*boxes: list[float], ignore: tuple[list[float], ...] = ()) -> Picture:
+def picture(*boxes: list[float], ignore: tuple[list[float], ...] = ()) -> HeadPicture:
     """Labels of a picture of 100 × 200 pixels."""
-    return Picture("a.png", 100, 200, [Head(corners(b), "front") for b in boxes], [corners(b) for b in ignore])
+    return HeadPicture("a.png", 100, 200, [Head(corners(b), "front") for b in boxes], [corners(b) for b in ignore])
 
 
 def fields(persons: list[list[float]], faces: list[list[float]]) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def test_easy_heads_are_large_whole_and_face_the_camera() -> None:
         Head(corners([0, 0, 40, 50]), "profile"),
         Head(corners([0, 0, 40, 50]), "front", frozenset({"dark"})),
     ]
-    left = easy_heads(Picture("a", 100, 200, [easy, *hard], []))
+    left = easy_heads(HeadPicture("a", 100, 200, [easy, *hard], []))
     assert list(left.heads) == [easy]
     assert len(left.ignore) == 3
     assert len(VARIANTS) == 12

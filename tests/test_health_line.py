@@ -13,8 +13,8 @@ from served_door import until
 
 from benchmarks.running_line import RunningLine
 from benchmarks.servers import PostgresServer
-from stageline.keys import OUTCOMES, OUTCOMES_SINCE
-from stageline.redis_client import connect
+from stageline.broker.keys import OUTCOMES, OUTCOMES_SINCE
+from stageline.broker.redis_client import connect
 from tests.browser import DESKTOP, PHONE, Browser
 from tests.conftest import served
 from tests.page_helpers import address, ask

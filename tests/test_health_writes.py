@@ -17,8 +17,8 @@ from served_door import JPEG, ServedDoor, assert_problem, until
 
 from benchmarks.processes import descendants
 from benchmarks.servers import MinioServer, PostgresServer, RedisServer
-from stageline.keys import MODELS
-from stageline.queue import Door
+from stageline.broker.keys import MODELS
+from stageline.broker.queue import Door
 from stageline.store import FolderStore, S3Store
 from stageline.store.base import STORE_PROBE
 from tests.conftest import s3_settings

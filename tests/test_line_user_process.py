@@ -18,7 +18,7 @@ from tests.conftest import REPOSITORY
 from tests.line_user_helpers import ACCESS, SECRET, admin_of, settings_of
 
 NEEDED = ("MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY")
-LINE_USER = [sys.executable, "-P", "-m", "stageline.line_user"]
+LINE_USER = [sys.executable, "-P", "-m", "stageline.store.line_user_process"]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import yaml
 from kubernetes_validate import utils as schemas
 
 from stageline import __version__
-from stageline.settings import Settings
+from stageline.core.settings import Settings
 from tests import manifests
 from tests.conftest import REPOSITORY
 from tests.manifests import K8S, OURS, OVERLAYS, SERVERS, Document, documents, files, named, read, render, short

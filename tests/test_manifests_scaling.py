@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from stageline import __version__
-from stageline.settings import Settings
+from stageline.core.settings import Settings
 from tests.conftest import REPOSITORY
 from tests.manifests import (
     K8S,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stageline.settings import Settings
+from stageline.core.settings import Settings
 from tests import manifests
 from tests.manifests import K8S, NAME, OURS, SERVERS, STAGES, Document, Workload, documents, quantity, read, selects
 

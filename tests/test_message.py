@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from picture_makers import encoded, scene
 
-from stageline.errors import BadMessage, NewerMessage
-from stageline.message import MAX_BYTES, VERSION, Message
-from stageline.settings import Settings
-from stageline.stage import Task
+from stageline.core.errors import BadMessage, NewerMessage
+from stageline.core.settings import Settings
+from stageline.pipeline.message import MAX_BYTES, VERSION, Message
+from stageline.pipeline.stage import Task
 from tag_service.service import create as create_tag
 
 CAR: dict[str, Any] = {"label": "car", "score": 0.91, "box": [12.0, 40.5, 310.2, 222.8], "model": "yolox-nano@0.1.1"}

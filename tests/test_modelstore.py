@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from stageline.errors import ModelError
-from stageline.modelstore import Repository, made_of
-from stageline.modelstore.card import CARD, Card, read_card, read_folder, written
-from stageline.stage import StoredObject
+from stageline.core.errors import ModelError
+from stageline.registry.card import CARD, Card, made_of, read_card, read_folder, written
+from stageline.registry.repository import Repository
+from stageline.store.base import StoredObject
 from tests.tiny_models import card, colour_network, colours
 
 

@@ -9,10 +9,10 @@ from onnx import TensorProto
 from detect_service.canvas import Canvas, letterbox
 from detect_service.detectors import load_objects
 from detect_service.objects import MOST_OBJECTS
-from stageline.errors import ModelError
-from stageline.model_input import PAD
-from stageline.modelstore import open_repository
-from stageline.settings import Settings
+from stageline.core.errors import ModelError
+from stageline.core.settings import Settings
+from stageline.inference.model_input import PAD
+from stageline.registry.repository import open_repository
 from tests.detector_graphs import SCORES, Graph, model, ssd_network, yolox_network
 
 BLUE, GREEN, RED = 200, 100, 50

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from served_door import until
 
-from grab_service.probes import Probe
-from stageline.errors import Unavailable
+from grab_service.line.probes import Probe
+from stageline.core.errors import Unavailable
 
 
 class Server:

@@ -12,16 +12,16 @@ from PIL import Image
 from tiny_embedder import cells
 
 from benchmarks.running_line import RunningLine
+from stageline.broker.keys import OUTCOMES
+from stageline.broker.redis_client import connect
 from stageline.catalogue import Catalogue, open_engine
 from stageline.catalogue.migrate import migrate
 from stageline.catalogue.rebuild import Rebuilt, rebuild
-from stageline.errors import NotFound
-from stageline.keys import OUTCOMES
-from stageline.modelstore import Repository
-from stageline.redis_client import connect
-from stageline.settings import Settings
-from stageline.stage import StoredObject
+from stageline.core.errors import NotFound
+from stageline.core.settings import Settings
+from stageline.registry.repository import Repository
 from stageline.store import FolderStore
+from stageline.store.base import StoredObject
 from tests.catalogue_makers import drop, dump
 
 FAILS, KILLS, FAILS_ONCE, KILLS_ONCE, FAILS_UNTIL_MENDED = range(121, 126)  # pixels, each way
@@ -29,7 +29,7 @@ CLASSIFIED = "image-classification"
 FAULTS = f"""
 import os, pathlib, sys
 if sys.orig_argv[-1] == "grayscale_service":
-    from stageline import images
+    from stageline.imaging import codec as images
     folder, real = pathlib.Path(os.environ["PYTHONPATH"]), images.decode
     def first(name):
         is_first = not (folder / name).exists()

@@ -7,8 +7,8 @@ import redis
 from refusing_redis import RefusingRedis
 
 from benchmarks.servers import RedisServer
-from stageline.errors import Unavailable
-from stageline.redis_client import Call, Scripts, connect, reaching_redis
+from stageline.broker.redis_client import Call, Scripts, connect, reaching_redis
+from stageline.core.errors import Unavailable
 
 WRAPPED = "ERR Error running script (call to f_1f8f): @user_script:1: "  # by Redis 6.2
 NO_KEY = "The user executing the script can't access at least one of the keys mentioned in the command arguments"

@@ -8,9 +8,9 @@ from structlog.testing import capture_logs
 
 from benchmarks.servers import RedisServer
 from catalogue_service.lease import WriterLease
-from stageline.housekeeper import Housekeeper
-from stageline.redis_client import connect
-from stageline.settings import Settings
+from stageline.broker.redis_client import connect
+from stageline.core.settings import Settings
+from stageline.maintenance.reaper import Housekeeper
 
 PASSWORD = "the-right-one"
 LONG_ENOUGH = 50.0

@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import pytest
 
-from stageline import serving
-from stageline.errors import ModelError
-from stageline.modelstore import Model, Repository
-from stageline.modelstore.card import CARD, written
-from stageline.serving import Served
-from stageline.settings import Settings
-from stageline.stage import StoredObject
+from stageline.core.errors import ModelError
+from stageline.core.settings import Settings
+from stageline.registry import serving
+from stageline.registry.card import CARD, ModelFiles, written
+from stageline.registry.repository import Repository
+from stageline.registry.serving import Served
 from stageline.store import FolderStore
+from stageline.store.base import StoredObject
 from tests.tiny_models import colour_network, colours
 
 SETTINGS = Settings()
@@ -24,7 +24,7 @@ class Moody:
         self.moods = moods
         self.loads: list[str] = []
 
-    def __call__(self, model: Model, _: Settings) -> str:
+    def __call__(self, model: ModelFiles, _: Settings) -> str:
         """Load, or refuse."""
         self.loads.append(model.card.version)
         if "v" + model.card.version in self.moods:

@@ -10,7 +10,7 @@ from benchmarks.container_images import shared, together
 from benchmarks.container_starts import seconds_to_ready
 from benchmarks.sizing_stage import StagesAlone
 from benchmarks.sizing_tables import needs, put_into, tables
-from stageline import line
+from stageline.pipeline import line
 from tests.conftest import REPOSITORY, missing
 from tests.manifests import Document, base, quantity
 from tests.picture_makers import encoded, noise

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from stageline import logs
 from stageline.cli.common import AsJson, attached_settings, note, print_json, say
-from stageline.errors import StagelineError, Unavailable
-from stageline.settings import Settings
+from stageline.core import logs
+from stageline.core.errors import StagelineError, Unavailable
+from stageline.core.settings import Settings
 from stageline.store import CachedStore, FolderStore, ObjectStore, open_models_store, open_store, rclone
 
 app = typer.Typer(no_args_is_help=True, help="The buckets of pictures and of models: count, export, import.")

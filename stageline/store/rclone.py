@@ -14,8 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from stageline import __version__
-from stageline.errors import StagelineError, Unavailable
-from stageline.settings import Settings
+from stageline.core.errors import StagelineError, Unavailable
+from stageline.core.settings import Settings
 from stageline.store.base import STORE_PROBE
 from stageline.store.folder import TEMPORARY
 from stageline.store.s3 import address

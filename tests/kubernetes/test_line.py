@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stageline.modelstore.install import by_default
+from stageline.registry.install import by_default
 from tests.browser import Browser, chromium
 from tests.conftest import missing
 from tests.kubernetes import deployed
