@@ -112,7 +112,7 @@ lock: setup-test
 
 servers: setup
 	scripts/debian-packages.sh redis-server=redis-server pg_ctlcluster=postgresql chromium=chromium \
-	  chromedriver=chromium-driver curl=curl git=git kubectl=kubernetes-client faketime=faketime
+	  chromedriver=chromium-driver curl=curl git=git kubectl=kubernetes-client faketime=faketime rclone=rclone
 	scripts/install-go-program.sh $(TOOLS) $(BIN)/pip minio kustomize docker-compose || \
 	  { test "$(CI)" != true && echo "the tests that need these are skipped" >&2; }
 	scripts/redis-6.2.sh $(TOOLS) $(BIN)/python || \

@@ -19,7 +19,6 @@ done
 for each in "$folder" "$folder.partial"; do
   [ ! -e "$each" ] || refuse "$each is there already, so nothing was changed: name another folder, or remove it"
 done
-command -v tar >/dev/null || refuse "tar is not on the PATH: install it; nothing was changed"
 find_line "$place"
 
 partial=$folder.partial
@@ -43,14 +42,16 @@ else
 fi
 
 echo "the buckets …" >&2
-in_line bucket export </dev/null >"$partial/buckets.tar" || fail "the buckets could not be exported; no backup was made"
-tar -tf "$partial/buckets.tar" >/dev/null || fail "the archive of the buckets cannot be read back; no backup was made"
-counts=$(tar -xOf "$partial/buckets.tar" stageline.json) ||
-  fail "the archive of the buckets was cut off on its way; no backup was made"
+copy_buckets export "$partial/buckets" || fail "the buckets could not be copied; no backup was made"
+copy_buckets check "$partial/buckets" || fail "the copy of the buckets cannot be read back; no backup was made"
+counts=''
+for bucket in images models; do
+  [ ! -d "$partial/buckets/$bucket" ] || counts+=", \"$bucket\": $(content "$partial/buckets/$bucket")"
+done
 
-printf '{"date": "%s", "place": "%s", "rows": %s, "buckets": %s}\n' \
-  "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$place" "$rows" "$counts" >"$partial/manifest.json"
-(cd "$partial" && sums ./*.* >SHA256SUMS)
+printf '{"date": "%s", "place": "%s", "rows": %s, "buckets": {%s}}\n' \
+  "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$place" "$rows" "${counts#, }" >"$partial/manifest.json"
+(cd "$partial" && sums ./*.* ./buckets/SHA256SUMS >SHA256SUMS)
 sync
 mv "$partial" "$folder"
 trap - EXIT

@@ -12,6 +12,47 @@ in_line() { # ARGUMENT...: stageline's command line, where the line is
   esac
 }
 
+# export|import|check FOLDER: by rclone on this machine; in compose by its container, as only containers reach the store.
+# The script has the store's keys in it, and goes through a pipe.
+copy_buckets() {
+  local script folder
+  script=$(in_line bucket script "$1" </dev/null) || return
+  [ "$1" != export ] || mkdir -p "$2"
+  folder=$(cd "$2" && pwd)
+  case $place in
+    compose)
+      printf '%s\n' "$script" |
+        compose run --rm -T --no-deps --user "$(id -u):$(id -g)" --volume "$folder:/backup" rclone -s /backup
+      ;;
+    kubernetes) printf '%s\n' "$script" | with_store_forwarded sh -s "$folder" ;;
+    plain) printf '%s\n' "$script" | sh -s "$folder" ;;
+  esac
+}
+
+with_store_forwarded() { # COMMAND...: with the cluster's own MinIO at an address of this machine; any other has its own
+  local said forward code=0
+  case $(setting MINIO_ENDPOINT || true) in
+    minio | minio:* | http://minio | http://minio:*) ;;
+    *) "$@"; return ;;
+  esac
+  said=$(mktemp)
+  kubectl -n "$namespace" port-forward service/minio :9000 >"$said" 2>&1 </dev/null &
+  forward=$!
+  until grep -q '^Forwarding from 127' "$said"; do
+    kill -0 $forward 2>/dev/null || { cat "$said" >&2 && rm "$said" && return 1; }
+    sleep 0.2
+  done
+  STAGELINE_FORWARDED=http://$(sed -n 's/^Forwarding from \(127[0-9.:]*\) .*/\1/p' "$said") "$@" || code=$?
+  kill $forward
+  rm "$said"
+  return $code
+}
+
+content() { # FOLDER: how many files are in it, and how many bytes, as JSON
+  find "$1" -type f -exec wc -c {} + |
+    awk '$2 != "total" { files++; bytes += $1 } END { printf "{\"objects\": %d, \"bytes\": %.0f}", files, bytes }'
+}
+
 in_postgres() { # PROGRAM ARGUMENT...: where PostgreSQL is; it takes --dbname="$database"
   case $place in
     kubernetes) kubectl -n "$namespace" exec -i postgres-0 -c postgres -- env PGUSER=stageline "$@" ;;
@@ -61,6 +102,8 @@ find_line() { # [PLACE]: sets place, and database where there is a PostgreSQL; o
 compose, and neither DATABASE_URL nor MINIO_ENDPOINT is set. --place kubernetes, compose or plain says why not" ;;
     *) refuse "--place takes kubernetes, compose or plain, not $place" ;;
   esac
+  [ "$place" = compose ] || command -v rclone >/dev/null ||
+    refuse "rclone is not on the PATH: install it, as by apt-get install rclone; nothing was changed"
   said=$(in_line bucket count 2>&1 </dev/null) || refuse "the buckets cannot be read, so nothing was changed: $said"
   find_database
 }

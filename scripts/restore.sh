@@ -17,17 +17,29 @@ while [ $# -gt 0 ]; do
 done
 
 [ -n "$folder" ] || refuse "name the folder of a backup: scripts/restore.sh FOLDER"
-for file in SHA256SUMS manifest.json buckets.tar; do
+buckets=buckets/SHA256SUMS
+[ ! -f "$folder/buckets.tar" ] || buckets=buckets.tar # as 0.1.0 made it
+for file in SHA256SUMS manifest.json $buckets; do
   [ -f "$folder/$file" ] || refuse "$folder has no $file: it is no backup, or not a whole one; nothing was changed"
 done
 said=$(cd "$folder" && sums -c SHA256SUMS 2>&1) ||
   refuse "the backup is damaged, so nothing was changed: $(grep -v ': OK$' <<<"$said" | head -1)"
 dump=$folder/catalogue.dump
-for file in manifest.json buckets.tar catalogue.dump; do
+for file in manifest.json $buckets catalogue.dump; do
   [ ! -f "$folder/$file" ] || grep -q " [*]\?\./$file\$" "$folder/SHA256SUMS" ||
     refuse "SHA256SUMS does not name $file: it is not of this backup; nothing was changed"
 done
 find_line "$place"
+if [ $buckets = buckets.tar ]; then
+  unpacked=$(mktemp -d)
+  trap 'rm -rf "$unpacked"' EXIT
+  "$root/scripts/unpack-archive.sh" "$folder/buckets.tar" "$unpacked/buckets" >&2 ||
+    refuse "the archive of the buckets cannot be unpacked, so nothing was changed (in ${TMPDIR:-/tmp}; TMPDIR names another place)"
+  buckets=$unpacked/buckets
+else
+  buckets=$folder/buckets
+fi
+copy_buckets check "$buckets" || refuse "the buckets of this backup are damaged: nothing was changed"
 
 if [ -z "$yes" ]; then
   there=$(in_line bucket count </dev/null)
@@ -44,8 +56,9 @@ if [ -z "$yes" ]; then
 fi
 
 echo "the buckets …" >&2
-in_line bucket import <"$folder/buckets.tar" ||
+copy_buckets import "$buckets" ||
   fail "the buckets are not whole, and the database is as it was: when that is mended, run this again"
+in_line bucket refresh </dev/null || echo "old copies in the cache may be read for up to CACHE_TTL" >&2
 if [ -n "$database" ] && [ -f "$dump" ]; then
   echo "the database …" >&2
   in_postgres pg_restore --clean --if-exists --no-owner --no-privileges --single-transaction --exit-on-error \

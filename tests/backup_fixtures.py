@@ -17,7 +17,7 @@ from tests.conftest import missing
 @pytest.fixture
 def tools() -> None:
     """The programs that the scripts call."""
-    for program in ("bash", "tar", "pg_dump", "pg_restore", "psql"):
+    for program in ("bash", "tar", "rclone", "pg_dump", "pg_restore", "psql"):
         if shutil.which(program) is None:
             missing(f"no {program} on the PATH")
 

@@ -17,7 +17,7 @@ TEST_FILE = REPOSITORY / "docker-compose.test.yml"
 TEST_ENV = REPOSITORY / "tests" / "compose" / "test.env"
 EXAMPLE = REPOSITORY / ".env.example"
 MAKER = REPOSITORY / "scripts" / "compose-env.sh"
-PROFILES = ("line", "gpu", "postgres", "monitoring")
+PROFILES = ("line", "gpu", "postgres", "monitoring", "backup")
 CHAIN = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION")
 OLDEST = (2, 24)  # the first whose env_file may be missing
 

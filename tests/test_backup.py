@@ -1,6 +1,8 @@
 """scripts/backup.sh and restore.sh on real servers: what was lost is there again, byte for byte and row for row."""
 
 import json
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from stageline.catalogue import Catalogue
 from stageline.catalogue.migrate import migrate
 from stageline.registry.repository import Repository
 from stageline.store.base import StoredObject
+from tests.bucket_makers import old_archive
 from tests.catalogue_makers import dump
 
 pytest_plugins = ["backup_fixtures"]
@@ -81,7 +84,7 @@ def check_backup(folder: Path, rows: dict[str, list], content: dict[str, bytes])
     assert manifest["rows"] == {name: len(each) for name, each in rows.items()} | {"alembic_version": 1}
     assert min(manifest["rows"].values()) > 0
     assert manifest["buckets"]["images"]["objects"] + manifest["buckets"]["models"]["objects"] == len(content)
-    assert {path.stat().st_mode & 0o077 for path in folder.iterdir()} == {0}
+    assert {path.stat().st_mode & 0o077 for path in folder.rglob("*")} == {0}
 
 
 def test_what_is_there_is_not_overwritten_unasked(kept: Path, new_place: Place) -> None:
@@ -106,7 +109,7 @@ def test_without_postgres_the_catalogue_is_made_anew(tmp_path: Path) -> None:
     done = script("backup.sh", "--place", "plain", tmp_path / "b", STAGELINE_DATA=str(tmp_path / "from"))
     assert done.returncode == 0, done.stderr
     assert "SQLite" in done.stderr
-    assert sorted(path.name for path in (tmp_path / "b").iterdir()) == ["SHA256SUMS", "buckets.tar", "manifest.json"]
+    assert sorted(path.name for path in (tmp_path / "b").iterdir()) == ["SHA256SUMS", "buckets", "manifest.json"]
     done = script("restore.sh", "--place", "plain", tmp_path / "b", STAGELINE_DATA=str(tmp_path / "to"))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "to" / "images" / "original" / "a.jpg").read_bytes() == b"a picture"
@@ -116,7 +119,7 @@ def test_without_postgres_the_catalogue_is_made_anew(tmp_path: Path) -> None:
 def test_in_compose_everything_runs_in_the_containers(
     kept: Path, place: Place, postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
-    """Dumped by postgres, exported by grab; here a stand-in for `docker compose` runs what they would run."""
+    """Dumped by postgres, copied by rclone; here a stand-in for `docker compose` runs what they would run."""
     own = Place(place.minio, postgres_server.create_database("stageline"))
     migrate(own.engine)
     with own.engine.begin() as connection:
@@ -128,7 +131,10 @@ def test_in_compose_everything_runs_in_the_containers(
     stand_in = tmp_path / "compose"
     stand_in.write_text(
         "#!/bin/bash\n[ \"$1 $2\" = 'ps -q' ] && { echo 0123; exit; }\n"
-        'echo "$@" >>"$0.log"\n[ "$1 $2" = "exec -T" ] || exit 1\nshift 2\n'
+        'echo "$@" >>"$0.log"\n'
+        'if [ "$1 $2 $3 $4 $5 $7" = "run --rm -T --no-deps --user --volume" ]; then\n'
+        '  [ "$9 ${10}" = "rclone -s" ] && exec sh -s "${8%:/backup}"\nfi\n'
+        '[ "$1 $2" = "exec -T" ] || exit 1\nshift 2\n'
         '[ "$1" = -e ] && { export "$2"; shift 2; }\nservice=$1\nshift\n'
         '[ "$*" = "printenv DATABASE_URL" ] && { echo postgresql://stageline@postgres:5432/stageline; exit; }\n'
         f'[ "$service" = grab ] && [ "$1" = python ] && {{ shift; set -- {sys.executable} "$@"; }}\n'
@@ -145,4 +151,29 @@ def test_in_compose_everything_runs_in_the_containers(
     assert own.objects() == content
     ran = (tmp_path / "compose.log").read_text()
     assert "exec -T -e PGUSER=stageline postgres pg_dump" in ran
-    assert "exec -T grab python -P -m stageline bucket import" in ran
+    assert "exec -T grab python -P -m stageline bucket script import" in ran
+    assert f"--volume {tmp_path / 'b' / 'buckets'}:/backup rclone -s /backup" in ran
+    assert place.minio.secret_key not in ran
+
+
+def test_a_backup_of_the_version_before_is_restored(kept: Path, new_place: Place) -> None:
+    """With an archive of the buckets in place of the folder, as 0.1.0 made it; a damaged one changes nothing."""
+    objects = {
+        path.relative_to(kept / "buckets").as_posix(): path.read_bytes()
+        for name in ("images", "models")
+        for path in (kept / "buckets" / name).rglob("*")
+        if path.is_file()
+    }
+    shutil.rmtree(kept / "buckets")
+    for data, status in ((old_archive(objects, images={"objects": 7, "bytes": 7}), 2), (old_archive(objects), 0)):
+        (kept / "buckets.tar").write_bytes(data)
+        (kept / "SHA256SUMS").unlink()
+        files = ("./buckets.tar", "./catalogue.dump", "./manifest.json")
+        sums = subprocess.run(["sha256sum", *files], cwd=kept, capture_output=True, text=True, check=True, timeout=60)
+        (kept / "SHA256SUMS").write_text(sums.stdout)
+        assert new_place.objects() == {}
+        done = script("restore.sh", "--yes", kept, at=new_place)
+        assert done.returncode == status, done.stderr
+        assert ("nothing was changed" in done.stderr) == (status == 2)
+    assert new_place.objects() == objects
+    assert "image_info" in dump(new_place.engine)

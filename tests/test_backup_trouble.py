@@ -17,26 +17,31 @@ pytest_plugins = ["backup_fixtures"]
 
 def test_a_damaged_backup_is_refused(kept: Path, new_place: Place) -> None:
     """One byte that is another, or a file that is missing or came later: a sentence names it, and nothing changes."""
-    good = (kept / "buckets.tar").read_bytes()
+    picture = kept / "buckets" / "images" / "original" / "a.jpg"
 
     def flip() -> None:
-        (kept / "buckets.tar").write_bytes(good[:700] + b"!" + good[701:])
+        picture.write_bytes(b"a pictur!")
 
     def cut() -> None:
-        (kept / "buckets.tar").write_bytes(good[:-600])
+        picture.write_bytes(b"a pic")
 
     def lose() -> None:
-        (kept / "buckets.tar").unlink()
+        picture.unlink()
+
+    def lose_sums() -> None:
+        picture.write_bytes(b"a picture")
+        (kept / "buckets" / "SHA256SUMS").rename(kept / "sums")
 
     def exchange() -> None:
-        (kept / "buckets.tar").write_bytes(good)
+        (kept / "sums").rename(kept / "buckets" / "SHA256SUMS")
         sums = (kept / "SHA256SUMS").read_text().splitlines(keepends=True)
         (kept / "SHA256SUMS").write_text("".join(row for row in sums if "catalogue.dump" not in row))
 
     for harm, said in (
-        (flip, "buckets.tar"),
-        (cut, "buckets.tar"),
-        (lose, "buckets.tar"),
+        (flip, "original/a.jpg"),
+        (cut, "original/a.jpg"),
+        (lose, "original/a.jpg"),
+        (lose_sums, "buckets/SHA256SUMS"),
         (exchange, "catalogue.dump"),
     ):
         harm()
@@ -62,7 +67,7 @@ def test_a_dump_that_cannot_be_restored_changes_no_row(kept: Path, new_place: Pl
     assert script("restore.sh", "--yes", kept, at=new_place).returncode == 0
 
 
-PROGRAMS = ("bash", "env", "tar", "date", "dirname", "basename", "sed", "grep", "sha256sum", "printenv", "head")
+PROGRAMS = ("bash", "env", "rclone", "date", "dirname", "basename", "sed", "grep", "sha256sum", "printenv", "head")
 NOWHERE = "postgresql://nobody:se%63ret@127.0.0.1:1/none"
 NO_COMPOSE = {"COMPOSE": "no-such-program"}
 MISSING: dict[str, tuple[list[str], dict[str, str], str]] = {
@@ -70,6 +75,7 @@ MISSING: dict[str, tuple[list[str], dict[str, str], str]] = {
     "the keys": ([], {"MINIO_SECRET_KEY": "not-the-secret"}, "the buckets cannot be read"),
     "the database": ([], {"DATABASE_URL": NOWHERE}, "PostgreSQL does not answer"),
     "pg_dump": ([], {"PATH": "few"}, "pg_dump is not on the PATH"),
+    "rclone": ([], {"PATH": "bare"}, "rclone is not on the PATH"),
     "kubectl": (["--place", "kubernetes"], {"PATH": "few"}, "kubectl is not on the PATH"),
     "the cluster": (["--place", "kubernetes"], {"PATH": "refused"}, "was refused"),
     "compose": (["--place", "compose"], NO_COMPOSE, "the container grab takes no command"),
@@ -80,14 +86,15 @@ MISSING: dict[str, tuple[list[str], dict[str, str], str]] = {
 
 @pytest.fixture
 def paths(tmp_path: Path) -> dict[str, str]:
-    """A PATH with few programs on it, and one whose kubectl is refused."""
-    few, refused = tmp_path / "few", tmp_path / "refused"
-    few.mkdir()
-    for program in PROGRAMS:
-        (few / program).symlink_to(str(shutil.which(program)))
-    write_program(few / "python3", f'exec {sys.executable} "$@"')
+    """A PATH with few programs on it, one without even rclone, and one whose kubectl is refused."""
+    few, bare, refused = tmp_path / "few", tmp_path / "bare", tmp_path / "refused"
+    for folder in (few, bare):
+        write_program(folder / "python3", f'exec {sys.executable} "$@"')
+        for program in PROGRAMS:
+            if (folder, program) != (bare, "rclone"):
+                (folder / program).symlink_to(str(shutil.which(program)))
     write_program(refused / "kubectl", "echo 'was refused' >&2; exit 1")
-    return {"few": str(few), "refused": f"{refused}:{os.environ['PATH']}"}
+    return {"few": str(few), "bare": str(bare), "refused": f"{refused}:{os.environ['PATH']}"}
 
 
 def write_program(path: Path, text: str) -> None:
@@ -113,22 +120,27 @@ def test_what_is_missing_is_said_first(kept: Path, place: Place, tmp_path: Path,
 
 def test_a_backup_overwrites_nothing(kept: Path, place: Place) -> None:
     """A folder that is there stays as it is."""
-    before = {path.name: path.read_bytes() for path in kept.iterdir()}
+    before = {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()}
     done = script("backup.sh", kept, at=place)
     assert done.returncode == 2
     assert "is there already" in done.stderr
-    assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
+    assert {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()} == before
 
 
 def test_a_backup_that_fails_leaves_nothing(place: Place, tmp_path: Path) -> None:
-    """Where the export is cut off on its way, no folder looks like a backup."""
+    """Where rclone ends on its way, or what it copied cannot be read back, no folder looks like a backup."""
     migrate(place.engine)
     place.bucket("images").put(StoredObject("original/a.jpg", b"a picture" * 10_000, "image/jpeg"))
-    real = f'{sys.executable} -P -m stageline "$@"'
-    cut_off = f'if [ "$2" = export ]; then {real} | head -c 50000; else exec {real}; fi'
-    write_program(tmp_path / "bin" / "stageline", cut_off)
-    done = script("backup.sh", tmp_path / "b", at=place, PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    assert done.returncode == 1
-    assert "no backup was made" in done.stderr
-    assert not list(tmp_path.glob("b.*"))
-    assert not (tmp_path / "b").exists()
+    real = shutil.which("rclone")
+    path = os.pathsep.join((str(tmp_path / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]))
+    damage = 'for last; do :; done; echo >>"$last/images/original/a.jpg"'
+    for text, said in (
+        (f'[ "$1" = copy ] && exit 7\nexec {real} "$@"', "could not be copied"),
+        (f'{real} "$@" || exit\n[ "$1" = hashsum ] || exit 0\n{damage}', "cannot be read back"),
+    ):
+        write_program(tmp_path / "bin" / "rclone", text)
+        done = script("backup.sh", tmp_path / "b", at=place, PATH=path)
+        assert (done.returncode, said in done.stderr) == (1, True), done.stderr
+        assert "no backup was made" in done.stderr
+        assert not list(tmp_path.glob("b.*"))
+        assert not (tmp_path / "b").exists()

@@ -39,6 +39,7 @@ OF_PROFILE = {
     "gpu": {*ALWAYS, *VARIANTS},
     "postgres": {"postgres"},
     "monitoring": {"prometheus"},
+    "backup": {"rclone"},
 }
 SECRETS = [name for name, value in values_in(EXAMPLE).items() if not value]
 
@@ -55,7 +56,7 @@ def services(env_file: Path) -> dict[str, Any]:
     return parsed(env_file, PROFILES)
 
 
-@pytest.mark.parametrize("chosen", [one for size in range(1, 5) for one in combinations(PROFILES, size)], ids="+".join)
+@pytest.mark.parametrize("chosen", [one for size in range(1, 6) for one in combinations(PROFILES, size)], ids="+".join)
 def test_every_choice_of_profiles_is_accepted(env_file: Path, chosen: tuple[str, ...]) -> None:
     """Each profile, each few and all together bring what they should; gpu brings its variants in place of the CPU's."""
     assert set(parsed(env_file, chosen)) == set().union(*(OF_PROFILE[profile] for profile in chosen))

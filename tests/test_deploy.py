@@ -126,13 +126,15 @@ def test_a_newer_kubectl_is_taken(tmp_path: Path, deploying: FakeKubectl, versio
 
 
 def test_a_folder_is_added_with_its_images_from_the_registry(deploying: FakeKubectl) -> None:
-    """The nightly copy of the buckets runs the image that was pushed, beside a whole line."""
+    """The nightly copy of the buckets takes its script from the image that was pushed, beside a whole line."""
     done = run("deploy.sh", "--with", "k8s/backup", "--registry", "r.example/t", PATH=deploying.path)
     assert done.returncode == 0, done.stderr
     applied = manifests.workloads(deploying.applied())
     images = {each.name: each.pod["containers"][0]["image"] for each in applied}
     assert set(images) == {each.name for each in manifests.base()} | {"backup-bucket", "backup-database"}
-    assert images["backup-bucket"] == f"r.example/t/stageline-catalogue:{__version__}"
+    (backup,) = [each.pod for each in applied if each.name == "backup-bucket"]
+    assert backup["initContainers"][0]["image"] == f"r.example/t/stageline-catalogue:{__version__}"
+    assert images["backup-bucket"].startswith("docker.io/rclone/rclone:")
     assert images["detect"] == f"r.example/t/stageline-detect:{__version__}"
     assert not any(image.startswith("docker.io/stageline/") for image in images.values())
 

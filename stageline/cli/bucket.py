@@ -1,20 +1,19 @@
-"""``stageline bucket``: what is in the buckets, out as a tar archive and in again."""
+"""``stageline bucket``: what is in the buckets, out into a folder and in again, by rclone."""
 
-import os
+import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Annotated
+from typing import Annotated
 
 import typer
 
 from stageline.cli.common import AsJson, attached_settings, note, print_json, say
 from stageline.core import logs
 from stageline.core.errors import StagelineError, Unavailable
-from stageline.maintenance import archive, unarchive
-from stageline.store import ObjectStore, open_models_store, open_store
+from stageline.core.settings import Settings
+from stageline.store import CachedStore, FolderStore, ObjectStore, open_models_store, open_store, rclone
 
 app = typer.Typer(no_args_is_help=True, help="The buckets of pictures and of models: count, export, import.")
 
@@ -22,18 +21,18 @@ app = typer.Typer(no_args_is_help=True, help="The buckets of pictures and of mod
 class Which(StrEnum):
     """Which bucket."""
 
-    IMAGES = archive.IMAGES
-    MODELS = archive.MODELS
+    IMAGES = rclone.IMAGES
+    MODELS = rclone.MODELS
 
 
 Bucket = Annotated[Which | None, typer.Option("--bucket", help="Only the pictures, or only the models.")]
-File = Annotated[str, typer.Argument(help="A tar archive; - for the standard stream.")]
+Folder = Annotated[Path, typer.Argument(help="A folder with images/, models/ and SHA256SUMS.")]
 
 
 @app.command()
 def count(bucket: Bucket = None, as_json: AsJson = False) -> None:
     """Count the objects in each bucket."""
-    stores = _stores(bucket)
+    stores = _stores(_settings(), bucket)
     counts = {name: sum(1 for _ in store.keys("")) if _is_there(store) else 0 for name, store in stores.items()}
     if as_json:
         print_json(counts)
@@ -43,47 +42,95 @@ def count(bucket: Bucket = None, as_json: AsJson = False) -> None:
 
 
 @app.command("export")
-def export(file: File = "-", bucket: Bucket = None) -> None:
-    """Write all objects, and what they are called, as one tar archive; the line may run meanwhile."""
-    stores = _stores(bucket, cached=False)
-    if archive.MODELS in stores and not _is_there(stores[archive.MODELS]):
-        del stores[archive.MODELS]  # as where the models are in each image
-    with _output(file) as output:
-        done = archive.export(stores, output)
-    _tell("exported", done)
-    if archive.IMAGES in stores and not done.counts[archive.IMAGES].objects:
+def export(folder: Folder, bucket: Bucket = None) -> None:
+    """Copy all objects into a new folder, by rclone; the line may run meanwhile."""
+    if folder.exists():
+        raise StagelineError(f"{folder} is there already, so nothing was changed: name another folder, or remove it")
+    partial = folder.with_name(f"{folder.name}.partial")
+    if partial.exists():
+        raise StagelineError(f"{partial} was left by an export that was cut off: remove it; nothing was changed")
+    _reach(bucket, exporting=True)
+    try:
+        partial.mkdir(parents=True)
+        rclone.run(_script(rclone.Doing.EXPORT, bucket), partial)
+        partial.rename(folder)
+    except OSError as error:
+        raise StagelineError(f"{folder} cannot be written: {error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    note(f"exported {_content(folder)}")
+    if bucket is not Which.MODELS and not any((folder / rclone.IMAGES).rglob("*")):
         note("there was not one picture: is it the right bucket? (S3_BUCKET, MINIO_ENDPOINT, STAGELINE_DATA)")
-    if done.vanished:
-        note(f"{done.vanished} were deleted before they were read, and are not in it")
-    if done.left_out:
-        more = ", …" if done.left_out > len(done.named) else ""
-        note(f"{done.left_out} are not the line's, or too large, and are not in it: {', '.join(done.named)}{more}")
 
 
 @app.command("import")
 def restore(
-    file: File = "-",
+    folder: Folder,
     bucket: Bucket = None,
     check: Annotated[bool, typer.Option("--check", help="Read it through, and write nothing.")] = False,
 ) -> None:
-    """Write the objects of a tar archive, over what is there under the same names; may be repeated."""
-    with _input(file) as source:
-        done = unarchive.restore({} if check else _stores(bucket), source)
+    """Copy the objects of a folder into the buckets, over what is there under the same names; may be repeated."""
+    if folder.is_file():
+        raise StagelineError(
+            f"{folder} is no folder: scripts/unpack-archive.sh makes one of an archive that Stageline 0.1.0 exported"
+        )
+    if not check:
+        _reach(bucket)
+    rclone.run(_script(rclone.Doing.CHECK if check else rclone.Doing.IMPORT, bucket), folder)
     if check:
-        _tell("the archive is whole:", done)
+        note(f"the folder is whole: {_content(folder)}")
         return
-    _tell("imported", done, bucket)
-    if done.unchanged:
-        note(f"{done.unchanged} of them were there already")
+    note(f"imported {_content(folder, bucket)}")
+    try:
+        refresh()
+    except Unavailable as error:
+        note(str(error))
 
 
-def _stores(bucket: Which | None, *, cached: bool = True) -> dict[str, ObjectStore]:
+@app.command()
+def refresh() -> None:
+    """Let go of the copies in the hot cache, after something else, as rclone, changed the buckets."""
+    store = open_store(_settings())
+    if isinstance(store, CachedStore):
+        store.drop_copies()
+
+
+@app.command()
+def script(doing: rclone.Doing, bucket: Bucket = None) -> None:
+    """Print the script by which rclone does it elsewhere, for `sh -s FOLDER`; the store's keys are in it."""
+    if sys.stdout.isatty():
+        raise typer.BadParameter("the store's keys are in it, and no terminal should show them: send it on with |")
+    sys.stdout.write(_script(doing, bucket))
+
+
+def _reach(bucket: Which | None, *, exporting: bool = False) -> None:
+    """Ask each store for something: what is wrong with it is told sooner, and in our words."""
+    for name, store in _stores(_settings(), bucket).items():
+        if not _is_there(store) and exporting and name == rclone.IMAGES:
+            raise Unavailable("the bucket of pictures is not there: is it the right one? (S3_BUCKET, MINIO_ENDPOINT)")
+
+
+def _script(doing: rclone.Doing, bucket: Which | None) -> str:
+    """The script; buckets that are folders are made, and those of a store rclone makes."""
+    found = _settings()
+    stores = _stores(found, bucket)
+    for store in stores.values():
+        if doing is rclone.Doing.IMPORT and isinstance(store, FolderStore):
+            store.check()
+    return rclone.script(found, doing, stores)
+
+
+def _settings() -> Settings:
     found = attached_settings()
     logs.configure(found, "bucket")
-    pictures = found if cached else found.model_copy(update={"cache_url": None})
+    return found
+
+
+def _stores(found: Settings, bucket: Which | None) -> dict[str, ObjectStore]:
+    pictures = found.model_copy(update={"cache_url": None})
     opens: dict[str, Callable[[], ObjectStore]] = {
-        archive.IMAGES: lambda: open_store(pictures),
-        archive.MODELS: lambda: open_models_store(found),
+        rclone.IMAGES: lambda: open_store(pictures),
+        rclone.MODELS: lambda: open_models_store(found),
     }
     return {name: opened() for name, opened in opens.items() if bucket in (None, name)}
 
@@ -99,49 +146,11 @@ def _is_there(store: ObjectStore) -> bool:
     return True
 
 
-def _tell(what: str, done: archive.Done, bucket: Which | None = None) -> None:
-    counts = {name: each for name, each in done.counts.items() if bucket in (None, name)}
-    note(f"{what} " + ", ".join(f"{name}: {each.objects} objects, {each.bytes} bytes" for name, each in counts.items()))
-
-
-@contextmanager
-def _output(file: str) -> Iterator[IO[bytes]]:
-    """Where an archive goes; a file appears under its name when it is whole."""
-    if file == "-":
-        if sys.stdout.isatty():
-            raise typer.BadParameter("an archive is nothing for a terminal: name a file, or send it on with > or |")
-        try:
-            yield sys.stdout.buffer
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would say it once more at exit
-            raise StagelineError("who was to take the archive went away: it is not whole") from None
-        except OSError as error:
-            raise StagelineError(f"the archive cannot be written: {error}") from error
-        return
-    partial = Path(f"{file}.partial")
-    try:
-        with partial.open("wb") as output:
-            yield output
-            output.flush()
-            os.fsync(output.fileno())
-        partial.replace(file)
-    except OSError as error:
-        raise StagelineError(f"{file} cannot be written: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def _input(file: str) -> Iterator[IO[bytes]]:
-    if file == "-":
-        if sys.stdin.isatty():
-            raise typer.BadParameter("name an archive, or send one in with < or |")
-        yield sys.stdin.buffer
-        return
-    try:
-        source = Path(file).open("rb")  # noqa: SIM115 - closed below; only the opening is to be explained
-    except OSError as error:
-        raise StagelineError(f"{file} cannot be read: {error}") from error
-    with source:
-        yield source
+def _content(folder: Path, bucket: Which | None = None) -> str:
+    """How many objects of each bucket a folder has, and of how many bytes together."""
+    texts = []
+    for name in (rclone.IMAGES, rclone.MODELS):
+        if bucket in (None, name):
+            sizes = [path.stat().st_size for path in (folder / name).rglob("*") if path.is_file()]
+            texts.append(f"{name}: {len(sizes)} objects, {sum(sizes)} bytes")
+    return ", ".join(texts)

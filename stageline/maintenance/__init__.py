@@ -1,4 +1,4 @@
-"""Reaper, reconcile, deletion, backup. May use: core, imaging, store, registry, pipeline, broker, catalogue.
+"""Reaper, reconcile, deletion. May use: core, imaging, store, registry, pipeline, broker, catalogue.
 
-``reaper`` returns what dead workers held; ``archive`` and ``unarchive`` are the backup of the buckets.
+``reaper`` returns what dead workers held; ``reconcile`` finds lost pictures; ``deletion`` removes all of one.
 """

@@ -70,6 +70,14 @@ class CachedStore:
         """
         self._cache.check()
 
+    def drop_copies(self) -> None:
+        """Let go of every copy, after the bucket was changed without this class.
+
+        Raises:
+            Unavailable: the cache does not answer.
+        """
+        self._cache.drop_all()
+
     def _write(self, items: Sequence[StoredObject], write: Callable[[], None]) -> None:
         hot = {item.key: item.data for item in items if item.key.startswith(HOT_FOLDERS)}
         mark = self._cache.announce(list(hot)) if hot else None

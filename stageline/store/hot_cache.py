@@ -108,6 +108,20 @@ class HotCache:
         if self._ask(lambda: self._client.unlink(*(self._prefix + key for key in keys))) is None:
             self._owe(keys)
 
+    def drop_all(self) -> None:
+        """Let go of all copies and marks.
+
+        Raises:
+            Unavailable: the cache does not answer; while this process lives, it tries again.
+        """
+        with self._lock:
+            self._owes_all = time.monotonic()
+        if not self._ask(self._client.ping):
+            self._remind()
+            raise Unavailable(
+                f"the hot cache does not answer (CACHE_URL), so its copies may be old until CACHE_TTL: {self._silent}"
+            )
+
     def check(self) -> None:
         """Reach the cache.
 
