@@ -10,13 +10,13 @@ from urllib.parse import quote
 
 from benchmarks.catalogue import BEGAN, ON_DISK
 from benchmarks.catalogue import _fill as fill
-from benchmarks.servers import PostgresServer
 from stageline.catalogue.engine import open_engine
 from stageline.catalogue.migrate import migrate
 from stageline.ports import HOST
 from stageline.settings import Settings
 from stageline.stage import StoredObject
 from stageline.store import ObjectStore
+from tests.support.servers import PostgresServer
 
 ROUNDS = 300
 SOME = 200  # pictures with results in the bucket

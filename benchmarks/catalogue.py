@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Engine, text
 
-from benchmarks.servers import postgres_server
 from stageline.catalogue import Catalogue, Filter, cursor, open_engine
 from stageline.catalogue.engine import writing
 from stageline.catalogue.migrate import migrate
@@ -26,6 +25,7 @@ from stageline.catalogue.writer import Writer
 from stageline.settings import Settings
 from stageline.stage import StoredObject
 from stageline.store import FolderStore
+from tests.support.servers import postgres_server
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 STAGES = ("grab", "resize", "grayscale", "detect", "classify", "tag")

@@ -13,9 +13,6 @@ from typing import Any, NamedTuple
 import redis
 import urllib3
 
-from benchmarks.processes import cpu_seconds
-from benchmarks.running_line import inherited
-from benchmarks.servers import MinioServer, RedisServer
 from stageline import line
 from stageline.embedded import CACHE_OPTIONS
 from stageline.keys import DEAD_LETTERS, WORKERS, delayed_key, in_flight_key
@@ -25,6 +22,9 @@ from stageline.serving import load_once
 from stageline.settings import Settings
 from stageline.stage import StoredObject, Task
 from stageline.store import open_store
+from tests.support.processes import cpu_seconds
+from tests.support.running_line import inherited
+from tests.support.servers import MinioServer, RedisServer
 
 READY_SECONDS = STALL_SECONDS = 60.0
 POLL_SECONDS = 0.01

@@ -13,13 +13,13 @@ import minio
 import psycopg2
 import redis
 
-from benchmarks.running_line import inherited
-from benchmarks.server_process import free_port
-from benchmarks.servers import MinioServer, PostgresServer, RedisServer
 from stageline.client import Client
 from tests.chaos.door import Door
 from tests.chaos.service import PYTHON, Service
-from tests.conftest import missing
+from tests.support.places import missing
+from tests.support.running_line import inherited
+from tests.support.server_process import free_port
+from tests.support.servers import MinioServer, PostgresServer, RedisServer
 
 STAGES = ("resize", "grayscale", "detect", "classify", "tag")
 SERVICES = (*STAGES, "catalogue", "grab")

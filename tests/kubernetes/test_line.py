@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from stageline.modelstore.install import by_default
-from tests.browser import Browser, chromium
-from tests.conftest import missing
 from tests.kubernetes import deployed
 from tests.kubernetes.kubectl import get, pods, secret, wait_until
 from tests.kubernetes.uploader import CONSOLE, DOOR, ask, curl, send
 from tests.kubernetes.watcher import Watcher
+from tests.support.browser import Browser, chromium
+from tests.support.places import missing
 
 SENT = 12
 FOLDERS = {"original": "", "resized": "", "grayscale": "", "tagged": "", "blurred": "", "detections": ".json",
