@@ -24,8 +24,26 @@ demo: models samples
 	$(BIN)/stageline up --log stageline-data/line.log --samples samples --then-stop
 
 # In CI, and with TRAIN=1, also what the comparisons with torch need (several gigabytes).
+# Most tests wait for servers, so there are two workers to a core; the chaos suite times faults, and runs alone after them.
+JOBS     ?= $(shell echo $$((2 * $$(nproc 2>/dev/null || echo 2))))
+PARALLEL := -n $(JOBS) --no-loadscope-reorder --durations=20
+TIERS    := tests/page tests/integration tests/kubernetes tests/unit
 test: setup-test servers models $(if $(filter true,$(CI))$(TRAIN),setup-train)
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest $(PARALLEL) $(TIERS) $(PYTEST)
+	$(BIN)/python -m pytest --durations=20 tests/chaos $(PYTEST) || test $$? = 5 # 5: PYTEST selects none of them
+
+# What needs no server, no model and no network.
+.PHONY: test-unit
+test-unit: setup-test
+	$(BIN)/python -m pytest -n auto tests/unit $(PYTEST)
+
+# Branches of the line's own code that the tests take, in whatever process; fails below what pyproject.toml says.
+.PHONY: coverage
+coverage: setup-test servers models $(if $(filter true,$(CI))$(TRAIN),setup-train)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(PARALLEL) $(TIERS) $(PYTEST)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 # On the cluster that KUBECONFIG names: see docs/testing-kubernetes.md. Its namespace `stageline` is made and deleted.
 .PHONY: test-kubernetes

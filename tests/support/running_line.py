@@ -85,8 +85,9 @@ class RunningLine:
 
 
 KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "VIRTUAL_ENV", "PYTHONPATH", "SSL_CERT_FILE", "TMPDIR", "LD_LIBRARY_PATH")
+MEASURED = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")  # `make coverage` follows processes by these
 
 
 def inherited() -> dict[str, str]:
     """Return what of this process's environment a program is given that is begun here."""
-    return {name: value for name, value in os.environ.items() if name in KEPT}
+    return {name: value for name, value in os.environ.items() if name in KEPT + MEASURED}
