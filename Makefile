@@ -61,6 +61,12 @@ test-chaos: setup-test servers models
 campaign: setup-test servers models
 	$(BIN)/python -m tests.chaos.campaign $(CAMPAIGN)
 
+# Changes the core a little here and a little there, and shows what no test notices. MUTANTS="stageline.message*": some.
+.PHONY: mutants
+mutants: setup-test servers models
+	$(BIN)/mutmut run $(MUTANTS)
+	$(BIN)/mutmut results
+
 lint: setup-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
