@@ -199,9 +199,20 @@ def test_fit_and_shrink() -> None:
     assert images.fit(4000, 3000, 1280) == (1280, 960)
     assert images.fit(100, 50, 1280) == (100, 50)
     assert images.fit(10_000, 1, 100) == (100, 1)
+    assert images.fit(1, 10_000, 100) == (1, 100)
     pixels = bgr(noise())
     assert images.shrink(pixels, 64, 48) is pixels
     assert images.shrink(pixels, 16, 12).shape == (12, 16, 3)
+
+
+@pytest.mark.parametrize("factor", [3, 4, 5])
+def test_what_is_shrunk_far_is_averaged(factor: int) -> None:
+    """Fine stripes become even grey: a resize that leaves pixels out would show some white, the others black."""
+    stripes = np.zeros((factor * 20, factor * 20, 3), np.uint8)
+    stripes[:, ::factor] = 255
+    small = images.shrink(stripes, 20, 20)
+    assert np.ptp(small) == 0
+    assert small[0, 0, 0] == pytest.approx(255 / factor, abs=1)
 
 
 def test_the_budget_is_never_overdrawn() -> None:

@@ -79,6 +79,22 @@ def test_a_picture_that_failed_before_it_was_to_wait_still_waits() -> None:
     assert "until" not in rerun.prepare(done, "tag", everything)[0].fields
 
 
+def test_a_picture_that_waits_does_not_wait_again_wherever_it_is_run_from() -> None:
+    """Who runs it again by name has seen that it waits: from before its stop it goes all the way, once and for all."""
+    waiting = document(run_through(3, until="detect"), "waiting")
+    for stage in ("resize", "detect"):
+        assert "until" not in rerun.prepare(waiting, stage, everything)[0].fields
+
+
+def test_what_an_earlier_stage_found_too_is_kept() -> None:
+    """A later stage may have said it again: it stays while the stage that found it first is not run again."""
+    done = document(run_through())
+    for stage, found in {"detect": ["detections", "kind"], "classify": ["kind", "categories"]}.items():
+        done["stages"][stage]["fields"] = found
+    fields = rerun.prepare(done, "classify", everything)[0].fields
+    assert (fields["kind"], "categories" in fields) == ("object", False)
+
+
 def test_a_document_that_is_no_message_cannot_be_run() -> None:
     """What anybody may have written into results/ is held against the contract before it is queued."""
     for wrong in ({"origin_w": 0}, {"detections": "x"}, {"batch_id": 7}):
