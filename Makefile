@@ -61,7 +61,7 @@ test-chaos: setup-test servers models
 campaign: setup-test servers models
 	$(BIN)/python -m tests.chaos.campaign $(CAMPAIGN)
 
-# Changes the core a little here and a little there, and shows what no test notices. MUTANTS="stageline.message*": some.
+# Changes the core a little here and a little there, and shows what no test notices. MUTANTS="stageline.pipeline.message*": some.
 .PHONY: mutants
 mutants: setup-test servers models
 	$(BIN)/mutmut run $(MUTANTS)

@@ -16,18 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from stageline import logs
-from stageline.errors import ModelError
+from stageline.core import logs
+from stageline.core.errors import ModelError
+from stageline.core.settings import Settings
 from stageline.evaluation import yolo
 from stageline.evaluation.boxes import IOUS, Boxes, as_boxes, matched, overlaps
 from stageline.evaluation.class_names import read_names
 from stageline.evaluation.dataset import BadDataSet, Problems
 from stageline.evaluation.precision import average_precision
-from stageline.lacking import missing
-from stageline.modelstore import manifest
-from stageline.modelstore.install import install_all
-from stageline.monolith import Monolith
-from stageline.settings import Settings
+from stageline.local.monolith import Monolith
+from stageline.registry.install import install_all, manifest
+from stageline.registry.missing_models import missing
 
 __all__ = ["ap50", "average_precision", "matches", "measure", "overlaps", "read_labels", "read_names"]
 

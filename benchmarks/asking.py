@@ -12,10 +12,10 @@ from benchmarks.catalogue import BEGAN, ON_DISK
 from benchmarks.catalogue import _fill as fill
 from stageline.catalogue.engine import open_engine
 from stageline.catalogue.migrate import migrate
-from stageline.ports import HOST
-from stageline.settings import Settings
-from stageline.stage import StoredObject
+from stageline.core.settings import Settings
+from stageline.local.ports import HOST
 from stageline.store import ObjectStore
+from stageline.store.base import StoredObject
 from tests.support.servers import PostgresServer
 
 ROUNDS = 300

@@ -6,17 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from stageline import line
-from stageline.message import Message
-from stageline.serving import load_once
-from stageline.settings import Settings
-from stageline.stage import StoredObject, Task
+from stageline.core.settings import Settings
+from stageline.pipeline import line
+from stageline.pipeline.message import Message
+from stageline.pipeline.stage import Task
+from stageline.registry.serving import load_once
+from stageline.store.base import StoredObject
 
 TakeIn = Callable[[bytes, str, str, int], tuple[Message, StoredObject]]
 
 
 class BareLine:
-    """What stageline.monolith does, and the CPU time of each step."""
+    """What stageline.local.monolith does, and the CPU time of each step."""
 
     def __init__(self, settings: Settings) -> None:
         self._most_pixels = settings.max_image_pixels

@@ -26,12 +26,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from benchmarks.contenders import Lap, OurLine
 from benchmarks.line import WARM_UP, Figures, figures, median_of
 from stageline.cli.folders import pictures_in
-from stageline.embedded import CACHE_OPTIONS
-from stageline.errors import ModelError
-from stageline.modelstore.install import by_default, install_all
-from stageline.settings import Settings
-from stageline.stage import StoredObject
+from stageline.core.errors import ModelError
+from stageline.core.settings import Settings
+from stageline.local.embedded import CACHE_OPTIONS
+from stageline.registry.install import by_default, install_all
 from stageline.store import CachedStore, FolderStore, HotCache, S3Store
+from stageline.store.base import StoredObject
 from tests.support.processes import cpu_seconds
 from tests.support.servers import MinioServer, RedisServer, minio_server, redis_server
 

@@ -22,9 +22,9 @@ from stageline.catalogue import Catalogue, Filter, cursor, open_engine
 from stageline.catalogue.engine import writing
 from stageline.catalogue.migrate import migrate
 from stageline.catalogue.writer import Writer
-from stageline.settings import Settings
-from stageline.stage import StoredObject
+from stageline.core.settings import Settings
 from stageline.store import FolderStore
+from stageline.store.base import StoredObject
 from tests.support.servers import postgres_server
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)

@@ -25,21 +25,23 @@ from typing import Any
 import cv2
 
 from classify_service import naming
-from classify_service.batch import Batch, Models, Rows
+from classify_service.batch import CropBatch, ModelsInUse, Rows
 from classify_service.categories import Classifier, load_classifier
 from models.training import cifar10
-from stageline import images, logs
-from stageline.errors import StagelineError
+from stageline.core import logs
+from stageline.core.errors import StagelineError
+from stageline.core.settings import Settings
 from stageline.evaluation import naming as judging
 from stageline.evaluation import reading
 from stageline.evaluation.boxes import LEAST_IOU, as_boxes, overlaps
 from stageline.evaluation.dataset import Label, Problems
 from stageline.evaluation.naming import Counts, Judged
-from stageline.modelstore import Card, Model, install, open_repository
-from stageline.modelstore.card import CARD, read_folder
-from stageline.monolith import Monolith
-from stageline.serving import Loaded
-from stageline.settings import Settings
+from stageline.imaging import codec
+from stageline.local.monolith import Monolith
+from stageline.registry.card import CARD, Card, ModelFiles, read_folder
+from stageline.registry.install import install
+from stageline.registry.repository import open_repository
+from stageline.registry.serving import Loaded
 
 HALVES = {"first": reading.first_half, "second": reading.second_half}
 DEFAULT_MODELS = ("resnet18-cifar10", "squeezenet-cifar10")
@@ -53,7 +55,7 @@ Shown = tuple[bytes, Sequence[Label], Mapping[str, str]]  # a picture's file, it
 
 
 @dataclass
-class Tally:
+class CategoryTally:
     """What was judged of a model, by the way of naming, and how many objects of a category the detector found."""
 
     judged: dict[str, list[Judged]]
@@ -64,7 +66,7 @@ def photographs(folder: Path, half: str) -> Iterator[Shown]:
     """Read labelled photographs."""
     for picture in HALVES[half](folder):
         data = picture.path.read_bytes()
-        info = images.probe(data, Settings().max_image_pixels)
+        info = codec.probe(data, Settings().max_image_pixels)
         yield data, picture.in_pixels(info.width, info.height, Problems()), cifar10.OF_COCO
 
 
@@ -78,7 +80,7 @@ def enlarged(folder: Path, every: int) -> Iterator[Shown]:
         yield data.tobytes(), [Label(cifar10.LABELS[number], (0, 0, ENLARGED, ENLARGED))], itself
 
 
-def measure(shown: Iterator[Shown], models: Sequence[Model], settings: Settings) -> dict[str, Tally]:
+def measure(shown: Iterator[Shown], models: Sequence[ModelFiles], settings: Settings) -> dict[str, CategoryTally]:
     """Judge what is named in pictures, by each model.
 
     Raises:
@@ -89,7 +91,7 @@ def measure(shown: Iterator[Shown], models: Sequence[Model], settings: Settings)
         model.card.reference: _asking(Loaded(model.card, load_classifier(model, settings)), _mapping(model.card))
         for model in models
     }
-    tallies = {reference: Tally({}) for reference in loaded}
+    tallies = {reference: CategoryTally({}) for reference in loaded}
     rule = naming.Rule(settings.classify_min_confidence, settings.classify_trusted_score)
     for data, labels, mapping in shown:
         fields = chain.run(data, "")[0].fields
@@ -107,7 +109,7 @@ def ways(
     """Name what a picture shows in each of the ways that are compared."""
     detections, mapping = fields["detections"], by.value.detector_labels
     anything = _asking(by, {})
-    batch = Batch(Models(anything), most_pixels)
+    batch = CropBatch(ModelsInUse(anything), most_pixels)
     rows = batch.add(data, detections, [])
     batch.finish()
     fitting = {
@@ -172,7 +174,7 @@ def _found(detections: Sequence[Mapping[str, Any]], labels: Sequence[Label], map
     return int((shared.max(axis=1, initial=0.0) >= LEAST_IOU).sum())
 
 
-def read_model(reference: str, settings: Settings) -> Model:
+def read_model(reference: str, settings: Settings) -> ModelFiles:
     """Read a model from its folder, or from the store, where it is installed if it was not.
 
     Raises:
@@ -185,7 +187,7 @@ def read_model(reference: str, settings: Settings) -> Model:
     return repository.load(reference, card.version)
 
 
-def _print(title: str, tally: Tally) -> None:
+def _print(title: str, tally: CategoryTally) -> None:
     for what, place in (("objects", 0), ("whole pictures", 1)):
         print(f"\n{title}: {what}" + (f", {tally.found} of a category found" if place == 0 else ""))
         print(TABLE.format("named by", "named", "right", "wrong", "missed", "right of the named, 95 %"))
@@ -200,7 +202,7 @@ def _share(counts: Counts) -> str:
     return f"{counts.right / counts.named:.0%} ({interval.low:.0%} to {interval.high:.0%})" if interval else "–"
 
 
-def _as_json(tally: Tally) -> dict[str, Any]:
+def _as_json(tally: CategoryTally) -> dict[str, Any]:
     figures: dict[str, Any] = {"found": tally.found}
     for way, judged in tally.judged.items():
         objects, pictures = judging.count(judged)

@@ -18,21 +18,21 @@ from typing import Any
 import numpy as np
 
 from models.training import cifar10, trained
-from models.training.cifar10 import Pictures
-from stageline.errors import StagelineError
+from models.training.cifar10 import TrainingPictures
+from stageline.core.errors import StagelineError
 from stageline.inference import Options, open_network
-from stageline.modelstore import Model
+from stageline.registry.card import ModelFiles
 
 MOST_OFF = 0.002  # of the accuracy that a card states: what half precision may cost
 TABLE = "{:<24}{:>9}{:>10}{:>11}{:>8}{:>8}{:>12}  {}"
 
 
-def stated_accuracy(model: Model) -> float:
+def stated_accuracy(model: ModelFiles) -> float:
     """The accuracy that a card states, 0..1; NaN where it states none."""
     return next((figure.value for figure in model.card.accuracy if figure.metric == "accuracy"), float("nan"))
 
 
-def measure(model: Model, pictures: Pictures, options: Options) -> dict[str, Any]:
+def measure(model: ModelFiles, pictures: TrainingPictures, options: Options) -> dict[str, Any]:
     """Classify the pictures, by the runtime that the card names, and give the figures of the table's row."""
     network = open_network(model.network, model.card.reference, options, model.card.cpu_runtime)
     measured = trained.measure(network, pictures)

@@ -13,7 +13,7 @@ from typing import Any
 
 import urllib3
 
-from stageline.ports import HOST, free_port
+from stageline.local.ports import HOST, free_port
 from tests.support.servers import minio_server, redis_server
 
 NAMESPACE = "stageline"

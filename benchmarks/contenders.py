@@ -15,9 +15,9 @@ from pathlib import Path
 
 import redis
 
+from stageline.broker.keys import UNFINISHED, status_key
 from stageline.client import Client
-from stageline.keys import UNFINISHED, status_key
-from stageline.ports import free_port
+from stageline.local.ports import free_port
 from tests.support.processes import cpu_seconds, descendants, peak_rss_mb
 from tests.support.running_line import RunningLine, inherited
 from tests.support.servers import MinioServer, RedisServer
@@ -50,7 +50,7 @@ def _busy_beside_us() -> float:
     return (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK") - time.process_time()
 
 
-class Contender:
+class LineContender:
     """A line with its servers, and how its laps are counted. Subclasses start services and see what is done."""
 
     name = ""
@@ -131,7 +131,7 @@ class Contender:
         raise NotImplementedError
 
 
-class OurLine(Contender):
+class OurLine(LineContender):
     """Stageline, as `stageline up` starts it."""
 
     name = "Stageline"
@@ -173,7 +173,7 @@ class OurLine(Contender):
         return {image_id: datetime.fromisoformat(at).timestamp() for image_id, (_, at) in answers.items()}
 
 
-class PlainChain(Contender):
+class PlainChain(LineContender):
     """The plain chain of benchmarks/plain_chain, one process per step."""
 
     name = "plain chain"

@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import asking
+from stageline.broker.queue import Door
 from stageline.cli.folders import pictures_in
-from stageline.ports import HOST, free_port
-from stageline.queue import Door
-from stageline.settings import Settings
+from stageline.core.settings import Settings
+from stageline.local.ports import HOST, free_port
 from stageline.store import open_store
 from tests.support.processes import cpu_seconds
 from tests.support.running_line import inherited

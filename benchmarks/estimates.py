@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from benchmarks.contenders import OurLine
-from stageline.keys import status_key
+from stageline.broker.keys import status_key
 
 WORKERS = {"detect": 2}
 LOADS = (1, 8, 32, 128)  # pictures sent at once

@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.bound import BareLine
-from benchmarks.contenders import Contender, Lap, OurLine, PlainChain
-from stageline import line, modelstore
+from benchmarks.contenders import Lap, LineContender, OurLine, PlainChain
 from stageline.cli.folders import pictures_in
-from stageline.errors import ModelError
-from stageline.modelstore.install import by_default, install_all
-from stageline.settings import Settings
+from stageline.core.errors import ModelError
+from stageline.core.settings import Settings
+from stageline.pipeline import line
+from stageline.registry.install import by_default, install_all, manifest
 
 WARM_UP = 32
 CONTENDERS = ("ours", "plain", "bound")
@@ -78,7 +78,7 @@ def ratios(found: Mapping[str, Figures]) -> dict[str, float]:
 def measure(pictures: Sequence[Path], options: argparse.Namespace, names: Sequence[str]) -> dict[str, Figures]:
     """Let the contenders take turns; whatever was started is stopped, however this ends."""
     with tempfile.TemporaryDirectory(prefix="stageline-bench-") as scratch, ExitStack() as stack:
-        running: dict[str, Contender] = {}
+        running: dict[str, LineContender] = {}
         if "ours" in names:
             environment = {"MODELS_DIR": str(options.models.absolute()), "LOG_LEVEL": options.log_level}
             running["ours"] = OurLine(Path(scratch) / "ours", _workers(options.workers), environment)
@@ -106,7 +106,7 @@ def measure(pictures: Sequence[Path], options: argparse.Namespace, names: Sequen
 
 
 def _yolox(models: Path) -> Path:
-    return models / "yolox-nano" / str(modelstore.manifest()["yolox-nano"]["version"]) / "model.onnx"
+    return models / "yolox-nano" / str(manifest()["yolox-nano"]["version"]) / "model.onnx"
 
 
 def report(found: Mapping[str, Figures]) -> Iterator[str]:

@@ -28,14 +28,15 @@ from benchmarks.accuracy import overlaps
 from detect_service.faces import FaceDetector
 from detect_service.objects import ObjectDetector
 from models.training import cifar10, trained
-from stageline import images
 from stageline.bench.cases import MOST_PICTURES, cases, read_pictures
 from stageline.bench.contenders import Contender, contenders, has_torch
 from stageline.bench.models import chosen
-from stageline.errors import ModelError, StagelineError
+from stageline.core.errors import ModelError, StagelineError
+from stageline.core.settings import Settings
+from stageline.imaging import codec
 from stageline.inference import FloatArray, Network, Options, graph
-from stageline.modelstore import Model, open_repository
-from stageline.settings import Settings
+from stageline.registry.card import ModelFiles
+from stageline.registry.repository import open_repository
 
 Box = tuple[str, tuple[float, float, float, float]]  # a label, and x1, y1, x2, y2 in pixels
 Open = Callable[[bytes, str], Network]
@@ -47,7 +48,7 @@ SHOWN = {"difference": ".1e", "same_class": ".2%", "accuracy": ".2%", "cosine": 
 
 
 @dataclass(frozen=True)
-class Row:
+class ParityRow:
     """What one network, or a detector as a whole, gives on one runtime; None where a column says nothing of it."""
 
     network: str
@@ -86,16 +87,16 @@ class Recorder:
 class Data:
     """Pictures, BGR uint8 [h, w, 3], with and without faces, and CIFAR-10's."""
 
-    objects: Sequence[images.Pixels]
-    faces: Sequence[images.Pixels]
-    classes: cifar10.Pictures
+    objects: Sequence[codec.Pixels]
+    faces: Sequence[codec.Pixels]
+    classes: cifar10.TrainingPictures
 
     @classmethod
     def read(cls, folder: Path, most: int, every: int) -> "Data":
         """Read the first `most` pictures (those of faces/ before others), and every `every`-th of CIFAR-10's test."""
         objects = read_pictures(folder / "coco128" / "images", MOST_PIXELS)
         faces = [*read_pictures(folder / "faces", MOST_PIXELS), *objects][:most]
-        small = [images.shrink(each, *images.fit(each.shape[1], each.shape[0], LONGER_SIDE)) for each in faces]
+        small = [codec.shrink(each, *codec.fit(each.shape[1], each.shape[0], LONGER_SIDE)) for each in faces]
         classes = cifar10.load(folder / "cifar10", "test")
         return cls(objects[:most], small, classes.take(np.arange(0, len(classes), every)))
 
@@ -124,7 +125,7 @@ def same_boxes(expected: Sequence[Box], found: Sequence[Box]) -> tuple[int, floa
     return again, furthest
 
 
-def detected(model: Model, networks: Networks, data: Data) -> list[list[Box]] | None:
+def detected(model: ModelFiles, networks: Networks, data: Data) -> list[list[Box]] | None:
     """What a detector finds in each picture; None for a model that is none."""
     if model.card.task == "object-detection":
         (network,) = networks.values()
@@ -138,7 +139,9 @@ def detected(model: Model, networks: Networks, data: Data) -> list[list[Box]] | 
     return None
 
 
-def compare(model: Model, data: Data, others: Mapping[str, Open], note: Callable[[str], None]) -> Iterator[Row]:
+def compare(
+    model: ModelFiles, data: Data, others: Mapping[str, Open], note: Callable[[str], None]
+) -> Iterator[ParityRow]:
     """Yield a row for each network of a model on each runtime, the reference first; `note` is told what cannot run."""
     recorders = {file: Recorder(REFERENCE.open(onnx, file)) for file, onnx in model.files.items()}
     expected = detected(model, recorders, data)
@@ -155,7 +158,7 @@ def compare(model: Model, data: Data, others: Mapping[str, Open], note: Callable
             note(f"{name}: {error}")
 
 
-def _classify_or_embed(model: Model, networks: Networks, data: Data) -> None:
+def _classify_or_embed(model: ModelFiles, networks: Networks, data: Data) -> None:
     if model.card.labels == cifar10.LABELS:
         trained.measure(networks["model.onnx"], data.classes)
         return
@@ -163,34 +166,36 @@ def _classify_or_embed(model: Model, networks: Networks, data: Data) -> None:
         networks["model.onnx"].run(*next(cases(model, [bgr], [1])).calls[0])
 
 
-def _rows(model: Model, recorders: Mapping[str, Recorder], networks: Networks, data: Data) -> Iterator[Row]:
+def _rows(model: ModelFiles, recorders: Mapping[str, Recorder], networks: Networks, data: Data) -> Iterator[ParityRow]:
     """What each network gives for the reference's inputs."""
     for file, recorder in recorders.items():
         network = networks[file]
         found = recorder.outputs if network is recorder else [network.run(*inputs) for inputs in recorder.calls]
         name = model.card.reference + (f"/{file}" if len(recorders) > 1 else "")
         pictures = data.faces if model.card.task.startswith("face") else data.objects
-        row = Row(name, network.where, len(pictures), difference(recorder.outputs, found))
+        row = ParityRow(name, network.where, len(pictures), difference(recorder.outputs, found))
         if model.card.task in ("classification", "face-embedding"):
             ours, theirs = (np.concatenate([output[0] for output in each]) for each in (recorder.outputs, found))
             row = _by_task(row, model, ours, theirs, data)
         yield row
 
 
-def _by_task(row: Row, model: Model, ours: FloatArray, theirs: FloatArray, data: Data) -> Row:
+def _by_task(row: ParityRow, model: ModelFiles, ours: FloatArray, theirs: FloatArray, data: Data) -> ParityRow:
     if model.card.task == "face-embedding":
         lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
         return replace(row, cosine=float(((ours * theirs).sum(axis=1) / lengths).min()))
     same = float((ours.argmax(axis=1) == theirs.argmax(axis=1)).mean())
-    right = trained.Measured(theirs, data.classes.labels, 0) if model.card.labels == cifar10.LABELS else None
+    right = trained.MeasuredNetwork(theirs, data.classes.labels, 0) if model.card.labels == cifar10.LABELS else None
     return replace(row, pictures=len(ours), same_class=same, accuracy=right.accuracy if right else None)
 
 
-def _boxes_row(model: Model, where: str, expected: Sequence[Sequence[Box]], found: Sequence[Sequence[Box]]) -> Row:
+def _boxes_row(
+    model: ModelFiles, where: str, expected: Sequence[Sequence[Box]], found: Sequence[Sequence[Box]]
+) -> ParityRow:
     counts, distances = zip(*map(same_boxes, expected, found), strict=True)
     beside = sum(map(len, found)) - sum(counts)
     boxes = f"{sum(counts)}/{sum(map(len, expected))}" + (f" +{beside}" if beside else "")
-    return Row(f"{model.card.reference}, boxes", where, len(expected), boxes=boxes, box_px=max(distances))
+    return ParityRow(f"{model.card.reference}, boxes", where, len(expected), boxes=boxes, box_px=max(distances))
 
 
 def runtimes() -> dict[str, Open]:
@@ -206,7 +211,7 @@ def _torch_in_half(onnx: bytes, name: str) -> Network:
     return TorchNetwork(graph.read(onnx, name), graph.signature(onnx, name), name, "cpu", "float16")
 
 
-def models(folder: Path | None) -> list[Model]:
+def models(folder: Path | None) -> list[ModelFiles]:
     """Those served from a folder, and those trained here that are not served, by name."""
     repository = open_repository(Settings(models_dir=folder) if folder else Settings())
     found = {model.card.reference: model for model in (*trained.versions(), *chosen(repository, ()))}
@@ -221,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--every must be at least 1")
     try:
         data, others = Data.read(options.data, options.pictures, options.every), runtimes()
-        print(TABLE.format(*(each.name.replace("_", " ") for each in fields(Row))))
+        print(TABLE.format(*(each.name.replace("_", " ") for each in fields(ParityRow))))
         for model in models(options.models):
             for row in compare(model, data, others, lambda text: print(text, file=sys.stderr)):
                 print(row.text(), flush=True)

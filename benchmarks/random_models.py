@@ -14,10 +14,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from stageline.errors import StagelineError
-from stageline.modelstore import made_of, manifest, open_repository
-from stageline.modelstore.card import NETWORK, Card
-from stageline.settings import Settings
+from stageline.core.errors import StagelineError
+from stageline.core.settings import Settings
+from stageline.registry.card import NETWORK, Card, made_of
+from stageline.registry.install import manifest
+from stageline.registry.repository import open_repository
 
 VERSION = "random"
 BACKGROUND = 9.5  # with this logit for "nothing", as few boxes of SSDlite score as in an ordinary picture

@@ -26,11 +26,12 @@ from benchmarks.line import WARM_UP, figures
 from benchmarks.sizing_line import SizedLine, largest_pictures
 from benchmarks.sizing_stage import StageLap, StagesAlone
 from benchmarks.sizing_tables import put_into, tables
-from stageline import line, logs
 from stageline.cli.folders import pictures_in
-from stageline.errors import ModelError
-from stageline.modelstore.install import by_default, install_all
-from stageline.settings import Settings
+from stageline.core import logs
+from stageline.core.errors import ModelError
+from stageline.core.settings import Settings
+from stageline.pipeline import line
+from stageline.registry.install import by_default, install_all
 
 COUNTS = (1, 2)  # workers per stage
 LARGE_AT_ONCE = 2  # of each format: as many as the door takes at the same time

@@ -16,9 +16,9 @@ from PIL import Image
 
 from benchmarks.contenders import POLL_SECONDS, Lap, OurLine
 from benchmarks.sizing_plan import STAGES, by_workload
+from stageline.broker.keys import EVENTS, UNFINISHED
 from stageline.client import Client
-from stageline.embedded import CACHE_OPTIONS
-from stageline.keys import EVENTS, UNFINISHED
+from stageline.local.embedded import CACHE_OPTIONS
 from tests.support.processes import descendants
 from tests.support.servers import PostgresServer, RedisServer
 

@@ -13,15 +13,16 @@ from typing import Any, NamedTuple
 import redis
 import urllib3
 
-from stageline import line
-from stageline.embedded import CACHE_OPTIONS
-from stageline.keys import DEAD_LETTERS, WORKERS, delayed_key, in_flight_key
-from stageline.message import Message
-from stageline.ports import HOST, free_ports
-from stageline.serving import load_once
-from stageline.settings import Settings
-from stageline.stage import StoredObject, Task
+from stageline.broker.keys import DEAD_LETTERS, WORKERS, delayed_key, in_flight_key
+from stageline.core.settings import Settings
+from stageline.local.embedded import CACHE_OPTIONS
+from stageline.local.ports import HOST, free_ports
+from stageline.pipeline import line
+from stageline.pipeline.message import Message
+from stageline.pipeline.stage import Task
+from stageline.registry.serving import load_once
 from stageline.store import open_store
+from stageline.store.base import StoredObject
 from tests.support.processes import cpu_seconds
 from tests.support.running_line import inherited
 from tests.support.servers import MinioServer, RedisServer

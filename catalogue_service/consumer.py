@@ -6,11 +6,11 @@ from typing import cast
 from prometheus_client import Counter, Gauge
 
 from catalogue_service.lease import KEY, WriterLease
+from stageline.broker.keys import OUTCOMES, OUTCOMES_SINCE
+from stageline.broker.redis_client import Call, Scripts, connect, reaching_redis
 from stageline.catalogue.writer import Writer
-from stageline.errors import Unavailable
-from stageline.keys import OUTCOMES, OUTCOMES_SINCE
-from stageline.patience import Patience
-from stageline.redis_client import Call, Scripts, connect, reaching_redis
+from stageline.core.errors import Unavailable
+from stageline.core.retrying import Patience
 
 AT_ONCE = 500
 READ_AT_ONCE = 50  # of the list; the first that brings us past so many bytes ends the batch
@@ -22,7 +22,7 @@ APPLIED = Counter("stageline_outcomes_total", "Outcomes that the catalogue took 
 BACKLOG = Gauge("stageline_outcomes_waiting", "Outcomes that the catalogue has yet to write down.")
 
 
-class Consumer:
+class OutcomeConsumer:
     """Takes outcomes in batches; a batch that was applied and not yet taken off is applied again, to no effect."""
 
     def __init__(self, redis_url: str, writer: Writer, lease: WriterLease) -> None:

@@ -3,11 +3,11 @@
 import threading
 import uuid
 
-from stageline import logs
-from stageline.errors import Unavailable
-from stageline.keys import OUTCOMES
-from stageline.patience import Patience
-from stageline.redis_client import ask_time, connect, reaching_redis
+from stageline.broker.keys import OUTCOMES
+from stageline.broker.redis_client import ask_time, connect, reaching_redis
+from stageline.core import logs
+from stageline.core.errors import Unavailable
+from stageline.core.retrying import Patience
 
 KEY = f"{OUTCOMES}:writer"
 

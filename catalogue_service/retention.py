@@ -7,14 +7,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from catalogue_service.lease import WriterLease
-from stageline import clock, logs, status
+from stageline.broker import status
+from stageline.broker.dead_letters import DeadLetters
+from stageline.broker.queue import Door
 from stageline.catalogue import Catalogue, clean, expiry
-from stageline.dead import DeadLetters
-from stageline.erase import erase_objects
-from stageline.errors import NotFound, Unavailable
-from stageline.message import FOLDERS, KEY, PROBE, id_of
-from stageline.queue import Door
-from stageline.settings import Settings
+from stageline.core import clock, logs
+from stageline.core.errors import NotFound, Unavailable
+from stageline.core.settings import Settings
+from stageline.maintenance.deletion import erase_objects
+from stageline.pipeline import results
+from stageline.pipeline.message import FOLDERS, KEY, PROBE, id_of
 from stageline.store import ObjectStore
 
 SWEEP_SECONDS = 60.0
@@ -86,7 +88,7 @@ class Retention(threading.Thread):
         erased = 0
         for picture in pictures:
             live = known[picture["image_key"]]
-            if self._ended.is_set() or (live is not None and live.get("status") in status.MOVING):
+            if self._ended.is_set() or (live is not None and live.get("status") in results.MOVING):
                 continue
             self._erase(*(picture[name] for name in ("image_key", "sha256", "filename", "original_path")))
             erased += 1

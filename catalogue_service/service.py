@@ -8,19 +8,20 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from catalogue_service.consumer import Consumer
+from catalogue_service.consumer import OutcomeConsumer
 from catalogue_service.lease import WriterLease
 from catalogue_service.retention import Retention
-from stageline import health, logs, settings, threads
+from stageline.broker.redis_client import connect
 from stageline.catalogue import Catalogue, expiry, open_engine
 from stageline.catalogue.migrate import migrate
 from stageline.catalogue.writer import Writer
-from stageline.credentials import CredentialWatch
-from stageline.errors import EXIT_SETTINGS, SettingsError, Unavailable
-from stageline.patience import patiently
-from stageline.redis_client import connect
-from stageline.settings import Settings
+from stageline.core import logs, settings, threads
+from stageline.core.credentials import CredentialWatch
+from stageline.core.errors import EXIT_SETTINGS, SettingsError, Unavailable
+from stageline.core.retrying import patiently
+from stageline.core.settings import Settings
 from stageline.store import ObjectStore, open_store
+from stageline.worker import health
 
 STATEMENT_SECONDS = 60.0  # longer than a reader's: nobody waits for it
 
@@ -43,7 +44,7 @@ def _run(found: Settings) -> CredentialWatch:
     stopping = threading.Event()
     engine, store = open_engine(found, STATEMENT_SECONDS), open_store(found)
     lease = WriterLease(found.redis_url, found.lease_seconds)
-    consumer = Consumer(found.redis_url, Writer(engine, store, found.retention_days), lease)
+    consumer = OutcomeConsumer(found.redis_url, Writer(engine, store, found.retention_days), lease)
 
     def wind_up() -> None:
         stopping.set()
@@ -79,7 +80,7 @@ def _make_ready(engine: Engine, store: ObjectStore, found: Settings) -> None:
     expiry.bring_up_to_date(engine, found.retention_days)
 
 
-def _serve_health(found: Settings, engine: Engine, store: ObjectStore, consumer: Consumer) -> None:
+def _serve_health(found: Settings, engine: Engine, store: ObjectStore, consumer: OutcomeConsumer) -> None:
     client = connect(found.redis_url)
     catalogue = Catalogue(engine)
 

@@ -1,5 +1,5 @@
 """Run the classify stage: ``python -m classify_service``."""
 
-from stageline.service import main
+from stageline.worker.main import main
 
 main("classify")

@@ -9,17 +9,17 @@ from classify_service.categories import Classifier
 from classify_service.crops import Original, Span, parts, squared
 from classify_service.faces import FaceEmbedder, aligned
 from classify_service.networks import Gathered
-from stageline import images
-from stageline.images import Pixels
+from stageline.imaging import codec
+from stageline.imaging.codec import Pixels
 from stageline.inference import FloatArray
-from stageline.serving import Loaded
+from stageline.registry.serving import Loaded
 
 Items = Sequence[Mapping[str, Any]]
 Keep = Callable[[FloatArray], None]
 
 
 @dataclass(frozen=True)
-class Models:
+class ModelsInUse:
     """The models as they are while a batch is looked at; None where one is not installed."""
 
     categories: Loaded[Classifier] | None = None
@@ -49,10 +49,10 @@ class _Look(NamedTuple):
     keep: Keep
 
 
-class Batch:
+class CropBatch:
     """Pictures are decoded one after the other; what is kept of each is its crops, at the networks' sizes."""
 
-    def __init__(self, models: Models, max_pixels: int) -> None:
+    def __init__(self, models: ModelsInUse, max_pixels: int) -> None:
         """Begin a batch of pictures that have at most `max_pixels` each."""
         self._categories = _gathering(models.categories)
         self._imagenet = _gathering(models.imagenet)
@@ -76,7 +76,7 @@ class Batch:
             ModelError: a network gave what its card does not say.
         """
         rows = Rows()
-        info = images.probe(data, self._max_pixels)
+        info = codec.probe(data, self._max_pixels)
         looks = [
             *(self._whole(info, rows) if whole else ()),
             *self._objects(info, detections, rows),
@@ -98,14 +98,14 @@ class Batch:
             if part:
                 part[1].finish()
 
-    def _whole(self, info: images.ImageInfo, rows: Rows) -> Iterator[_Look]:
+    def _whole(self, info: codec.ImageInfo, rows: Rows) -> Iterator[_Look]:
         box = (0, 0, info.width, info.height)
         if self._categories:
             yield _classified(*self._categories, box, partial(rows.categories.__setitem__, None))
         if self._imagenet:
             yield _classified(*self._imagenet, box, rows.imagenet.append)
 
-    def _objects(self, info: images.ImageInfo, detections: Items, rows: Rows) -> Iterator[_Look]:
+    def _objects(self, info: codec.ImageInfo, detections: Items, rows: Rows) -> Iterator[_Look]:
         if self._categories:
             asked = [at for at, item in enumerate(detections) if self._categories[0].knows(item["label"])]
             for place, box in parts([detections[at] for at in asked], info.width, info.height):
@@ -113,7 +113,7 @@ class Batch:
                 around = squared(box, info.width, info.height)
                 yield _classified(*self._categories, around, partial(rows.categories.__setitem__, index))
 
-    def _people(self, info: images.ImageInfo, faces: Items, rows: Rows) -> Iterator[_Look]:
+    def _people(self, info: codec.ImageInfo, faces: Items, rows: Rows) -> Iterator[_Look]:
         if self._faces:
             embedder, gathered = self._faces
             for index, box in parts(faces, info.width, info.height):

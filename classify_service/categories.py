@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from classify_service.networks import CropNetwork
-from stageline.images import Pixels
+from stageline.core.settings import Settings
+from stageline.imaging.codec import Pixels
 from stageline.inference import FloatArray
-from stageline.modelstore import Model
-from stageline.modelstore.detector import must_suit_the_detector
-from stageline.settings import Settings
+from stageline.registry.card import ModelFiles
+from stageline.registry.detector_labels import must_suit_the_detector
 
 
 class Classifier:
@@ -21,7 +21,7 @@ class Classifier:
     none of the ten: see docs/decisions/0006-categories-and-their-confidence.md.
     """
 
-    def __init__(self, model: Model, settings: Settings) -> None:
+    def __init__(self, model: ModelFiles, settings: Settings) -> None:
         """Open the network, and see that it gives one number per label.
 
         Raises:
@@ -55,7 +55,7 @@ class Classifier:
         return [(self.labels[index], float(probabilities[index])) for index in order.tolist()]
 
 
-def load_classifier(model: Model, settings: Settings) -> Classifier:
+def load_classifier(model: ModelFiles, settings: Settings) -> Classifier:
     """Open a classifier, and compute with it once; see `Classifier`.
 
     Raises:

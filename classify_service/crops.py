@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from stageline import images
-from stageline.images import Pixels
+from stageline.imaging import codec
+from stageline.imaging.codec import Pixels
 
 MOST = 300  # objects, and faces, of one picture that are looked at: the surest; a detector gives no more
 CONTEXT = 1.2  # an object is looked at in a square, its side this many times the longer one of its box
@@ -45,7 +45,7 @@ def squared(box: Span, width: int, height: int) -> Span:
 class Original:
     """The original, upright, at the least size that its decoder has and that is asked for."""
 
-    def __init__(self, data: bytes, info: images.ImageInfo, scales: Iterable[float], max_pixels: int) -> None:
+    def __init__(self, data: bytes, info: codec.ImageInfo, scales: Iterable[float], max_pixels: int) -> None:
         """Decode it once.
 
         Args:
@@ -59,7 +59,7 @@ class Original:
         """
         longest = max(info.width, info.height)
         least = math.ceil(longest * min(1.0, max(scales, default=0.0)))
-        self.pixels, _ = images.decode(data, max_pixels, at_least=max(1, least))
+        self.pixels, _ = codec.decode(data, max_pixels, at_least=max(1, least))
         self.scale = (self.pixels.shape[1] / info.width, self.pixels.shape[0] / info.height)
         """Pixels of `pixels` for one of the original, across and down; 1 where the decoder did not shrink it."""
 

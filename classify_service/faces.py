@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 
 from classify_service.networks import CropNetwork
-from stageline.images import Pixels
+from stageline.core.settings import Settings
+from stageline.imaging.codec import Pixels
 from stageline.inference import FloatArray
-from stageline.model_input import resized
-from stageline.modelstore import Model
-from stageline.settings import Settings
+from stageline.inference.model_input import resized
+from stageline.registry.card import ModelFiles
 
 EMBEDDING = 512
 FIVE = 5  # landmarks: the left and the right eye as seen in the picture, the nose, the mouth's corners
@@ -27,7 +27,7 @@ Span = tuple[int, int, int, int]  # x1, y1, x2, y2 in whole pixels
 class FaceEmbedder:
     """A network that embeds faces; keeps nothing between two calls."""
 
-    def __init__(self, model: Model, settings: Settings) -> None:
+    def __init__(self, model: ModelFiles, settings: Settings) -> None:
         """Open the network, and see that it gives 512 numbers.
 
         Raises:
@@ -46,7 +46,7 @@ class FaceEmbedder:
         return np.asarray(found / np.maximum(lengths, np.finfo(np.float32).tiny), np.float32)
 
 
-def load_embedder(model: Model, settings: Settings) -> FaceEmbedder:
+def load_embedder(model: ModelFiles, settings: Settings) -> FaceEmbedder:
     """Open a network that embeds faces, and compute with it once; see `FaceEmbedder`."""
     return FaceEmbedder(model, settings)
 

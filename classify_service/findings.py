@@ -7,7 +7,7 @@ from classify_service.batch import Rows
 from classify_service.categories import Classifier
 from classify_service.faces import FaceEmbedder
 from classify_service.naming import Item, item
-from stageline.serving import Loaded
+from stageline.registry.serving import Loaded
 
 TOP = 5  # of ImageNet's classes
 EMBEDDING_DECIMALS = 7

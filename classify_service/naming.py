@@ -7,7 +7,7 @@ from typing import Any
 from classify_service.batch import Rows
 from classify_service.categories import Classifier
 from stageline.inference import FloatArray
-from stageline.serving import Loaded
+from stageline.registry.serving import Loaded
 
 CONFIDENCE_DECIMALS = 4
 UNSURE, CONTRADICTED, UNCONFIRMED = "unsure", "contradicted", "unconfirmed"

@@ -5,13 +5,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from classify_service import preprocessing
-from stageline import model_input
-from stageline.errors import ModelError
-from stageline.images import Pixels
-from stageline.inference import FloatArray, Options, open_network
-from stageline.modelstore import Model
-from stageline.modelstore.card import NETWORK
-from stageline.settings import Settings
+from stageline.core.errors import ModelError
+from stageline.core.settings import Settings
+from stageline.imaging.codec import Pixels
+from stageline.inference import FloatArray, Options, model_input, open_network
+from stageline.registry.card import NETWORK, ModelFiles
 
 MOST_AT_ONCE = 16  # crops in one call: on a CPU more bring nothing, and each costs its layers' memory
 
@@ -19,7 +17,7 @@ MOST_AT_ONCE = 16  # crops in one call: on a CPU more bring nothing, and each co
 class CropNetwork:
     """A network that gives a row of numbers for each crop, fed as its card says; keeps nothing between two calls."""
 
-    def __init__(self, model: Model, task: str, outputs: int, settings: Settings) -> None:
+    def __init__(self, model: ModelFiles, task: str, outputs: int, settings: Settings) -> None:
         """Open the network, and hold it against its card by computing.
 
         Raises:

@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
-from stageline import model_input
-from stageline.errors import ModelError
-from stageline.images import Pixels
-from stageline.model_input import Size, resized
-from stageline.modelstore import Card, Preprocessing
+from stageline.core.errors import ModelError
+from stageline.imaging.codec import Pixels
+from stageline.inference import model_input
+from stageline.inference.model_input import Size, resized
+from stageline.registry.card import Card, Preprocessing
 
 
 def input_size(card: Card) -> Size:

@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from classify_service import findings, naming
-from classify_service.batch import Batch, Models, Rows
+from classify_service.batch import CropBatch, ModelsInUse, Rows
 from classify_service.categories import load_classifier
 from classify_service.faces import load_embedder
-from stageline.message import Message
-from stageline.serving import Served
-from stageline.settings import Settings
-from stageline.stage import Outcome, StoredObject, Task
+from stageline.core.settings import Settings
+from stageline.pipeline.message import Message
+from stageline.pipeline.stage import Outcome, Task
+from stageline.registry.serving import Served
+from stageline.store.base import StoredObject
 
 FACENET = "facenet-vggface2"
 IMAGENET = "squeezenet1_1-imagenet"
@@ -43,13 +44,13 @@ class Classify:
 
     def run(self, tasks: Sequence[Task]) -> Sequence[Outcome]:
         """Look at the pictures of a batch, all by the same models."""
-        models = Models(self._categories.now(), self._imagenet.now(), self._faces.now())
-        batch = Batch(models, self._settings.max_image_pixels)
+        models = ModelsInUse(self._categories.now(), self._imagenet.now(), self._faces.now())
+        batch = CropBatch(models, self._settings.max_image_pixels)
         looked_at = [_look(batch, task) for task in tasks]
         batch.finish()
         return [self._outcome(task.message, rows, models) for task, rows in zip(tasks, looked_at, strict=True)]
 
-    def _outcome(self, message: Message, rows: Rows, models: Models) -> Outcome:
+    def _outcome(self, message: Message, rows: Rows, models: ModelsInUse) -> Outcome:
         """Say what was found; what a missing model would have found is absent, and the model named."""
         key = f"findings/{message.image_id}.json"
         faces = _list(message, "faces")
@@ -76,14 +77,14 @@ class Classify:
         missing = self._settings.detect_model in _list(message, "missing_models")
         return detections if detections or not missing else None
 
-    def _missing(self, models: Models, faces: Sequence[Any]) -> list[str]:
+    def _missing(self, models: ModelsInUse, faces: Sequence[Any]) -> list[str]:
         """Name the models that this picture wanted, and that are not installed as this batch knows it."""
         served = (self._categories, models.categories), (self._imagenet, models.imagenet), (self._faces, models.faces)
         lacking = [model for model, loaded in served if loaded is None and not model.optional]
         return [model.name for model in lacking if faces or model is not self._faces]
 
 
-def _look(batch: Batch, task: Task) -> Rows:
+def _look(batch: CropBatch, task: Task) -> Rows:
     """Have a picture looked at; a foreign producer may leave out its kind."""
     detections, faces = _list(task.message, "detections"), _list(task.message, "faces")
     kind = task.message.fields.get("kind") or ("face" if faces else "object")

@@ -1,5 +1,5 @@
 """Run the detect stage: ``python -m detect_service``."""
 
-from stageline.service import main
+from stageline.worker.main import main
 
 main("detect")

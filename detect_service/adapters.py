@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
 from stageline.inference import FloatArray
 
 STRIDES = (8, 16, 32)  # of YOLOX's three grids, in pixels of its input
@@ -17,7 +17,7 @@ MOST_CANDIDATES = 1000
 
 
 @dataclass(frozen=True)
-class Seen:
+class AdapterInput:
     """What an adapter is told beside the outputs."""
 
     height: int
@@ -41,10 +41,10 @@ class Candidates:
     """[n], each the place of its label in the card's list, counted from 0."""
 
 
-Adapter = Callable[[Sequence[FloatArray], Seen], Candidates]
+Adapter = Callable[[Sequence[FloatArray], AdapterInput], Candidates]
 
 
-def yolox(outputs: Sequence[FloatArray], seen: Seen) -> Candidates:
+def yolox(outputs: Sequence[FloatArray], seen: AdapterInput) -> Candidates:
     """Read YOLOX as its authors export it: [1, cells, 5 + classes], still on the grid; then suppress overlaps.
 
     Source: Ge et al. 2021, "YOLOX: Exceeding YOLO Series in 2021", arXiv:2107.08430, and its demo's decoding. A cell
@@ -69,7 +69,7 @@ def yolox(outputs: Sequence[FloatArray], seen: Seen) -> Candidates:
     return suppressed(Candidates(np.concatenate([centre - half, centre + half], axis=1), scores[best], labels[best]))
 
 
-def ssd(outputs: Sequence[FloatArray], seen: Seen) -> Candidates:
+def ssd(outputs: Sequence[FloatArray], seen: AdapterInput) -> Candidates:
     """Read what TensorFlow's object detection API exports: boxes, classes, scores and their number, suppressed already.
 
     In this order, that of their names: ``detection_boxes`` [1, n, 4] of y1, x1, y2, x2 as shares of the picture,
@@ -87,7 +87,7 @@ def ssd(outputs: Sequence[FloatArray], seen: Seen) -> Candidates:
     return Candidates(edges, scores[0, found], classes[0, found].astype(np.int64))
 
 
-def torchvision_ssd(outputs: Sequence[FloatArray], seen: Seen) -> Candidates:  # noqa: ARG001 - every adapter is called alike
+def torchvision_ssd(outputs: Sequence[FloatArray], seen: AdapterInput) -> Candidates:  # noqa: ARG001 - every adapter is called alike
     """Read torchvision's SSD and SSDlite: ``boxes`` [n, 4] in pixels of the input, ``scores`` [n], ``labels`` [n].
 
     In the order of the dictionary that torchvision.models.detection gives; overlaps are suppressed already, and labels

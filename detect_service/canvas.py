@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stageline import model_input
-from stageline.errors import ModelError
-from stageline.images import Pixels
-from stageline.inference import FloatArray
-from stageline.modelstore import Card
+from stageline.core.errors import ModelError
+from stageline.imaging.codec import Pixels
+from stageline.inference import FloatArray, model_input
+from stageline.registry.card import Card
 
 STEP = 32  # pixels: what the coarsest cells of YOLO's kin cover
 

@@ -5,11 +5,10 @@ import numpy as np
 from detect_service.adapters import check_shapes
 from detect_service.faces import FaceDetector
 from detect_service.objects import ObjectDetector
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
+from stageline.core.settings import Settings
 from stageline.inference import Network, Options, open_network
-from stageline.modelstore import Model
-from stageline.modelstore.card import NETWORK
-from stageline.settings import Settings
+from stageline.registry.card import NETWORK, ModelFiles
 
 # MTCNN's networks: an input as small as shows that what must be free is free, and the output that it must give.
 FACE_NETWORKS: dict[str, tuple[tuple[int, ...], tuple[int | str, ...]]] = {
@@ -19,7 +18,7 @@ FACE_NETWORKS: dict[str, tuple[tuple[int, ...], tuple[int | str, ...]]] = {
 }
 
 
-def load_objects(model: Model, settings: Settings) -> ObjectDetector:
+def load_objects(model: ModelFiles, settings: Settings) -> ObjectDetector:
     """Open an object detector, and compute with it once.
 
     Raises:
@@ -29,7 +28,7 @@ def load_objects(model: Model, settings: Settings) -> ObjectDetector:
     return ObjectDetector(_open(model, NETWORK, model.network, settings), model.card)
 
 
-def load_faces(model: Model, settings: Settings) -> FaceDetector:
+def load_faces(model: ModelFiles, settings: Settings) -> FaceDetector:
     """Open MTCNN's three networks, and compute with each once.
 
     Raises:
@@ -49,6 +48,6 @@ def load_faces(model: Model, settings: Settings) -> FaceDetector:
     return FaceDetector(pnet, rnet, onet, settings.face_min_size)
 
 
-def _open(model: Model, file: str, data: bytes, settings: Settings) -> Network:
+def _open(model: ModelFiles, file: str, data: bytes, settings: Settings) -> Network:
     name = f"{model.card.reference}/{file}"
     return open_network(data, name, Options.of(settings), model.card.cpu_runtime)

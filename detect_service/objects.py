@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detect_service.adapters import ADAPTERS, Candidates, Seen
+from detect_service.adapters import ADAPTERS, AdapterInput, Candidates
 from detect_service.canvas import STEP, Canvas
-from stageline.errors import ModelError
-from stageline.images import Pixels
+from stageline.core.errors import ModelError
+from stageline.imaging.codec import Pixels
 from stageline.inference import Network
-from stageline.modelstore import Card
+from stageline.registry.card import Card
 
 MOST_OBJECTS = 300
 
@@ -64,7 +64,7 @@ class ObjectDetector:
         placed = self._canvas.place(bgr)
         outputs = self._network.run(placed.array)
         try:
-            found = self._read(outputs, Seen(placed.height, placed.width, len(self._labels), min_score))
+            found = self._read(outputs, AdapterInput(placed.height, placed.width, len(self._labels), min_score))
         except ModelError as error:
             raise ModelError(f"{self._network.name}: {error}") from None
         boxes = placed.in_picture(found.boxes, bgr.shape[1], bgr.shape[0])

@@ -8,11 +8,12 @@ from detect_service.detectors import load_faces, load_objects
 from detect_service.faces import FaceDetector
 from detect_service.geometry import to_original
 from detect_service.objects import ObjectDetector
-from stageline import images
-from stageline.message import Message
-from stageline.serving import Loaded, Served
-from stageline.settings import Settings
-from stageline.stage import OneByOne, Outcome, StoredObject, Task
+from stageline.core.settings import Settings
+from stageline.imaging import codec
+from stageline.pipeline.message import Message
+from stageline.pipeline.stage import OneByOne, Outcome, Task
+from stageline.registry.serving import Loaded, Served
+from stageline.store.base import StoredObject
 
 FACES = "mtcnn"
 MODEL_LOADERS = {"object-detection": load_objects, "face-detection": load_faces}
@@ -44,19 +45,19 @@ class Detect(OneByOne):
         face_picture, info = self._decode_at_most(task.inputs["original"], settings.face_max_side)
         size = (info.width, info.height)
         if "picture" in task.inputs:
-            picture, _ = images.decode(task.inputs["picture"], settings.max_image_pixels)
+            picture, _ = codec.decode(task.inputs["picture"], settings.max_image_pixels)
         else:
             picture = face_picture
         detections = to_original(_detections(objects, picture, settings.detect_min_score), _size(picture), size)
         found = to_original(_found_faces(faces, face_picture), _size(face_picture), size)
         return _outcome(message, size, detections, found, missing)
 
-    def _decode_at_most(self, data: bytes, longest: int) -> tuple[images.Pixels, images.ImageInfo]:
-        pixels, info = images.decode(data, self._settings.max_image_pixels, at_least=longest)
-        return images.shrink(pixels, *images.fit(info.width, info.height, longest)), info
+    def _decode_at_most(self, data: bytes, longest: int) -> tuple[codec.Pixels, codec.ImageInfo]:
+        pixels, info = codec.decode(data, self._settings.max_image_pixels, at_least=longest)
+        return codec.shrink(pixels, *codec.fit(info.width, info.height, longest)), info
 
 
-def _detections(now: Loaded[ObjectDetector] | None, bgr: images.Pixels, min_score: float) -> list[dict[str, Any]]:
+def _detections(now: Loaded[ObjectDetector] | None, bgr: codec.Pixels, min_score: float) -> list[dict[str, Any]]:
     """Find objects in BGR uint8 [h, w, 3]; boxes in its pixels, as the wire wants them; none without a model."""
     if now is None:
         return []
@@ -66,7 +67,7 @@ def _detections(now: Loaded[ObjectDetector] | None, bgr: images.Pixels, min_scor
     ]
 
 
-def _found_faces(now: Loaded[FaceDetector] | None, bgr: images.Pixels) -> list[dict[str, Any]]:
+def _found_faces(now: Loaded[FaceDetector] | None, bgr: codec.Pixels) -> list[dict[str, Any]]:
     """Find faces in BGR uint8 [h, w, 3]; boxes and landmarks in its pixels, likewise."""
     if now is None:
         return []
@@ -81,7 +82,7 @@ def _found_faces(now: Loaded[FaceDetector] | None, bgr: images.Pixels) -> list[d
     ]
 
 
-def _size(pixels: images.Pixels) -> tuple[int, int]:
+def _size(pixels: codec.Pixels) -> tuple[int, int]:
     return pixels.shape[1], pixels.shape[0]
 
 

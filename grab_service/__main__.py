@@ -10,21 +10,21 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
-from grab_service.app import create_app
-from grab_service.connections import CONNECTIONS, NoAccessLog, PatientWorker
-from grab_service.door import GrabDoor
-from stageline import logs, settings, threads
-from stageline.credentials import CredentialWatch
-from stageline.errors import EXIT_SETTINGS, SettingsError
-from stageline.housekeeper import Housekeeper
-from stageline.patience import patiently
-from stageline.settings import Settings
+from grab_service.api.connections import CONNECTIONS, NoAccessLog, PatientWorker
+from grab_service.http.app import create_app
+from grab_service.line.intake import GrabDoor
+from stageline.core import logs, settings, threads
+from stageline.core.credentials import CredentialWatch
+from stageline.core.errors import EXIT_SETTINGS, SettingsError
+from stageline.core.retrying import patiently
+from stageline.core.settings import Settings
+from stageline.maintenance.reaper import Housekeeper
 from stageline.store import ObjectStore, open_store
 
-# gunicorn's own lines, like every library's, go where ours go: see stageline.logs.
+# gunicorn's own lines, like every library's, go where ours go: see stageline.core.logs.
 GUNICORN_LOGS: dict[str, Any] = {
     "root": {"level": "WARNING", "handlers": ["ours"]},
-    "handlers": {"ours": {"class": "stageline.logs.FromLibraries"}},
+    "handlers": {"ours": {"class": "stageline.core.logs.FromLibraries"}},
     "loggers": {"gunicorn.error": {"level": "WARNING", "handlers": [], "propagate": True}},
 }
 

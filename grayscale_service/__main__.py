@@ -1,5 +1,5 @@
 """Run the grayscale stage: ``python -m grayscale_service``."""
 
-from stageline.service import main
+from stageline.worker.main import main
 
 main("grayscale")

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from stageline.images import Pixels
+from stageline.imaging.codec import Pixels
 
 
 def to_gray(bgr: Pixels) -> Pixels:

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 
 from grayscale_service.grayscale import to_gray
-from stageline import images
-from stageline.message import Message
-from stageline.settings import Settings
-from stageline.stage import OneByOne, Outcome, StoredObject, Task
+from stageline.core.settings import Settings
+from stageline.imaging import codec
+from stageline.pipeline.message import Message
+from stageline.pipeline.stage import OneByOne, Outcome, Task
+from stageline.store.base import StoredObject
 
 
 class Grayscale(OneByOne):
@@ -21,9 +22,9 @@ class Grayscale(OneByOne):
 
     def run_one(self, task: Task) -> Outcome:
         """Decode, grey, encode."""
-        pixels, _ = images.decode(task.inputs["picture"], self._settings.max_image_pixels)
+        pixels, _ = codec.decode(task.inputs["picture"], self._settings.max_image_pixels)
         key = f"grayscale/{task.message.image_id}.jpg"
-        encoded = images.encode_jpeg(to_gray(pixels), self._settings.jpeg_quality)
+        encoded = codec.encode_jpeg(to_gray(pixels), self._settings.jpeg_quality)
         return Outcome([StoredObject(key, encoded, "image/jpeg")], {"path": key})
 
 

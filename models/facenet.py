@@ -7,7 +7,7 @@ Weights: David Sandberg's 20180402-114759, as Tim Esler's facenet-pytorch publis
 from pathlib import Path
 
 from models.torch_export import export, fill, load_weights, needed, on_pixels
-from stageline.modelstore.card import NETWORK
+from stageline.registry.card import NETWORK
 
 MEAN, STD = 127.5, 128.0  # facenet-pytorch's fixed_image_standardization: what the network was trained with
 SIDE = 160  # pixels

@@ -24,7 +24,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from models.torch_weights import MAX_FILE, Array, Weights, read_state
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
 
 LAYERS: Final[dict[str, dict[str, tuple[int, ...]]]] = {
     "pnet": {

@@ -9,7 +9,7 @@ from typing import Any
 
 import onnx
 
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
 
 OPSET = 17
 INPUT = "pixels"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from models.torch_export import export, fill, load_weights, needed, on_pixels
-from stageline.modelstore.card import NETWORK
+from stageline.registry.card import NETWORK
 
 SIDE = 224  # pixels
 SSD_SIDE = 320

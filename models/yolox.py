@@ -14,7 +14,7 @@ import onnx
 from onnx import numpy_helper
 from onnx.onnx_ml_pb2 import GraphProto, ModelProto, NodeProto
 
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
 
 FOCUS = ["Slice"] * 8 + ["Concat", "Conv"]
 # The order in which Focus joins the four grids: (row, column) of the pixel in each 2 × 2 that a grid takes.

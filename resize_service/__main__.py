@@ -1,5 +1,5 @@
 """Run the resize stage: ``python -m resize_service``."""
 
-from stageline.service import main
+from stageline.worker.main import main
 
 main("resize")

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 
 from resize_service.resize import target_size
-from stageline import images
-from stageline.message import Message
-from stageline.settings import Settings
-from stageline.stage import OneByOne, Outcome, StoredObject, Task
+from stageline.core.settings import Settings
+from stageline.imaging import codec
+from stageline.pipeline.message import Message
+from stageline.pipeline.stage import OneByOne, Outcome, Task
+from stageline.store.base import StoredObject
 
 
 class Resize(OneByOne):
@@ -22,12 +23,12 @@ class Resize(OneByOne):
     def run_one(self, task: Task) -> Outcome:
         """Decode upright, shrink, encode."""
         settings, data = self._settings, task.inputs["original"]
-        info = images.probe(data, settings.max_image_pixels)
+        info = codec.probe(data, settings.max_image_pixels)
         width, height = target_size(info.width, info.height, settings.resize_scale, settings.resize_min_side)
-        pixels, _ = images.decode(data, settings.max_image_pixels, at_least=max(width, height))
-        small = images.shrink(pixels, width, height)
+        pixels, _ = codec.decode(data, settings.max_image_pixels, at_least=max(width, height))
+        small = codec.shrink(pixels, width, height)
         key = f"resized/{task.message.image_id}.jpg"
-        stored = StoredObject(key, images.encode_jpeg(small, settings.jpeg_quality), "image/jpeg")
+        stored = StoredObject(key, codec.encode_jpeg(small, settings.jpeg_quality), "image/jpeg")
         seen = {"origin_w": info.width, "origin_h": info.height, "orientation": info.orientation}
         return Outcome([stored], {"path": key, **seen})
 

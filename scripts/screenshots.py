@@ -29,7 +29,7 @@ SHOWN = ("rocket", "coffee", "chelsea", "grace_hopper", "astronaut")  # the last
 TRAFFIC_SECONDS = 40.0
 COLOURS = 256
 FLAT = 24  # of the page itself, not of a photograph
-STYLE = Path(__file__).parent.parent / "grab_service" / "page" / "css" / "base.css"
+STYLE = Path(__file__).parent.parent / "grab_service" / "ui" / "static" / "css" / "base.css"
 WAIT = "wait=60"
 
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import urllib3
 
-from stageline.errors import StagelineError, Unavailable
+from stageline.core.errors import StagelineError, Unavailable
 
 ENDED = ("completed", "failed", "waiting")
 FULL, AWAY = 429, 503

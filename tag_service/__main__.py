@@ -1,5 +1,5 @@
 """Run the tag stage: ``python -m tag_service``."""
 
-from stageline.service import main
+from stageline.worker.main import main
 
 main("tag")

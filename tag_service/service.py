@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from stageline import images, modelstore
-from stageline.errors import SettingsError
-from stageline.message import Message
-from stageline.settings import Settings
-from stageline.stage import OneByOne, Outcome, StoredObject, Task
+from stageline.core.errors import SettingsError
+from stageline.core.settings import Settings
+from stageline.imaging import codec
+from stageline.pipeline.message import Message
+from stageline.pipeline.stage import OneByOne, Outcome, Task
+from stageline.registry.install import manifest
+from stageline.store.base import StoredObject
 from tag_service.blur import blur_regions, regions_to_hide
 from tag_service.draw import draw_findings
 
@@ -28,7 +30,7 @@ class Tag(OneByOne):
     def run_one(self, task: Task) -> Outcome:
         """Hide, then draw; no privacy copy is written while a model that should find what to hide is missing."""
         settings, message = self._settings, task.message
-        pixels, _ = images.decode(task.inputs["original"], settings.max_image_pixels)
+        pixels, _ = codec.decode(task.inputs["original"], settings.max_image_pixels)
         detections = message.fields.get("detections") or []
         faces = message.fields.get("faces") or []
         objects: list[StoredObject] = []
@@ -55,12 +57,12 @@ class Tag(OneByOne):
     def _tasks(self, model: str) -> set[str]:
         """Return what a model may be for; one that is not known here might be a detector of somebody's own."""
         own = "classification" if model == self._settings.classify_model else DETECTION
-        known = str(modelstore.manifest().get(model, {}).get("task", own))
+        known = str(manifest().get(model, {}).get("task", own))
         # DETECT_MODEL was to find objects, whatever its name says; as "mtcnn" it may stand for the faces' model too.
         return {known, DETECTION} if model == self._settings.detect_model else {known}
 
-    def _jpeg(self, key: str, pixels: images.Pixels) -> StoredObject:
-        return StoredObject(key, images.encode_jpeg(pixels, self._settings.jpeg_quality), "image/jpeg")
+    def _jpeg(self, key: str, pixels: codec.Pixels) -> StoredObject:
+        return StoredObject(key, codec.encode_jpeg(pixels, self._settings.jpeg_quality), "image/jpeg")
 
 
 def create(settings: Settings) -> Tag:
@@ -69,10 +71,10 @@ def create(settings: Settings) -> Tag:
     Raises:
         SettingsError: BLUR_CLASSES names what no model finds, so that it would never be hidden.
     """
-    detectors = [entry for entry in modelstore.manifest().values() if entry.get("task") == DETECTION]
+    detectors = [entry for entry in manifest().values() if entry.get("task") == DETECTION]
     known = {FACE, *(label.casefold() for entry in detectors for label in entry.get("labels", ()) if label)}
     unknown = settings.blur_classes - known
-    if unknown and settings.detect_model in modelstore.manifest():  # a detector of one's own has labels of its own
+    if unknown and settings.detect_model in manifest():  # a detector of one's own has labels of its own
         names = ", ".join(sorted(unknown))
         raise SettingsError(f"BLUR_CLASSES: nothing finds {names}; there are: {', '.join(sorted(known))}")
     return Tag(settings)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stageline.settings import Settings
+from stageline.core.settings import Settings
 
 pytest.register_assert_rewrite("tests.support")
 

@@ -16,17 +16,16 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.heads import fit
-from benchmarks.heads.judging import Judged, Sheet
-from benchmarks.heads.labels import Picture, read
+from benchmarks.heads.judging import JudgedHead, Sheet
+from benchmarks.heads.labels import HeadPicture, read
 from benchmarks.heads.looking import look, open_line, sheets
 from benchmarks.heads.report import groups, price, table
 from benchmarks.heads.variants import VARIANTS, easy_heads, turned
-from stageline import logs
-from stageline.errors import ModelError
-from stageline.modelstore import manifest
-from stageline.modelstore.install import install_all
-from stageline.monolith import Monolith
-from stageline.settings import Settings
+from stageline.core import logs
+from stageline.core.errors import ModelError
+from stageline.core.settings import Settings
+from stageline.local.monolith import Monolith
+from stageline.registry.install import install_all, manifest
 
 
 def main() -> int:
@@ -63,17 +62,17 @@ def as_they_are(seen: Sequence[Sheet]) -> str:
     return "\n".join([groups(seen), table(rows).partition("\n")[2], price(seen)])
 
 
-def harder(chain: Monolith, images: Path, pictures: Sequence[Picture], settings: Settings) -> str:
+def harder(chain: Monolith, images: Path, pictures: Sequence[HeadPicture], settings: Settings) -> str:
     """The table of the easy heads, as they are and made harder."""
     easy = [picture for picture in map(easy_heads, pictures) if picture.heads]
-    rows: dict[str, list[Judged]] = {}
+    rows: dict[str, list[JudgedHead]] = {}
     for name, variant in VARIANTS.items():
         seen = sheets(list(look(chain, images, easy, variant)), settings)
         rows[name] = [judged for sheet in seen for judged in sheet.heads]
     return table(rows)
 
 
-def search(chain: Monolith, images: Path, pictures: Sequence[Picture], settings: Settings) -> str:
+def search(chain: Monolith, images: Path, pictures: Sequence[HeadPicture], settings: Settings) -> str:
     """Fit on the first, third, … picture by name; judge on the rest, and on all turned on their side."""
     upright, lying = list(look(chain, images, pictures)), list(look(chain, images, pictures, partial(turned, 90)))
     return fit.report(upright[::2], upright[1::2], lying, settings)

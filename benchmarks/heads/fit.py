@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.heads.judging import LEAST_HIDDEN, hidden, mask
 from benchmarks.heads.looking import Seen
-from stageline.settings import Settings
+from stageline.core.settings import Settings
 from tag_service.blur import regions_to_hide
 from tag_service.heads import PERSON, REACH, Reach, head_regions
 

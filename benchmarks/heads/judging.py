@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.heads.labels import Head, Picture, Points
+from benchmarks.heads.labels import Head, HeadPicture, Points
 from tag_service.blur import regions_to_hide, touched
 from tag_service.heads import PERSON
 
@@ -20,7 +20,7 @@ LEAST_HIDDEN = 0.75
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedHead:
     """What became of a head."""
 
     head: Head
@@ -38,7 +38,7 @@ class Judged:
 class Sheet:
     """What became of a picture."""
 
-    heads: Sequence[Judged]
+    heads: Sequence[JudgedHead]
     area: float
     """The share of the picture, 0..1, that is hidden without BLUR_HEADS."""
     area_by_heads: float
@@ -49,7 +49,7 @@ class Sheet:
     """How many of these hold neither the centre of a labelled head, nor a part of a place to ignore."""
 
 
-def judge(picture: Picture, fields: Mapping[str, Any], classes: Collection[str]) -> Sheet:
+def judge(picture: HeadPicture, fields: Mapping[str, Any], classes: Collection[str]) -> Sheet:
     """Hold a picture's labels against the fields of its message, as the detect stage left them."""
     detections, faces = fields["detections"], fields["faces"]
     plain = regions_to_hide(detections, faces, classes)
@@ -60,13 +60,13 @@ def judge(picture: Picture, fields: Mapping[str, Any], classes: Collection[str])
     heads = []
     for i, head in enumerate(picture.heads):
         in_person = any(_holds(box, head.centre) for box in persons)
-        heads.append(Judged(head, i in found, in_person, *(hidden(head.corners, hit) for hit in masks)))
+        heads.append(JudgedHead(head, i in found, in_person, *(hidden(head.corners, hit) for hit in masks)))
     added = [region for region in more if region not in plain]
     empty = sum(not _covers_something(region, picture) for region in added)
     return Sheet(heads, float(masks[0].mean()), float(masks[1].mean()), len(added), empty)
 
 
-def mask(picture: Picture, regions: Boxes) -> Mask:
+def mask(picture: HeadPicture, regions: Boxes) -> Mask:
     """Which pixels of a picture ``blur_regions`` replaces."""
     hit = np.zeros((picture.height, picture.width), np.bool_)
     for region in regions:
@@ -107,7 +107,7 @@ def _holds(box: Sequence[float], point: Points) -> bool:
     return bool(box[0] <= point[0] <= box[2] and box[1] <= point[1] <= box[3])
 
 
-def _covers_something(region: Sequence[float], picture: Picture) -> bool:
+def _covers_something(region: Sequence[float], picture: HeadPicture) -> bool:
     if any(_holds(region, head.centre) for head in picture.heads):
         return True
     spans = [(place.min(axis=0), place.max(axis=0)) for place in picture.ignore]

@@ -37,7 +37,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Picture:
+class HeadPicture:
     """What is labelled in a picture of width × height pixels."""
 
     name: str
@@ -48,7 +48,7 @@ class Picture:
     """Corners, [4, 2] each, of places where nothing is counted."""
 
 
-def read(path: Path = LABELS) -> list[Picture]:
+def read(path: Path = LABELS) -> list[HeadPicture]:
     """Read the labels, in the order of their names."""
     pictures = [_picture(entry) for entry in json.loads(path.read_text())["pictures"]]
     return sorted(pictures, key=lambda picture: picture.name)
@@ -60,7 +60,7 @@ def corners(box: Sequence[float]) -> Points:
     return np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)], np.float64)
 
 
-def _picture(entry: dict[str, Any]) -> Picture:
+def _picture(entry: dict[str, Any]) -> HeadPicture:
     heads = [Head(corners(h["box"]), h["facing"], frozenset(h.get("traits", ()))) for h in entry["heads"]]
     width, height = entry["size"]
-    return Picture(entry["name"], width, height, heads, [corners(box) for box in entry["ignore"]])
+    return HeadPicture(entry["name"], width, height, heads, [corners(box) for box in entry["ignore"]])

@@ -8,15 +8,15 @@ import cv2
 import numpy as np
 
 from benchmarks.heads.judging import Sheet, judge
-from benchmarks.heads.labels import Picture
+from benchmarks.heads.labels import HeadPicture
 from benchmarks.heads.variants import Pixels, Variant, as_it_is
-from stageline.errors import ModelError
-from stageline.lacking import missing
-from stageline.monolith import Monolith
-from stageline.settings import Settings
+from stageline.core.errors import ModelError
+from stageline.core.settings import Settings
+from stageline.local.monolith import Monolith
+from stageline.registry.missing_models import missing
 
 FACES = "mtcnn"
-Seen = tuple[Picture, Mapping[str, Any]]  # the labels, and the fields of the message
+Seen = tuple[HeadPicture, Mapping[str, Any]]  # the labels, and the fields of the message
 
 
 def open_line(settings: Settings) -> Monolith:
@@ -32,7 +32,7 @@ def open_line(settings: Settings) -> Monolith:
     return chain
 
 
-def look(chain: Monolith, folder: Path, labelled: Sequence[Picture], variant: Variant = as_it_is) -> Iterator[Seen]:
+def look(chain: Monolith, folder: Path, labelled: Sequence[HeadPicture], variant: Variant = as_it_is) -> Iterator[Seen]:
     """Send every labelled picture of ``folder``, a variant of it, through the chain.
 
     Raises:

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks.heads.judging import LEAST_HIDDEN, Judged, Sheet
+from benchmarks.heads.judging import LEAST_HIDDEN, JudgedHead, Sheet
 from stageline.evaluation.intervals import wilson
 
-GROUPS: Mapping[str, Callable[[Judged], bool]] = {
+GROUPS: Mapping[str, Callable[[JudgedHead], bool]] = {
     "all heads": lambda _: True,
     "front": lambda judged: judged.head.facing == "front",
     "profile": lambda judged: judged.head.facing == "profile",
@@ -27,12 +27,12 @@ GROUPS: Mapping[str, Callable[[Judged], bool]] = {
 ROW = "{:<24}{:>6}  {:>22}  {:>22}  {:>22}"
 
 
-def visible(heads: Sequence[Judged], least: float = LEAST_HIDDEN) -> tuple[int, int]:
+def visible(heads: Sequence[JudgedHead], least: float = LEAST_HIDDEN) -> tuple[int, int]:
     """How many heads are hidden by less than a share, without BLUR_HEADS and with it."""
     return sum(j.hidden < least for j in heads), sum(j.hidden_by_heads < least for j in heads)
 
 
-def table(rows: Mapping[str, Sequence[Judged]]) -> str:
+def table(rows: Mapping[str, Sequence[JudgedHead]]) -> str:
     """A line for each set of heads: how many are found, and how many stay visible."""
     lines = [ROW.format("", "heads", "face found", "visible", "visible, BLUR_HEADS")]
     for name, heads in rows.items():

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.heads.labels import Head, Picture, Points
+from benchmarks.heads.labels import Head, HeadPicture, Points
 
 Pixels = NDArray[np.uint8]  # BGR, [height, width, 3]
-Variant = Callable[[Pixels, Picture], Iterator[tuple[Pixels, Picture]]]
+Variant = Callable[[Pixels, HeadPicture], Iterator[tuple[Pixels, HeadPicture]]]
 
 LEAST_HEIGHT = 48  # pixels of a head: below it most faces are missed as they are
 GREY = (114, 114, 114)
@@ -20,19 +20,19 @@ MASKED_FROM = 0.55  # of a head's height: below the eyes
 CLOSE_UP = 1000  # pixels of a close-up's longer side
 
 
-def easy_heads(picture: Picture) -> Picture:
+def easy_heads(picture: HeadPicture) -> HeadPicture:
     """Leave the heads that face the camera, are large enough and have no trait; the others are not counted."""
     easy = [h for h in picture.heads if h.facing == "front" and not h.traits and h.height >= LEAST_HEIGHT]
     others = [head.corners for head in picture.heads if not any(head is one for one in easy)]
     return replace(picture, heads=easy, ignore=[*picture.ignore, *others])
 
 
-def as_it_is(bgr: Pixels, picture: Picture) -> Iterator[tuple[Pixels, Picture]]:
+def as_it_is(bgr: Pixels, picture: HeadPicture) -> Iterator[tuple[Pixels, HeadPicture]]:
     """The picture itself."""
     yield bgr, picture
 
 
-def turned(degrees: float, bgr: Pixels, picture: Picture) -> Iterator[tuple[Pixels, Picture]]:
+def turned(degrees: float, bgr: Pixels, picture: HeadPicture) -> Iterator[tuple[Pixels, HeadPicture]]:
     """The picture turned anticlockwise about its centre, all of it on a grey ground."""
     height, width = bgr.shape[:2]
     matrix = np.asarray(cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0), np.float64)
@@ -43,12 +43,12 @@ def turned(degrees: float, bgr: Pixels, picture: Picture) -> Iterator[tuple[Pixe
     yield np.asarray(pixels, np.uint8), _moved(picture, matrix, int(outer[0]), int(outer[1]))
 
 
-def darkened(share: float, bgr: Pixels, picture: Picture) -> Iterator[tuple[Pixels, Picture]]:
+def darkened(share: float, bgr: Pixels, picture: HeadPicture) -> Iterator[tuple[Pixels, HeadPicture]]:
     """The picture with that share of its brightness."""
     yield np.rint(bgr * share).astype(np.uint8), picture
 
 
-def masked(bgr: Pixels, picture: Picture) -> Iterator[tuple[Pixels, Picture]]:
+def masked(bgr: Pixels, picture: HeadPicture) -> Iterator[tuple[Pixels, HeadPicture]]:
     """The picture with the lower part of each labelled head painted over."""
     pixels = bgr.copy()
     for head in picture.heads:
@@ -57,7 +57,7 @@ def masked(bgr: Pixels, picture: Picture) -> Iterator[tuple[Pixels, Picture]]:
     yield pixels, picture
 
 
-def close_ups(bgr: Pixels, picture: Picture) -> Iterator[tuple[Pixels, Picture]]:
+def close_ups(bgr: Pixels, picture: HeadPicture) -> Iterator[tuple[Pixels, HeadPicture]]:
     """One picture for each head, which fills it but for a tenth on each side."""
     for head in picture.heads:
         low, high = head.corners[0], head.corners[2]
@@ -71,14 +71,14 @@ def close_ups(bgr: Pixels, picture: Picture) -> Iterator[tuple[Pixels, Picture]]
         yield np.asarray(pixels, np.uint8), _moved(replace(picture, heads=[head]), matrix, width, height)
 
 
-def _moved(picture: Picture, matrix: NDArray[np.float64], width: int, height: int) -> Picture:
+def _moved(picture: HeadPicture, matrix: NDArray[np.float64], width: int, height: int) -> HeadPicture:
     """The labels after an affine map, [2, 3], into a picture of another size."""
 
     def move(points: Points) -> Points:
         return np.asarray(points @ matrix[:, :2].T + matrix[:, 2])
 
     heads = [Head(move(head.corners), head.facing, head.traits) for head in picture.heads]
-    return Picture(picture.name, width, height, heads, [move(place) for place in picture.ignore])
+    return HeadPicture(picture.name, width, height, heads, [move(place) for place in picture.ignore])
 
 
 VARIANTS: Mapping[str, Variant] = {

@@ -23,13 +23,13 @@ def main() -> None:
     elif step == "grayscale":
         common.run(step, "grayscale_queue", "objectdetect_queue", steps.grayscale)
     elif step == "detect":
-        from benchmarks.plain_chain.detect import Detector  # torch, which the light steps do without
+        from benchmarks.plain_chain.detect import PlainDetector  # torch, which the light steps do without
 
-        common.run(step, "objectdetect_queue", "classify_queue", Detector())
+        common.run(step, "objectdetect_queue", "classify_queue", PlainDetector())
     elif step == "classify":
-        from benchmarks.plain_chain.classify import Classifier  # torch, as above
+        from benchmarks.plain_chain.classify import PlainClassifier  # torch, as above
 
-        common.run(step, "classify_queue", "tag_queue", Classifier())
+        common.run(step, "classify_queue", "tag_queue", PlainClassifier())
     else:
         common.run(step, "tag_queue", "done_queue", steps.tag)
 

@@ -15,7 +15,7 @@ SIDE = 32
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-class Classifier:
+class PlainClassifier:
     """The model, loaded once."""
 
     def __init__(self) -> None:

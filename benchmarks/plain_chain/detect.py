@@ -37,7 +37,7 @@ def _grid() -> tuple[Image, Image]:
     return np.concatenate(cells).astype(np.float32), np.concatenate(strides).astype(np.float32)
 
 
-class Detector:
+class PlainDetector:
     """Both models, loaded once."""
 
     def __init__(self) -> None:

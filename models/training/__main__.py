@@ -10,9 +10,10 @@ import torch
 from models.training import cifar10, outliers, recipe, trained
 from models.training.finish import Pieces, finish
 from models.training.train import train
-from stageline import modelstore, settings
 from stageline.cli.common import note, say
-from stageline.errors import ModelError, StagelineError
+from stageline.core import settings
+from stageline.core.errors import ModelError, StagelineError
+from stageline.registry.repository import open_repository
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +47,7 @@ def _run(given: argparse.Namespace) -> None:
     shown = "; ".join(f"{figure.metric} {figure.value:.4f}" for figure in model.card.accuracy)
     say(f"{model.card.reference} is in {folder.parent}, with its report: {shown}")
     if given.publish:
-        modelstore.open_repository(settings.load()).publish(model)
+        open_repository(settings.load()).publish(model)
         say(f"it is published; stageline models promote {model.card.reference} serves it")
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stageline.errors import BadImage
+from stageline.core.errors import BadImage
 
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 NONE = ("",)  # the label after them that names nothing: "none of these"
@@ -23,7 +23,7 @@ SIDE = 32
 
 
 @dataclass(frozen=True)
-class Pictures:
+class TrainingPictures:
     """RGB uint8 [n, 32, 32, 3], and for each the index of its label, int64 [n]."""
 
     pixels: NDArray[np.uint8]
@@ -34,7 +34,7 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> "Pictures":
+    def take(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> "TrainingPictures":
         """Return some of them."""
         return replace(self, pixels=self.pixels[chosen], labels=self.labels[chosen])
 
@@ -43,13 +43,13 @@ class Pictures:
         """Return a number that other pictures do not have: the CRC-32 of the pixels."""
         return zlib.crc32(self.pixels.tobytes())
 
-    def and_(self, others: "Pictures") -> "Pictures":
+    def and_(self, others: "TrainingPictures") -> "TrainingPictures":
         """Return these and, after them, those."""
         pixels, labels = (self.pixels, others.pixels), (self.labels, others.labels)
         return replace(self, pixels=np.concatenate(pixels), labels=np.concatenate(labels))
 
 
-def load(folder: Path, split: str) -> Pictures:
+def load(folder: Path, split: str) -> TrainingPictures:
     """Read the ``train`` (50,000) or ``test`` (10,000) pictures.
 
     Where `folder` holds ``<split>.zip`` (``<split>/<class>/<n>.jpg``), those JPEG files are taken; else torchvision
@@ -63,7 +63,7 @@ def load(folder: Path, split: str) -> Pictures:
     return _from_zip(archive, split) if archive.is_file() else _from_torchvision(folder, split)
 
 
-def hold_out(pictures: Pictures) -> tuple[Pictures, Pictures]:
+def hold_out(pictures: TrainingPictures) -> tuple[TrainingPictures, TrainingPictures]:
     """Split training pictures: those to learn from, and the last 100 of each class, to calibrate on."""
     held = np.concatenate([np.flatnonzero(pictures.labels == n)[-HELD_OUT_PER_CLASS:] for n in range(len(LABELS))])
     learn = np.ones(len(pictures), dtype=bool)
@@ -71,7 +71,7 @@ def hold_out(pictures: Pictures) -> tuple[Pictures, Pictures]:
     return pictures.take(learn), pictures.take(held)
 
 
-def _from_zip(path: Path, split: str) -> Pictures:
+def _from_zip(path: Path, split: str) -> TrainingPictures:
     pixels, labels = [], []
     try:
         with zipfile.ZipFile(path) as archive:
@@ -84,7 +84,7 @@ def _from_zip(path: Path, split: str) -> Pictures:
         raise BadImage(f"{path} is damaged: {error}") from error
     if not pixels:
         raise FileNotFoundError(f"{path} holds no {split}/<class>/<n>.jpg, with the classes {', '.join(LABELS)}")
-    return Pictures(np.stack(pixels), np.asarray(labels, dtype=np.int64), "JPEG files")
+    return TrainingPictures(np.stack(pixels), np.asarray(labels, dtype=np.int64), "JPEG files")
 
 
 def _decoded(data: bytes, name: str) -> NDArray[np.uint8]:
@@ -94,7 +94,7 @@ def _decoded(data: bytes, name: str) -> NDArray[np.uint8]:
     return np.asarray(found, dtype=np.uint8)
 
 
-def _from_torchvision(folder: Path, split: str) -> Pictures:
+def _from_torchvision(folder: Path, split: str) -> TrainingPictures:
     try:
         from torchvision.datasets import CIFAR10  # noqa: PLC0415 - reading zips needs no torch
 
@@ -103,4 +103,4 @@ def _from_torchvision(folder: Path, split: str) -> Pictures:
         sentence = f"{folder} holds no {split}.zip, and torchvision could not download CIFAR-10 into it: {error}"
         raise FileNotFoundError(sentence) from error
     pixels, labels = np.asarray(found.data, dtype=np.uint8), np.asarray(found.targets, dtype=np.int64)
-    return Pictures(pixels, labels, "the original pixels")
+    return TrainingPictures(pixels, labels, "the original pixels")

@@ -12,10 +12,10 @@ from torch import nn
 
 from models import torch_export
 from models.training import cifar10, networks, trained
-from models.training.cifar10 import Pictures
-from stageline.errors import ModelError
+from models.training.cifar10 import TrainingPictures
+from stageline.core.errors import ModelError
 from stageline.inference import Network
-from stageline.modelstore.card import NETWORK
+from stageline.registry.card import NETWORK
 
 SMALL = 1024  # numbers: tensors below that stay float32; they are not worth a node each
 MOST_DIFFERENCE = 1e-3  # of logits, which are of the order of 10
@@ -54,7 +54,7 @@ def to_onnx(served: nn.Module) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def largest_difference(network: Network, served: nn.Module, pictures: Pictures) -> float:
+def largest_difference(network: Network, served: nn.Module, pictures: TrainingPictures) -> float:
     """Return by how much the exported network's logits differ from torch's, at most, on those pictures.
 
     Raises:

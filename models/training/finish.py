@@ -9,14 +9,13 @@ import numpy as np
 import torch
 
 from models.training import calibration, cifar10, export, report, trained
-from models.training.cifar10 import Pictures
+from models.training.cifar10 import TrainingPictures
 from models.training.outliers import Outliers
 from models.training.recipe import Recipe
-from models.training.report import Figures
+from models.training.report import ReportFigures
 from models.training.train import Run, logits
 from stageline.inference import FloatArray, Options, open_network
-from stageline.modelstore import Model, made_of
-from stageline.modelstore.card import CARD, NETWORK, written
+from stageline.registry.card import CARD, NETWORK, ModelFiles, made_of, written
 
 CPU_RUNTIME = "openvino"  # the faster one for both: docs/decisions/0005-two-runtimes.md
 TERMS = (
@@ -32,14 +31,14 @@ COMMAND = "python -m benchmarks.classifiers ../shared/data/cifar10"
 class Pieces:
     """The pictures that a run divides: those learnt from, those held out to calibrate on, and the test set."""
 
-    learn: Pictures
-    held_out: Pictures
-    test: Pictures
+    learn: TrainingPictures
+    held_out: TrainingPictures
+    test: TrainingPictures
     outliers: Outliers | None = None
     """Of none of the categories, where the recipe has a share of them."""
 
     @property
-    def calibrating(self) -> Pictures:
+    def calibrating(self) -> TrainingPictures:
         """Those held out, and as many outliers that were held out."""
         if self.outliers is None:
             return self.held_out
@@ -53,7 +52,7 @@ class Pieces:
         return np.concatenate([np.ones(len(self.held_out)), np.full(outliers, each)]).astype(np.float32)
 
 
-def finish(run: Run, recipe: Recipe, pieces: Pieces, device: str, folder: Path) -> Model:
+def finish(run: Run, recipe: Recipe, pieces: Pieces, device: str, folder: Path) -> ModelFiles:
     """Make the model of a run that is done, and write it, with its report, to ``folder`` (…/<name>/<version>).
 
     Returns:
@@ -72,7 +71,7 @@ def finish(run: Run, recipe: Recipe, pieces: Pieces, device: str, folder: Path) 
         if before.network == onnx:
             return before
     network = open_network(onnx, recipe.name, Options("cpu", torch.get_num_threads(), "float32"))
-    figures = Figures(
+    figures = ReportFigures(
         title=recipe.title,
         trained=_how_trained(run, recipe, device),
         history=run.history,
@@ -99,7 +98,7 @@ def _how_trained(run: Run, recipe: Recipe, device: str) -> str:
     return f"Trained on {on} in {minutes:.0f} minutes, {recipe.epochs} epochs of the {device} recipe{taught}."
 
 
-def _card(recipe: Recipe, version: str, pieces: Pieces, figures: Figures) -> dict[str, Any]:
+def _card(recipe: Recipe, version: str, pieces: Pieces, figures: ReportFigures) -> dict[str, Any]:
     test, measured = pieces.test, figures.measured
     stated = {"data": f"CIFAR-10's {len(test):,} test pictures, {test.origin}", "command": COMMAND}
     accuracy = {"metric": "accuracy", "value": round(measured.accuracy, 4)}
@@ -151,7 +150,7 @@ def _what_it_knows(pieces: Pieces) -> str:
     )
 
 
-def _write(model: Model, folder: Path, figures: Figures) -> None:
+def _write(model: ModelFiles, folder: Path, figures: ReportFigures) -> None:
     """Put the folder in its place whole, or not at all."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     measured = figures.measured

@@ -15,12 +15,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.training.cifar10 import LABELS, OF_COCO, SIDE, Pictures
-from stageline import images
-from stageline.errors import BadImage
+from models.training.cifar10 import LABELS, OF_COCO, SIDE, TrainingPictures
+from stageline.core.errors import BadImage
 from stageline.evaluation import reading
-from stageline.evaluation.dataset import Label, Picture, Problems
-from stageline.images import Pixels
+from stageline.evaluation.dataset import Label, LabelledPicture, Problems
+from stageline.imaging import codec
+from stageline.imaging.codec import Pixels
 
 MOST_PIXELS = 50_000_000
 PER_OBJECT, PER_PICTURE, BESIDE = 12, 12, 24  # how many are cut of an object, a whole picture, and beside its objects
@@ -34,20 +34,20 @@ Box = tuple[float, float, float, float]
 class Outliers:
     """Pictures to learn from, and others, of other photographs, held out to calibrate on."""
 
-    learn: Pictures
-    held_out: Pictures
+    learn: TrainingPictures
+    held_out: TrainingPictures
     photographs: int
     """How many they were cut from."""
     source: str = ""
     """The name of the folder that these were taken from."""
 
 
-def made_of(folder: Path, pictures: Pictures, seed: int) -> Outliers:
+def made_of(folder: Path, pictures: TrainingPictures, seed: int) -> Outliers:
     """Make outliers of the first half of a folder of labelled photographs; see `make`."""
     return replace(make(reading.first_half(folder), pictures, seed), source=folder.resolve().name)
 
 
-def make(photographs: Sequence[Picture], pictures: Pictures, seed: int) -> Outliers:
+def make(photographs: Sequence[LabelledPicture], pictures: TrainingPictures, seed: int) -> Outliers:
     """Cut and make outliers; the same ones each time.
 
     Args:
@@ -71,13 +71,13 @@ def make(photographs: Sequence[Picture], pictures: Pictures, seed: int) -> Outli
     return Outliers(_pictures(learn), _pictures(held_out), len(photographs))
 
 
-def _pictures(cut: Sequence[Pixels]) -> Pictures:
+def _pictures(cut: Sequence[Pixels]) -> TrainingPictures:
     """Return them with the label that comes after the categories'."""
-    return Pictures(np.stack(cut), np.full(len(cut), len(LABELS), dtype=np.int64))
+    return TrainingPictures(np.stack(cut), np.full(len(cut), len(LABELS), dtype=np.int64))
 
 
-def _of_photograph(photograph: Picture, chance: Random) -> Iterator[Pixels]:
-    bgr, info = images.decode(photograph.path.read_bytes(), MOST_PIXELS)
+def _of_photograph(photograph: LabelledPicture, chance: Random) -> Iterator[Pixels]:
+    bgr, info = codec.decode(photograph.path.read_bytes(), MOST_PIXELS)
     rgb = np.ascontiguousarray(bgr[:, :, ::-1])
     labels = photograph.in_pixels(info.width, info.height, Problems())
     known = [label.box for label in labels if label.name in OF_COCO]
@@ -171,6 +171,6 @@ def _seen(rgb: Pixels, chance: Random) -> Pixels:
     small = np.asarray(cv2.resize(np.ascontiguousarray(rgb), (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
     if chance.random() < 0.7:  # noqa: PLR2004 - the pictures of the categories are JPEG files
         quality = int(chance.integers(60, 96))
-        bgr, _ = images.decode(images.encode_jpeg(np.ascontiguousarray(small[:, :, ::-1]), quality), MOST_PIXELS)
+        bgr, _ = codec.decode(codec.encode_jpeg(np.ascontiguousarray(small[:, :, ::-1]), quality), MOST_PIXELS)
         small = np.ascontiguousarray(bgr[:, :, ::-1])
     return np.ascontiguousarray(small[:, ::-1]) if chance.random() < 0.5 else small  # noqa: PLR2004

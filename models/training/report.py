@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from models.training import calibration
 from models.training.cifar10 import LABELS
-from models.training.trained import Measured
+from models.training.trained import MeasuredNetwork
 
 COLUMNS = (*LABELS, "none")
 SHARE = 0.95
@@ -20,7 +20,7 @@ RIGHT, WRONG = (24, 100, 171), (201, 42, 42)  # of the fullest cells, on the dia
 
 
 @dataclass(frozen=True)
-class Figures:
+class ReportFigures:
     """What a report states."""
 
     title: str
@@ -35,14 +35,14 @@ class Figures:
     """Of the file, in bytes."""
     where: str
     """What it was measured on."""
-    measured: Measured
-    outliers: Measured | None = None
+    measured: MeasuredNetwork
+    outliers: MeasuredNetwork | None = None
     """Those held out, where it learnt from outliers."""
     threshold: float = 1.0
     """The least confidence from which 95 % of what is named is right, of the pictures that it was calibrated on."""
 
 
-def page(figures: Figures) -> str:
+def page(figures: ReportFigures) -> str:
     """Return the report as Markdown."""
     measured, compared = figures.measured, figures.compared
     raw = calibration.expected_calibration_error(measured.logits * figures.temperature, measured.labels)
@@ -83,7 +83,7 @@ def _class_row(label: int, confusion: NDArray[np.int64]) -> str:
     return f"| {LABELS[label]} | {row[label] / max(1, row.sum()):.1%} | {COLUMNS[other]}, {others[other]} times |"
 
 
-def _outlier_rows(outliers: Measured | None) -> list[str]:
+def _outlier_rows(outliers: MeasuredNetwork | None) -> list[str]:
     if outliers is None:
         return []
     sure = calibration.softmax(outliers.logits)[:, : len(LABELS)].max(axis=1)

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from models.training import calibration, trained
-from models.training.cifar10 import Pictures
+from models.training.cifar10 import TrainingPictures
 from stageline.inference import FloatArray, Options, open_network
 
 
-def probabilities(reference: str, pictures: Pictures, folder: Path, threads: int) -> FloatArray:
+def probabilities(reference: str, pictures: TrainingPictures, folder: Path, threads: int) -> FloatArray:
     """Return the teacher's probabilities, float32 [n, labels]; they are kept in `folder` for a run that is resumed.
 
     Raises:

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.training import augment, networks, teacher
-from models.training.cifar10 import Pictures
+from models.training.cifar10 import TrainingPictures
 from models.training.recipe import Recipe
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
 from stageline.inference import FloatArray
 
 MEAN, STD = (125.3, 123.0, 113.9), (63.0, 62.1, 66.7)  # of CIFAR-10's training pictures, RGB 0..255
@@ -51,7 +51,12 @@ class Run:
 
 
 def train(
-    recipe: Recipe, learn: Pictures, held_out: Pictures, folder: Path, device: str, outliers: Pictures | None = None
+    recipe: Recipe,
+    learn: TrainingPictures,
+    held_out: TrainingPictures,
+    folder: Path,
+    device: str,
+    outliers: TrainingPictures | None = None,
 ) -> Run:
     """Train to the end, from the checkpoint in `folder` where there is one: the result is the same.
 
@@ -105,7 +110,7 @@ def _epoch(run: Run, recipe: Recipe, epoch: int, data: tuple[Tensor, Tensor, int
     return float(total) / steps
 
 
-def logits(model: nn.Module, pictures: Pictures, device: str, batch_size: int = 500) -> Tensor:
+def logits(model: nn.Module, pictures: TrainingPictures, device: str, batch_size: int = 500) -> Tensor:
     """Return the float32 logits [n, labels] of pictures, on the CPU, in full precision."""
     model.eval()
     found = []
@@ -116,7 +121,7 @@ def logits(model: nn.Module, pictures: Pictures, device: str, batch_size: int = 
     return torch.cat(found)
 
 
-def _targets(recipe: Recipe, learn: Pictures, folder: Path, outliers: Pictures | None = None) -> Tensor:
+def _targets(recipe: Recipe, learn: TrainingPictures, folder: Path, outliers: TrainingPictures | None = None) -> Tensor:
     """Return labels, int64 [n], or with a teacher the probabilities to learn, float32 [n, labels].
 
     Outliers come last. What they are is known, and no teacher is asked.
@@ -130,7 +135,7 @@ def _targets(recipe: Recipe, learn: Pictures, folder: Path, outliers: Pictures |
     return targets
 
 
-def _taught(recipe: Recipe, learn: Pictures, folder: Path) -> FloatArray:
+def _taught(recipe: Recipe, learn: TrainingPictures, folder: Path) -> FloatArray:
     """Return the teacher's probabilities: of "none of these" none, where it does not know that answer.
 
     Raises:

@@ -10,18 +10,17 @@ from numpy.typing import NDArray
 
 from models.training import calibration
 from models.training.calibration import Labels
-from models.training.cifar10 import LABELS, Pictures
-from stageline.errors import ModelError
+from models.training.cifar10 import LABELS, TrainingPictures
+from stageline.core.errors import ModelError
 from stageline.inference import FloatArray, Network
-from stageline.modelstore import Model
-from stageline.modelstore.card import CARD, read_folder
+from stageline.registry.card import CARD, ModelFiles, read_folder
 
 TRAINED = Path(__file__).parent.parent / "trained"
 BATCH = 50
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredNetwork:
     """What a network said of labelled pictures: logits [n, labels], and how long it took."""
 
     logits: FloatArray
@@ -51,16 +50,16 @@ class Measured:
         return counts
 
 
-def measure(network: Network, pictures: Pictures) -> Measured:
+def measure(network: Network, pictures: TrainingPictures) -> MeasuredNetwork:
     """Classify pictures, RGB as float32 [n, 3, 32, 32] of 0..255, in batches of 50."""
     started, logits = time.perf_counter(), []
     for start in range(0, len(pictures), BATCH):
         batch = pictures.pixels[start : start + BATCH].transpose(0, 3, 1, 2).astype(np.float32)
         logits.append(network.run(np.ascontiguousarray(batch))[0])
-    return Measured(np.concatenate(logits), pictures.labels, time.perf_counter() - started)
+    return MeasuredNetwork(np.concatenate(logits), pictures.labels, time.perf_counter() - started)
 
 
-def find(reference: str, root: Path = TRAINED) -> Model:
+def find(reference: str, root: Path = TRAINED) -> ModelFiles:
     """Read the model ``name@version``.
 
     Raises:
@@ -72,7 +71,7 @@ def find(reference: str, root: Path = TRAINED) -> Model:
     return read_folder(root / name / version)
 
 
-def versions(name: str = "*", root: Path = TRAINED) -> Iterator[Model]:
+def versions(name: str = "*", root: Path = TRAINED) -> Iterator[ModelFiles]:
     """Read each version of a model that was trained; of all models, where none is named."""
     for card in sorted(root.glob(f"{name}/*/{CARD}")):
         yield read_folder(card.parent)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stageline import images
-from stageline.errors import StagelineError
+from stageline.core.errors import StagelineError
+from stageline.imaging import codec
 from stageline.inference.graph import Array, Signature, signature
-from stageline.model_input import as_array, resized
-from stageline.modelstore import Input, Model
+from stageline.inference.model_input import as_array, resized
+from stageline.registry.card import Input, ModelFiles
 
 Size = tuple[int, int]  # height, width
 COMMON: tuple[Size, ...] = ((480, 640), (640, 480), (427, 640), (640, 427), (360, 640), (375, 500), (500, 375))
@@ -37,17 +37,17 @@ class Case:
     """How many pictures these calls are for; crops, with a network that takes crops."""
 
 
-def read_pictures(folder: Path, max_pixels: int) -> list[images.Pixels]:
+def read_pictures(folder: Path, max_pixels: int) -> list[codec.Pixels]:
     """Decode the first pictures of a folder.
 
     Raises:
         StagelineError: there are none.
     """
-    read: list[images.Pixels] = []
+    read: list[codec.Pixels] = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.is_file() and len(read) < MOST_PICTURES:
             try:
-                read.append(images.decode(path.read_bytes(), max_pixels)[0])
+                read.append(codec.decode(path.read_bytes(), max_pixels)[0])
             except StagelineError:  # no picture
                 continue
     if not read:
@@ -55,13 +55,13 @@ def read_pictures(folder: Path, max_pixels: int) -> list[images.Pixels]:
     return read
 
 
-def noise() -> list[images.Pixels]:
+def noise() -> list[codec.Pixels]:
     """Make pictures of the commonest sizes: what they show makes no difference to most networks."""
     random = np.random.default_rng(0)
     return [random.integers(0, 256, (*size, 3), dtype=np.uint8) for size in COMMON]
 
 
-def cases(model: Model, pictures: Sequence[images.Pixels], batches: Sequence[int]) -> Iterator[Case]:
+def cases(model: ModelFiles, pictures: Sequence[codec.Pixels], batches: Sequence[int]) -> Iterator[Case]:
     """Yield each network of a model with each batch size that it takes.
 
     Raises:
@@ -74,7 +74,7 @@ def cases(model: Model, pictures: Sequence[images.Pixels], batches: Sequence[int
             yield _case(name, onnx, found, model, pictures, batch)
 
 
-def _batches(taken: Array, model: Model) -> list[int]:
+def _batches(taken: Array, model: ModelFiles) -> list[int]:
     """The one batch size that a network takes, as its file says or its card; none where that is free."""
     stated = model.card.input.shape[0] if len(model.files) == 1 else None  # of several networks, it is the first's
     fixed = (taken.shape or (None,))[0] or stated
@@ -82,7 +82,7 @@ def _batches(taken: Array, model: Model) -> list[int]:
 
 
 def _case(
-    name: str, onnx: bytes, found: Signature, model: Model, pictures: Sequence[images.Pixels], batch: int
+    name: str, onnx: bytes, found: Signature, model: ModelFiles, pictures: Sequence[codec.Pixels], batch: int
 ) -> Case:
     card, taken = model.card.input, found.inputs[0]
     letterboxed = model.card.preprocessing.fit == "letterbox"

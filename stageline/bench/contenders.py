@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
 from stageline.inference import Network, Options, graph
 from stageline.inference.open import Precision, on_cpu
 

@@ -9,15 +9,15 @@ from stageline.bench import memory
 from stageline.bench.cases import Case, cases
 from stageline.bench.contenders import EAGER, Contender
 from stageline.bench.rounds import interleaved, times_faster
-from stageline.errors import ModelError
-from stageline.images import Pixels
+from stageline.core.errors import ModelError
+from stageline.imaging.codec import Pixels
 from stageline.inference import Network
-from stageline.modelstore import Model, Repository
-from stageline.modelstore.repository import split_reference
+from stageline.registry.card import ModelFiles
+from stageline.registry.repository import Repository, split_reference
 
 
 @dataclass(frozen=True)
-class Row:
+class BenchRow:
     """What was measured of one network, on one runtime, with one batch size."""
 
     model: str
@@ -45,7 +45,7 @@ class How:
     """Each contender's turn in each round."""
 
 
-def chosen(repository: Repository, names: Sequence[str]) -> Iterator[Model]:
+def chosen(repository: Repository, names: Sequence[str]) -> Iterator[ModelFiles]:
     """Load models from the store: those named, as ``name`` or ``name@version``; all that are served, where none is.
 
     Raises:
@@ -65,12 +65,12 @@ def chosen(repository: Repository, names: Sequence[str]) -> Iterator[Model]:
 
 
 def measure(
-    models: Iterable[Model],
+    models: Iterable[ModelFiles],
     who: Sequence[Contender],
     pictures: Sequence[Pixels],
     how: How,
     note: Callable[[str], None],
-) -> Iterator[Row]:
+) -> Iterator[BenchRow]:
     """Measure every network of the models; `note` is told what is being measured, and what cannot be.
 
     Raises:
@@ -82,7 +82,7 @@ def measure(
             yield from _measured(case, who, how, note)
 
 
-def _measured(case: Case, who: Sequence[Contender], how: How, note: Callable[[str], None]) -> Iterator[Row]:
+def _measured(case: Case, who: Sequence[Contender], how: How, note: Callable[[str], None]) -> Iterator[BenchRow]:
     running: dict[str, tuple[Contender, Network]] = {}
     for contender in who:
         try:
@@ -98,7 +98,7 @@ def _measured(case: Case, who: Sequence[Contender], how: How, note: Callable[[st
     for key, (contender, network) in running.items():
         per_picture = median(times[key]) / case.pictures
         _, device, precision = network.where.split()
-        yield Row(
+        yield BenchRow(
             model=case.model,
             device=device,
             runtime=contender.runtime,
@@ -120,7 +120,7 @@ def _through(case: Case, network: Network) -> Callable[[], object]:
     return run
 
 
-def as_json(row: Row) -> dict[str, Any]:
+def as_json(row: BenchRow) -> dict[str, Any]:
     """Return a row as JSON has it, its figures rounded to what they are worth."""
     digits = {"milliseconds": 3, "pictures_per_second": 1, "mebibytes": 1, "times_torch": 2}
     return {

@@ -4,7 +4,7 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from stageline.times import moment
+from stageline.core.timestamps import moment
 
 LONGEST_NAME = 512  # characters; as bytes they still fit into an index of PostgreSQL
 LONGEST_TEXT = 4000

@@ -5,8 +5,8 @@ import hashlib
 import json
 from datetime import UTC, datetime
 
-from stageline.errors import StagelineError
-from stageline.message import ID
+from stageline.core.errors import StagelineError
+from stageline.pipeline.message import ID
 
 MOST = 200  # characters
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from stageline import logs, results
 from stageline.catalogue import clean
 from stageline.catalogue.rows import Document, Embedding
 from stageline.catalogue.tables import EMBEDDING_SIZE
-from stageline.errors import BadMessage, NotFound, TooLarge
+from stageline.core import logs
+from stageline.core.errors import BadMessage, NotFound, TooLarge
+from stageline.pipeline import results
 from stageline.store import ObjectStore
 
 LARGEST = 8 * 1024 * 1024  # bytes of results that are read: what a message can become, and more

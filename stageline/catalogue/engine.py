@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError, StatementError
 
-from stageline.errors import SettingsError, Unavailable
-from stageline.settings import Settings
+from stageline.core.errors import SettingsError, Unavailable
+from stageline.core.settings import Settings
 
 CONNECT_SECONDS = 3
 ANSWER_SECONDS = 10.0  # for one statement

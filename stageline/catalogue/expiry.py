@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, delete, null, select, text, update
 
-from stageline import logs
 from stageline.catalogue.engine import writing
 from stageline.catalogue.tables import deleted_images, image_info
+from stageline.core import logs
 
 AT_ONCE = 10_000
 DUE = {

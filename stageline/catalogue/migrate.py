@@ -11,9 +11,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
-from stageline import logs
 from stageline.catalogue import name_keys, vector
 from stageline.catalogue.engine import reaching_database, reading, writing
+from stageline.core import logs
 
 LOCK = 0x57A6E11E  # of PostgreSQL's advisory locks
 HERE = Path(__file__).parent / "migrations"

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Engine, select, text
 
 from stageline.catalogue.engine import writing
 from stageline.catalogue.tables import LACKS_KEY, image_info
-from stageline.names import lookup_key
+from stageline.pipeline.filenames import lookup_key
 
 AT_ONCE = 5000
 FILL_POSTGRESQL = """UPDATE image_info SET filename_key = found.filename_key

@@ -14,9 +14,9 @@ from stageline.catalogue import cursor as cursors
 from stageline.catalogue import engine as engines
 from stageline.catalogue.engine import reading
 from stageline.catalogue.tables import TEXT, UtcTime, faces, image_info, prediction_results, task_history, tasks
-from stageline.names import lookup_key, name_fields
-from stageline.status import MOVING
-from stageline.times import iso
+from stageline.core.timestamps import iso
+from stageline.pipeline.filenames import lookup_key, name_fields
+from stageline.pipeline.results import MOVING
 
 MOST = 200  # pictures on a page
 SHOWN = ("filename", "status", "kind", "width", "height", "file_size", "sha256", "uploaded_at", "updated_at",

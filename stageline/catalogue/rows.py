@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from stageline.catalogue import clean, history
 from stageline.catalogue.history import RANKS
-from stageline.errors import BadMessage
-from stageline.message import ID
-from stageline.names import MOST_BYTES, lookup_key
+from stageline.core.errors import BadMessage
+from stageline.pipeline.filenames import MOST_BYTES, lookup_key
+from stageline.pipeline.message import ID
 
 Row = dict[str, Any]
 Document = Mapping[str, Any]
@@ -19,7 +19,7 @@ FINDERS = ("detect", "classify")  # the stages that find something
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
-class Finding(NamedTuple):
+class FindingRow(NamedTuple):
     """A list of findings in a document: the stage that makes it, its name there, its task in the catalogue."""
 
     stage: str
@@ -31,10 +31,10 @@ class Finding(NamedTuple):
 
 
 FINDINGS = (
-    Finding("detect", "detections", "object-detection", "label", "score"),
-    Finding("classify", "categories", "image-classification"),
-    Finding("classify", "candidates", "image-classification", named=False),
-    Finding("classify", "imagenet", "imagenet", named=False),
+    FindingRow("detect", "detections", "object-detection", "label", "score"),
+    FindingRow("classify", "categories", "image-classification"),
+    FindingRow("classify", "candidates", "image-classification", named=False),
+    FindingRow("classify", "imagenet", "imagenet", named=False),
 )
 
 
@@ -134,7 +134,7 @@ def _uploaded_at(document: Document, image_id: str, told: list[history.Entry]) -
     return found or clean.time(document.get("updated_at")) or clean.time(document.get("completed_at")) or clean.EARLIEST
 
 
-def _predictions(document: Document, image: Row, kind: Finding, entry: history.Entry | None) -> list[Row]:
+def _predictions(document: Document, image: Row, kind: FindingRow, entry: history.Entry | None) -> list[Row]:
     """Make the rows of one list of findings.
 
     The position of what is not named counts down from -1, so that it is its own, however many categories there are.

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select, tuple_
 
 from stageline.catalogue import vector
 from stageline.catalogue.tables import EMBEDDING_SIZE, faces, image_info
-from stageline.names import name_fields
+from stageline.pipeline.filenames import name_fields
 
 AT_ONCE = 4096  # faces in memory: 8 MiB
 Found = tuple[float, str, int]

@@ -61,7 +61,7 @@ image_info = Table(
     METADATA,
     Column("image_key", TEXT, primary_key=True),  # the picture's id
     Column("filename", TEXT),  # as it came, up to 4 KiB: too long for an index
-    Column("filename_key", TEXT),  # by which it is looked up: stageline.names.lookup_key
+    Column("filename_key", TEXT),  # by which it is looked up: stageline.pipeline.filenames.lookup_key
     Column("filename_guessed", Boolean),  # whether its encoding was a guess; null: no
     Column("kind", TEXT),  # face or object
     Column("status", TEXT, nullable=False),

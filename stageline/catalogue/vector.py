@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Engine, Result, text
 
-from stageline import logs
 from stageline.catalogue.engine import writing
 from stageline.catalogue.tables import EMBEDDING_SIZE
-from stageline.errors import Unavailable
+from stageline.core import logs
+from stageline.core.errors import Unavailable
 
 STEPS = (
     "CREATE EXTENSION IF NOT EXISTS vector",

@@ -8,11 +8,10 @@ from functools import partial
 
 from sqlalchemy import Connection, Engine, select, text
 
-from stageline import logs
 from stageline.catalogue import bulk, documents, vector
 from stageline.catalogue.engine import writing
 from stageline.catalogue.history import RANKS
-from stageline.catalogue.outcomes import WITH_DOCUMENT, Outcome, Picture, Step
+from stageline.catalogue.outcomes import WITH_DOCUMENT, PictureChange, PictureOutcome, Step
 from stageline.catalogue.rows import Row, rows_of
 from stageline.catalogue.tables import (
     OF_A_PICTURE,
@@ -23,8 +22,9 @@ from stageline.catalogue.tables import (
     task_history,
     tasks,
 )
-from stageline.errors import BadMessage, NotFound, Unavailable
-from stageline.message import PROBE
+from stageline.core import logs
+from stageline.core.errors import BadMessage, NotFound, Unavailable
+from stageline.pipeline.message import PROBE
 from stageline.store import ObjectStore
 
 LOCK = 0x57A6E11D  # of PostgreSQL's advisory locks: two writers take turns
@@ -64,7 +64,12 @@ class Writer:
         return self.apply_outcomes([outcome for outcome in map(_decoded, raw) if outcome is not None], len(raw))
 
     def apply_outcomes(
-        self, found: Sequence[Outcome], given: int | None = None, *, back: Collection[str] = (), is_read: bool = False
+        self,
+        found: Sequence[PictureOutcome],
+        given: int | None = None,
+        *,
+        back: Collection[str] = (),
+        is_read: bool = False,
     ) -> Applied:
         """Apply outcomes, of ``given`` that there were; see `apply`.
 
@@ -88,7 +93,7 @@ class Writer:
         applied, count = applied + self._write(steps, back), count + len(steps)
         return applied + Applied(skipped=(len(found) if given is None else given) - count)
 
-    def _steps(self, outcomes: Sequence[Outcome], *, is_read: bool) -> Iterator[Step]:
+    def _steps(self, outcomes: Sequence[PictureOutcome], *, is_read: bool) -> Iterator[Step]:
         """Make the outcomes' steps, in their order; a few ahead where the bucket has to be asked."""
         ahead: deque[Callable[[], Step | None]] = deque()
         for outcome in outcomes:
@@ -103,7 +108,7 @@ class Writer:
         """Let the threads go."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _read(self, outcome: Outcome, *, is_read: bool) -> Step | None:
+    def _read(self, outcome: PictureOutcome, *, is_read: bool) -> Step | None:
         """Make an outcome's rows, with its document and its embeddings from the bucket where it refers to them."""
         document, is_from_bucket = outcome.document, is_read
         if outcome.status not in WITH_DOCUMENT:
@@ -153,15 +158,15 @@ class Writer:
         return changed
 
 
-def _decoded(raw: bytes) -> Outcome | None:
+def _decoded(raw: bytes) -> PictureOutcome | None:
     try:
-        return Outcome.decode(raw)
+        return PictureOutcome.decode(raw)
     except BadMessage as error:
         logs.get().warning("outcome skipped", reason=str(error))
         return None
 
 
-def _needs_bucket(outcome: Outcome) -> bool:
+def _needs_bucket(outcome: PictureOutcome) -> bool:
     if outcome.status not in WITH_DOCUMENT:
         return False
     if outcome.document is None:
@@ -169,7 +174,7 @@ def _needs_bucket(outcome: Outcome) -> bool:
     return documents.wants_embeddings(outcome.document, outcome.image_id)
 
 
-def _skip(outcome: Outcome, reason: str) -> None:
+def _skip(outcome: PictureOutcome, reason: str) -> None:
     logs.get().warning("outcome skipped", image_id=outcome.image_id, status=outcome.status, reason=reason)
 
 
@@ -177,9 +182,9 @@ def _moves(steps: Iterable[Step]) -> bool:
     return any(step.rows is None or step.rows.image["rank"] == 0 for step in steps)
 
 
-def _load(connection: Connection, keys: Sequence[str], moving: Sequence[str]) -> dict[str, Picture]:
+def _load(connection: Connection, keys: Sequence[str], moving: Sequence[str]) -> dict[str, PictureChange]:
     """Read how pictures stand; their tasks only where they are not written anew."""
-    pictures = {key: Picture() for key in keys}
+    pictures = {key: PictureChange() for key in keys}
     for row in connection.execute(select(image_info).where(image_info.c.image_key.in_(keys))).mappings():
         pictures[row["image_key"]].image = dict(row)
     deleted = select(deleted_images).where(deleted_images.c.image_key.in_(keys))
@@ -191,7 +196,7 @@ def _load(connection: Connection, keys: Sequence[str], moving: Sequence[str]) ->
     return pictures
 
 
-def _store(connection: Connection, pictures: dict[str, Picture]) -> None:
+def _store(connection: Connection, pictures: dict[str, PictureChange]) -> None:
     rewritten = [key for key, picture in pictures.items() if picture.whole or not picture.image]
     bulk.remove(connection, OF_A_PICTURE, rewritten)
     bulk.remove(

@@ -5,9 +5,9 @@ import sys
 
 import typer
 
-from stageline import threads
 from stageline.cli import bench, bucket, catalogue, evaluate, lines, models, pictures, queues
 from stageline.cli.common import explain_errors
+from stageline.core import threads
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Pictures in, findings out."

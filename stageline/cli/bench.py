@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stageline import settings
 from stageline.cli.common import AsJson, note, print_json, print_table
-from stageline.modelstore import open_repository
+from stageline.core import settings
+from stageline.registry.repository import open_repository
 
 if TYPE_CHECKING:
-    from stageline.bench.models import Row
+    from stageline.bench.models import BenchRow
     from stageline.inference.open import Precision
 
 app = typer.Typer(no_args_is_help=True, help="How fast this machine is.")
@@ -73,7 +73,7 @@ def _numbers(text: str) -> list[int]:
     return sorted({int(word) for word in words})
 
 
-def _cells(row: "Row") -> list[object]:
+def _cells(row: "BenchRow") -> list[object]:
     return [
         row.model,
         row.runtime,

@@ -10,10 +10,11 @@ from typing import IO, Annotated
 
 import typer
 
-from stageline import logs
 from stageline.cli.common import AsJson, attached_settings, note, print_json, say
-from stageline.errors import StagelineError, Unavailable
-from stageline.store import ObjectStore, archive, open_models_store, open_store, unarchive
+from stageline.core import logs
+from stageline.core.errors import StagelineError, Unavailable
+from stageline.maintenance import archive, unarchive
+from stageline.store import ObjectStore, open_models_store, open_store
 
 app = typer.Typer(no_args_is_help=True, help="The buckets of pictures and of models: count, export, import.")
 

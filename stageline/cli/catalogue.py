@@ -7,18 +7,18 @@ from typing import Any
 import typer
 from sqlalchemy import Engine
 
-from stageline import logs
+from stageline.broker.keys import OUTCOMES
+from stageline.broker.redis_client import connect, reaching_redis
+from stageline.broker.status import read_all
 from stageline.catalogue import Catalogue, open_engine
 from stageline.catalogue.migrate import migrate as bring_up
 from stageline.catalogue.migrate import revision
 from stageline.catalogue.rebuild import Rebuilt
 from stageline.catalogue.rebuild import rebuild as build
 from stageline.cli.common import AsJson, attached_settings, note, print_json, print_table, say
-from stageline.errors import Unavailable
-from stageline.keys import OUTCOMES
-from stageline.redis_client import connect, reaching_redis
-from stageline.settings import Settings
-from stageline.status import read_all
+from stageline.core import logs
+from stageline.core.errors import Unavailable
+from stageline.core.settings import Settings
 from stageline.store import open_store
 
 app = typer.Typer(no_args_is_help=True, help="The catalogue of pictures: how it stands, migrating, rebuilding it.")

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from stageline import settings
-from stageline.errors import EXIT_SETTINGS, SettingsError, StagelineError, Unavailable
-from stageline.settings import Settings
-from stageline.up import running_redis_url
+from stageline.core import settings
+from stageline.core.errors import EXIT_SETTINGS, SettingsError, StagelineError, Unavailable
+from stageline.core.settings import Settings
+from stageline.local.up import running_redis_url
 
 EXIT_FAILED = 1  # something asked for did not work: a picture was refused or failed, an id is not known
 EXIT_UNAVAILABLE = 3  # no line, no Redis or no object store answers

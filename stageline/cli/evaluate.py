@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stageline import logs, settings
 from stageline.cli.common import EXIT_FAILED, note, print_table, say, stderr
-from stageline.errors import StagelineError
-from stageline.settings import Settings
+from stageline.core import logs, settings
+from stageline.core.errors import StagelineError
+from stageline.core.settings import Settings
 
 if TYPE_CHECKING:
     from stageline.evaluation.dataset import DataSet

@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from stageline.cli.common import note
-from stageline.images import ENDINGS
+from stageline.imaging.codec import ENDINGS
 
 # What file managers and storage servers leave beside pictures; some of it is called like pictures.
 SYSTEM = ("__macosx", ".appledouble", ".ds_store", "thumbs.db", "desktop.ini", "@eadir", "#recycle", "$recycle.bin",
@@ -27,7 +27,7 @@ UNREADABLE = "cannot be read"
 
 
 @dataclass
-class Found:
+class FoundPictures:
     """The pictures to send, and what was left out, by its reason."""
 
     pictures: list[Path] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Found:
             note(f"left out {len(paths)} ({reason}): {names}{', …' if len(paths) > MOST_NAMED else ''}")
 
 
-def pictures_in(paths: Sequence[Path]) -> Found:
+def pictures_in(paths: Sequence[Path]) -> FoundPictures:
     """Find the files given and the pictures in the folders given; what is left out is said on stderr.
 
     Of a folder, regular files with a picture's ending are taken, each real file once, however many links lead to it.
@@ -80,7 +80,7 @@ class _Walk:
     """A walk through folders: what is really in one comes before what links lead to, so that a file keeps its name."""
 
     def __init__(self) -> None:
-        self.found = Found()
+        self.found = FoundPictures()
         self.files: set[str] = set()  # the real paths of those that are taken
         self._folders: set[str] = set()  # … and of those that were looked into
         self._links: deque[Path] = deque()

@@ -11,16 +11,18 @@ from typing import IO, Annotated
 
 import typer
 
-from stageline import line, logs, names, settings
 from stageline.cli.common import EXIT_FAILED, AsJson, found_in, note, print_json, say
 from stageline.cli.folders import pictures_in
 from stageline.cli.pictures import send
 from stageline.client import Client
-from stageline.errors import BadImage, StagelineError
-from stageline.monolith import Monolith
-from stageline.settings import Settings
+from stageline.core import logs, settings
+from stageline.core.errors import BadImage, StagelineError
+from stageline.core.settings import Settings
+from stageline.local.monolith import Monolith
+from stageline.local.up import POLL_SECONDS, Line
+from stageline.pipeline import filenames as names
+from stageline.pipeline import line
 from stageline.store import FolderStore
-from stageline.up import POLL_SECONDS, Line
 
 
 def up(

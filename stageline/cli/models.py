@@ -6,14 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
-from stageline import logs, modelstore, settings
 from stageline.cli.common import AsJson, note, print_json, print_table, say
-from stageline.errors import ModelError, StagelineError
-from stageline.modelstore import Repository, trial
-from stageline.modelstore.card import read_folder
-from stageline.modelstore.install import by_default
-from stageline.modelstore.repository import split_reference
-from stageline.settings import Settings
+from stageline.core import logs, settings
+from stageline.core.errors import ModelError, StagelineError
+from stageline.core.settings import Settings
+from stageline.registry import validation
+from stageline.registry.card import read_folder
+from stageline.registry.install import by_default, install, manifest
+from stageline.registry.repository import Repository, open_repository, split_reference
 
 app = typer.Typer(no_args_is_help=True, help="The models: list, fetch, publish, promote, roll back, verify.")
 Reference = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="A published version.")]
@@ -24,7 +24,7 @@ NOTICED = "workers take it up within ten seconds"
 def list_models(as_json: AsJson = False) -> None:
     """List the models that are published or known, and which version is served."""
     repository, _ = _open()
-    published, known = repository.versions(), modelstore.manifest()
+    published, known = repository.versions(), manifest()
     rows = [_row(name, repository, published.get(name, []), known.get(name)) for name in sorted({*published, *known})]
     if as_json:
         print_json(rows)
@@ -44,7 +44,7 @@ def fetch(
     repository, found = _open()
 
     def one(name: str) -> list[object]:
-        card = modelstore.install(name, repository, found)
+        card = install(name, repository, found)
         pointer = repository.pointer(name)
         served = pointer.version if pointer else None
         if served != card.version:
@@ -62,7 +62,7 @@ def publish(
     """Publish a model of your own; a version that is published never changes again."""
     repository, found = _open()
     model = read_folder(folder)
-    trial.load(model, found)
+    validation.load(model, found)
     repository.publish(model)
     say(f"{model.card.reference} is published (sha256 {model.card.sha256})")
     if promote_it:
@@ -78,7 +78,7 @@ def promote(reference: Reference) -> None:
     if version is None:
         versions = ", ".join(repository.versions().get(name, [])) or "none"
         raise StagelineError(f"name a version, as in {name}@1; published of {name}: {versions}")
-    trial.load(repository.load(name, version), found)
+    validation.load(repository.load(name, version), found)
     pointer = repository.promote(name, version)
     say(f"{reference} is current, {pointer.previous or 'none'} was before: {NOTICED}")
 
@@ -89,7 +89,7 @@ def rollback(name: Annotated[str, typer.Argument(help="The model.")]) -> None:
     repository, found = _open()
     before = repository.pointer(name)
     if before is not None and before.previous is not None:
-        trial.load(repository.load(name, before.previous), found)
+        validation.load(repository.load(name, before.previous), found)
     pointer = repository.rollback(name)
     say(f"{name}@{pointer.version} is current again, {pointer.previous} was before: {NOTICED}")
 
@@ -111,7 +111,7 @@ def verify(
     def one(reference: str) -> list[object]:
         name, version = split_reference(reference)
         model = repository.load(name, str(version))
-        trial.load(model, found)
+        validation.load(model, found)
         return [reference, model.card.sha256]
 
     _each(chosen, one, ["model", "sha256"], "are no good")
@@ -120,7 +120,7 @@ def verify(
 def _open() -> tuple[Repository, Settings]:
     found = settings.load()
     logs.configure(found, "models")
-    repository = modelstore.open_repository(found)
+    repository = open_repository(found)
     repository.check()
     return repository, found
 

@@ -24,13 +24,13 @@ from stageline.cli.common import (
 )
 from stageline.cli.folders import pictures_in
 from stageline.client import Client, Refused, Stopped
-from stageline.errors import Unavailable
+from stageline.core.errors import Unavailable
 
 SENDERS = 4
 
 
 @dataclass
-class Sent:
+class SentPictures:
     """What came of sending pictures: the accepted by their id, the refused, and those never sent."""
 
     accepted: dict[str, Path] = field(default_factory=dict)
@@ -54,7 +54,7 @@ def upload(
     if follow:
         failed = send(client, found.pictures, as_json=as_json)
     else:
-        sent = Sent()
+        sent = SentPictures()
         try:
             _send_all(client, found.pictures, sent)
         finally:  # whatever happened: these are on their way
@@ -92,7 +92,7 @@ def status(image_id: str, url: Url = DEFAULT_URL, as_json: AsJson = False) -> No
 
 def send(client: Client, paths: Sequence[Path], *, as_json: bool) -> int:
     """Send pictures, wait for all, print what was found; return how many did not come to a good end."""
-    sent = Sent()
+    sent = SentPictures()
     ended: dict[str, dict[str, Any]] = {}
     try:
         _send_all(client, paths, sent)
@@ -106,7 +106,7 @@ def send(client: Client, paths: Sequence[Path], *, as_json: bool) -> int:
     return bad
 
 
-def _report(sent: Sent, ended: dict[str, dict[str, Any]], *, as_json: bool) -> int:
+def _report(sent: SentPictures, ended: dict[str, dict[str, Any]], *, as_json: bool) -> int:
     on_their_way = {
         image_id: {"image_id": image_id, "filename": path.name, "status": "submitted", "results": None}
         for image_id, path in sent.accepted.items()
@@ -137,7 +137,7 @@ def _found(outcome: dict[str, Any]) -> str:
     return found_in(results) if results else ""
 
 
-def _send_all(client: Client, paths: Sequence[Path], sent: Sent) -> None:
+def _send_all(client: Client, paths: Sequence[Path], sent: SentPictures) -> None:
     """Send pictures, several at a time, and note what came of each; the reasons of the refused are printed.
 
     Raises:
@@ -160,7 +160,7 @@ def _send_all(client: Client, paths: Sequence[Path], sent: Sent) -> None:
             raise error
 
 
-def _note(sent: Sent, path: Path, answer: Future[str]) -> BaseException | None:
+def _note(sent: SentPictures, path: Path, answer: Future[str]) -> BaseException | None:
     """Note what came of sending one picture; return an error that is not about this picture."""
     error = None if answer.cancelled() else answer.exception()
     if isinstance(error, Refused):

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
-from stageline import overview
+from stageline.broker import overview
+from stageline.broker.dead_letters import DeadLetters
+from stageline.broker.queue import Door
+from stageline.broker.redis_client import connect
 from stageline.catalogue import Catalogue, open_engine
 from stageline.cli.common import EXIT_FAILED, AsJson, attached_settings, note, print_json, print_table, say
-from stageline.dead import DeadLetters
-from stageline.errors import StagelineError, Unavailable
-from stageline.queue import Door
-from stageline.reconcile import lost_pictures
-from stageline.redis_client import connect
+from stageline.core.errors import StagelineError, Unavailable
+from stageline.maintenance.reconcile import lost_pictures
 from stageline.store import open_store
 
 dead = typer.Typer(no_args_is_help=True, help="Messages that failed for good: list, show, replay or drop them.")

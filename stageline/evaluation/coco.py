@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from stageline.evaluation.class_names import NAME_FILES
-from stageline.evaluation.dataset import BadDataSet, DataSet, Label, Picture, Problems, is_box
+from stageline.evaluation.dataset import BadDataSet, DataSet, Label, LabelledPicture, Problems, is_box
 
 PARTS = ("images", "annotations", "categories")
 MOST_TRIED = 16  # files that are looked into for the one that is meant
@@ -65,7 +65,7 @@ def read(folder: Path, annotations: Path, files: Sequence[Path]) -> DataSet:
             problems.note(f"picture that {name} lists, {why}", image["file_name"], picture=paths[number])
             continue
         size = _size(image)
-        pictures.append(Picture(path, labels[number], f"{name}, annotation", size=size))
+        pictures.append(LabelledPicture(path, labels[number], f"{name}, annotation", size=size))
     if not pictures:
         raise BadDataSet(f"none of the {len(listed)} pictures that {annotations} lists is in {folder}")
     if not any(picture.labels for picture in pictures):

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from stageline.errors import StagelineError
+from stageline.core.errors import StagelineError
 
 Box = tuple[float, float, float, float]  # x1, y1, x2, y2
 MOST_NAMED = 3
@@ -30,7 +30,7 @@ class Label:
     """Of the line, or of the annotation."""
 
 
-class Problem(NamedTuple):
+class DataSetProblem(NamedTuple):
     """Something that could not be taken as it is."""
 
     kind: str
@@ -45,7 +45,7 @@ class Problem(NamedTuple):
 class Problems:
     """What could not be taken as it is."""
 
-    found: list[Problem] = field(default_factory=list)
+    found: list[DataSetProblem] = field(default_factory=list)
 
     @property
     def failed(self) -> int:
@@ -54,7 +54,7 @@ class Problems:
 
     def note(self, kind: str, where: str, *, picture: Path | None = None, fault: bool = False) -> None:
         """Keep a problem; see `Problem`."""
-        self.found.append(Problem(kind, where, fault, picture))
+        self.found.append(DataSetProblem(kind, where, fault, picture))
 
     def of(self, pictures: Collection[Path]) -> "Problems":
         """Return those of these pictures, and those of no picture that is known."""
@@ -72,7 +72,7 @@ class Problems:
 
 
 @dataclass(frozen=True)
-class Picture:
+class LabelledPicture:
     """A picture and its labels."""
 
     path: Path
@@ -113,7 +113,7 @@ class DataSet:
     source: str
     """What it was read from, for people."""
     classes: Sequence[str]
-    pictures: Sequence[Picture]
+    pictures: Sequence[LabelledPicture]
     problems: Problems
 
 

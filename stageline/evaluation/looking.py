@@ -5,15 +5,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from stageline import images, line
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
+from stageline.core.settings import Settings
 from stageline.evaluation.precision import Finding
-from stageline.message import Message
-from stageline.modelstore.install import how_to_get
-from stageline.monolith import WORKER, Made, step, take_in
-from stageline.serving import Loaded, Served, load_once
-from stageline.settings import Settings
-from stageline.stage import StoredObject, Work
+from stageline.imaging import codec
+from stageline.local.monolith import WORKER, Made, step, take_in
+from stageline.pipeline import line
+from stageline.pipeline.message import Message
+from stageline.pipeline.stage import Work
+from stageline.registry.install import how_to_get
+from stageline.registry.serving import Loaded, Served, load_once
+from stageline.store.base import StoredObject
 
 LEAST_SCORE = 0.01  # AP is about all scores; what lies below is noise
 OWN = {"resize": ("resize_",), "grayscale": (), "detect": ("detect_",), "classify": ("classify_",)}
@@ -25,7 +27,7 @@ Changes = tuple[tuple[str, Any], ...]  # settings that differ from those configu
 class Detector(Protocol):
     """What the detect stage serves: takes BGR uint8 [h, w, 3], finds objects whose boxes are in its pixels."""
 
-    def detect(self, bgr: images.Pixels, min_score: float) -> Sequence[Any]:
+    def detect(self, bgr: codec.Pixels, min_score: float) -> Sequence[Any]:
         """Find what scores at least so much: each with a label, a score and a box."""
 
 
@@ -112,7 +114,7 @@ class Looker:
         """The picture as it was sent, in colour, straight into the detector: it only fits it into its input."""
         detector: Detector = self._loaded[self._configured.detect_model].value
         began = time.process_time()
-        pixels, _ = images.decode(data, self._settings.max_image_pixels)
+        pixels, _ = codec.decode(data, self._settings.max_image_pixels)
         found = detector.detect(pixels, LEAST_SCORE)
         spent = 1000 * (time.process_time() - began)
         return Look([Finding(one.label, one.score, one.box) for one in found], spent)

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from stageline.errors import BadImage
-from stageline.evaluation.dataset import BadDataSet, DataSet, Label, Picture, known_as, same
+from stageline.core.errors import BadImage
+from stageline.core.settings import Settings
+from stageline.evaluation.dataset import BadDataSet, DataSet, Label, LabelledPicture, known_as, same
 from stageline.evaluation.looking import Changes, Looked, Looker
 from stageline.evaluation.naming import Judged, judge
 from stageline.evaluation.precision import Labelled, Tally
 from stageline.evaluation.tries import BARE, Tries
-from stageline.settings import Settings
 
 Advance = Callable[[], None]
 Milliseconds = Mapping[Changes, "array[float]"]
@@ -88,7 +88,7 @@ def _begun(found: DataSet, known: Mapping[str, str]) -> Measured:
     return Measured(classes, unknown)
 
 
-def _look(looker: Looker, picture: Picture, settings: Settings, found: DataSet) -> Looked | None:
+def _look(looker: Looker, picture: LabelledPicture, settings: Settings, found: DataSet) -> Looked | None:
     """Look at a picture; None, and a note, where it cannot be."""
     try:
         looked = looker.look(_read(picture.path, settings.max_upload_bytes))

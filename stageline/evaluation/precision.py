@@ -103,7 +103,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Figures:
+class PrecisionFigures:
     """How well one class is found: AP is the mean over the least IoUs of 0.50, 0.55, … 0.95."""
 
     labels: int
@@ -124,21 +124,21 @@ def area(recall: Floats, precision: Floats) -> float:
     return float(np.append(envelope, 0.0)[np.searchsorted(recall, RECALLS)].mean())
 
 
-def figures(tally: Tally, labelled: Labelled, classes: Iterable[str]) -> dict[str, Figures]:
+def figures(tally: Tally, labelled: Labelled, classes: Iterable[str]) -> dict[str, PrecisionFigures]:
     """AP and AP50 of each of these classes, which must be labelled."""
     found = {}
     for name in classes:
         labels = labelled.count(name)
         each = [average_precision(*tally.curve(name, at)[:2], labels) for at in range(len(IOUS))]
-        found[name] = Figures(labels, float(np.mean(each)), each[0])
+        found[name] = PrecisionFigures(labels, float(np.mean(each)), each[0])
     return found
 
 
-def mean(by_class: Mapping[str, Figures]) -> Figures:
+def mean(by_class: Mapping[str, PrecisionFigures]) -> PrecisionFigures:
     """The mean over classes, which is what AP and AP50 mean without a class; labels are the sum."""
     each = list(by_class.values())
     ap, ap50 = (float(np.mean([getattr(one, name) for one in each])) if each else 0.0 for name in ("ap", "ap50"))
-    return Figures(sum(one.labels for one in each), ap, ap50)
+    return PrecisionFigures(sum(one.labels for one in each), ap, ap50)
 
 
 class Shares(NamedTuple):

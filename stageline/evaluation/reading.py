@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stageline.evaluation import coco, yolo
-from stageline.evaluation.dataset import MOST_NAMED, BadDataSet, DataSet, Picture, files_below
+from stageline.evaluation.dataset import MOST_NAMED, BadDataSet, DataSet, LabelledPicture, files_below
 
 SEED = 0  # a sample is the same at each call
 
@@ -52,17 +52,17 @@ def sample(found: DataSet, limit: int | None) -> DataSet:
     return replace(found, pictures=pictures, problems=found.problems.of({picture.path for picture in pictures}))
 
 
-def first_half(folder: Path) -> list[Picture]:
+def first_half(folder: Path) -> list[LabelledPicture]:
     """Return every second picture of a data set, by name: those that something is fitted on."""
     return _by_name(folder)[::2]
 
 
-def second_half(folder: Path) -> list[Picture]:
+def second_half(folder: Path) -> list[LabelledPicture]:
     """Return the others: those that it is judged on."""
     return _by_name(folder)[1::2]
 
 
-def _by_name(folder: Path) -> list[Picture]:
+def _by_name(folder: Path) -> list[LabelledPicture]:
     return sorted(read(folder).pictures, key=lambda picture: picture.path.name)
 
 

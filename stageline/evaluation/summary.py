@@ -18,7 +18,7 @@ from stageline.evaluation.intervals import (
 from stageline.evaluation.looking import Changes
 from stageline.evaluation.measuring import Measured, Milliseconds
 from stageline.evaluation.naming import Judged, count
-from stageline.evaluation.precision import Figures, Floats, Shares, figures, mean
+from stageline.evaluation.precision import Floats, PrecisionFigures, Shares, figures, mean
 from stageline.evaluation.tries import CONFIGURED
 
 ALL, CHOSEN_ON, TESTED_ON = slice(None), slice(0, None, 2), slice(1, None, 2)
@@ -30,8 +30,8 @@ EXACT = 1e-9  # differences below are those of floating point
 class Way(NamedTuple):
     """How well objects are found in one way."""
 
-    by_class: dict[str, Figures]
-    mean: Figures
+    by_class: dict[str, PrecisionFigures]
+    mean: PrecisionFigures
     samples: Floats
     """AP50 of pictures drawn again and again, the same ones for each way."""
 

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from stageline import model_input
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
+from stageline.core.settings import Settings
 from stageline.evaluation.dataset import known_as
 from stageline.evaluation.looking import Changes
-from stageline.modelstore import Card, Repository, install, open_repository
-from stageline.modelstore.install import how_to_get, is_for_a_worker
-from stageline.settings import Settings
+from stageline.inference import model_input
+from stageline.registry.card import Card
+from stageline.registry.install import how_to_get, install, is_for_a_worker
+from stageline.registry.repository import Repository, open_repository
 
 CONFIGURED: Changes = ()
 BARE: Changes = (("bare_network", True),)  # no setting: the original in colour, straight into the network

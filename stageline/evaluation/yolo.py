@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stageline.evaluation.class_names import NAME_FILES, read_names, read_yaml, scalar, text_of
-from stageline.evaluation.dataset import BadDataSet, DataSet, Label, Picture, Problems, is_box
-from stageline.images import ENDINGS
+from stageline.evaluation.dataset import BadDataSet, DataSet, Label, LabelledPicture, Problems, is_box
+from stageline.imaging.codec import ENDINGS
 
 NUMBERS = 5  # in a line: the class and its box; more are the corners of an outline
 FURTHEST = 0.5  # of the picture's side: what reaches farther out is no share of it
@@ -32,7 +32,7 @@ def read(folder: Path, files: Sequence[Path], names_file: Path | None = None) ->
     if not pictures:
         raise BadDataSet(f"{folder} holds no pictures: they lie in images/, and end in {', '.join(ENDINGS)}")
     problems = Problems()
-    taken: list[Picture] = []
+    taken: list[LabelledPicture] = []
     used = set()
     for path in pictures:
         labels_file = _labels_of(path)
@@ -42,7 +42,7 @@ def read(folder: Path, files: Sequence[Path], names_file: Path | None = None) ->
             kind = "picture without a file of labels, taken to show nothing"
             problems.note(kind, _shown(path, folder), picture=path)
         labels = read_labels(labels_file, names, problems, where, path)
-        taken.append(Picture(path, labels, f"{where}, line", relative=True))
+        taken.append(LabelledPicture(path, labels, f"{where}, line", relative=True))
     for path in _orphans(files, used):
         problems.note("file of labels without a picture, left out", _shown(path, folder), picture=path)
     if not any(picture.labels for picture in taken):

@@ -1,1 +1,1 @@
-"""The parts of reading pictures. Only `stageline.images` uses them; they use nothing of Stageline but its errors."""
+"""The parts of reading pictures. Only `stageline.imaging.codec` uses them; they use nothing of Stageline but its errors."""

@@ -6,7 +6,7 @@ import re
 import simplejpeg
 from PIL import Image
 
-from stageline.errors import BadImage
+from stageline.core.errors import BadImage
 from stageline.imaging.jpeg import END
 from stageline.imaging.parts import Parts
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import NamedTuple
 
-from stageline.errors import BadImage
+from stageline.core.errors import BadImage
 from stageline.imaging.exif import BEGINNING as EXIF
 from stageline.imaging.parts import MOST_PROFILE, Parts
 from stageline.imaging.scans import Scans

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from stageline.errors import BadImage
+from stageline.core.errors import BadImage
 from stageline.imaging import icc
 from stageline.imaging.parts import MOST_PROFILE, Parts
 

@@ -4,7 +4,7 @@ import ctypes
 import sys
 from importlib.util import find_spec
 
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
 
 HOW_TO_GET_IT = "pip install 'stageline[gpu]', or set DEVICE=cpu"
 

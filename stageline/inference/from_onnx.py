@@ -11,7 +11,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 from onnx.helper import get_attribute_value, tensor_dtype_to_np_dtype
 from torch import fx, nn
 
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
 from stageline.inference.network import reason
 
 # onnx2torch's layers whose further arguments are shapes, axes and counts: torch wants those as numbers of the host.

@@ -10,7 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
 
 STANDARD = ("", "ai.onnx")
 """The domains whose operators every runtime has; others also hold operators that read files."""

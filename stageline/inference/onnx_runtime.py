@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
 from stageline.inference.graph import Signature
 from stageline.inference.network import FloatArray, reason
 

@@ -6,13 +6,13 @@ from typing import Literal
 
 from onnx import ModelProto
 
-from stageline import logs
-from stageline.errors import ModelError
+from stageline.core import logs
+from stageline.core.errors import ModelError
+from stageline.core.settings import Settings
 from stageline.inference import device as devices
 from stageline.inference import graph
 from stageline.inference.graph import Signature
 from stageline.inference.network import Network
-from stageline.settings import Settings
 
 Precision = Literal["auto", "float32"]
 OTHER = {"openvino": "onnxruntime", "onnxruntime": "openvino"}

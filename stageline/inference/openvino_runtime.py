@@ -11,7 +11,7 @@ import openvino
 from openvino import properties
 from openvino.frontend import FrontEndManager
 
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
 from stageline.inference.graph import Signature
 from stageline.inference.network import FloatArray, reason
 

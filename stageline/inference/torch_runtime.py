@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from onnx import ModelProto
 
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
 from stageline.inference.cuda_graphs import Compute, PerShape, Recording
 from stageline.inference.from_onnx import convert
 from stageline.inference.graph import Signature

@@ -4,8 +4,8 @@ from typing import Any
 
 from redis.connection import parse_url
 
-from stageline.errors import SettingsError
-from stageline.settings import Settings
+from stageline.core.errors import SettingsError
+from stageline.core.settings import Settings
 from stageline.store.base import ObjectStat, ObjectStore
 from stageline.store.cached import CachedStore
 from stageline.store.folder import FolderStore

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from stageline.errors import TooLarge
-from stageline.stage import StoredObject
+from stageline.core.errors import TooLarge
+from stageline.store.base import StoredObject
 
 STORE_PROBE = ".health/write-probe"  # written now and then to see that writes are taken, and removed; nobody's object
 MAX_OBJECT_BYTES = 256 * 1024 * 1024  # the largest picture that the line makes, uncompressed nearly

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from stageline.stage import StoredObject
-from stageline.store.base import MAX_OBJECT_BYTES, ObjectStat, ObjectStore, check_size
+from stageline.store.base import MAX_OBJECT_BYTES, ObjectStat, ObjectStore, StoredObject, check_size
 from stageline.store.hot_cache import HotCache
 
 # What is read again, by measurement (docs/decisions/0009): the first three by the stages, the tagged one by people.

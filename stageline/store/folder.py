@@ -9,9 +9,8 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
-from stageline.errors import NotFound, Unavailable
-from stageline.stage import StoredObject
-from stageline.store.base import MAX_OBJECT_BYTES, ObjectStat, check_size
+from stageline.core.errors import NotFound, Unavailable
+from stageline.store.base import MAX_OBJECT_BYTES, ObjectStat, StoredObject, check_size
 
 TEMPORARY = ".part-"
 LEFT_SECONDS = 3600.0  # what is not finished then never will be

@@ -15,8 +15,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from stageline import logs, metrics
-from stageline.errors import Unavailable
+from stageline.core import logs, metrics
+from stageline.core.errors import Unavailable
 
 CONNECT_SECONDS = 0.3
 ANSWER_SECONDS = 1.0

@@ -14,8 +14,8 @@ from minio import MinioAdmin
 from minio.credentials.providers import StaticProvider
 from minio.error import MinioAdminException
 
-from stageline.errors import SettingsError, Unavailable
-from stageline.settings import Settings
+from stageline.core.errors import SettingsError, Unavailable
+from stageline.core.settings import Settings
 from stageline.store.s3 import S3Store, address
 
 POLICY_PREFIX = "line-"

@@ -22,11 +22,10 @@ from minio.credentials.providers import (
 )
 from minio.error import MinioException, S3Error
 
-from stageline import clock
-from stageline.errors import NotFound, SettingsError, Unavailable
-from stageline.settings import Settings, is_host, redacted
-from stageline.stage import StoredObject
-from stageline.store.base import MAX_OBJECT_BYTES, ObjectStat, check_size
+from stageline.core import clock
+from stageline.core.errors import NotFound, SettingsError, Unavailable
+from stageline.core.settings import Settings, is_host, redacted
+from stageline.store.base import MAX_OBJECT_BYTES, ObjectStat, StoredObject, check_size
 
 CONNECT_SECONDS = 3
 ANSWER_SECONDS = 20

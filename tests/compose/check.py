@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 
 from stageline.client import Client, Refused
-from stageline.errors import StagelineError
-from stageline.line import LINE
+from stageline.core.errors import StagelineError
+from stageline.pipeline.line import LINE
 
 PATIENCE = 240.0  # seconds: the line may be starting, and fetching its models
 WIDTH, HEIGHT = 1280, 960

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from stageline import line
-from stageline.modelstore.install import by_default
-from stageline.settings import Settings
+from stageline.core.settings import Settings
+from stageline.pipeline import line
+from stageline.registry.install import by_default
 from stageline.store import S3Store
 from tests.kubernetes.kubectl import (
     NAMESPACE,

@@ -9,7 +9,7 @@ from typing import Any
 import redis
 import yaml
 
-from stageline.line import LINE
+from stageline.pipeline.line import LINE
 from tests.kubernetes import deployed
 from tests.kubernetes.deployed import MANIFESTS, STAGES
 from tests.kubernetes.kubectl import Refused, forwarded, items, kubectl, pods, secret, wait_until

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stageline.keys import delayed_key
+from stageline.broker.keys import delayed_key
 from tests.kubernetes import deployed, scaled
 from tests.kubernetes.deployed import STAGES
 from tests.kubernetes.kubectl import kubectl, pods, wait_until
@@ -25,8 +25,8 @@ MORE = 15  # beyond what one pod is to have
 DELAYED_SECONDS = 60
 HOLD = r"""
 import os, signal, sys, time
-from stageline import settings
-from stageline.redis_client import connect
+from stageline.core import settings
+from stageline.broker.redis_client import connect
 queue, message = sys.argv[1:]
 redis = connect(settings.load().redis_url)
 def read(pid, name):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stageline.modelstore.install import by_default
+from stageline.registry.install import by_default
 from tests.kubernetes import deployed
 from tests.kubernetes.kubectl import get, pods, secret, wait_until
 from tests.kubernetes.uploader import CONSOLE, DOOR, ask, curl, send

@@ -5,8 +5,8 @@ import shutil
 import signal
 from pathlib import Path
 
-from stageline.keys import OUTCOMES, OUTCOMES_SINCE
-from stageline.redis_client import connect
+from stageline.broker.keys import OUTCOMES, OUTCOMES_SINCE
+from stageline.broker.redis_client import connect
 from tests.support.browser import DESKTOP, PHONE, Browser
 from tests.support.health_cases import StartLine, health, is_ready
 from tests.support.page_helpers import address

@@ -67,7 +67,7 @@ def test_nothing_is_wider_than_the_screen(page: Browser, told: dict[str, str], s
 @pytest.mark.parametrize("width", [PHONE[0], 320])
 def test_the_header_fits_whatever_the_light_says(page: Browser, width: int) -> None:
     """How the connection is has its place on the narrowest phones, also in its longest word."""
-    words = re.findall(r'\["\w*", "(\w+)"\]', (REPOSITORY / "grab_service/page/js/banner.js").read_text())
+    words = re.findall(r'\["\w*", "(\w+)"\]', (REPOSITORY / "grab_service/ui/static/js/banner.js").read_text())
     assert len(words) == 5
     page.see_as((width, PHONE[1]))
     for word in words:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stageline import images
+from stageline.imaging import codec
 from tests.support.browser import PHONE, Browser
 from tests.support.page_helpers import ask, send, settled
 from tests.support.picture_makers import encoded, exif_block, png_chunk, raw_profile, scene, with_chunks, with_segments
@@ -78,7 +78,7 @@ def test_an_original_is_shown_upright(name: str, page: Browser, page_line: Runni
     image_id = send(page_line, path, f"{name}.bin")
     told = ask(page_line, f"/status/{image_id}")
     assert (told["width"], told["height"]) == (WIDTH, HEIGHT)
-    assert told["orientation"] == told["results"]["orientation"] == images.probe(FILES[name], 10**6).orientation
+    assert told["orientation"] == told["results"]["orientation"] == codec.probe(FILES[name], 10**6).orientation
     page.open(f"#/picture/{image_id}")
     page.until(lambda: page.run(SHOWN), "the picture")
     settled(page)

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple, TypeVar
 import urllib3
 from pydantic import BaseModel
 
-from grab_service.schemas.common import Problem
-from grab_service.schemas.pictures import PictureStatus
-from grab_service.schemas.uploads import Accepted
+from grab_service.api.schemas.common import Problem
+from grab_service.api.schemas.pictures import PictureStatus
+from grab_service.api.schemas.uploads import Accepted
 from stageline.catalogue.engine import open_engine
 from stageline.catalogue.reader import Catalogue
-from stageline.errors import Unavailable
-from stageline.modelstore import Repository
-from stageline.settings import Settings
+from stageline.core.errors import Unavailable
+from stageline.core.settings import Settings
+from stageline.registry.repository import Repository
 from stageline.store import FolderStore
 from tests.chaos.door import Answer
 from tests.support.picture_makers import all_kinds

@@ -6,10 +6,10 @@ import os
 import tarfile
 from pathlib import Path
 
-from stageline.stage import StoredObject
+from stageline.maintenance.archive import IMAGES, LAST, MODELS, Done, export
+from stageline.maintenance.unarchive import restore
 from stageline.store import FolderStore, ObjectStore
-from stageline.store.archive import IMAGES, LAST, MODELS, Done, export
-from stageline.store.unarchive import restore
+from stageline.store.base import StoredObject
 
 LONG = "x" * 90 + "/" + "ü" * 60 + ".jpg"  # more than tar's own field takes
 PICTURES = {

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from stageline.catalogue.migrate import migrate
-from stageline.modelstore import Repository
-from stageline.stage import StoredObject
+from stageline.registry.repository import Repository
+from stageline.store.base import StoredObject
 from tests.support.backup_place import Place, script
 from tests.support.places import missing
 from tests.support.servers import PostgresServer

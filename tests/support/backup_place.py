@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stageline.catalogue import open_engine
-from stageline.settings import Settings
+from stageline.core.settings import Settings
 from stageline.store import S3Store
 from tests.support.places import REPOSITORY
 from tests.support.running_line import inherited

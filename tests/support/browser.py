@@ -11,7 +11,7 @@ from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from stageline.ports import free_port
+from stageline.local.ports import free_port
 
 PATIENCE = float(
     os.environ.get("STAGELINE_TEST_PATIENCE", "90")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from stageline import embedded
+from stageline.local import embedded
 from stageline.store import FolderStore, HotCache, hot_cache
 from tests.support.servers import RedisServer
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import redis
 
-from stageline.stage import StoredObject
 from stageline.store import HotCache
+from stageline.store.base import StoredObject
 from tests.support.servers import RedisServer
 
 KEY = "original/a.jpg"

@@ -12,8 +12,8 @@ from sqlalchemy import Engine, select, text
 from stageline.catalogue import migrate
 from stageline.catalogue.engine import reading, writing
 from stageline.catalogue.tables import METADATA, deleted_images
-from stageline.stage import StoredObject
 from stageline.store import ObjectStore
+from stageline.store.base import StoredObject
 
 BEGAN = datetime(2026, 11, 21, 14, 0, tzinfo=UTC)
 STAGES = ("grab", "resize", "grayscale", "detect", "classify", "tag")

@@ -1,6 +1,6 @@
 """What the tests of the categories' benchmark share: the settings and boxes that they judge."""
 
-from stageline.settings import Settings
+from stageline.core.settings import Settings
 
 SETTINGS = Settings(device="cpu")
 LEFT, RIGHT = [0.0, 0.0, 100.0, 100.0], [100.0, 0.0, 200.0, 100.0]

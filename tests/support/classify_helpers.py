@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from classify_service.service import MODEL_LOADERS, Classify, create
-from stageline.message import Message
-from stageline.modelstore import Model
-from stageline.serving import Loaded
-from stageline.settings import Settings
-from stageline.stage import Outcome, Task
+from stageline.core.settings import Settings
+from stageline.pipeline.message import Message
+from stageline.pipeline.stage import Outcome, Task
+from stageline.registry.card import ModelFiles
+from stageline.registry.serving import Loaded
 from tests.support.tiny_embedder import cells
 from tests.support.tiny_models import colours
 
@@ -18,7 +18,7 @@ STORE = tempfile.TemporaryDirectory()  # of models: there are none, so the detec
 SCALE = 0.1  # of the colour classifier: a plain red picture is surely red, a mixed one is not
 
 
-def work(*models: Model, **more: Any) -> Classify:
+def work(*models: ModelFiles, **more: Any) -> Classify:
     """The stage with these models, each served under its name; the others are not installed."""
     fields = {"classify_model": "colours", "device": "cpu", "classify_min_confidence": 0.8, **more}
     made = create(Settings(inference_precision="float32", **fields))
@@ -27,7 +27,7 @@ def work(*models: Model, **more: Any) -> Classify:
     return made
 
 
-def serve(made: Classify, model: Model) -> None:
+def serve(made: Classify, model: ModelFiles) -> None:
     """Serve a model from the next batch on."""
     (served,) = [one for one in made.models if one.name == model.card.name]
     settings = Settings(device="cpu", models_dir=Path(STORE.name))

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 from detect_service.detectors import load_faces
+from stageline.core.settings import Settings
 from stageline.inference import FloatArray
-from stageline.modelstore import Model, install, manifest, open_repository
-from stageline.settings import Settings
+from stageline.registry.card import ModelFiles
+from stageline.registry.install import install, manifest
+from stageline.registry.repository import open_repository
 from tests.support.places import missing
 
 
@@ -35,11 +37,11 @@ def torch() -> Any:
 
 
 @pytest.fixture
-def install_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, bytes], Model]:
+def install_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, bytes], ModelFiles]:
     """Install a model of the manifest from other weights than the published ones, whose size and sha256 it is told."""
-    module = import_module("stageline.modelstore.install")
+    module = import_module("stageline.registry.install")
 
-    def from_bytes(name: str, weights: bytes) -> Model:
+    def from_bytes(name: str, weights: bytes) -> ModelFiles:
         entry = manifest()[name]
         mirror = tmp_path / "mirror"
         mirror.mkdir(exist_ok=True)

@@ -7,8 +7,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from stageline.modelstore import Model, made_of, manifest
-from stageline.modelstore.card import NETWORK, Card
+from stageline.registry.card import NETWORK, Card, ModelFiles, made_of
+from stageline.registry.install import manifest
 
 RED, BLUE = 0, 2  # channels of RGB
 SCORES = (0.9, 0.8, 0.95, 0.2, 0.99)  # red, blue, blue again, red again, red again
@@ -71,7 +71,7 @@ def card(name: str, **changed: Any) -> dict[str, Any]:
     return {"name": name, "labels": manifest()["ssd-mobilenet-v1"]["labels"], **known, **changed}
 
 
-def model(name: str, network: bytes, **changed: Any) -> Model:
+def model(name: str, network: bytes, **changed: Any) -> ModelFiles:
     """A model of the manifest, with another network than its own."""
     return made_of(card(name, **changed), {NETWORK: network})
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from werkzeug.test import TestResponse
 
+from stageline.broker.queue import Door
 from stageline.catalogue.engine import FILE, open_engine
 from stageline.catalogue.migrate import migrate
-from stageline.message import Message
-from stageline.queue import Door
-from stageline.settings import Settings
+from stageline.core.settings import Settings
+from stageline.pipeline.message import Message
 from tests.support.picture_makers import all_kinds
 
 KINDS = all_kinds()

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stageline import images
-from stageline.settings import Settings
+from stageline.core.settings import Settings
+from stageline.imaging import codec
 
 Pixels = NDArray[np.uint8]
 Points = list[list[float]]
@@ -32,7 +32,7 @@ FACES: list[tuple[str, list[float], Points]] = [
 
 def read(folder: Path, name: str) -> Pixels:
     """A picture of the folder faces/, BGR, uint8 [h, w, 3]."""
-    return images.decode((folder / "faces" / name).read_bytes(), 50_000_000)[0]
+    return codec.decode((folder / "faces" / name).read_bytes(), 50_000_000)[0]
 
 
 def leaning(points: Points, angle: float, centre: tuple[float, float]) -> Points:

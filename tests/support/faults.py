@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from stageline import line
+from stageline.pipeline import line
 from tests.support.processes import descendants
 from tests.support.running_line import RunningLine
 

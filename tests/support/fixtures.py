@@ -10,14 +10,14 @@ from tempfile import mkdtemp
 import pytest
 from sqlalchemy import Engine
 
-from stageline import embedded
+from stageline.broker.queue import Door
 from stageline.catalogue import open_engine
 from stageline.catalogue.migrate import migrate
-from stageline.errors import ModelError, SettingsError
-from stageline.modelstore.install import by_default, install_all
-from stageline.ports import free_port
-from stageline.queue import Door
-from stageline.settings import Settings
+from stageline.core.errors import ModelError, SettingsError
+from stageline.core.settings import Settings
+from stageline.local import embedded
+from stageline.local.ports import free_port
+from stageline.registry.install import by_default, install_all
 from stageline.store import FolderStore, ObjectStore, S3Store
 from tests.support.places import REPOSITORY, SHARED, missing
 from tests.support.running_line import RunningLine

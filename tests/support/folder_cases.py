@@ -14,6 +14,6 @@ def put(folder: Path, *names: str) -> None:
         path.write_bytes(JPEG + b"%d" % place)
 
 
-def names(found: folders.Found, folder: Path) -> list[str]:
+def names(found: folders.FoundPictures, folder: Path) -> list[str]:
     """What is sent, as seen from the folder."""
     return [str(path.relative_to(folder)) for path in found.pictures]

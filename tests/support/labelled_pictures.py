@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from stageline.modelstore import open_repository
-from stageline.settings import Settings
+from stageline.core.settings import Settings
+from stageline.registry.repository import open_repository
 from tests.support.detector_graphs import model, ssd_network
 from tests.support.tiny_models import colours
 

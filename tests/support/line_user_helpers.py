@@ -3,7 +3,7 @@
 from minio import Minio, MinioAdmin
 from minio.credentials.providers import StaticProvider
 
-from stageline.settings import Settings
+from stageline.core.settings import Settings
 from tests.support.servers import MinioServer
 
 ACCESS, SECRET = "the-line", "the-secret-of-the-line"

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from stageline.line import LINE
+from stageline.pipeline.line import LINE
 from tests.support.places import REPOSITORY, missing
 
 K8S = REPOSITORY / "k8s"

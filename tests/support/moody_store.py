@@ -1,7 +1,7 @@
 """A loader of models that refuses the versions that a test names."""
 
-from stageline.modelstore import Model
-from stageline.settings import Settings
+from stageline.core.settings import Settings
+from stageline.registry.card import ModelFiles
 
 
 class Moody:
@@ -11,7 +11,7 @@ class Moody:
         self.moods = moods
         self.loads: list[str] = []
 
-    def __call__(self, model: Model, _: Settings) -> str:
+    def __call__(self, model: ModelFiles, _: Settings) -> str:
         """Load, or refuse."""
         self.loads.append(model.card.version)
         if "v" + model.card.version in self.moods:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from stageline.modelstore import manifest, open_repository
-from stageline.settings import Settings
+from stageline.core.settings import Settings
+from stageline.registry.install import manifest
+from stageline.registry.repository import open_repository
 from tests.support.browser import Browser, chromium
 from tests.support.page_helpers import fresh
 from tests.support.places import missing

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stageline.client import Client
-from stageline.ports import free_port
+from stageline.local.ports import free_port
 
 READY_SECONDS = 180.0  # `stageline up` itself gives up earlier
 STOP_SECONDS = 120.0

@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from stageline.ports import HOST, free_port, is_free
+from stageline.local.ports import HOST, free_port, is_free
 
 START_SECONDS = 120.0  # of a machine that is busy otherwise
 

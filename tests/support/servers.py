@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from stageline.ports import HOST
+from stageline.local.ports import HOST
 from tests.support.processes import descendants, lives
 from tests.support.server_process import START_SECONDS, Server, find_minio, find_postgres, find_redis
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from stageline.settings import Settings
+from stageline.core.settings import Settings
 from tests.support.places import missing
 from tests.support.servers import MinioServer, PostgresServer, RedisServer
 

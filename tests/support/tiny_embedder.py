@@ -7,7 +7,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from stageline.modelstore import Model, made_of
+from stageline.registry.card import ModelFiles, made_of
 
 SIDE, CELL = 160, 10  # the mean of each cell of 10 × 10 pixels, of red and of green: 2 · 16 · 16 = 512 numbers
 
@@ -34,7 +34,7 @@ def cell_network(channels: int = 2) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def cells(channels: int = 2, **more: Any) -> Model:
+def cells(channels: int = 2, **more: Any) -> ModelFiles:
     """An embedder with FaceNet's card: RGB, 127.5 taken away, divided by 128."""
     fields = {
         "name": "facenet-vggface2",

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from stageline.modelstore import Model, made_of
+from stageline.registry.card import ModelFiles, made_of
 
 COLOURS = ("red", "green", "blue")
 
@@ -45,6 +45,6 @@ def card(name: str = "colours", version: str = "1", **more: Any) -> dict[str, An
     }
 
 
-def colours(version: str = "1", scale: float = 1.0, *, outputs: int = 3, **more: Any) -> Model:
+def colours(version: str = "1", scale: float = 1.0, *, outputs: int = 3, **more: Any) -> ModelFiles:
     """A colour classifier, its card and its network; with another number of outputs, one that is no good."""
     return made_of(card(version=version, **more), {"model.onnx": colour_network(scale, outputs)})

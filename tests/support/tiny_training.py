@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.training import recipe
-from models.training.cifar10 import Pictures
+from models.training.cifar10 import TrainingPictures
 from models.training.recipe import Recipe
 from tests.support.places import missing
 
@@ -40,9 +40,9 @@ def tiny(name: str = "squeezenet-cifar10", **more: Any) -> Recipe:
     return dataclasses.replace(recipe.load(name, "cpu"), **small | more)
 
 
-def some(count: int = 24, seed: int = 0) -> Pictures:
+def some(count: int = 24, seed: int = 0) -> TrainingPictures:
     """Return pictures of noise, and of a brightness that tells their class."""
     chance = np.random.default_rng(seed)
     labels = np.arange(count) % 10
     pixels = chance.integers(0, 40, (count, 32, 32, 3)) + labels[:, None, None, None] * 20
-    return Pictures(pixels.astype(np.uint8), labels.astype(np.int64), "noise")
+    return TrainingPictures(pixels.astype(np.uint8), labels.astype(np.int64), "noise")

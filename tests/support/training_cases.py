@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 
 from models.training import trained
-from stageline.modelstore import Model
-from stageline.modelstore.card import CARD
+from stageline.registry.card import CARD, ModelFiles
 
 COMMITTED = sorted(trained.TRAINED.glob(f"*/*/{CARD}"))
 
 
 @pytest.fixture(params=COMMITTED, ids=lambda path: f"{path.parent.parent.name}@{path.parent.name}")
-def committed(request: pytest.FixtureRequest) -> Model:
+def committed(request: pytest.FixtureRequest) -> ModelFiles:
     """Give each model of models/trained."""
     folder = request.param.parent
     return trained.find(f"{folder.parent.name}@{folder.name}")

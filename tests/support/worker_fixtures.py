@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from stageline.message import Message
-from stageline.queue import Door
-from stageline.settings import Settings
-from stageline.stage import StoredObject
+from stageline.broker.queue import Door
+from stageline.core.settings import Settings
+from stageline.pipeline.message import Message
 from stageline.store import FolderStore
-from stageline.worker import Worker
+from stageline.store.base import StoredObject
+from stageline.worker.loop import Worker
 from tests.support.worker_helpers import RESIZE, Recorder
 
 

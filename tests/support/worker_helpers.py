@@ -3,11 +3,12 @@
 import time
 from collections.abc import Sequence
 
-from stageline import line
-from stageline.errors import Rejected
-from stageline.message import Message
-from stageline.queue import Door
-from stageline.stage import Outcome, StoredObject, Task
+from stageline.broker.queue import Door
+from stageline.core.errors import Rejected
+from stageline.pipeline import line
+from stageline.pipeline.message import Message
+from stageline.pipeline.stage import Outcome, Task
+from stageline.store.base import StoredObject
 
 RESIZE = line.stage("resize")
 

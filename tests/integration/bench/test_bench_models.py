@@ -16,10 +16,11 @@ from stageline.bench import models as bench
 from stageline.bench.cases import cases, noise, read_pictures
 from stageline.bench.contenders import EAGER, Contender, contenders
 from stageline.bench.rounds import interleaved, times_faster
-from stageline.errors import ModelError, StagelineError
+from stageline.core.errors import ModelError, StagelineError
+from stageline.core.settings import Settings
 from stageline.inference import Options
-from stageline.modelstore import Model, made_of, open_repository
-from stageline.settings import Settings
+from stageline.registry.card import ModelFiles, made_of
+from stageline.registry.repository import open_repository
 from tests.support import onnx_graphs, tiny_models
 from tests.support.detector_graphs import card, ssd_network
 from tests.support.places import REPOSITORY, missing
@@ -28,12 +29,12 @@ QUICK = bench.How(batches=(1, 4), rounds=2, seconds=0.001)
 CPU = [Contender(runtime, "cpu", Options()) for runtime in ("onnxruntime", "openvino")]
 
 
-def shapes(model: Model, batches: Sequence[int] = (1,)) -> list[list[tuple[int, ...]]]:
+def shapes(model: ModelFiles, batches: Sequence[int] = (1,)) -> list[list[tuple[int, ...]]]:
     """The shapes of the calls of each case of a model."""
     return [[call[0].shape for call in case.calls] for case in cases(model, noise(), batches)]
 
 
-def detector(onnx: bytes, **more: object) -> Model:
+def detector(onnx: bytes, **more: object) -> ModelFiles:
     """A detector with that network."""
     return made_of(card("yolox-nano", **more), {"model.onnx": onnx})
 

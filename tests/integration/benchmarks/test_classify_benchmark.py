@@ -7,7 +7,7 @@ from PIL import Image
 from benchmarks.categories import ALONE, BOTH, DETECTOR, TEN, TRUSTED, ways
 from classify_service.categories import load_classifier
 from classify_service.naming import Rule
-from stageline.serving import Loaded
+from stageline.registry.serving import Loaded
 from tests.support.category_cases import LEFT, MAPPED, RIGHT, SETTINGS
 from tests.support.classify_helpers import SCALE, found
 from tests.support.picture_makers import encoded

@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.heads.labels import read
 from benchmarks.heads.looking import look, open_line, sheets
 from benchmarks.heads.report import visible
-from stageline.settings import Settings
+from stageline.core.settings import Settings
 from tests.support.places import REPOSITORY
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from benchmarks.sizing_stage import StagesAlone
-from stageline import line
+from stageline.pipeline import line
 from tests.support.picture_makers import encoded, noise
 from tests.support.places import missing
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from grab_service.holds import BEAT_SECONDS, LEASE_SECONDS
-from stageline.queue import Door
-from stageline.redis_client import Scripts, connect
-from stageline.settings import Settings
+from grab_service.line.claims import BEAT_SECONDS, LEASE_SECONDS
+from stageline.broker.queue import Door
+from stageline.broker.redis_client import Scripts, connect
+from stageline.core.settings import Settings
 from tests.support.cutting_proxy import CuttingProxy
 from tests.support.door_client import queued
 from tests.support.picture_makers import encoded, scene

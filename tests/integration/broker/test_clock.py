@@ -11,17 +11,19 @@ from pathlib import Path
 import pytest
 from ulid import ULID
 
-from stageline import clock, line, stats, status
+from stageline.broker import statistics
+from stageline.broker.keys import WORKERS
+from stageline.broker.queue import Consumer, Door
+from stageline.broker.redis_client import ask_time, connect
 from stageline.catalogue import Catalogue
 from stageline.catalogue.rows import rows_of
 from stageline.catalogue.writer import Writer
-from stageline.keys import WORKERS
-from stageline.message import Message
-from stageline.queue import Consumer, Door
-from stageline.redis_client import ask_time, connect
-from stageline.settings import Settings
+from stageline.core import clock, timestamps
+from stageline.core.settings import Settings
+from stageline.core.timestamps import iso, moment
+from stageline.pipeline import line
+from stageline.pipeline.message import Message
 from stageline.store import FolderStore
-from stageline.times import iso, moment
 from tests.support.fake_time import clock_of, clock_off
 from tests.support.places import missing
 from tests.support.servers import MinioServer, RedisServer
@@ -61,7 +63,7 @@ def test_a_jump_of_rediss_clock_is_followed(tmp_path: Path) -> None:
                 consumer.beat(30)
                 time.sleep(0.1)
             assert clock.seconds() - time.time() == pytest.approx(off, abs=1)
-            assert moment(status.now()) == pytest.approx(
+            assert moment(timestamps.now()) == pytest.approx(
                 datetime.now(UTC) + timedelta(seconds=off), abs=timedelta(seconds=1)
             )
 
@@ -70,8 +72,8 @@ def test_a_jump_of_rediss_clock_is_followed(tmp_path: Path) -> None:
 def test_a_process_knows_the_time_from_its_first_connection_on(settings, offset: str) -> None:
     """Whatever its machine says; what cannot be undone waits until both say so; and its log says that they differ."""
     code = (
-        "import json\nfrom stageline import clock\nfrom stageline.redis_client import connect\n"
-        f"connect({settings.redis_url!r}).ping()\nfrom grab_service.uploads import make_id\n"
+        "import json\nfrom stageline.core import clock\nfrom stageline.broker.redis_client import connect\n"
+        f"connect({settings.redis_url!r}).ping()\nfrom stageline.pipeline.first_message import make_id\n"
         "told = [clock.seconds(), clock.surely().timestamp(), clock.machine().timestamp(), make_id()]\n"
         "print(json.dumps(told))"
     )
@@ -104,7 +106,7 @@ def test_counts_are_of_rediss_minute(settings) -> None:
     """Who counts and who reads agree, as both have Redis's time."""
     door = Door(settings.redis_url, 100)
     door.accept(Message.of({"image_id": "a", "original_path": "original/a.jpg"}))
-    assert stats.read(door.client, 2, door.client.time()[0])["line"]["accepted"] == 1
+    assert statistics.read(door.client, 2, door.client.time()[0])["line"]["accepted"] == 1
     assert door.client.zcard(WORKERS) == 0
 
 
@@ -117,8 +119,8 @@ def test_a_store_that_refuses_a_wrong_clock_is_away_and_says_why(
     found = s3_settings(minio_server, "clocks", s3_region=region).model_dump(exclude_none=True, mode="json")
     found |= {"minio_secret_key": minio_server.secret_key, "minio_access_key": minio_server.access_key}
     code = (
-        "import json, sys\nfrom stageline.settings import Settings\nfrom stageline.store import S3Store\n"
-        "from stageline.errors import Unavailable\nfrom stageline.stage import StoredObject\n"
+        "import json, sys\nfrom stageline.core.settings import Settings\nfrom stageline.store import S3Store\n"
+        "from stageline.core.errors import Unavailable\nfrom stageline.store.base import StoredObject\n"
         "store = S3Store.from_settings(Settings(**json.loads(sys.argv[1])))\nkey = 'original/a.jpg'\n"
         "put, keys = lambda: store.put(StoredObject(key, b'x', 'image/jpeg')), lambda: list(store.keys(''))\n"
         "for ask in (store.check, lambda: store.get(key), lambda: store.stat(key), put, keys):\n"

@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 from ulid import ULID
 
-from stageline import dead, line
-from stageline.message import Message
-from stageline.ports import free_port
-from stageline.queue import Door
-from stageline.settings import Settings
-from stageline.stage import StoredObject
+from stageline.broker import dead_letters
+from stageline.broker.queue import Door
+from stageline.core.settings import Settings
+from stageline.core.timestamps import iso, moment
+from stageline.local.ports import free_port
+from stageline.pipeline import line
+from stageline.pipeline.message import Message
 from stageline.store import FolderStore, S3Store
-from stageline.times import iso, moment
+from stageline.store.base import StoredObject
 from tests.support.fake_time import clock_off
 from tests.support.picture_makers import encoded, scene
 from tests.support.running_line import inherited
@@ -137,8 +138,8 @@ def test_a_line_whose_clocks_differ_by_hours_tells_the_right_times(start, tmp_pa
         until(lambda: ids[0] not in [row["image_id"] for row in seen.get("/images")["images"]])
         client = Door(settings.redis_url, 1).client
         client.rpush("resize_queue", b"nonsense")
-        until(lambda: dead.DeadLetters(client).count() == 1)
-        ((_, letter),) = dead.DeadLetters(client).list()
+        until(lambda: dead_letters.DeadLetters(client).count() == 1)
+        ((_, letter),) = dead_letters.DeadLetters(client).list()
         seen.is_now(letter["time"])
     for package, offset in off.items():
         log = "door" if package == line.DOOR_PACKAGE else package

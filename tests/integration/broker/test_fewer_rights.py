@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
-from stageline import line, results, tell
-from stageline.errors import Unavailable
-from stageline.message import Message
-from stageline.queue import Consumer, Door
-from stageline.redis_client import Scripts, connect
+from stageline.broker import transitions
+from stageline.broker.queue import Consumer, Door
+from stageline.broker.redis_client import Scripts, connect
+from stageline.core.errors import Unavailable
+from stageline.pipeline import line, results
+from stageline.pipeline.message import Message
 from tests.support.redis_moods import SERVERS, program
 from tests.support.servers import RedisServer
 from tests.support.serving import served
@@ -44,7 +45,9 @@ class Line:
     def finish(self) -> None:
         """The last worker's step."""
         document = results.document(self.taken, "completed", detections=[])
-        self.consumer.scripts.run(self.consumer.finish(self.taken, tell.ended(self.taken, "tag", ENTRY, document)))
+        self.consumer.scripts.run(
+            self.consumer.finish(self.taken, transitions.ended(self.taken, "tag", ENTRY, document))
+        )
 
     def doubt(self) -> None:
         """A worker's word to the catalogue."""

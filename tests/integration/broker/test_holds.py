@@ -5,14 +5,14 @@ import uuid
 
 import pytest
 
-from grab_service.batches import KEEP_AFTER, Batch
-from grab_service.door import GrabDoor, Wanted
-from grab_service.forms import Sent
-from grab_service.holds import LEASE_SECONDS, Holds
-from grab_service.once import Claim, fingerprint
-from grab_service.problems import StillRunning
-from stageline.queue import Door
-from stageline.redis_client import Call
+from grab_service.api.problems import StillRunning
+from grab_service.line.claims import LEASE_SECONDS, Holds
+from grab_service.line.intake import GrabDoor, Wanted
+from grab_service.uploads.batches import KEEP_AFTER, UploadBatch
+from grab_service.uploads.forms import Sent
+from grab_service.uploads.idempotency import Claim, fingerprint
+from stageline.broker.queue import Door
+from stageline.broker.redis_client import Call
 from stageline.store import open_store
 from tests.support.door_client import JPEG, queued
 from tests.support.served_door import until
@@ -53,7 +53,7 @@ def test_a_batch_whose_claim_was_taken_over_stops(settings) -> None:
     """Whoever took it over goes on with it; the first one takes only a few files more."""
     one, other = (GrabDoor(open_store(settings), settings) for _ in range(2))
     first = claim(one)
-    batch = Batch(one, Wanted(batch_id=first.image_id), "", first)
+    batch = UploadBatch(one, Wanted(batch_id=first.image_id), "", first)
     with first.held():
         one.client.hset(first._record, "until", 0)
         claim(other)
@@ -99,7 +99,7 @@ def test_a_claim_whose_record_redis_lost_is_claimed_anew(settings) -> None:
     """As after a restart without its file: a batch goes on under its id, and nobody else begins the same meanwhile."""
     one, other = (GrabDoor(open_store(settings), settings) for _ in range(2))
     first = claim(one)
-    batch = Batch(one, Wanted(batch_id=first.image_id), "", first)
+    batch = UploadBatch(one, Wanted(batch_id=first.image_id), "", first)
     with first.held():
         batch.take(Sent(JPEG, "a.jpg"))
         one.client.delete(first._record)
@@ -150,11 +150,11 @@ def test_a_batch_that_was_taken_over_keeps_no_list_over_the_others(settings) -> 
     """A door was frozen, and another did the batch: the first says 409, and a repeat gets the other's answer."""
     one, other = (GrabDoor(open_store(settings), settings) for _ in range(2))
     first = claim(one)
-    frozen = Batch(one, Wanted(batch_id=first.image_id), "", first)
+    frozen = UploadBatch(one, Wanted(batch_id=first.image_id), "", first)
     frozen.take(Sent(JPEG, "first.jpg"))
     one.client.hset(first._record, "until", 0)
     second = claim(other)
-    whole = Batch(other, Wanted(batch_id=second.image_id), "", second)
+    whole = UploadBatch(other, Wanted(batch_id=second.image_id), "", second)
     for name in ("first.jpg", "second.jpg"):
         whole.take(Sent(JPEG, name))
     whole.keep()
@@ -162,7 +162,7 @@ def test_a_batch_that_was_taken_over_keeps_no_list_over_the_others(settings) -> 
     with pytest.raises(StillRunning):
         frozen.keep()
     third = claim(one)
-    repeated = Batch(one, Wanted(batch_id=third.image_id), "", third)
+    repeated = UploadBatch(one, Wanted(batch_id=third.image_id), "", third)
     repeated.recall()
     assert (third.replay, repeated.files) == ({"sent": "all"}, whole.files)
     assert len(whole.files) == 2

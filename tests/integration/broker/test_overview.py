@@ -8,14 +8,16 @@ import pytest
 import redis
 
 from catalogue_service.lease import KEY
-from stageline import lacking, line, overview
-from stageline.housekeeper import Housekeeper
-from stageline.keys import MODELS, OUTCOMES, OUTCOMES_SINCE, WORKERS
-from stageline.message import Message
-from stageline.overview import STILL_SECONDS, Overview
-from stageline.queue import Consumer, Door
-from stageline.redis_client import Call, Scripts
-from stageline.settings import Settings
+from stageline.broker import overview
+from stageline.broker.keys import MODELS, OUTCOMES, OUTCOMES_SINCE, WORKERS
+from stageline.broker.overview import STILL_SECONDS, Overview
+from stageline.broker.queue import Consumer, Door
+from stageline.broker.redis_client import Call, Scripts
+from stageline.core.settings import Settings
+from stageline.maintenance.reaper import Housekeeper
+from stageline.pipeline import line
+from stageline.pipeline.message import Message
+from stageline.registry import missing_models
 
 LEASE = 60.0
 LONG = LEASE + STILL_SECONDS + 1000
@@ -201,5 +203,5 @@ def test_what_a_model_was_refused_for_may_end_while_it_is_told() -> None:
             return self
 
     watch = SimpleNamespace(served=[Model()], away=None)
-    assert json.loads(lacking.told(watch))["refused"] == {"a": "it is broken"}
-    assert lacking.told(SimpleNamespace(served=[Model()], away=None)) == ""
+    assert json.loads(missing_models.told(watch))["refused"] == {"a": "it is broken"}
+    assert missing_models.told(SimpleNamespace(served=[Model()], away=None)) == ""

@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from stageline import dead, keys, line, results, status, tell
-from stageline.errors import StagelineError
-from stageline.message import Message
-from stageline.queue import Consumer, Door, back_off
-from stageline.redis_client import Call
+from stageline.broker import dead_letters, keys, status, transitions
+from stageline.broker.queue import Consumer, Door, back_off
+from stageline.broker.redis_client import Call
+from stageline.core.errors import StagelineError
+from stageline.pipeline import line, results
+from stageline.pipeline.message import Message
 
 RESIZE = line.stage("resize")
 TAG = line.stage("tag")
@@ -64,7 +65,7 @@ def test_what_is_taken_is_in_flight(door: Door, consumer: Consumer) -> None:
     got = taken(consumer)
     assert door.depths()["resize"] == {"waiting": 0, "in_flight": 1, "delayed": 0}
     successor = got.successor("resize", {"state": "done"}, {"path": "resized/a.jpg"})
-    assert consumer.scripts.run(consumer.hand_off(got, successor, tell.done(got, "resize", ENTRY))) == 1
+    assert consumer.scripts.run(consumer.hand_off(got, successor, transitions.done(got, "resize", ENTRY))) == 1
     assert door.depths()["resize"]["in_flight"] == 0
     (handed,) = door.client.lrange("grayscale_queue", 0, -1)
     assert json.loads(handed) == successor.fields
@@ -77,9 +78,9 @@ def test_a_worker_whose_work_was_given_away_writes_nothing(door: Door, consumer:
     door.client.delete(keys.in_flight_key(consumer.identity))
     before = {key: door.client.dump(key) for key in door.client.keys("*")}
     successor = got.successor("resize", {}, {})
-    assert consumer.scripts.run(consumer.hand_off(got, successor, tell.done(got, "resize", ENTRY))) == 0
+    assert consumer.scripts.run(consumer.hand_off(got, successor, transitions.done(got, "resize", ENTRY))) == 0
     consumer.put_back(got.raw)
-    notes = tell.done(got, "resize", ENTRY)
+    notes = transitions.done(got, "resize", ENTRY)
     assert consumer.scripts.run(consumer.finish(got, notes)) == 0
     assert consumer.delay(got.raw, got.retried("resize", ENTRY).raw, 0.0, notes) == 0
     assert consumer.bury(got.raw, b"{}", got, notes) == 0
@@ -93,7 +94,7 @@ def test_the_last_stage_ends_the_way(any_redis, door: Door) -> None:
     last = Consumer(any_redis, TAG, "one", 60)
     door.client.rpush(TAG.queue, message("a").raw)
     got = taken(last)
-    notes = tell.ended(got, "tag", ENTRY, results.document(got, "completed"))
+    notes = transitions.ended(got, "tag", ENTRY, results.document(got, "completed"))
     assert last.scripts.run(last.finish(got, notes)) == 1
     assert door.unfinished() == 0
     assert status.read(door.client, "a")["status"] == "completed"
@@ -142,11 +143,11 @@ def test_a_buried_message_can_be_replayed_once(door: Door, consumer: Consumer) -
     got = Message.decode(taken(consumer).retried("resize", ENTRY).raw)
     door.client.lpush(keys.in_flight_key(consumer.identity), got.raw)
     entry = {**ENTRY, "state": "failed", "attempt": 2}
-    letter = dead.letter("resize", got.raw, "why", "trace", message=got, entry=entry)
+    letter = dead_letters.letter("resize", got.raw, "why", "trace", message=got, entry=entry)
     document = results.failure(got, "resize", "why", entry)
-    consumer.bury(got.raw, letter, got, tell.failed(got, "resize", entry, document))
+    consumer.bury(got.raw, letter, got, transitions.failed(got, "resize", entry, document))
     assert door.unfinished() == 0
-    letters = dead.DeadLetters(door.client)
+    letters = dead_letters.DeadLetters(door.client)
     ((raw, content),) = letters.list()
     assert (content["stage"], content["reason"], content["traceback"]) == ("resize", "why", "trace")
     assert letters.counts() == {"resize": 1}
@@ -167,11 +168,11 @@ def test_a_buried_message_can_be_replayed_once(door: Door, consumer: Consumer) -
 
 def test_the_dead_letters_of_a_picture_are_forgotten_with_it(door: Door) -> None:
     """All of them, or those from before a run; nobody else's, however many there are."""
-    letters = dead.DeadLetters(door.client)
+    letters = dead_letters.DeadLetters(door.client)
     for number in range(1300):
         sent = message("a" if number % 650 == 0 else f"b{number}", note="a")
         entry = {**ENTRY, "run": 1 + number // 650}
-        door.client.rpush(keys.DEAD_LETTERS, dead.letter("resize", sent.raw, "why", message=sent, entry=entry))
+        door.client.rpush(keys.DEAD_LETTERS, dead_letters.letter("resize", sent.raw, "why", message=sent, entry=entry))
     letters.drop_of("a", before_run=2)
     assert [content["entry"]["run"] for _, content in letters.list() if content["image_id"] == "a"] == [2]
     letters.drop_of("a")
@@ -183,8 +184,8 @@ def test_a_dead_letter_that_is_no_message_cannot_be_replayed(door: Door, consume
     raw = b"\xff\x00 not json"
     door.client.rpush(RESIZE.queue, raw)
     consumer.take(0.1)
-    consumer.bury(raw, dead.letter("resize", raw, "not JSON"))
-    letters = dead.DeadLetters(door.client)
+    consumer.bury(raw, dead_letters.letter("resize", raw, "not JSON"))
+    letters = dead_letters.DeadLetters(door.client)
     ((kept, content),) = letters.list()
     assert __import__("base64").b64decode(content["raw_base64"]) == raw
     with pytest.raises(StagelineError, match="drop it"):
@@ -199,7 +200,7 @@ def test_what_others_put_among_the_dead_letters_is_shown_and_dropped(door: Door)
     """An item that is no letter of ours harms no list and no count, and can be dropped."""
     items = [b"\xff", b"{}", b"[1]", b"7", b'{"stage": 1, "reason": "x", "time": "y"}', b"[" * 5000]
     door.client.rpush(keys.DEAD_LETTERS, *items)
-    letters = dead.DeadLetters(door.client)
+    letters = dead_letters.DeadLetters(door.client)
     assert letters.counts() == {}
     for raw, content in letters.list():
         assert "no dead letter" in content["reason"]

@@ -12,18 +12,19 @@ import pytest
 import urllib3
 
 from catalogue_service.lease import WriterLease
-from stageline import health, line
-from stageline.errors import Unavailable
-from stageline.housekeeper import Housekeeper
-from stageline.keys import OUTCOMES
-from stageline.message import Message
-from stageline.patience import patiently
-from stageline.ports import free_port
-from stageline.queue import Consumer, Door
-from stageline.redis_client import Call, connect
-from stageline.settings import Settings
-from stageline.stage import StoredObject
+from stageline.broker.keys import OUTCOMES
+from stageline.broker.queue import Consumer, Door
+from stageline.broker.redis_client import Call, connect
+from stageline.core.errors import Unavailable
+from stageline.core.retrying import patiently
+from stageline.core.settings import Settings
+from stageline.local.ports import free_port
+from stageline.maintenance.reaper import Housekeeper
+from stageline.pipeline import line
+from stageline.pipeline.message import Message
 from stageline.store import FolderStore
+from stageline.store.base import StoredObject
+from stageline.worker import health
 from tests.support.redis_moods import MOODS, SERVERS, MoodyRedis, program
 from tests.support.running_line import inherited
 from tests.support.served_door import JPEG, ServedDoor, assert_problem, until

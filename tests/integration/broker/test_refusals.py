@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
-from stageline.errors import Unavailable
-from stageline.redis_client import Call, Scripts, connect, reaching_redis
+from stageline.broker.redis_client import Call, Scripts, connect, reaching_redis
+from stageline.core.errors import Unavailable
 from tests.support.refusing_redis import RefusingRedis
 from tests.support.servers import RedisServer
 

@@ -7,9 +7,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from catalogue_service.lease import WriterLease
-from stageline.housekeeper import Housekeeper
-from stageline.redis_client import connect
-from stageline.settings import Settings
+from stageline.broker.redis_client import connect
+from stageline.core.settings import Settings
+from stageline.maintenance.reaper import Housekeeper
 from tests.support.servers import RedisServer
 
 PASSWORD = "the-right-one"

@@ -5,15 +5,16 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from stageline import line
-from stageline.keys import in_flight_key
-from stageline.message import Message
-from stageline.queue import Door
-from stageline.redis_client import Scripts
-from stageline.settings import Settings
-from stageline.stage import Outcome, StoredObject, Task
+from stageline.broker.keys import in_flight_key
+from stageline.broker.queue import Door
+from stageline.broker.redis_client import Scripts
+from stageline.core.settings import Settings
+from stageline.pipeline import line
+from stageline.pipeline.message import Message
+from stageline.pipeline.stage import Outcome, Task
 from stageline.store import FolderStore
-from stageline.worker import Worker
+from stageline.store.base import StoredObject
+from stageline.worker.loop import Worker
 from tests.support.cutting_proxy import CuttingProxy
 from tests.support.served_door import until
 

@@ -5,9 +5,10 @@ import time
 
 import pytest
 
-from stageline import events, keys, line, pace, results, stats, status, tell
-from stageline.message import Message
-from stageline.queue import DROPPED, Consumer, Door
+from stageline.broker import events, keys, statistics, status, time_left, transitions
+from stageline.broker.queue import DROPPED, Consumer, Door
+from stageline.pipeline import line, results
+from stageline.pipeline.message import Message
 
 RESIZE, TAG = line.stage("resize"), line.stage("tag")
 ENTRY = {"state": "done", "run": 1, "attempt": 1, "worker": "w", "ms": 3.0, "key": None}
@@ -50,7 +51,7 @@ def finish(last: Consumer, sent: Message) -> int:
     last.client.rpush(TAG.queue, sent.raw)
     got = taken(last)
     document = results.document(got, "completed", detections=[{"label": "dog"}, {"label": "dog"}])
-    return last.scripts.run(last.finish(got, tell.ended(got, "tag", ENTRY, document)))
+    return last.scripts.run(last.finish(got, transitions.ended(got, "tag", ENTRY, document)))
 
 
 def test_a_pictures_way_is_told_step_by_step(door: Door, consumer: Consumer, last: Consumer) -> None:
@@ -59,9 +60,9 @@ def test_a_pictures_way_is_told_step_by_step(door: Door, consumer: Consumer, las
     assert door.accept(sent) == "a"
     assert door.accept(sent) == "a", "an accept that is repeated tells nothing twice"
     got = taken(consumer)
-    consumer.begin([(got, tell.begun(got, "resize", {**ENTRY, "state": "working"}))])
+    consumer.begin([(got, transitions.begun(got, "resize", {**ENTRY, "state": "working"}))])
     following = got.successor("resize", ENTRY, {})
-    consumer.scripts.run(consumer.hand_off(got, following, tell.done(got, "resize", ENTRY)))
+    consumer.scripts.run(consumer.hand_off(got, following, transitions.done(got, "resize", ENTRY)))
     finish(last, following)
     assert told(door) == ["accepted", "stage", "stage", "stage", "completed"]
     assert [each["status"] for each in outcomes(door)] == ["submitted", "processing", "completed"]
@@ -70,7 +71,7 @@ def test_a_pictures_way_is_told_step_by_step(door: Door, consumer: Consumer, las
     ended = events.read(door.client, events.START, 1000)[-1].content
     assert (ended["image_id"], ended["counts"], ended["faces"]) == ("a", {"dog": 2}, 0)
     assert ended["categories"] == [{"category": "dog", "confidence": 0.0, "objects": 2}]
-    found = stats.read(door.client, 2)
+    found = statistics.read(door.client, 2)
     assert (found["line"]["accepted"], found["line"]["completed"], found["stages"]["resize"]["done"]) == (1, 1, 1)
 
 
@@ -99,7 +100,7 @@ def test_a_deleted_picture_is_dropped_at_every_step(door: Door, consumer: Consum
         door.delete(name)
         before = (told(door), outcomes(door))
         assert consumer.superseded([got]) == [True]
-        assert step(consumer, got, tell.done(got, "resize", ENTRY)) == DROPPED
+        assert step(consumer, got, transitions.done(got, "resize", ENTRY)) == DROPPED
         assert consumer.held() == [got.raw], "until it is let go: who dies before leaves it to the next"
         consumer.let_go(got.raw)
         assert (told(door), outcomes(door)) == before
@@ -118,7 +119,7 @@ def test_a_picture_sent_again_leaves_its_older_run_behind(door: Door, consumer: 
     assert door.send_again(again, RESIZE) == "sent"
     assert door.send_again(again, RESIZE) == "moving"
     assert consumer.superseded([old, again]) == [True, False]
-    assert consumer.scripts.run(consumer.finish(old, tell.done(old, "resize", ENTRY))) == DROPPED
+    assert consumer.scripts.run(consumer.finish(old, transitions.done(old, "resize", ENTRY))) == DROPPED
     assert (taken(consumer).run, door.unfinished()) == (2, 1)
     door.delete("a")
     assert door.send_again(message(run=3, runs=again.fields["runs"]), RESIZE) == "changed"
@@ -136,7 +137,7 @@ def test_the_same_content_is_taken_once_where_asked(door: Door, consumer: Consum
     got = taken(consumer)
     entry = {**ENTRY, "state": "failed"}
     document = results.failure(got, "resize", "why", entry)
-    consumer.bury(got.raw, b"{}", got, tell.failed(got, "resize", entry, document))
+    consumer.bury(got.raw, b"{}", got, transitions.failed(got, "resize", entry, document))
     assert door.accept(message("c", sha256="77"), dedupe=True) == "c"
     door.delete("c", "77")
     door.delete("b", "77", "x.jpg")
@@ -150,7 +151,7 @@ def test_a_tombstone_outlasts_what_may_be_on_its_way(door: Door, consumer: Consu
     door.accept(message("a"))
     door.client.rpush(RESIZE.queue, message("foreign").raw)
     got = [taken(consumer), taken(consumer)]
-    consumer.begin([(each, tell.begun(each, "resize", ENTRY)) for each in got])
+    consumer.begin([(each, transitions.begun(each, "resize", ENTRY)) for each in got])
     for name in ("a", "foreign"):
         door.delete(name)
         door.delete(name)
@@ -166,9 +167,9 @@ def test_a_waiting_picture_is_counted_once(door: Door, last: Consumer) -> None:
     runs = [{"run": 1, "from": "resize", "status": "waiting"}, {"run": 2, "from": "tag", "created_at": "x"}]
     last.client.rpush(TAG.queue, message().raw)
     got = taken(last)
-    last.scripts.run(last.finish(got, tell.ended(got, "detect", ENTRY, results.document(got, "waiting"))))
+    last.scripts.run(last.finish(got, transitions.ended(got, "detect", ENTRY, results.document(got, "waiting"))))
     assert door.send_again(message(run=2, runs=runs), TAG) == "sent"
-    found = stats.read(door.client, 2)["line"]  # a minute may just have ended
+    found = statistics.read(door.client, 2)["line"]  # a minute may just have ended
     assert (found["accepted"], found["waiting"], found["p50_ms"]) == (1, 1, None)
 
 
@@ -176,21 +177,21 @@ def test_a_probe_is_nobodys_picture(door: Door, consumer: Consumer) -> None:
     """It is queued and has a status; no event, no outcome, no name, no count."""
     door.accept(message("probe-1", probe=True, sha256="77", filename="x.jpg", until="classify"))
     got = taken(consumer)
-    consumer.begin([(got, tell.begun(got, "resize", ENTRY))])
+    consumer.begin([(got, transitions.begun(got, "resize", ENTRY))])
     door.delete("probe-1", probe=True)
     assert (told(door), outcomes(door), door.newest_named("x.jpg")) == ([], [], None)
-    assert "accepted" not in stats.read(door.client, 2)["line"]
+    assert "accepted" not in statistics.read(door.client, 2)["line"]
 
 
 def test_the_time_left_is_learnt_from_what_pictures_took(door: Door, last: Consumer) -> None:
     """Nothing is claimed before anything was seen; then those behind others wait longer, and the end is nearer."""
     assert door.accept(message("first")) == "first"
-    assert pace.left(door.client, ["first"], {})["first"].seconds is None
+    assert time_left.left(door.client, ["first"], {})["first"].seconds is None
     time.sleep(0.05)
     finish(last, message("first"))
     for name in "abcd":
         door.accept(message(name))
-    found = pace.left(door.client, [*"abcd", "first"], {"b": 4})
+    found = time_left.left(door.client, [*"abcd", "first"], {"b": 4})
     assert [found[name].position for name in "abcd"] == [0, 1, 2, 3]
     assert found["a"].seconds < found["c"].seconds < found["d"].seconds
     assert found["b"].seconds < found["c"].seconds - found["a"].seconds * 0.5
@@ -204,11 +205,11 @@ def test_percentiles_are_within_a_tenth() -> None:
     for scale in (1.0, 100.0, 1e6):
         buckets: Counter[int] = Counter()
         for number in range(1, 1001):
-            (name,) = (name for name in stats.counts("x", "done", scale * number) if "<" in name)
+            (name,) = (name for name in statistics.counts("x", "done", scale * number) if "<" in name)
             buckets[int(name.split("<")[1])] += 1
         for percent in (50, 95, 99):
-            assert stats.percentile(buckets, percent) == pytest.approx(scale * 10 * percent, rel=0.11)
-    assert stats.percentile({}, 50) is None
+            assert statistics.percentile(buckets, percent) == pytest.approx(scale * 10 * percent, rel=0.11)
+    assert statistics.percentile({}, 50) is None
 
 
 def test_the_pace_is_never_below_zero(door: Door, last: Consumer) -> None:

@@ -8,12 +8,12 @@ from sqlalchemy import Engine, event, text
 from stageline.catalogue import Catalogue, Filter, clean, open_engine
 from stageline.catalogue.engine import reading, writing
 from stageline.catalogue.migrate import migrate
-from stageline.catalogue.outcomes import Outcome
+from stageline.catalogue.outcomes import PictureOutcome
 from stageline.catalogue.reader import page_query
 from stageline.catalogue.rebuild import rebuild
 from stageline.catalogue.rows import rows_of
 from stageline.catalogue.writer import Writer
-from stageline.settings import Settings
+from stageline.core.settings import Settings
 from stageline.store import FolderStore
 from tests.support.candidate_cases import SHIP, plain
 from tests.support.catalogue_makers import BEGAN, CANDIDATES, SHA, at, document, dump, ended, keep, upgrade
@@ -113,7 +113,7 @@ def test_rows_of_an_older_version_are_named(kind, tmp_path, request) -> None:
     bucket = FolderStore(tmp_path / "bucket")
     bucket.check()
     again = document("a", updated_at=at(50))
-    assert Writer(engine, bucket, 0).apply_outcomes([Outcome.of({**again, "document": again})]).changed == 1
+    assert Writer(engine, bucket, 0).apply_outcomes([PictureOutcome.of({**again, "document": again})]).changed == 1
     assert all(row["named"] for row in dump(engine)["prediction_results"])
     engine.dispose()
 

@@ -8,7 +8,7 @@ from sqlalchemy import create_mock_engine, text
 
 from stageline.catalogue import open_engine, vector
 from stageline.catalogue.engine import writing
-from stageline.settings import Settings
+from stageline.core.settings import Settings
 from tests.support.catalogue_makers import document, embedding, ended, keep
 
 pytest_plugins = ("tests.support.catalogue_fixtures", "tests.support.catalogue_reading")

@@ -7,8 +7,8 @@ import pytest
 
 from stageline.catalogue.tables import UtcTime
 from stageline.catalogue.writer import Writer
-from stageline.stage import StoredObject
 from stageline.store import FolderStore
+from stageline.store.base import StoredObject
 from tests.support.catalogue_makers import document, dump, ended, stream
 from tests.support.junk_cases import JUNK
 

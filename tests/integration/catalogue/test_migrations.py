@@ -13,7 +13,7 @@ from stageline.catalogue.engine import reading, writing
 from stageline.catalogue.migrate import migrate, revision
 from stageline.catalogue.tables import METADATA
 from stageline.catalogue.writer import Writer
-from stageline.settings import Settings
+from stageline.core.settings import Settings
 from stageline.store import FolderStore
 from tests.support.catalogue_makers import dump, stream
 
@@ -31,7 +31,7 @@ from pathlib import Path
 import stageline.catalogue.engine as database
 from stageline.catalogue import open_engine
 from stageline.catalogue.migrate import migrate, revision
-from stageline.settings import Settings
+from stageline.core.settings import Settings
 database.CONNECT_SECONDS = 60  # six at once, on a machine that may be busy
 engine = open_engine(Settings(database_url=sys.argv[1] or None, stageline_data=Path(sys.argv[2])))
 sys.stdin.readline()

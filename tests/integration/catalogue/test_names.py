@@ -9,7 +9,7 @@ from stageline.catalogue import Catalogue, migrate, name_keys, open_engine
 from stageline.catalogue.engine import writing
 from stageline.catalogue.rebuild import rebuild
 from stageline.catalogue.writer import Writer
-from stageline.settings import Settings
+from stageline.core.settings import Settings
 from stageline.store import FolderStore
 from tests.support.catalogue_makers import document, dump, ended, keep, upgrade
 from tests.support.catalogue_reading import ids

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from sqlalchemy import event, text
 
-from stageline import results
 from stageline.catalogue import Filter
 from stageline.catalogue.engine import writing
-from stageline.errors import Unavailable
+from stageline.core.errors import Unavailable
+from stageline.pipeline import results
 from tests.support.catalogue_makers import BEGAN, SHA, at, document, ended, outcome, stream
 from tests.support.catalogue_reading import ids
 

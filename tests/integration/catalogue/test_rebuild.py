@@ -12,9 +12,9 @@ from stageline.catalogue.engine import writing
 from stageline.catalogue.migrate import migrate
 from stageline.catalogue.rebuild import Rebuilt, rebuild
 from stageline.catalogue.writer import Writer
-from stageline.settings import Settings
-from stageline.stage import StoredObject
+from stageline.core.settings import Settings
 from stageline.store import FolderStore
+from stageline.store.base import StoredObject
 from tests.support.catalogue_makers import CANDIDATES, at, document, drop, dump, ended, entry, keep, outcome, stream
 
 SETTINGS = Settings(retention_days=2)

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from stageline.broker.keys import OUTCOMES
+from stageline.broker.redis_client import connect
 from stageline.catalogue import Catalogue, open_engine
 from stageline.catalogue.migrate import migrate
 from stageline.catalogue.rebuild import Rebuilt, rebuild
-from stageline.errors import NotFound
-from stageline.keys import OUTCOMES
-from stageline.modelstore import Repository
-from stageline.redis_client import connect
-from stageline.settings import Settings
-from stageline.stage import StoredObject
+from stageline.core.errors import NotFound
+from stageline.core.settings import Settings
+from stageline.registry.repository import Repository
 from stageline.store import FolderStore
+from stageline.store.base import StoredObject
 from tests.support.api_line import Api, until
 from tests.support.catalogue_makers import drop, dump
 from tests.support.running_line import RunningLine
@@ -29,7 +29,7 @@ CLASSIFIED = "image-classification"
 FAULTS = f"""
 import os, pathlib, sys
 if sys.orig_argv[-1] == "grayscale_service":
-    from stageline import images
+    from stageline.imaging import codec as images
     folder, real = pathlib.Path(os.environ["PYTHONPATH"]), images.decode
     def first(name):
         is_first = not (folder / name).exists()

@@ -7,15 +7,15 @@ import sys
 
 import pytest
 
+from stageline.broker.keys import OUTCOMES, status_key
+from stageline.broker.queue import Door
 from stageline.catalogue import Catalogue, open_engine
 from stageline.catalogue.migrate import migrate
 from stageline.catalogue.writer import Writer
-from stageline.keys import OUTCOMES, status_key
-from stageline.queue import Door
-from stageline.reconcile import lost_pictures
-from stageline.settings import Settings
-from stageline.stage import StoredObject
+from stageline.core.settings import Settings
+from stageline.maintenance.reconcile import lost_pictures
 from stageline.store import FolderStore
+from stageline.store.base import StoredObject
 from tests.support.catalogue_makers import SHA, at, document, dump, ended, first_message, keep, outcome
 from tests.support.servers import RedisServer
 

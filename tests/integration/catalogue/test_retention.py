@@ -7,19 +7,19 @@ import pytest
 from ulid import ULID
 
 from catalogue_service import retention
-from catalogue_service.consumer import Consumer
+from catalogue_service.consumer import OutcomeConsumer
 from catalogue_service.lease import WriterLease
 from catalogue_service.retention import Retention
-from stageline import dead
+from stageline.broker import dead_letters
+from stageline.broker.keys import DEAD_COUNTS, DEAD_LETTERS, OUTCOMES, status_key
+from stageline.broker.redis_client import connect
 from stageline.catalogue import Catalogue, expiry
 from stageline.catalogue.writer import Writer
-from stageline.erase import erase_objects
-from stageline.keys import DEAD_COUNTS, DEAD_LETTERS, OUTCOMES, status_key
-from stageline.message import FOLDERS, Message
-from stageline.redis_client import connect
-from stageline.settings import Settings
-from stageline.stage import StoredObject
+from stageline.core.settings import Settings
+from stageline.maintenance.deletion import erase_objects
+from stageline.pipeline.message import FOLDERS, Message
 from stageline.store import FolderStore
+from stageline.store.base import StoredObject
 from tests.support.catalogue_makers import document, dump, ended, keep, outcome, stream
 from tests.support.servers import RedisServer
 
@@ -70,7 +70,7 @@ def swept(engine, bucket, redis_server, days: int, now: datetime) -> Writer:
     writer, lease = Writer(engine, bucket, days), WriterLease(redis_server.url, 30)
     lease.renew()
     Retention(Catalogue(engine), bucket, lease, found).sweep(now)
-    Consumer(redis_server.url, writer, lease).step()
+    OutcomeConsumer(redis_server.url, writer, lease).step()
     return writer
 
 
@@ -99,13 +99,13 @@ def test_what_was_lost_on_its_way_goes_too(catalogue_engine, redis, redis_server
     keep(bucket, said)
     bucket.put(StoredObject("original/other.jpg", b"x", "image/jpeg"))
     for name in ("lost", "stays"):
-        redis.rpush(DEAD_LETTERS, dead.letter("tag", b"{}", "no", message=Message({"image_id": name}, b"{}")))
+        redis.rpush(DEAD_LETTERS, dead_letters.letter("tag", b"{}", "no", message=Message({"image_id": name}, b"{}")))
         redis.hincrby(DEAD_COUNTS, "tag", 1)
     Writer(catalogue_engine, bucket, 2).apply([ended(said), outcome("lost", "processing", 2)])
     swept(catalogue_engine, bucket, redis_server, 2, datetime(2026, 11, 25, tzinfo=UTC))
     assert list(bucket.keys("")) == []
     assert not any(dump(catalogue_engine).values())
-    assert [content["image_id"] for _, content in dead.DeadLetters(redis).list()] == ["stays"]
+    assert [content["image_id"] for _, content in dead_letters.DeadLetters(redis).list()] == ["stays"]
 
 
 def test_one_sweep_takes_all_and_none_twice(catalogue_engine, redis, redis_server, bucket, monkeypatch) -> None:
@@ -124,7 +124,7 @@ def test_one_sweep_takes_all_and_none_twice(catalogue_engine, redis, redis_serve
         assert list(bucket.keys("")) == []
         assert redis.llen(OUTCOMES) == 14
     assert len(dump(catalogue_engine)["image_info"]) == 14
-    Consumer(redis_server.url, writer, lease).step()
+    OutcomeConsumer(redis_server.url, writer, lease).step()
     assert not any(dump(catalogue_engine).values())
 
 

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from catalogue_service.consumer import Consumer
+from catalogue_service.consumer import OutcomeConsumer
 from catalogue_service.lease import KEY, WriterLease
+from stageline.broker.keys import OUTCOMES, OUTCOMES_SINCE
+from stageline.broker.redis_client import Call, Scripts, connect
 from stageline.catalogue import open_engine
 from stageline.catalogue.writer import Writer
-from stageline.errors import Unavailable
-from stageline.keys import OUTCOMES, OUTCOMES_SINCE
-from stageline.ports import free_port
-from stageline.redis_client import Call, Scripts, connect
-from stageline.settings import Settings
+from stageline.core.errors import Unavailable
+from stageline.core.settings import Settings
+from stageline.local.ports import free_port
 from stageline.store import FolderStore
 from tests.support.catalogue_makers import dump, outcome, stream
 from tests.support.servers import PostgresServer, RedisServer
@@ -163,7 +163,7 @@ def test_killed_between_writing_and_trimming_it_writes_the_batch_again(
     redis.rpush(OUTCOMES, *batch)
     writer.apply(batch)
     before = dump(catalogue_engine)
-    consumer = Consumer(redis_server.url, writer, lease)
+    consumer = OutcomeConsumer(redis_server.url, writer, lease)
     assert consumer.step() == len(batch)
     assert redis.llen(OUTCOMES) == consumer.step() == 0
     assert dump(catalogue_engine) == before

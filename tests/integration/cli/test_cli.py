@@ -9,13 +9,13 @@ import time
 import pytest
 import redis
 
-from stageline.dead import letter
-from stageline.keys import DEAD_LETTERS
-from stageline.message import Message
-from stageline.ports import free_port
-from stageline.redis_client import connect
-from stageline.settings import Settings
-from stageline.up import default_workers
+from stageline.broker.dead_letters import letter
+from stageline.broker.keys import DEAD_LETTERS
+from stageline.broker.redis_client import connect
+from stageline.core.settings import Settings
+from stageline.local.ports import free_port
+from stageline.local.up import default_workers
+from stageline.pipeline.message import Message
 from tests.support import commands
 from tests.support.faults import wait_for
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from stageline.modelstore import Model, Repository
-from stageline.modelstore.card import CARD, written
-from stageline.stage import StoredObject
+from stageline.registry.card import CARD, ModelFiles, written
+from stageline.registry.repository import Repository
 from stageline.store import FolderStore
+from stageline.store.base import StoredObject
 from tests.support import commands
 from tests.support.places import missing
 from tests.support.tiny_models import colours
@@ -37,7 +37,7 @@ def models(tmp_path, repository) -> Run:
     return run
 
 
-def folder_of(model: Model, folder: Path) -> Path:
+def folder_of(model: ModelFiles, folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     (folder / "model.onnx").write_bytes(model.network)
     (folder / CARD).write_bytes(written(model.card))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stageline.client import Busy
-from stageline.ports import free_port
+from stageline.local.ports import free_port
 from tests.support.commands import STAGELINE
 from tests.support.faults import pid_of, wait_for
 from tests.support.running_line import inherited
@@ -41,7 +41,7 @@ def patch_grayscale(folder: Path, body: str) -> dict[str, str]:
     (folder / "patches" / "sitecustomize.py").write_text(
         "import os, pathlib, sys, time\n"
         "if sys.orig_argv[-1] == 'grayscale_service':\n"
-        "    from stageline import images\n"
+        "    from stageline.imaging import codec as images\n"
         "    real, mark = images.decode, pathlib.Path(__file__).with_name('mark')\n"
         "    def decode(*a, **k):\n"
         "        if not mark.exists():\n"

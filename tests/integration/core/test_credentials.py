@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from stageline import line
-from stageline.credentials import LOOK_SECONDS
-from stageline.errors import EXIT_SETTINGS
-from stageline.patience import patiently
-from stageline.ports import free_port
-from stageline.settings import with_password
+from stageline.core.credentials import LOOK_SECONDS
+from stageline.core.errors import EXIT_SETTINGS
+from stageline.core.retrying import patiently
+from stageline.core.settings import with_password
+from stageline.local.ports import free_port
+from stageline.pipeline import line
 from tests.support.running_line import RunningLine, inherited
 from tests.support.servers import RedisServer
 

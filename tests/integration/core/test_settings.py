@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from stageline import settings
+from stageline.core import settings
 
 
 @pytest.fixture(autouse=True)

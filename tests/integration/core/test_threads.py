@@ -13,14 +13,14 @@ from typing import NamedTuple
 import pytest
 import urllib3
 
-from stageline import line
-from stageline.keys import OUTCOMES
-from stageline.message import Message
-from stageline.ports import free_port
-from stageline.queue import Door
-from stageline.settings import Settings
-from stageline.stage import StoredObject
+from stageline.broker.keys import OUTCOMES
+from stageline.broker.queue import Door
+from stageline.core.settings import Settings
+from stageline.local.ports import free_port
+from stageline.pipeline import line
+from stageline.pipeline.message import Message
 from stageline.store import FolderStore
+from stageline.store.base import StoredObject
 from tests.support.running_line import inherited
 from tests.support.served_door import JPEG, until
 
@@ -48,7 +48,7 @@ def named(path):
     return found, last
 
 if sys.orig_argv[-1] == os.environ.get("SERVICE"):
-    for path in ("stageline.credentials:LOOK_SECONDS", "stageline.serving:LOOK_SECONDS",
+    for path in ("stageline.core.credentials:LOOK_SECONDS", "stageline.registry.serving:LOOK_SECONDS",
                  "stageline.store.hot_cache:PAUSE_SECONDS", "catalogue_service.retention:SWEEP_SECONDS"):
         setattr(*named(path), 0.2)
     if os.environ.get("BREAK"):
@@ -67,22 +67,22 @@ class Death(NamedTuple):
 
 
 EVERYWHERE = (
-    Death("health", "stageline.health:_Server.service_actions"),
-    Death("credentials", "stageline.credentials:read"),
+    Death("health", "stageline.worker.health:_Server.service_actions"),
+    Death("credentials", "stageline.core.credentials:read"),
 )
 STAGE = (
     *EVERYWHERE,
-    Death("lease", "stageline.lease:Lease._stop_if_hung"),
-    Death("taker", "stageline.taker:Taker._pop"),
-    Death("fetcher", "stageline.taker:Taker._fetch"),
-    Death("storer", "stageline.storer:Storer._settle"),
-    Death("models", "stageline.serving:ModelWatch.run"),
+    Death("lease", "stageline.worker.heartbeat:Lease._stop_if_hung"),
+    Death("taker", "stageline.worker.prefetcher:Taker._pop"),
+    Death("fetcher", "stageline.worker.prefetcher:Taker._fetch"),
+    Death("storer", "stageline.worker.committer:Storer._settle"),
+    Death("models", "stageline.registry.serving:ModelWatch.run"),
     Death("cache", "stageline.store.hot_cache:HotCache._tell_later"),
-    Death("MainThread", "stageline.worker:Worker._next_batch"),
+    Death("MainThread", "stageline.worker.loop:Worker._next_batch"),
 )
 WITH_MODELS = (
-    Death("models", "stageline.serving:ModelWatch._look"),
-    Death("fetch", "stageline.serving:ModelWatch._fetch"),
+    Death("models", "stageline.registry.serving:ModelWatch._look"),
+    Death("fetch", "stageline.registry.serving:ModelWatch._fetch"),
 )
 DEATHS = {
     "resize_service": STAGE,
@@ -98,13 +98,13 @@ DEATHS = {
         Death("MainThread", "catalogue_service.consumer:Consumer.step"),
     ),
     "grab_service": (
-        Death("credentials", "stageline.credentials:read"),
-        Death("housekeeper", "stageline.housekeeper:Housekeeper.sweep", gravely=True),
-        Death("events", "stageline.events:read"),
+        Death("credentials", "stageline.core.credentials:read"),
+        Death("housekeeper", "stageline.maintenance.reaper:Housekeeper.sweep", gravely=True),
+        Death("events", "stageline.broker.events:read"),
         Death("bucket", "stageline.store.folder:FolderStore.check"),
         Death("cache", "stageline.store.hot_cache:HotCache._tell_later"),
-        Death("claims", "grab_service.holds:Holds._beat"),
-        Death("probe", "grab_service.probes:Probe._answer"),
+        Death("claims", "grab_service.line.claims:Holds._beat"),
+        Death("probe", "grab_service.line.probes:Probe._answer"),
     ),
 }
 BY_REQUESTS = ("events", "cache", "claims", "probe")  # which begin when somebody asks for what they do
@@ -244,7 +244,7 @@ def test_a_command_whose_thread_dies_ends(tmp_path: Path, settings: Settings) ->
     picture.write_bytes(JPEG)
     (tmp_path / "sitecustomize.py").write_text(BREAKING)
     own = {"PYTHONPATH": str(tmp_path), "THREADS": str(tmp_path / "threads"), "SERVICE": str(picture),
-           "BREAK": "stageline.serving:ModelWatch._first_look", "MODELS_DIR": str(settings.models_folder)}  # fmt: skip
+           "BREAK": "stageline.registry.serving:ModelWatch._first_look", "MODELS_DIR": str(settings.models_folder)}  # fmt: skip
     command = [sys.executable, "-m", "stageline", "run", str(picture)]
     done = subprocess.run(command, env=inherited() | own, cwd=tmp_path, check=False, timeout=120)
     assert done.returncode == EXIT_CRASH

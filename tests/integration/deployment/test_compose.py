@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from stageline import __version__, line
-from stageline.settings import Settings
+from stageline import __version__
+from stageline.core.settings import Settings
+from stageline.pipeline import line
 from tests.support.compose_config import (
     EXAMPLE,
     FILE,
@@ -162,7 +163,7 @@ def test_secrets_reach_only_who_needs_them(env_file: Path, services: dict[str, A
 
 
 def test_settings_of_our_containers_are_settings(services: dict[str, Any]) -> None:
-    """No name is misspelt: each is one of stageline/settings.py."""
+    """No name is misspelt: each is one of stageline/core/settings.py."""
     known = {name.upper() for name in Settings.model_fields}
     for name in (*OURS, "detect-gpu", "line-user"):
         assert set(services[name]["environment"]) <= known, name

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from stageline.ports import free_ports
+from stageline.local.ports import free_ports
 from tests.support.compose_config import make_env, parsed
 from tests.support.places import missing
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stageline import __version__
-from stageline.line import CATALOGUE_PACKAGE, DOOR_PACKAGE, LINE
+from stageline.pipeline.line import CATALOGUE_PACKAGE, DOOR_PACKAGE, LINE
 from tests.support import manifests
 from tests.support.places import REPOSITORY, missing
 

@@ -10,13 +10,13 @@ from unittest.mock import Mock
 import pytest
 import urllib3
 
-from grab_service import hub as hubs
-from grab_service import watching
-from grab_service.hub import Hub
-from stageline.errors import Unavailable
-from stageline.events import Event, is_after
-from stageline.keys import EVENTS
-from stageline.queue import Door
+from grab_service.streaming import event_streams
+from grab_service.streaming import hub as hubs
+from grab_service.streaming.hub import Hub
+from stageline.broker.events import Event, is_after
+from stageline.broker.keys import EVENTS
+from stageline.broker.queue import Door
+from stageline.core.errors import Unavailable
 from tests.support.api_line import PATIENCE, Api, ApiLine, until
 from tests.support.picture_makers import all_kinds
 from tests.support.served_door import ServedDoor
@@ -160,7 +160,7 @@ def test_who_follows_an_upload_is_told_what_comes_after_a_look(late: tuple[Event
     watcher, known = Mock(image_id="a", over=False), Mock()
     watcher.next.side_effect = [None, *late] if late else [None, None]
     known.status.return_value = {"status": "completed", "results": {}}
-    told = [json.loads(line)["event"] for line in watching.follow(watcher, known, {}, str, PATIENCE)]
+    told = [json.loads(line)["event"] for line in event_streams.follow(watcher, known, {}, str, PATIENCE)]
     assert told == ["accepted", *(["stage"] if late else []), "completed"]
 
 

@@ -7,11 +7,11 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import text
 
-from grab_service.schemas.pictures import Pictures, PictureStatus
-from grab_service.schemas.uploads import Accepted, Batch, BatchAccepted, Processing
+from grab_service.api.schemas.pictures import Pictures, PictureStatus
+from grab_service.api.schemas.uploads import Accepted, Batch, BatchAccepted, Processing
+from stageline.broker.queue import Door
 from stageline.catalogue import migrate, open_engine
 from stageline.catalogue.engine import writing
-from stageline.queue import Door
 from tests.support.api_line import Api, ApiLine, until
 from tests.support.door_client import JPEG
 from tests.support.picture_makers import all_kinds

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from grab_service.schemas.common import Problem
-from grab_service.schemas.line import Health, Stats
-from grab_service.schemas.pictures import PictureStatus
+from grab_service.api.schemas.common import Problem
+from grab_service.api.schemas.line import Health, Stats
+from grab_service.api.schemas.pictures import PictureStatus
 from tests.support.api_line import Api, ApiLine, until
 from tests.support.picture_makers import all_kinds
 

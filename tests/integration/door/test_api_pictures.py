@@ -6,11 +6,11 @@ from urllib.parse import quote
 
 import pytest
 
-from grab_service.schemas.line import Faces, Health, Models, Stats
-from grab_service.schemas.pictures import Ledger, Pictures, PictureStatus
-from grab_service.schemas.uploads import Processing
-from stageline.message import FOLDERS
-from stageline.queue import Door
+from grab_service.api.schemas.line import Faces, Health, Models, Stats
+from grab_service.api.schemas.pictures import Ledger, Pictures, PictureStatus
+from grab_service.api.schemas.uploads import Processing
+from stageline.broker.queue import Door
+from stageline.pipeline.message import FOLDERS
 from stageline.store import ObjectStore
 from tests.support.api_line import JPEG, STAGES, UNKNOWN, Api, ApiLine, completed, until
 from tests.support.picture_makers import encoded, scene

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from grab_service.schemas.line import Replays
-from grab_service.schemas.pictures import Ledger, PictureStatus, TaskAnswer
-from grab_service.schemas.uploads import Processing
-from stageline.message import FOLDERS
-from stageline.queue import Door
-from stageline.stage import StoredObject
+from grab_service.api.schemas.line import Replays
+from grab_service.api.schemas.pictures import Ledger, PictureStatus, TaskAnswer
+from grab_service.api.schemas.uploads import Processing
+from stageline.broker.queue import Door
+from stageline.pipeline.message import FOLDERS
 from stageline.store import ObjectStore
+from stageline.store.base import StoredObject
 from tests.support.api_line import JPEG, STAGES, UNKNOWN, Api, ApiLine, completed, until
 
 pytest_plugins = ["tests.support.api_fixtures"]

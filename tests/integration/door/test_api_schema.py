@@ -12,16 +12,19 @@ from hypothesis import settings as how
 from schemathesis import checks
 from schemathesis.specs.openapi import checks as openapi_checks
 
-from grab_service import connections, documents, faces
-from grab_service.app import create_app
-from grab_service.door import GrabDoor, Wanted
-from stageline import monolith, results
+from grab_service.api import connections
+from grab_service.http import openapi
+from grab_service.http.app import create_app
+from grab_service.images import face_search
+from grab_service.line.intake import GrabDoor, Wanted
+from stageline.broker.keys import OUTCOMES
 from stageline.catalogue.engine import open_engine
 from stageline.catalogue.migrate import migrate
 from stageline.catalogue.writer import Writer
-from stageline.keys import OUTCOMES
-from stageline.modelstore import Repository
-from stageline.settings import Settings
+from stageline.core.settings import Settings
+from stageline.local import monolith
+from stageline.pipeline import results
+from stageline.registry.repository import Repository
 from stageline.store import FolderStore, open_store
 from tests.support.picture_makers import all_kinds
 from tests.support.servers import MinioServer, PostgresServer, RedisServer
@@ -63,7 +66,7 @@ def api_schema(
         _send_through(door, found.model_copy(update={"models_dir": models_dir}), data_dir)
         app = create_app(found, door)
         patch.setattr(connections.STOPPING, "is_set", lambda: True)  # what would go on for ever ends at once
-        patch.setattr(faces, "PROBE_SECONDS", 0.0)
+        patch.setattr(face_search, "PROBE_SECONDS", 0.0)
         yield schemathesis.openapi.from_wsgi("/openapi.json", app)
         patch.undo()
 
@@ -87,7 +90,7 @@ def _operations() -> list[tuple[str, str]]:
     """Every path and method that the description has; to say so takes no server."""
     with TemporaryDirectory() as folder:
         found = Settings(stageline_data=Path(folder))
-        paths = documents.describe(create_app(found, GrabDoor(open_store(found), found)))["paths"]
+        paths = openapi.describe(create_app(found, GrabDoor(open_store(found), found)))["paths"]
     found = [(path, method) for path, operations in paths.items() for method in operations]
     return sorted(found, key=lambda operation: operation[1] == "delete")  # which may well meet the example
 

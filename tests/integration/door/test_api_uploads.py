@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from grab_service.schemas.pictures import PictureStatus
-from grab_service.schemas.uploads import Accepted, Batch, BatchAccepted
-from stageline.queue import Door
+from grab_service.api.schemas.pictures import PictureStatus
+from grab_service.api.schemas.uploads import Accepted, Batch, BatchAccepted
+from stageline.broker.queue import Door
 from tests.support.api_line import Api, ApiLine, until
 from tests.support.picture_makers import all_kinds, encoded, scene
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 from flask.testing import FlaskClient
 
-from grab_service.app import create_app
-from grab_service.door import GrabDoor
-from stageline.settings import Settings
+from grab_service.http.app import create_app
+from grab_service.line.intake import GrabDoor
+from stageline.core.settings import Settings
 from stageline.store import FolderStore, ObjectStore
 from tests.support.door_client import JPEG, KINDS, assert_problem, form, limits, queued
 from tests.support.picture_makers import png

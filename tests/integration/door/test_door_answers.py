@@ -5,13 +5,15 @@ from collections.abc import Iterator
 import pytest
 from flask.testing import FlaskClient
 
-from grab_service.app import create_app
-from grab_service.door import GrabDoor
-from stageline import dead, health, line
-from stageline.queue import Consumer, Door
-from stageline.settings import Settings
-from stageline.stage import StoredObject
+from grab_service.http.app import create_app
+from grab_service.line.intake import GrabDoor
+from stageline.broker import dead_letters
+from stageline.broker.queue import Consumer, Door
+from stageline.core.settings import Settings
+from stageline.pipeline import line
 from stageline.store import FolderStore, ObjectStore
+from stageline.store.base import StoredObject
+from stageline.worker import health
 from tests.support.door_client import JPEG, assert_problem, limits, with_catalogue
 from tests.support.picture_makers import encoded, scene
 
@@ -106,7 +108,7 @@ def test_dead_letters_are_counted_and_junk_among_them_harms_no_page(client: Flas
         raw = b"not a message %d" % number
         lists.rpush("objectdetect_queue", raw)
         consumer.take(0.1)
-        consumer.bury(raw, dead.letter("detect", raw, "why"))
+        consumer.bury(raw, dead_letters.letter("detect", raw, "why"))
     lists.rpush("dead_letters", b"\xff", b"[]", b"{}")
     assert client.get("/queue-status").get_json()["stages"]["detect"]["dead"] == 3
     assert b'stageline_queue_messages{stage="detect",state="dead"} 3.0' in client.get("/metrics").data

@@ -7,12 +7,12 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from grab_service import batches
-from grab_service.app import create_app
-from grab_service.door import GrabDoor, Wanted
-from grab_service.forms import Sent
-from grab_service.uploads import make_id
-from stageline.settings import Settings
+from grab_service.http.app import create_app
+from grab_service.line.intake import GrabDoor, Wanted
+from grab_service.uploads import batches
+from grab_service.uploads.forms import Sent
+from stageline.core.settings import Settings
+from stageline.pipeline.first_message import make_id
 from stageline.store import FolderStore
 from tests.support.door_client import JPEG, assert_problem, limits, with_catalogue
 
@@ -93,7 +93,7 @@ def test_where_nothing_could_be_taken_the_batch_is_refused(client: FlaskClient, 
 def test_what_was_taken_is_kept_on_the_way(settings: Settings) -> None:
     """A batch that never comes to its end, as when its door is killed, is known as far as it came."""
     found = door(settings)
-    batch = batches.Batch(found, Wanted(batch_id=make_id()), "")
+    batch = batches.UploadBatch(found, Wanted(batch_id=make_id()), "")
     for number in range(batches.KEEP_AFTER):
         batch.take(Sent(JPEG + b"%d" % number, "a.jpg"))
     assert batches.told(found, batch.batch_id)["counts"] == {"submitted": batches.KEEP_AFTER}

@@ -9,15 +9,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from grab_service import faces, watching
-from grab_service.app import create_app
-from grab_service.door import GrabDoor, Wanted
-from grab_service.hub import Hub
-from grab_service.known import Known
-from stageline.events import Event
-from stageline.keys import EVENTS
-from stageline.modelstore import Repository
-from stageline.settings import Settings
+from grab_service.http.app import create_app
+from grab_service.images import face_search
+from grab_service.images.lookup import Known
+from grab_service.line.intake import GrabDoor, Wanted
+from grab_service.streaming import event_streams
+from grab_service.streaming.hub import Hub
+from stageline.broker.events import Event
+from stageline.broker.keys import EVENTS
+from stageline.core.settings import Settings
+from stageline.registry.repository import Repository
 from stageline.store import FolderStore
 from tests.support.door_client import JPEG, assert_problem, with_catalogue
 from tests.support.served_door import until
@@ -52,8 +53,8 @@ def test_an_event_that_is_yet_to_come_is_the_newest(door: GrabDoor, hub: Hub, mo
     """Its id is of another Redis, or made up: what happens from now on is told."""
     door.accept(JPEG, "a.jpg", "", Wanted())
     watcher = hub.watch()
-    pieces = watching.stream(hub, watcher, LATER)
-    assert next(pieces) == watching.RETRY
+    pieces = event_streams.stream(hub, watcher, LATER)
+    assert next(pieces) == event_streams.RETRY
     wait = watcher.next
 
     def accept_and_wait(seconds: float) -> Event | None:
@@ -69,14 +70,14 @@ def test_what_is_not_kept_any_more_is_a_gap(door: GrabDoor, hub: Hub) -> None:
     known = Known(door)
     for image_id in ("a", "b"):
         door.accept(JPEG, "a.jpg", "", Wanted(image_id=image_id))
-    assert told(watching.stream(hub, hub.watch(), "0-0"), 2) == ["accepted", "accepted"]
-    assert told(watching.stream_one(hub, hub.watch("a"), known, "0-0"), 1) == ["accepted"]
+    assert told(event_streams.stream(hub, hub.watch(), "0-0"), 2) == ["accepted", "accepted"]
+    assert told(event_streams.stream_one(hub, hub.watch("a"), known, "0-0"), 1) == ["accepted"]
     door.client.xtrim(EVENTS, 1, approximate=False)
-    assert told(watching.stream(hub, hub.watch(), "0-0"), 2) == ["gap", "accepted"]
-    assert told(watching.stream_one(hub, hub.watch("a"), known, "0-0"), 2) == ["gap", "status"]
+    assert told(event_streams.stream(hub, hub.watch(), "0-0"), 2) == ["gap", "accepted"]
+    assert told(event_streams.stream_one(hub, hub.watch("a"), known, "0-0"), 2) == ["gap", "status"]
     newest = hub.newest()
     door.accept(JPEG, "c.jpg", "", Wanted())
-    assert told(watching.stream(hub, hub.watch(), newest), 1) == ["accepted"]
+    assert told(event_streams.stream(hub, hub.watch(), newest), 1) == ["accepted"]
 
 
 def test_a_search_by_a_picture_holds_up_no_upload(settings: Settings, tmp_path, monkeypatch) -> None:
@@ -91,7 +92,7 @@ def test_a_search_by_a_picture_holds_up_no_upload(settings: Settings, tmp_path, 
     app = create_app(found, door)
     patience_over = threading.Event()  # of the search: no sooner than all else was looked at
     clock = SimpleNamespace(monotonic=lambda: math.inf if patience_over.is_set() else 0.0, sleep=time.sleep)
-    monkeypatch.setattr(faces, "time", clock)
+    monkeypatch.setattr(face_search, "time", clock)
     answers: list[object] = []
     search = threading.Thread(target=lambda: answers.append(app.test_client().post("/faces/search", data=JPEG)))
     search.start()

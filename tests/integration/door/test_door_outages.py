@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from stageline.keys import UNFINISHED
-from stageline.message import Message
-from stageline.queue import Door
-from stageline.settings import Settings
+from stageline.broker.keys import UNFINISHED
+from stageline.broker.queue import Door
+from stageline.core.settings import Settings
+from stageline.pipeline.message import Message
 from stageline.store import FolderStore, S3Store
 from tests.support.places import missing
 from tests.support.served_door import JPEG, Answer, ServedDoor, assert_problem, until

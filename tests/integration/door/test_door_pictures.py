@@ -9,20 +9,21 @@ from datetime import UTC, datetime
 import pytest
 from flask.testing import FlaskClient
 
-from grab_service import showing
-from grab_service.app import create_app
-from grab_service.door import GrabDoor, Wanted
-from grab_service.problems import NoPlace
-from grab_service.showing import Places
-from stageline import dead, line, results
+from grab_service.api.problems import NoPlace
+from grab_service.http.app import create_app
+from grab_service.images import downloads
+from grab_service.images.downloads import Places
+from grab_service.line.intake import GrabDoor, Wanted
+from stageline.broker import dead_letters
+from stageline.broker.keys import DEAD_LETTERS
+from stageline.broker.queue import Consumer
 from stageline.catalogue.cursor import encode
 from stageline.catalogue.reader import Filter
-from stageline.keys import DEAD_LETTERS
-from stageline.message import PROBE, Message
-from stageline.queue import Consumer
-from stageline.settings import Settings
-from stageline.stage import StoredObject
+from stageline.core.settings import Settings
+from stageline.pipeline import line, results
+from stageline.pipeline.message import PROBE, Message
 from stageline.store import FolderStore
+from stageline.store.base import StoredObject
 from tests.support.door_client import JPEG, assert_problem, limits, with_catalogue
 from tests.support.served_door import until
 
@@ -76,8 +77,8 @@ def test_a_part_is_shown(path: str, client: FlaskClient) -> None:
 
 def test_every_answer_leaves_its_place(path: str, client: FlaskClient, monkeypatch) -> None:
     """However it ends: with one place, one after another is shown; while it is taken, others come again."""
-    monkeypatch.setattr(showing, "SENT_AT_ONCE", 1)
-    monkeypatch.setattr(showing, "PLACE_SECONDS", 0.0)
+    monkeypatch.setattr(downloads, "SENT_AT_ONCE", 1)
+    monkeypatch.setattr(downloads, "PLACE_SECONDS", 0.0)
     for headers in ({}, {"Range": "bytes=0-1"}, {"Range": f"bytes={len(JPEG)}-"}, {"If-Match": '"x"'}):
         client.get(path, headers=headers).close()
         client.head(path).close()
@@ -90,8 +91,8 @@ def test_every_answer_leaves_its_place(path: str, client: FlaskClient, monkeypat
 
 def test_so_many_bytes_are_sent_at_once_and_no_more(monkeypatch) -> None:
     """One that is larger than all may have goes alone; who waits is let in when there is room."""
-    monkeypatch.setattr(showing, "SENT_BYTES", 100)
-    monkeypatch.setattr(showing, "PLACE_SECONDS", 60.0)
+    monkeypatch.setattr(downloads, "SENT_BYTES", 100)
+    monkeypatch.setattr(downloads, "PLACE_SECONDS", 60.0)
     places = Places()
     first = places.enter(1000)
     first.hold(60)
@@ -100,7 +101,7 @@ def test_so_many_bytes_are_sent_at_once_and_no_more(monkeypatch) -> None:
     waits.start()
     until(lambda: places._waiting == 1)
     with monkeypatch.context() as patch:
-        patch.setattr(showing, "PLACE_SECONDS", 0.0)
+        patch.setattr(downloads, "PLACE_SECONDS", 0.0)
         with pytest.raises(NoPlace):
             places.enter(50)
     first.leave()
@@ -139,14 +140,14 @@ def test_when_a_foreign_picture_began_is_told(client: FlaskClient, door: GrabDoo
 
 def test_the_dead_are_replayed_so_many_at_once(client: FlaskClient, door: GrabDoor, monkeypatch) -> None:
     """Each call sends some, and says how many are left; what cannot be sent stays, and is in nobody's way."""
-    monkeypatch.setattr("grab_service.reruns.MOST_REPLAYS", 3)
-    monkeypatch.setattr(dead, "AT_ONCE", 2)
+    monkeypatch.setattr("grab_service.images.reruns.MOST_REPLAYS", 3)
+    monkeypatch.setattr(dead_letters, "AT_ONCE", 2)
     consumer, ids = Consumer(door.settings.redis_url, line.stage("resize"), "one", 60), []
     door.client.rpush(DEAD_LETTERS, b"junk", b"more junk")
     for _ in range(5):
         ids.append(client.post("/upload", data=JPEG).get_json()["image_id"])
         raw = consumer.take(1)
-        consumer.bury(raw, dead.letter("resize", raw, "why", message=Message.decode(raw)))
+        consumer.bury(raw, dead_letters.letter("resize", raw, "why", message=Message.decode(raw)))
     found = client.post("/dead/replay", data='{"all": true}', headers=JSON).get_json()
     assert ([each["image_id"] for each in found["replayed"]], found["left"]) == (ids[:3], 2)
     named = client.post("/dead/replay", data=json.dumps({"image_ids": [ids[4], "x"]}), headers=JSON).get_json()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from PIL import Image
 
-from stageline.queue import Door
+from stageline.broker.queue import Door
 from tests.support.processes import descendants, peak_rss_mb
 from tests.support.served_door import JPEG, MOST, PATIENCE, Answer, ServedDoor, assert_problem
 from tests.support.servers import RedisServer

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from grab_service import connections, showing
-from grab_service.connections import PatientSocket, SlowClient
+from grab_service.api import connections
+from grab_service.api.connections import PatientSocket, SlowClient
+from grab_service.images import downloads
 from tests.support.processes import descendants, peak_rss_mb
 from tests.support.served_door import PATIENCE, ServedDoor, assert_problem, until
 
@@ -112,8 +113,8 @@ def test_those_who_do_not_read_pictures_leave_room_for_others(settings, tmp_path
         assert door.curl("/healthz").status == 200
         until(lambda: all(let_go(client) for client in clients))
         said = [client.recv(12, socket.MSG_PEEK).split()[1] for client in clients]
-        assert said.count(b"503") >= connections.CONNECTIONS - showing.SENT_AT_ONCE - showing.MOST_WAITING
-        assert said.count(b"200") >= showing.SENT_AT_ONCE
+        assert said.count(b"503") >= connections.CONNECTIONS - downloads.SENT_AT_ONCE - downloads.MOST_WAITING
+        assert said.count(b"200") >= downloads.SENT_AT_ONCE
         assert max(peak_rss_mb(pid) for pid in descendants(door.process.pid)) < 700
     finally:
         for client in clients:

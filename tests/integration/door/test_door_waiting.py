@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from stageline.queue import Door
-from stageline.settings import Settings
+from stageline.broker.queue import Door
+from stageline.core.settings import Settings
 from tests.support.served_door import JPEG, ServedDoor, assert_problem, until
 
 

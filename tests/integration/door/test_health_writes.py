@@ -14,8 +14,8 @@ import pytest
 from minio import MinioAdmin
 from minio.credentials.providers import StaticProvider
 
-from stageline.keys import MODELS
-from stageline.queue import Door
+from stageline.broker.keys import MODELS
+from stageline.broker.queue import Door
 from stageline.store import FolderStore, S3Store
 from stageline.store.base import STORE_PROBE
 from tests.support.processes import descendants

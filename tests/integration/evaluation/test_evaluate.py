@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from stageline.core.settings import Settings
 from stageline.evaluation.reading import read, sample
-from stageline.modelstore import open_repository
-from stageline.settings import Settings
+from stageline.registry.repository import open_repository
 from tests.support import commands
 from tests.support.labelled_pictures import BLUE, CHOSEN, RED, SCENES, SIZE, coco, draw, publish, write, yolo
 from tests.support.tiny_models import colours

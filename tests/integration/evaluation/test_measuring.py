@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
+from stageline.core.settings import Settings
 from stageline.evaluation import advice
 from stageline.evaluation.looking import Looker
 from stageline.evaluation.measuring import measure
@@ -13,9 +14,8 @@ from stageline.evaluation.reading import read
 from stageline.evaluation.report import report
 from stageline.evaluation.summary import Summary
 from stageline.evaluation.tries import CONFIGURED, tries
-from stageline.modelstore import open_repository
-from stageline.monolith import Monolith
-from stageline.settings import Settings
+from stageline.local.monolith import Monolith
+from stageline.registry.repository import open_repository
 from tests.support.detector_graphs import model, torchvision_ssd_network
 from tests.support.labelled_pictures import CLASSIFIER, DETECTOR, SCENES, publish, yolo
 from tests.support.tiny_models import colours

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stageline import images
-from stageline.imaging import colour
+from stageline.imaging import codec, colour
 from tests.support.browser import Browser, chromium
 from tests.support.colour_cases import COLOUR, iccp, plain, shown
 from tests.support.picture_makers import MOST, encoded, noise, png, png_chunk, with_chunks
@@ -122,4 +121,4 @@ def test_srgb_is_left_alone() -> None:
     """A picture with a profile of sRGB is not converted: byte for byte what it is without."""
     data, same = encoded(noise(), "PNG"), encoded(noise(), "PNG", icc_profile=SRGB)
     assert colour.to_srgb([SRGB], "RGB") is None
-    assert (images.decode(data, MOST)[0] == images.decode(same, MOST)[0]).all()
+    assert (codec.decode(data, MOST)[0] == codec.decode(same, MOST)[0]).all()

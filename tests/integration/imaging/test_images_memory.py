@@ -19,11 +19,11 @@ FINDINGS = '[{"label": "car", "score": 0.9, "box": [100, 100, 7000, 6000]}]'
 PROGRAM = """
 import importlib, json, re, sys
 from pathlib import Path
-from stageline import images
-from stageline.message import Message
-from stageline.serving import load_once
-from stageline.settings import Settings
-from stageline.stage import Task
+from stageline.imaging import codec as images
+from stageline.pipeline.message import Message
+from stageline.registry.serving import load_once
+from stageline.core.settings import Settings
+from stageline.pipeline.stage import Task
 
 step, file, models, findings = sys.argv[1:]
 data = Path(file).read_bytes()

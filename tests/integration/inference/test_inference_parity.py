@@ -17,10 +17,11 @@ from benchmarks.accuracy import Seen, ap50, read_labels, read_names
 from detect_service.faces import FaceDetector
 from detect_service.objects import FoundObject, ObjectDetector
 from models.training import cifar10, trained
-from stageline import images
+from stageline.core.settings import Settings
+from stageline.imaging import codec
 from stageline.inference import Network, Options, graph, open_network, signature
-from stageline.modelstore import Model, open_repository
-from stageline.settings import Settings
+from stageline.registry.card import ModelFiles
+from stageline.registry.repository import open_repository
 from tests.support.places import missing
 
 AUTO, FLOAT32 = Options(), Options(precision="float32")
@@ -126,7 +127,7 @@ def test_short_floats_point_the_same_way(architecture: str, name: str) -> None:
     assert cosines(found, by_torch(x)).min() > 0.999
 
 
-def served(name: str, models_dir: Path) -> Model:
+def served(name: str, models_dir: Path) -> ModelFiles:
     """An installed model."""
     repository = open_repository(Settings(models_dir=models_dir))
     pointer = repository.pointer(name)
@@ -134,10 +135,10 @@ def served(name: str, models_dir: Path) -> Model:
     return repository.load(name, pointer.version)
 
 
-def pictures(folder: Path, most: int) -> list[tuple[Path, images.Pixels]]:
+def pictures(folder: Path, most: int) -> list[tuple[Path, codec.Pixels]]:
     """The first pictures of a folder, decoded."""
     paths = [path for path in sorted(folder.iterdir()) if path.suffix == ".jpg"][:most]
-    return [(path, images.decode(path.read_bytes(), MOST_PIXELS)[0]) for path in paths]
+    return [(path, codec.decode(path.read_bytes(), MOST_PIXELS)[0]) for path in paths]
 
 
 def boxes(found: list[FoundObject]) -> NDArray[np.float64]:
@@ -171,7 +172,7 @@ def test_faces_are_the_same(name: str, models_dir: Path, data_dir: Path) -> None
     )
     compared = 0
     for path, picture in pictures(data_dir / "faces", 3):
-        small = images.shrink(picture, *images.fit(picture.shape[1], picture.shape[0], 640))
+        small = codec.shrink(picture, *codec.fit(picture.shape[1], picture.shape[0], 640))
         expected, found = ours.detect(small), theirs.detect(small)
         assert len(found) == len(expected), path.name
         for one, other in zip(found, expected, strict=True):
@@ -181,7 +182,7 @@ def test_faces_are_the_same(name: str, models_dir: Path, data_dir: Path) -> None
     assert compared > 2
 
 
-def average_precision(network: Network, model: Model, folder: Path, most: int) -> float:
+def average_precision(network: Network, model: ModelFiles, folder: Path, most: int) -> float:
     """AP50 of a detector over the first pictures of COCO128, full size, in colour."""
     detector, names, seen = ObjectDetector(network, model.card), read_names(folder / "names.yaml"), []
     for path, picture in pictures(folder / "images", most):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
 from stageline.inference import Network, Options, graph, open_network, signature
 from stageline.inference import open as opening
 from tests.support import onnx_graphs as graphs

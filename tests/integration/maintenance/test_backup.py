@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from stageline.broker.keys import OUTCOMES
+from stageline.broker.redis_client import connect
 from stageline.catalogue import Catalogue
 from stageline.catalogue.migrate import migrate
-from stageline.keys import OUTCOMES
-from stageline.modelstore import Repository
-from stageline.redis_client import connect
-from stageline.stage import StoredObject
+from stageline.registry.repository import Repository
+from stageline.store.base import StoredObject
 from tests.support.api_line import Api, until
 from tests.support.backup_place import Place, script
 from tests.support.catalogue_makers import dump

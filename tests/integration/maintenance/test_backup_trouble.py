@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stageline.catalogue.migrate import migrate
-from stageline.stage import StoredObject
+from stageline.store.base import StoredObject
 from tests.support.backup_place import Place, script
 from tests.support.catalogue_makers import dump
 

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from stageline.embedded import CACHE_OPTIONS
-from stageline.errors import Unavailable
-from stageline.stage import StoredObject
+from stageline.core.errors import Unavailable
+from stageline.local.embedded import CACHE_OPTIONS
+from stageline.maintenance.archive import IMAGES, LAST, MODELS, Count, export
+from stageline.maintenance.unarchive import BadArchive
 from stageline.store import CachedStore, FolderStore, HotCache, ObjectStore, S3Store, hot_cache
-from stageline.store.archive import IMAGES, LAST, MODELS, Count, export
-from stageline.store.base import STORE_PROBE
-from stageline.store.unarchive import BadArchive
+from stageline.store.base import STORE_PROBE, StoredObject
 from tests.support.archive_makers import NETWORKS, PICTURES, buckets, content, exported, fill, imported
 from tests.support.serving import s3_settings
 

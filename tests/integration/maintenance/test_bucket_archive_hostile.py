@@ -5,8 +5,8 @@ import tarfile
 
 import pytest
 
-from stageline.store.archive import IMAGES
-from stageline.store.unarchive import BadArchive
+from stageline.maintenance.archive import IMAGES
+from stageline.maintenance.unarchive import BadArchive
 from tests.support.archive_makers import PICTURES, buckets, exported, imported
 
 

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from stageline.modelstore.card import MAX_NETWORK_BYTES
-from stageline.stage import StoredObject
+from stageline.maintenance.archive import IMAGES, MODELS, export
+from stageline.maintenance.unarchive import LARGEST_COMPARED, restore
+from stageline.registry.card import MAX_NETWORK_BYTES
 from stageline.store import FolderStore, ObjectStore
-from stageline.store.archive import IMAGES, MODELS, export
-from stageline.store.base import MAX_OBJECT_BYTES
-from stageline.store.unarchive import LARGEST_COMPARED, restore
+from stageline.store.base import MAX_OBJECT_BYTES, StoredObject
 from tests.support.archive_makers import fill
 from tests.support.manifests import named, quantity, workload
 

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from grab_service.app import create_app
-from grab_service.door import GrabDoor
-from stageline import keys, line, overview
-from stageline.housekeeper import FORGET_SECONDS, GRACE_SECONDS, Housekeeper
-from stageline.lease import Lease
-from stageline.message import Message
-from stageline.queue import Consumer, Door
+from grab_service.http.app import create_app
+from grab_service.line.intake import GrabDoor
+from stageline.broker import keys, overview
+from stageline.broker.queue import Consumer, Door
+from stageline.maintenance.reaper import FORGET_SECONDS, GRACE_SECONDS, Housekeeper
+from stageline.pipeline import line
+from stageline.pipeline.message import Message
 from stageline.store import FolderStore
+from stageline.worker.heartbeat import Lease
 from tests.support.fake_time import clock_of
 from tests.support.redis_moods import program
 from tests.support.served_door import until

@@ -26,8 +26,8 @@ def copy(tmp_path) -> Path:
         (tmp_path / name).write_text(code)
     (tmp_path / "sharpen_service" / "__init__.py").write_text('"""Sharpening."""\n')
     (table,) = re.findall(r"^LINE = \(\n.*?^\)\n", page, re.DOTALL | re.MULTILINE)
-    edit(tmp_path / "stageline" / "line.py", r"^LINE = \(\n.*?^\)\n", table)
-    edit(tmp_path / "stageline" / "contract.py", r"^FOLDERS = \(", 'FOLDERS = ("sharpened", ')
+    edit(tmp_path / "stageline" / "pipeline" / "line.py", r"^LINE = \(\n.*?^\)\n", table)
+    edit(tmp_path / "stageline" / "pipeline" / "schema.py", r"^FOLDERS = \(", 'FOLDERS = ("sharpened", ')
     return tmp_path
 
 
@@ -64,7 +64,7 @@ def test_a_picture_goes_through_the_new_stage(copy, models_dir, data_dir) -> Non
 
 def test_the_new_stage_passes_the_linters(copy) -> None:
     """What the page shows is as strict as the rest."""
-    linted = python(copy, "-m", "ruff", "check", "sharpen_service", "stageline/line.py")
+    linted = python(copy, "-m", "ruff", "check", "sharpen_service", "stageline/pipeline/line.py")
     assert linted.returncode == 0, linted.stdout
     checked = python(copy, "-m", "mypy", "sharpen_service")
     assert checked.returncode == 0, checked.stdout

@@ -13,13 +13,15 @@ import pytest
 
 from classify_service.crops import parts
 from classify_service.faces import aligned
-from grab_service.schemas.line import Faces
-from stageline import images
+from grab_service.api.schemas.line import Faces
+from stageline.broker.redis_client import connect
 from stageline.catalogue import Catalogue, open_engine
+from stageline.core.settings import Settings
+from stageline.imaging import codec
 from stageline.inference import FloatArray
-from stageline.modelstore import Model, Repository, manifest, open_repository
-from stageline.redis_client import connect
-from stageline.settings import Settings
+from stageline.registry.card import ModelFiles
+from stageline.registry.install import manifest
+from stageline.registry.repository import Repository, open_repository
 from stageline.store import FolderStore, ObjectStore, S3Store
 from tests.support.api_line import Api
 from tests.support.catalogue_makers import dump
@@ -31,12 +33,12 @@ pytest_plugins = ("tests.support.convert_fixtures",)
 FACENET = "facenet-vggface2"
 ONE, SEVERAL = "kate_siegel.jpg", "multiface.jpg"  # faces that are embedded from the original's own pixels
 JSON_BODY = {"Content-Type": "application/json"}
-Install = Callable[[str, bytes], Model]
+Install = Callable[[str, bytes], ModelFiles]
 Embed = Callable[[FloatArray], FloatArray]
 
 
 @pytest.fixture
-def facenet(torch: Any, faces: FloatArray, install_from: Install) -> tuple[Model, Embed]:
+def facenet(torch: Any, faces: FloatArray, install_from: Install) -> tuple[ModelFiles, Embed]:
     """InceptionResnetV1 as its file of weights becomes a model, and what facenet-pytorch itself computes by them."""
     from facenet_pytorch import InceptionResnetV1, fixed_image_standardization
 
@@ -81,7 +83,7 @@ class FaceLine:
             if pointer is not None:
                 self.serve(bundled.load(name, pointer.version))
 
-    def serve(self, model: Model) -> None:
+    def serve(self, model: ModelFiles) -> None:
         """Publish a model, and have it served."""
         self.models.publish(model)
         self.models.promote(model.card.name, model.card.version)
@@ -113,7 +115,7 @@ def line(
 
 def crops(picture: bytes, faces: list[dict[str, Any]]) -> FloatArray:
     """Faces as FaceNet is given them, RGB 0..255, float32 [n, 3, 160, 160]."""
-    bgr, info = images.decode(picture, 50_000_000)
+    bgr, info = codec.decode(picture, 50_000_000)
     cut = [
         aligned(bgr, span, faces[index]["landmarks"], (160, 160))
         for index, span in parts(faces, info.width, info.height)
@@ -122,7 +124,7 @@ def crops(picture: bytes, faces: list[dict[str, Any]]) -> FloatArray:
 
 
 def test_faces_are_embedded_by_facenet_and_found_again(
-    facenet: tuple[Model, Embed], line: FaceLine, data_dir: Path
+    facenet: tuple[ModelFiles, Embed], line: FaceLine, data_dir: Path
 ) -> None:
     """The numbers in findings/ and in the catalogue are facenet-pytorch's own, and the search goes by them."""
     model, embed = facenet
@@ -152,7 +154,7 @@ def test_faces_are_embedded_by_facenet_and_found_again(
     assert nearest["similarity"] > 0.999
 
 
-def embeddings(line: FaceLine, said: dict[str, Any], model: Model) -> FloatArray:
+def embeddings(line: FaceLine, said: dict[str, Any], model: ModelFiles) -> FloatArray:
     """A picture's embeddings, [faces, 512]: findings/ and the catalogue have them alike, and name their model."""
     image_id = said["image_id"]
     kept = json.loads(line.store.get(f"findings/{image_id}.json"))["faces"]

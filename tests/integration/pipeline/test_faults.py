@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from stageline import line
-from stageline.queue import Door
-from stageline.redis_client import connect
+from stageline.broker.queue import Door
+from stageline.broker.redis_client import connect
+from stageline.pipeline import line
 from tests.support.faults import assert_each_has_one_result, attempts_of, happens, pid_of, send, wait_for
 from tests.support.processes import descendants
 
@@ -19,7 +19,7 @@ LEASE = {"LEASE_SECONDS": "5"}  # in less, a worker that lives may not come to b
 SLOW_TAG = """
 import sys, time
 if sys.orig_argv[-1] == "tag_service":
-    from stageline import images
+    from stageline.imaging import codec as images
     real = images.decode
     def decode(*words, **more):
         time.sleep(3.0)
@@ -96,7 +96,7 @@ def test_a_poison_picture_takes_no_neighbour_with_it(start_line, pictures, tmp_p
     poison.write_text(
         "import os, sys\n"
         "if sys.orig_argv[-1] == 'grayscale_service':\n"
-        "    from stageline import images\n"
+        "    from stageline.imaging import codec as images\n"
         "    real = images.decode\n"
         "    def decode(data, *a, **k):\n"
         "        pixels, info = real(data, *a, **k)\n"
@@ -169,7 +169,7 @@ def test_a_failing_picture_is_retried_then_buried_and_can_be_replayed(start_line
     running = start_line(MAX_ATTEMPTS="2", RETRY_BASE_SECONDS="0.2")
     client = connect(str(running.state["redis_url"]))
     door = Door(str(running.state["redis_url"]), 10)
-    from stageline.message import Message
+    from stageline.pipeline.message import Message
 
     door.accept(Message.of({"image_id": "ghost", "original_path": "original/ghost.jpg"}))
     wait_for(lambda: running.client.get("/status/ghost")["status"] == "failed")
@@ -180,7 +180,7 @@ def test_a_failing_picture_is_retried_then_buried_and_can_be_replayed(start_line
     target = running.folder / "data" / "images" / "original" / "ghost.jpg"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(pictures[0].read_bytes())
-    from stageline.dead import DeadLetters
+    from stageline.broker.dead_letters import DeadLetters
 
     letters = DeadLetters(client)
     assert letters.replay(*letters.list()[0])

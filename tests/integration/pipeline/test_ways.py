@@ -6,18 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from stageline import line, rerun, status
-from stageline.erase import erase_objects
-from stageline.images import probe
-from stageline.message import Message
-from stageline.queue import Door
+from stageline.broker import status
+from stageline.broker.queue import Door
+from stageline.imaging.codec import probe
+from stageline.maintenance.deletion import erase_objects
+from stageline.pipeline import line, rerun
+from stageline.pipeline.message import Message
 from stageline.store import FolderStore
 from tests.support.running_line import RunningLine
 
 HELD = """
 import os, sys, time
 if sys.orig_argv[-1] == "{service}":
-    from stageline import images
+    from stageline.imaging import codec as images
     real = images.encode_jpeg
     def encode_jpeg(*words, **more):
         while not os.path.exists(os.path.join(os.environ["PYTHONPATH"], "go on")):
@@ -133,7 +134,7 @@ def test_a_worker_that_dies_while_it_removes_a_deleted_picture_leaves_that_to_th
     """Killed after it stored what it had made of it, and before it could remove that again."""
     (tmp_path / "sitecustomize.py").write_text(
         HELD.format(service="resize_service")
-        + "    import stageline.storer as storer\n"
+        + "    import stageline.worker.committer as storer\n"
         + "    flag = os.path.join(os.environ['PYTHONPATH'], 'died')\n"
         + "    real_erase = storer.erase_objects\n"
         + "    def erase_objects(*words):\n"
@@ -160,7 +161,7 @@ def test_a_worker_that_died_stands_in_the_history(start_way, tmp_path: Path) -> 
         "import sys, os\n"
         "flag = os.path.join(os.environ['PYTHONPATH'], 'died')\n"
         "if sys.orig_argv[-1] == 'grayscale_service':\n"
-        "    from stageline import images\n"
+        "    from stageline.imaging import codec as images\n"
         "    real = images.encode_jpeg\n"
         "    def encode_jpeg(*words, **more):\n"
         "        if not os.path.exists(flag):\n"

@@ -14,7 +14,7 @@ import pytest
 from onnx import TensorProto
 
 from detect_service.adapters import ADAPTERS
-from stageline.modelstore.card import Card
+from stageline.registry.card import Card
 from tests.support.detector_graphs import BLUE, RED, Graph
 from tests.support.places import REPOSITORY
 from tests.support.running_line import inherited

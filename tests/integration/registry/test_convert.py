@@ -15,14 +15,15 @@ import numpy as np
 import pytest
 
 from detect_service.detectors import load_objects
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
+from stageline.core.settings import Settings
 from stageline.inference import FloatArray, Options, open_network
-from stageline.modelstore import Model, manifest
-from stageline.settings import Settings
+from stageline.registry.card import ModelFiles
+from stageline.registry.install import manifest
 from tests.support.torch_networks import saved, settled
 
 pytest_plugins = ("tests.support.convert_fixtures",)
-Install = Callable[[str, bytes], Model]
+Install = Callable[[str, bytes], ModelFiles]
 
 CLASSIFIERS = {
     "resnet18-imagenet": ("resnet18", "ResNet18_Weights.IMAGENET1K_V1"),
@@ -32,7 +33,7 @@ CLASSIFIERS = {
 NEED_TORCH = [name for name, entry in manifest().items() if entry.get("extra") == "train"]
 
 
-def computed(model: Model, *arrays: Any) -> tuple[FloatArray, ...]:
+def computed(model: ModelFiles, *arrays: Any) -> tuple[FloatArray, ...]:
     """What the installed network gives."""
     return open_network(model.network, model.card.reference, Options()).run(*arrays)
 

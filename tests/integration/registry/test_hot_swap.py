@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from stageline.modelstore import Model, Repository, open_repository
-from stageline.modelstore.card import CARD, written
-from stageline.settings import Settings
-from stageline.stage import StoredObject
+from stageline.core.settings import Settings
+from stageline.registry.card import CARD, ModelFiles, written
+from stageline.registry.repository import Repository, open_repository
+from stageline.store.base import StoredObject
 from tests.support.running_line import RunningLine, inherited
 from tests.support.serving import s3_settings
 from tests.support.tiny_models import COLOURS, colours
@@ -25,7 +25,7 @@ NOTICED_SECONDS = 90.0  # ten are promised; this machine has other work, and wha
 SCALE = 10.0  # so that the classifier is sure
 
 
-def version(number: int) -> Model:
+def version(number: int) -> ModelFiles:
     """A colour classifier that calls each colour by the version's own name for it: `red-2`."""
     return colours(str(number), SCALE + number, labels=[f"{colour}-{number}" for colour in COLOURS])
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from stageline import download
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
+from stageline.registry import download
 from tests.support.download_cases import HARMLESS, entry
 
 

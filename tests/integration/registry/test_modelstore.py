@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from stageline.errors import ModelError
-from stageline.modelstore import Repository
-from stageline.modelstore.card import CARD, written
-from stageline.stage import StoredObject
+from stageline.core.errors import ModelError
+from stageline.registry.card import CARD, written
+from stageline.registry.repository import Repository
+from stageline.store.base import StoredObject
 from tests.support.tiny_models import colour_network, colours
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from classify_service import preprocessing
-from stageline.modelstore import Preprocessing
+from stageline.registry.card import Preprocessing
 from tests.support.places import missing
 
 

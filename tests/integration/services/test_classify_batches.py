@@ -8,7 +8,7 @@ import pytest
 
 from classify_service.networks import MOST_AT_ONCE
 from stageline.inference import FloatArray
-from stageline.stage import Task
+from stageline.pipeline.stage import Task
 from tests.support.classify_helpers import both, document, found, named, task, work
 from tests.support.face_cases import FACES
 from tests.support.tiny_embedder import cells

@@ -6,7 +6,7 @@ import numpy as np
 
 from classify_service.crops import parts
 from classify_service.faces import aligned
-from stageline.message import Message
+from stageline.pipeline.message import Message
 from tests.support.classify_cases import LABELS
 from tests.support.classify_helpers import SCALE, document, found, task, work
 from tests.support.face_cases import FACES, read

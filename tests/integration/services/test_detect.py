@@ -10,14 +10,15 @@ from onnx import TensorProto
 
 from detect_service.detectors import FACE_NETWORKS, load_faces
 from detect_service.service import MODEL_LOADERS, Detect
-from stageline import images
-from stageline.errors import ModelError
-from stageline.lacking import missing
-from stageline.message import Message
-from stageline.modelstore import Model, made_of, open_repository
-from stageline.serving import Loaded
-from stageline.settings import Settings
-from stageline.stage import Outcome, Task
+from stageline.core.errors import ModelError
+from stageline.core.settings import Settings
+from stageline.imaging import codec
+from stageline.pipeline.message import Message
+from stageline.pipeline.stage import Outcome, Task
+from stageline.registry.card import ModelFiles, made_of
+from stageline.registry.missing_models import missing
+from stageline.registry.repository import open_repository
+from stageline.registry.serving import Loaded
 from tests.support.detector_graphs import Graph, card, model, yolox_network
 
 FIELDS = {"image_id": "a", "original_path": "original/a.jpg", "path": "grayscale/a.jpg"}
@@ -41,7 +42,7 @@ def people(data_dir: Path) -> bytes:
 
 
 @pytest.fixture
-def installed(models_dir: Path) -> dict[str, Model]:
+def installed(models_dir: Path) -> dict[str, ModelFiles]:
     """The real detectors, by name."""
     repository = open_repository(Settings(models_dir=models_dir))
     found = {}
@@ -52,7 +53,7 @@ def installed(models_dir: Path) -> dict[str, Model]:
     return found
 
 
-def serve(stage: Detect, chosen: Model) -> None:
+def serve(stage: Detect, chosen: ModelFiles) -> None:
     """Have the stage use a model."""
     (served,) = (each for each in stage.models if each.name == chosen.card.name)
     settings: Any = stage._settings
@@ -73,7 +74,7 @@ def test_the_detector_is_chosen_by_name(people: bytes) -> None:
     assert done(stage, task(people)).fields["missing_models"] == ["ssd-mobilenet-v1", "mtcnn"]
 
 
-def test_every_finding_names_the_model_that_made_it(people: bytes, installed: dict[str, Model]) -> None:
+def test_every_finding_names_the_model_that_made_it(people: bytes, installed: dict[str, ModelFiles]) -> None:
     """Objects and faces of a photograph: model, version and sha256, in the message and in detections/."""
     stage = Detect(Settings(detect_on="original"))
     for each in installed.values():
@@ -92,11 +93,13 @@ def test_every_finding_names_the_model_that_made_it(people: bytes, installed: di
 
 
 @pytest.mark.parametrize("where", ["grayscale", "resized"])
-def test_boxes_from_a_smaller_picture_are_the_originals(where: str, people: bytes, installed: dict[str, Model]) -> None:
+def test_boxes_from_a_smaller_picture_are_the_originals(
+    where: str, people: bytes, installed: dict[str, ModelFiles]
+) -> None:
     """Objects that are looked for in a picture of half the size lie where they lie in the original, within 2 %."""
     found = {}
-    pixels, _ = images.decode(people, 50_000_000)
-    small = images.encode_jpeg(images.shrink(pixels, pixels.shape[1] // 2, pixels.shape[0] // 2), 95)
+    pixels, _ = codec.decode(people, 50_000_000)
+    small = codec.encode_jpeg(codec.shrink(pixels, pixels.shape[1] // 2, pixels.shape[0] // 2), 95)
     for on, inputs in (("original", {}), (where, {"picture": small})):
         stage = Detect(Settings(detect_on=on))
         serve(stage, installed["yolox-nano"])
@@ -119,12 +122,12 @@ def test_a_model_is_swapped_between_two_pictures(people: bytes) -> None:
         assert found["model"] == f"yolox-nano@{version}"
 
 
-def faces_model(files: dict[str, bytes], **changed: Any) -> Model:
+def faces_model(files: dict[str, bytes], **changed: Any) -> ModelFiles:
     """A face detector of those networks."""
     return made_of(card("mtcnn", **changed), files)
 
 
-def test_a_face_detector_lacks_nothing(installed: dict[str, Model]) -> None:
+def test_a_face_detector_lacks_nothing(installed: dict[str, ModelFiles]) -> None:
     """Three networks make MTCNN; the sentence names those that are missing."""
     files = {name: data for name, data in installed["mtcnn"].files.items() if name != "rnet.onnx"}
     with pytest.raises(ModelError, match=r"mtcnn@1 lacks rnet\.onnx of MTCNN's pnet\.onnx, rnet\.onnx, onet\.onnx"):
@@ -132,7 +135,7 @@ def test_a_face_detector_lacks_nothing(installed: dict[str, Model]) -> None:
 
 
 @pytest.mark.parametrize("name", FACE_NETWORKS)
-def test_a_face_network_that_is_another_is_refused(name: str, installed: dict[str, Model]) -> None:
+def test_a_face_network_that_is_another_is_refused(name: str, installed: dict[str, ModelFiles]) -> None:
     """Each is tried when it is loaded: the next one in its place is not taken."""
     names = list(FACE_NETWORKS)
     other = names[(names.index(name) + 1) % 3]
@@ -141,7 +144,7 @@ def test_a_face_network_that_is_another_is_refused(name: str, installed: dict[st
         load_faces(faces_model(files), Settings())
 
 
-def test_a_face_network_with_other_outputs_is_refused(installed: dict[str, Model]) -> None:
+def test_a_face_network_with_other_outputs_is_refused(installed: dict[str, ModelFiles]) -> None:
     """The sentence says what it gives, and what MTCNN's gives."""
     graph = Graph("pixels", TensorProto.FLOAT, ["faces", 3, 48, 48])
     means = graph.node("ReduceMean", graph.pixels, axes=[2, 3], keepdims=0)
@@ -153,7 +156,7 @@ def test_a_face_network_with_other_outputs_is_refused(installed: dict[str, Model
         load_faces(faces_model(files), Settings())
 
 
-def test_a_face_detector_of_another_task_is_refused(installed: dict[str, Model]) -> None:
+def test_a_face_detector_of_another_task_is_refused(installed: dict[str, ModelFiles]) -> None:
     """What it is for stands in its card."""
     other = faces_model(dict(installed["mtcnn"].files), task="face-embedding")
     with pytest.raises(ModelError, match="is for face-embedding, and face-detection is asked for"):

@@ -9,7 +9,7 @@ import pytest
 
 from classify_service.crops import Span, parts
 from classify_service.faces import aligned, load_embedder
-from stageline.model_input import as_array
+from stageline.inference.model_input import as_array
 from tests.support.face_cases import FACES, SETTINGS, SIDE, Pixels, leaning, read
 from tests.support.places import missing
 from tests.support.tiny_embedder import cells

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from detect_service.faces import FaceDetector
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
 from stageline.inference import FloatArray, Network, Options, open_network
 from tests.support.places import missing
 

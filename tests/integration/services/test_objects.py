@@ -3,8 +3,8 @@
 from typing import Any
 
 from detect_service.detectors import load_objects
-from stageline.modelstore import open_repository
-from stageline.settings import Settings
+from stageline.core.settings import Settings
+from stageline.registry.repository import open_repository
 from tests.support.object_cases import plain
 
 

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from stageline import embedded
-from stageline.errors import NotFound, TooLarge, Unavailable
-from stageline.stage import StoredObject
+from stageline.core.errors import NotFound, TooLarge, Unavailable
+from stageline.local import embedded
 from stageline.store import CachedStore, FolderStore, HotCache, ObjectStore
 from stageline.store import cached as cached_module
+from stageline.store.base import StoredObject
 from tests.support.servers import RedisServer
 
 KEY = "original/a.jpg"

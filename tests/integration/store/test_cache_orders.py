@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from stageline import embedded
-from stageline.errors import NotFound
-from stageline.stage import StoredObject
+from stageline.core.errors import NotFound
+from stageline.local import embedded
 from stageline.store import CachedStore, FolderStore, HotCache, hot_cache
+from stageline.store.base import StoredObject
 from tests.support.servers import RedisServer
 
 KEY = "original/a.jpg"

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from stageline.errors import NotFound, Unavailable
+from stageline.core.errors import NotFound, Unavailable
 from stageline.store import CachedStore, HotCache, hot_cache
 from tests.support.cache_helpers import KEY, cache, happens, item, keeps
 

@@ -8,8 +8,8 @@ import pytest
 import redis
 from structlog.testing import capture_logs
 
-from stageline import embedded
-from stageline.errors import NotFound, Unavailable
+from stageline.core.errors import NotFound, Unavailable
+from stageline.local import embedded
 from stageline.store import CachedStore, FolderStore, HotCache, hot_cache
 from tests.support.broken_caches import BROKEN
 from tests.support.cache_helpers import KEY, cache, item, keeps

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from stageline import embedded
-from stageline.settings import Settings
-from stageline.stage import StoredObject
+from stageline.core.settings import Settings
+from stageline.local import embedded
 from stageline.store import CachedStore, FolderStore, S3Store, open_store
+from stageline.store.base import StoredObject
 from tests.support.servers import RedisServer
 from tests.support.serving import s3_settings
 

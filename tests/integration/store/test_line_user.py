@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
-from stageline.errors import SettingsError, Unavailable
-from stageline.settings import Settings
-from stageline.stage import StoredObject
+from stageline.core.errors import SettingsError, Unavailable
+from stageline.core.settings import Settings
 from stageline.store import S3Store
+from stageline.store.base import StoredObject
 from stageline.store.line_user import LineUser
 from tests.support.line_user_helpers import ACCESS, SECRET, admin_of, root_of, settings_of
 from tests.support.servers import MinioServer

@@ -18,7 +18,7 @@ from tests.support.running_line import inherited
 from tests.support.servers import MinioServer
 
 NEEDED = ("MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY")
-LINE_USER = [sys.executable, "-P", "-m", "stageline.line_user"]
+LINE_USER = [sys.executable, "-P", "-m", "stageline.store.line_user_process"]
 
 
 @pytest.fixture

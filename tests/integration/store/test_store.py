@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stageline.embedded import CACHE_OPTIONS
-from stageline.errors import NotFound, TooLarge, Unavailable
-from stageline.settings import Settings
-from stageline.stage import StoredObject
+from stageline.core.errors import NotFound, TooLarge, Unavailable
+from stageline.core.settings import Settings
+from stageline.local.embedded import CACHE_OPTIONS
 from stageline.store import CachedStore, FolderStore, HotCache, ObjectStore, S3Store
+from stageline.store.base import StoredObject
 from tests.support.serving import s3_settings
 
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import pytest
 
-from stageline.errors import Unavailable
-from stageline.settings import Settings
-from stageline.stage import StoredObject
+from stageline.core.errors import Unavailable
+from stageline.core.settings import Settings
 from stageline.store import FolderStore, S3Store
+from stageline.store.base import StoredObject
 
 PAGE = b"<!DOCTYPE html><html><head><title>Welcome</title><body><p>It works<br></body></html>"
 XML = "application/xml"

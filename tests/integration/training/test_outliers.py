@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from models.training import teacher
-from models.training.cifar10 import LABELS, Pictures
+from models.training.cifar10 import LABELS, TrainingPictures
 from models.training.outliers import Outliers
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
+from stageline.core.settings import Settings
 from stageline.inference import FloatArray
-from stageline.modelstore import trial
-from stageline.settings import Settings
+from stageline.registry import validation
 from tests.support.tiny_training import one_thread, some, tiny
 
 __all__ = ["one_thread"]
@@ -26,7 +26,7 @@ def test_a_run_with_outliers_gives_a_network_that_can_say_none(tmp_path: Path) -
     from models.training.train import train
 
     found = tiny("resnet18-cifar10", epochs=2, batch_size=4, outlier_share=0.5, outliers_from=1, sizes=[(0, 8)])
-    black = Pictures(np.zeros((40, 32, 32, 3), np.uint8), np.full(40, len(LABELS)))
+    black = TrainingPictures(np.zeros((40, 32, 32, 3), np.uint8), np.full(40, len(LABELS)))
     pieces = Pieces(some(16), some(20, 1), some(30, 2), Outliers(black, black.take(np.arange(8)), 4, "streets"))
     assert len(pieces.calibrating) == 20 + 8
     assert pieces.weights(0.5)[[0, 19, 20]].tolist() == [1, 1, 0.5 * 20 / 8]
@@ -37,7 +37,7 @@ def test_a_run_with_outliers_gives_a_network_that_can_say_none(tmp_path: Path) -
     assert "fitted on 20 training pictures that were held out and 8 outliers" in model.card.notes
     assert "40 outliers" in model.card.notes
     assert "of 8 outliers that were held out, taken for none" in (tmp_path / found.name / "1" / "report.md").read_text()
-    assert trial.load(model, Settings(device="cpu")).best(np.eye(11)[10], 1) == [("", 1.0)]
+    assert validation.load(model, Settings(device="cpu")).best(np.eye(11)[10], 1) == [("", 1.0)]
 
 
 def test_a_run_goes_on_with_the_outliers_of_before_only(tmp_path: Path) -> None:
@@ -45,7 +45,9 @@ def test_a_run_goes_on_with_the_outliers_of_before_only(tmp_path: Path) -> None:
     from models.training.train import train
 
     found = tiny(epochs=1, batch_size=4, outlier_share=0.5, sizes=[(0, 8)])
-    black, white = (Pictures(np.full((8, 32, 32, 3), level, np.uint8), np.full(8, len(LABELS))) for level in (0, 255))
+    black, white = (
+        TrainingPictures(np.full((8, 32, 32, 3), level, np.uint8), np.full(8, len(LABELS))) for level in (0, 255)
+    )
     train(found, some(16), some(10), tmp_path, "cpu", black)
     with pytest.raises(ModelError, match="learnt from other outliers: give the --outliers of before"):
         train(found, some(16), some(10), tmp_path, "cpu", white)
@@ -57,12 +59,12 @@ def test_a_teacher_is_not_asked_what_an_outlier_is(tmp_path: Path, monkeypatch: 
 
     asked = []
 
-    def said(_reference: str, pictures: Pictures, *_: object) -> FloatArray:
+    def said(_reference: str, pictures: TrainingPictures, *_: object) -> FloatArray:
         asked.append(len(pictures))
         return np.full((len(pictures), 10), 0.1, np.float32)
 
     monkeypatch.setattr(teacher, "probabilities", said)
-    none = Pictures(np.zeros((8, 32, 32, 3), np.uint8), np.full(8, len(LABELS)))
+    none = TrainingPictures(np.zeros((8, 32, 32, 3), np.uint8), np.full(8, len(LABELS)))
     found = tiny(teacher="resnet18-cifar10@1", teacher_share=0.5, outlier_share=0.5)
     targets = _targets(found, some(16), tmp_path, none).numpy()
     assert asked == [16]

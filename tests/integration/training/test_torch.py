@@ -13,9 +13,9 @@ import pytest
 from models.training import calibration, cifar10, recipe, teacher, trained
 from models.training.cifar10 import LABELS
 from models.training.recipe import Recipe
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
 from stageline.inference import Options, open_network
-from stageline.modelstore.card import read_folder
+from stageline.registry.card import read_folder
 from tests.support.tiny_training import one_thread, some, tiny
 
 __all__ = ["one_thread"]
@@ -169,7 +169,7 @@ def test_the_command_leaves_a_model_with_its_card(
 ) -> None:
     """From zips to a folder and the store; a second call adds nothing, and a version that is there is not replaced."""
     from models.training.__main__ import main
-    from stageline import settings
+    from stageline.core import settings
 
     for split, each in (("train", 4), ("test", 2)):
         with zipfile.ZipFile(tmp_path / f"{split}.zip", "w") as archive:

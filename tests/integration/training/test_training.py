@@ -7,10 +7,9 @@ import pytest
 
 from benchmarks import classifiers
 from models.training import cifar10
-from models.training.cifar10 import Pictures
+from models.training.cifar10 import TrainingPictures
 from stageline.inference import Options
-from stageline.modelstore import Model
-from stageline.modelstore.card import CARD, NETWORK, written
+from stageline.registry.card import CARD, NETWORK, ModelFiles, written
 from tests.support.places import missing
 from tests.support.tiny_models import colours
 from tests.support.training_cases import jpeg, write_zip
@@ -19,14 +18,14 @@ pytest_plugins = ("tests.support.training_cases",)
 
 
 @pytest.fixture(scope="session")
-def pictures(data_dir: Path) -> Pictures:
+def pictures(data_dir: Path) -> TrainingPictures:
     """Give CIFAR-10's test pictures."""
     if not (data_dir / "cifar10" / "test.zip").is_file():
         missing(f"no {data_dir}/cifar10/test.zip")
     return cifar10.load(data_dir / "cifar10", "test")
 
 
-def test_a_committed_network_is_as_good_as_its_card_says(committed: Model, pictures: Pictures) -> None:
+def test_a_committed_network_is_as_good_as_its_card_says(committed: ModelFiles, pictures: TrainingPictures) -> None:
     """On every fifth test picture, 200 of each class: three standard deviations of such a sample are 1.6 points."""
     sample = pictures.take(np.arange(0, len(pictures), 5))
     assert np.bincount(sample.labels).tolist() == [200] * 10

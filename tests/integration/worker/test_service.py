@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from stageline import keys
-from stageline.message import Message
-from stageline.ports import free_port
-from stageline.queue import Door
-from stageline.stage import StoredObject
+from stageline.broker import keys
+from stageline.broker.queue import Door
+from stageline.local.ports import free_port
+from stageline.pipeline.message import Message
 from stageline.store import FolderStore
+from stageline.store.base import StoredObject
 from tests.support.processes import descendants
 from tests.support.running_line import inherited
 
@@ -130,7 +130,7 @@ def test_num_workers_sets_the_workers_of_a_stage(start, settings) -> None:
 def test_work_that_hangs_ends_its_process(start, settings, tmp_path) -> None:
     """One picture that takes longer than WORK_TIMEOUT ends the worker with a sentence; its message is kept."""
     (tmp_path / "sitecustomize.py").write_text(
-        "import time\nfrom stageline import images\nimages.decode = lambda *a, **k: time.sleep(600)\n"
+        "import time\nfrom stageline.imaging import codec as images\nimages.decode = lambda *a, **k: time.sleep(600)\n"
     )
     store = FolderStore(tmp_path / "data" / "images")
     store.put(StoredObject("original/a.jpg", b"x", "image/jpeg"))

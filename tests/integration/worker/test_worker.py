@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from stageline import keys
-from stageline.message import Message
-from stageline.queue import Door
-from stageline.redis_client import connect
-from stageline.stage import Outcome, StoredObject, Task
+from stageline.broker import keys
+from stageline.broker.queue import Door
+from stageline.broker.redis_client import connect
+from stageline.pipeline.message import Message
+from stageline.pipeline.stage import Outcome, Task
 from stageline.store import FolderStore
+from stageline.store.base import StoredObject
 from tests.support.worker_helpers import RESIZE, Recorder, handed_on, named
 
 pytest_plugins = ("tests.support.worker_fixtures",)

@@ -3,12 +3,13 @@
 import time
 from collections.abc import Sequence
 
-from stageline import keys, status
-from stageline.message import MAX_BYTES, Message
-from stageline.queue import Door
-from stageline.redis_client import Call
-from stageline.stage import Outcome, StoredObject, Task
+from stageline.broker import keys, status
+from stageline.broker.queue import Door
+from stageline.broker.redis_client import Call
+from stageline.pipeline.message import MAX_BYTES, Message
+from stageline.pipeline.stage import Outcome, Task
 from stageline.store import FolderStore
+from stageline.store.base import StoredObject
 from tests.support.worker_helpers import RESIZE, Recorder, handed_on, named
 
 pytest_plugins = ("tests.support.worker_fixtures",)

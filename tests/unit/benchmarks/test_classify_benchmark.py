@@ -7,11 +7,10 @@ import pytest
 from PIL import Image
 
 from benchmarks.categories import _found, enlarged, read_model
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
+from stageline.core.settings import Settings
 from stageline.evaluation.dataset import Label
-from stageline.modelstore import Model
-from stageline.modelstore.card import CARD, written
-from stageline.settings import Settings
+from stageline.registry.card import CARD, ModelFiles, written
 from tests.support.category_cases import LEFT, MAPPED, SETTINGS
 from tests.support.classify_helpers import found
 from tests.support.picture_makers import encoded
@@ -40,7 +39,7 @@ def test_cifar10s_own_pictures_are_enlarged_and_judged_by_their_folders(tmp_path
 
 def test_a_model_is_read_from_its_folder_or_the_store(tmp_path: Path) -> None:
     """A folder with a card, or a name; a name that nobody knows is a sentence."""
-    model: Model = colours()
+    model: ModelFiles = colours()
     (tmp_path / CARD).write_bytes(written(model.card))
     (tmp_path / "model.onnx").write_bytes(model.network)
     assert read_model(str(tmp_path), SETTINGS) == model

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.heads.judging import found_heads, hidden, judge, mask
-from benchmarks.heads.labels import Head, Picture, corners, read
+from benchmarks.heads.labels import Head, HeadPicture, corners, read
 from benchmarks.heads.report import groups, price, visible
 from benchmarks.heads.variants import VARIANTS, close_ups, easy_heads, masked, turned
 from tests.support.head_cases import picture
@@ -118,7 +118,7 @@ def test_easy_heads_are_large_whole_and_face_the_camera() -> None:
         Head(corners([0, 0, 40, 50]), "profile"),
         Head(corners([0, 0, 40, 50]), "front", frozenset({"dark"})),
     ]
-    left = easy_heads(Picture("a", 100, 200, [easy, *hard], []))
+    left = easy_heads(HeadPicture("a", 100, 200, [easy, *hard], []))
     assert list(left.heads) == [easy]
     assert len(left.ignore) == 3
     assert len(VARIANTS) == 12

@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 
 from benchmarks.parity import REFERENCE, Data, compare, difference, same_boxes
 from models.training import cifar10
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
 from stageline.inference import Network
-from stageline.modelstore import made_of
+from stageline.registry.card import made_of
 from tests.support.tiny_models import card, colour_network
 
 RED, LIME, BLUE = np.eye(3, dtype=np.uint8) * 255
@@ -50,7 +50,7 @@ def test_a_classifier_that_is_off_has_other_classes_and_less_accuracy() -> None:
     """Where lime gets too much, all pictures are called lime; what cannot run is noted, and the rest goes on."""
     model = made_of(card(labels=list(cifar10.LABELS)), {"model.onnx": colour_network(0.01, 10)})
     pixels = np.stack([np.broadcast_to(colour, (32, 32, 3)) for colour in (RED, LIME, BLUE)])
-    data = Data([], [], cifar10.Pictures(pixels, np.arange(3)))
+    data = Data([], [], cifar10.TrainingPictures(pixels, np.arange(3)))
 
     def broken(_onnx: bytes, name: str) -> Network:
         raise ModelError(f"{name} cannot be run")

@@ -6,16 +6,19 @@ from datetime import timedelta
 
 import pytest
 
-from stageline import clock
-from stageline.arrival import bounded
-from stageline.clock import Clock
-from stageline.message import Message
-from stageline.times import iso, moment
+from stageline.core import clock
+from stageline.core.clock import Clock
+from stageline.core.timestamps import iso, moment
+from stageline.pipeline.arrival import bounded
+from stageline.pipeline.message import Message
 from tests.support.places import REPOSITORY
 
 WALL = {("time", "time"), ("time", "time_ns"), ("datetime", "now"), ("datetime", "utcnow"), ("date", "today")}
 WALL |= {("time", "gmtime"), ("time", "localtime"), ("ulid", "ULID")}
-ITS_OWN = {"stageline/clock.py": "it is what says the time", "stageline/store/folder.py": "files have this machine's"}
+ITS_OWN = {
+    "stageline/core/clock.py": "it is what says the time",
+    "stageline/store/folder.py": "files have this machine's",
+}
 
 
 def test_nothing_but_the_clock_asks_the_machine_for_the_time() -> None:

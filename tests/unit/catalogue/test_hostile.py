@@ -7,9 +7,9 @@ import pytest
 
 from stageline.catalogue import clean, documents
 from stageline.catalogue.rows import rows_of
-from stageline.errors import BadMessage
-from stageline.stage import StoredObject
+from stageline.core.errors import BadMessage
 from stageline.store import FolderStore
+from stageline.store.base import StoredObject
 from tests.support.catalogue_makers import at, document, embedding, keep
 from tests.support.junk_cases import JUNK
 

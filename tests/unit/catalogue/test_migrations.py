@@ -3,8 +3,8 @@
 import pytest
 
 from stageline.catalogue import Catalogue, open_engine
-from stageline.errors import SettingsError, Unavailable
-from stageline.settings import Settings
+from stageline.core.errors import SettingsError, Unavailable
+from stageline.core.settings import Settings
 
 
 def test_an_unmigrated_database_is_waited_for(tmp_path) -> None:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from stageline import settings as all_settings
-from stageline.errors import SettingsError
-from stageline.settings import Settings
+from stageline.core import settings as all_settings
+from stageline.core.errors import SettingsError
+from stageline.core.settings import Settings
 
 
 def test_files_are_settings_and_the_environment_goes_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from stageline import __version__, line
-from stageline.settings import Settings
+from stageline import __version__
+from stageline.core.settings import Settings
+from stageline.pipeline import line
 from tests.support.places import REPOSITORY
 
 SERVICES = sorted(path.name for path in REPOSITORY.glob("*_service") if path.is_dir())
@@ -115,8 +116,8 @@ def test_a_services_requirements_are_enough() -> None:
     names |= {"flask_openapi3": "flask-openapi3", "flask_openapi3_swagger": "flask-openapi3-swagger"}
     for service in SERVICES:
         code = (
-            f"import sys; import {service}.{'app' if service == line.DOOR_PACKAGE else 'service'}\n"
-            "import stageline.service, stageline.worker\n"
+            f"import sys; import {service}.{'http.app' if service == line.DOOR_PACKAGE else 'service'}\n"
+            "import stageline.worker.main, stageline.worker.loop\n"
             "print('\\n'.join({name.split('.')[0] for name in sys.modules}))"
         )
         loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
@@ -130,8 +131,8 @@ def test_a_services_requirements_are_enough() -> None:
 def test_the_cpu_line_loads_no_torch() -> None:
     """Serving on a CPU imports no torch, even where it is installed."""
     code = (
-        "import sys\nfrom stageline import line\n"
-        "[__import__(f'{stage.package}.service') for stage in line.LINE]\nimport grab_service.app\n"
+        "import sys\nfrom stageline.pipeline import line\n"
+        "[__import__(f'{stage.package}.service') for stage in line.LINE]\nimport grab_service.http.app\n"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -175,7 +176,7 @@ def test_the_environment_is_read_in_one_place() -> None:
         for path in (REPOSITORY / top).rglob("*.py")
         if re.search(r"os\.(environ|getenv)", path.read_text().replace("**os.environ", ""))
     }
-    assert readers == {"stageline/settings.py", "stageline/service.py"}
+    assert readers == {"stageline/core/settings.py", "stageline/worker/main.py"}
 
 
 def test_every_setting_is_documented() -> None:

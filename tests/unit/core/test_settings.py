@@ -2,9 +2,9 @@
 
 import pytest
 
-from stageline import settings
-from stageline.errors import SettingsError
-from stageline.settings import Settings
+from stageline.core import settings
+from stageline.core.errors import SettingsError
+from stageline.core.settings import Settings
 from stageline.store import open_store
 from tag_service import service as tag_service
 

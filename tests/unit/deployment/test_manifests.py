@@ -11,7 +11,7 @@ import yaml
 from kubernetes_validate import utils as schemas
 
 from stageline import __version__
-from stageline.settings import Settings
+from stageline.core.settings import Settings
 from tests.support import manifests
 from tests.support.manifest_cases import OLDEST, VERSIONS, identity, validate
 from tests.support.manifests import K8S, OURS, documents, files, named, read, short

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from grab_service import batches
+from grab_service.uploads import batches
 from tests.support import manifests
 from tests.support.manifests import K8S, NAME, OURS, SERVERS, STAGES, Document, Workload, documents, named, selects
 

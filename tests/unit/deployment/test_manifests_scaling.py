@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from stageline.settings import Settings
+from stageline.core.settings import Settings
 from tests.support.manifests import K8S, STAGES, Document, base, documents, files, named, quantity, read
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stageline.settings import Settings
+from stageline.core.settings import Settings
 from tests.support import manifests
 from tests.support.manifests import (
     K8S,

@@ -8,10 +8,10 @@ import pytest
 from flask import Flask, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from grab_service import forms
-from grab_service.forms import Sent, files, picture
-from grab_service.problems import handle_errors
-from stageline.errors import BadImage
+from grab_service.api.problems import handle_errors
+from grab_service.uploads import forms
+from grab_service.uploads.forms import Sent, files, picture
+from stageline.core.errors import BadImage
 
 BOUNDARY = "xx"
 NEARLY = [

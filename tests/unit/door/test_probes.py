@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from grab_service.probes import Probe
-from stageline.errors import Unavailable
+from grab_service.line.probes import Probe
+from stageline.core.errors import Unavailable
 from tests.support.served_door import until
 
 

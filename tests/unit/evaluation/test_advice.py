@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from stageline.core.settings import Settings
 from stageline.evaluation import advice
 from stageline.evaluation.dataset import Label
 from stageline.evaluation.intervals import LEAST_PICTURES
@@ -14,7 +15,6 @@ from stageline.evaluation.naming import Judged, Verdict
 from stageline.evaluation.precision import Finding
 from stageline.evaluation.summary import Summary
 from stageline.evaluation.tries import CONFIGURED, Tries
-from stageline.settings import Settings
 
 BOX = (10.0, 10.0, 110.0, 110.0)
 RIGHT, WRONG = Verdict(False, True, 0.9), Verdict(False, False, 0.9)

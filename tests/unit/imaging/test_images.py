@@ -1,4 +1,4 @@
-"""stageline.images on good pictures: each kind is decoded to what a person would see."""
+"""stageline.imaging.codec on good pictures: each kind is decoded to what a person would see."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stageline import images
+from stageline.imaging import codec
 from stageline.imaging.budget import Budget
 from tests.support.picture_makers import (
     MOST,
@@ -25,7 +25,7 @@ from tests.support.picture_makers import (
 KINDS = all_kinds()
 
 
-def difference(one: images.Pixels, other: images.Pixels) -> int:
+def difference(one: codec.Pixels, other: codec.Pixels) -> int:
     """The largest between two pictures of one size."""
     assert one.shape == other.shape
     return int(np.abs(one.astype(int) - other.astype(int)).max())
@@ -54,16 +54,16 @@ def test_every_orientation_is_decoded_upright(form: str, options: dict, toleranc
     """All eight EXIF orientations give the same upright pixels, and the sizes in ImageInfo agree with them."""
     upright = scene()
     data = with_orientation(stored_for(orientation, upright), orientation, form, **options)
-    pixels, info = images.decode(data, MOST)
+    pixels, info = codec.decode(data, MOST)
     assert difference(pixels, bgr(upright)) <= tolerance
     assert (info.width, info.height) == (64, 48) == (pixels.shape[1], pixels.shape[0])
-    assert images.probe(data, MOST) == info == images.check(data, MOST)
+    assert codec.probe(data, MOST) == info == codec.check(data, MOST)
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
 def test_an_orientation_that_does_not_exist_turns_nothing(orientation: int) -> None:
     """A value beyond 1..8 is ignored."""
-    pixels, _ = images.decode(with_orientation(scene(), orientation, "PNG"), MOST)
+    pixels, _ = codec.decode(with_orientation(scene(), orientation, "PNG"), MOST)
     assert difference(pixels, bgr(scene())) == 0
 
 
@@ -73,18 +73,18 @@ def test_exif_behind_the_pixels_of_a_png_counts() -> None:
     start = data.index(b"eXIf") - 4
     end = start + 12 + int.from_bytes(data[start : start + 4], "big")
     moved = data[:start] + data[end:-12] + data[start:end] + data[-12:]
-    pixels, info = images.decode(moved, MOST)
+    pixels, info = codec.decode(moved, MOST)
     assert (info.orientation, info.width, info.height) == (6, 48, 64)
     assert pixels.shape == (64, 48, 3)
-    assert difference(pixels, images.decode(data, MOST)[0]) == 0
+    assert difference(pixels, codec.decode(data, MOST)[0]) == 0
     at = moved.index(b"IDAT") + 4
-    assert images.probe(moved[:at] + bytes(100) + moved[at + 100 :], MOST) == info
+    assert codec.probe(moved[:at] + bytes(100) + moved[at + 100 :], MOST) == info
 
 
 def test_cmyk_keeps_its_colours() -> None:
     """A CMYK JPEG, whose values Adobe stores inverted, is not decoded as a negative."""
     data = encoded(scene().convert("CMYK"), "JPEG", quality=95, subsampling=0)
-    pixels, info = images.decode(data, MOST)
+    pixels, info = codec.decode(data, MOST)
     assert not info.plain_jpeg
     assert difference(pixels, bgr(scene())) <= 24
 
@@ -99,7 +99,7 @@ def test_16_bits_become_the_upper_8(kind: str) -> None:
         samples[:, :, 3] = 0xFFFF
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
     more = [png_chunk(b"tRNS", b"\x12\xff")] if "transparent" in kind else []
-    pixels, _ = images.decode(png(3, 2, 16, colour, rows, *more), MOST)
+    pixels, _ = codec.decode(png(3, 2, 16, colour, rows, *more), MOST)
     expected = (values >> 8).astype(np.uint8)
     if more:
         expected[0, 1] = 255
@@ -112,7 +112,7 @@ def test_alpha_shows_white(form: str, options: dict, alpha: int) -> None:
     """Transparency is laid on white, in proportion."""
     image = scene()
     image.putalpha(alpha)
-    pixels, _ = images.decode(encoded(image, form, **options), MOST)
+    pixels, _ = codec.decode(encoded(image, form, **options), MOST)
     expected = bgr(scene()).astype(float) * alpha / 255 + 255 - alpha
     assert difference(pixels, np.rint(expected).astype(np.uint8)) <= 1
 
@@ -123,7 +123,7 @@ def test_a_transparent_palette_entry_is_white(form: str) -> None:
     image = Image.new("P", (20, 10), 0)
     image.putpalette([255, 0, 0, 0, 0, 255])
     image.paste(1, (10, 0, 20, 10))
-    pixels, _ = images.decode(encoded(image, form, transparency=0), MOST)
+    pixels, _ = codec.decode(encoded(image, form, transparency=0), MOST)
     assert pixels[5, 5].tolist() == [255, 255, 255]
     assert pixels[5, 15].tolist() == [255, 0, 0]
 
@@ -133,14 +133,14 @@ def test_every_png_mode_is_decoded(mode: str) -> None:
     """Whatever way a PNG stores black and white, they are black and white."""
     image = Image.new("L", (16, 8), 0)
     image.paste(255, (8, 0, 16, 8))
-    pixels, _ = images.decode(encoded(image.convert(mode), "PNG"), MOST)
+    pixels, _ = codec.decode(encoded(image.convert(mode), "PNG"), MOST)
     assert difference(pixels, bgr(image)) == 0
 
 
 @pytest.mark.parametrize(("form", "tolerance"), [("GIF", 0), ("WEBP", 0), ("PNG", 0)])
 def test_an_animation_shows_its_first_frame(form: str, tolerance: int) -> None:
     """GIF, WebP and APNG animations are their first frame."""
-    pixels, info = images.decode(animation(form), MOST)
+    pixels, info = codec.decode(animation(form), MOST)
     assert info.format == form
     assert difference(pixels, bgr(scene())) <= tolerance
 
@@ -149,20 +149,20 @@ def test_an_animation_shows_its_first_frame(form: str, tolerance: int) -> None:
 def test_one_pixel_is_a_picture(form: str) -> None:
     """1 × 1 goes through, in every format, and can be encoded again."""
     data = encoded(Image.new("RGB", (1, 1), "white"), form)
-    info = images.check(data, MOST)
-    pixels, _ = images.decode(data, MOST, at_least=416)
+    info = codec.check(data, MOST)
+    pixels, _ = codec.decode(data, MOST, at_least=416)
     assert (info.width, info.height, pixels.shape) == (1, 1, (1, 1, 3))
     assert pixels.min() >= 254
-    assert images.probe(images.encode_jpeg(pixels, 95), MOST).format == "JPEG"
+    assert codec.probe(codec.encode_jpeg(pixels, 95), MOST).format == "JPEG"
 
 
 def test_a_jpeg_with_more_pictures_behind_is_its_first() -> None:
     """An MPO, as some cameras write it, is a JPEG."""
     data = encoded(scene(), "MPO", save_all=True, append_images=[noise()], quality=95, subsampling=0)
-    pixels, info = images.decode(data, MOST)
+    pixels, info = codec.decode(data, MOST)
     assert (info.extension, info.content_type) == ("jpg", "image/jpeg")
     assert difference(pixels, bgr(scene())) <= 24
-    assert images.check(data, MOST) == info
+    assert codec.check(data, MOST) == info
 
 
 @pytest.mark.parametrize("size", [(6400, 480), (641, 480), (640, 479), (63, 47), (416, 416), (832, 10), (8, 3331)])
@@ -170,7 +170,7 @@ def test_a_jpeg_with_more_pictures_behind_is_its_first() -> None:
 def test_a_reduced_decode_keeps_the_long_side(size: tuple[int, int], at_least: int) -> None:
     """Shrinking inside the decoder never goes below what was asked for, nor alters what ImageInfo says."""
     data = with_orientation(Image.new("RGB", size, "red"), 6, "JPEG")
-    pixels, info = images.decode(data, MOST, at_least=at_least)
+    pixels, info = codec.decode(data, MOST, at_least=at_least)
     assert max(pixels.shape) >= min(at_least, max(size))
     assert (info.width, info.height) == (size[1], size[0])
     assert pixels.shape[0] / pixels.shape[1] == pytest.approx(size[0] / size[1], rel=0.5)
@@ -179,30 +179,30 @@ def test_a_reduced_decode_keeps_the_long_side(size: tuple[int, int], at_least: i
 @pytest.mark.parametrize("name", KINDS)
 def test_check_probe_and_decode_agree(name: str) -> None:
     """The three say the same of each kind of picture, and it can be written as JPEG."""
-    pixels, info = images.decode(KINDS[name], MOST)
-    assert images.check(KINDS[name], MOST) == info == images.probe(KINDS[name], MOST)
+    pixels, info = codec.decode(KINDS[name], MOST)
+    assert codec.check(KINDS[name], MOST) == info == codec.probe(KINDS[name], MOST)
     assert pixels.shape == (info.height, info.width, 3)
     assert pixels.dtype == np.uint8
     assert info.content_type.startswith("image/")
-    assert images.probe(images.encode_jpeg(pixels, 90), MOST).width == info.width
+    assert codec.probe(codec.encode_jpeg(pixels, 90), MOST).width == info.width
 
 
 def test_probe_reads_no_pixels() -> None:
     """A header is enough for probe: the pixels may be missing, in every format, also where EXIF could follow them."""
     for name, data in KINDS.items():
         if "webp" not in name:  # libwebp wants the whole file
-            assert images.probe(data[: len(data) // 2], MOST).width > 0
+            assert codec.probe(data[: len(data) // 2], MOST).width > 0
 
 
 def test_fit_and_shrink() -> None:
     """A size keeps its shape, is never enlarged and never 0."""
-    assert images.fit(4000, 3000, 1280) == (1280, 960)
-    assert images.fit(100, 50, 1280) == (100, 50)
-    assert images.fit(10_000, 1, 100) == (100, 1)
-    assert images.fit(1, 10_000, 100) == (1, 100)
+    assert codec.fit(4000, 3000, 1280) == (1280, 960)
+    assert codec.fit(100, 50, 1280) == (100, 50)
+    assert codec.fit(10_000, 1, 100) == (100, 1)
+    assert codec.fit(1, 10_000, 100) == (1, 100)
     pixels = bgr(noise())
-    assert images.shrink(pixels, 64, 48) is pixels
-    assert images.shrink(pixels, 16, 12).shape == (12, 16, 3)
+    assert codec.shrink(pixels, 64, 48) is pixels
+    assert codec.shrink(pixels, 16, 12).shape == (12, 16, 3)
 
 
 @pytest.mark.parametrize("factor", [3, 4, 5])
@@ -210,7 +210,7 @@ def test_what_is_shrunk_far_is_averaged(factor: int) -> None:
     """Fine stripes become even grey: a resize that leaves pixels out would show some white, the others black."""
     stripes = np.zeros((factor * 20, factor * 20, 3), np.uint8)
     stripes[:, ::factor] = 255
-    small = images.shrink(stripes, 20, 20)
+    small = codec.shrink(stripes, 20, 20)
     assert np.ptp(small) == 0
     assert small[0, 0, 0] == pytest.approx(255 / factor, abs=1)
 

@@ -1,4 +1,4 @@
-"""stageline.images on bad input: a BadImage with a sentence that says what and what is allowed, or the right result."""
+"""stageline.imaging.codec on bad input: a BadImage with a sentence that says what and what is allowed, or the right result."""
 
 import contextlib
 import io
@@ -12,8 +12,8 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from stageline import images
-from stageline.errors import BadImage
+from stageline.core.errors import BadImage
+from stageline.imaging import codec
 from tests.support.picture_makers import MOST, all_kinds, encoded, noise, png, scene
 
 KINDS = all_kinds()
@@ -24,7 +24,7 @@ CHEAP = 300 * 1024 * 1024  # bytes of address space beyond what the process has 
 
 def refused(data: bytes, status: int, *words: str, most: int = MOST) -> None:
     """Check, probe and decode all refuse, with this status and these words."""
-    for look in (images.check, images.probe, images.decode):
+    for look in (codec.check, codec.probe, codec.decode):
         with pytest.raises(BadImage) as error:
             look(data, most)
         assert error.value.status == status
@@ -44,7 +44,7 @@ def refused(data: bytes, status: int, *words: str, most: int = MOST) -> None:
 )  # fmt: skip
 def test_what_is_no_picture_is_refused(data: bytes) -> None:
     """Text, SVG, bare signatures, HTML with a JPEG inside, other formats: 415, with what is taken."""
-    refused(data, 415, images.ACCEPTED)
+    refused(data, 415, codec.ACCEPTED)
 
 
 def test_nothing_is_refused() -> None:
@@ -56,14 +56,14 @@ def test_nothing_is_refused() -> None:
 def test_truncated_pictures_are_refused(name: str) -> None:
     """Cut anywhere, check refuses with 415 or 422, or all of the first frame is there; and decode agrees."""
     data = KINDS[name]
-    whole, _ = images.decode(data, MOST)
+    whole, _ = codec.decode(data, MOST)
     for cut in [*range(1, len(data) - 1, len(data) // 40 + 1), len(data) - 1]:
         try:
-            images.check(data[:cut], MOST)
+            codec.check(data[:cut], MOST)
         except BadImage as error:
             assert error.status in (415, 422)  # noqa: PT017 - it may or may not be raised
             continue
-        assert (images.decode(data[:cut], MOST)[0] == whole).all()
+        assert (codec.decode(data[:cut], MOST)[0] == whole).all()
 
 
 @pytest.mark.parametrize("name", ["jpeg", "progressive jpeg", "cmyk jpeg", "png", "webp", "gif", "bmp", "16-bit png"])
@@ -71,7 +71,7 @@ def test_half_a_picture_is_refused(name: str) -> None:
     """A half is never taken for a whole, and the sentence says what is wrong."""
     data = KINDS[name]
     with pytest.raises(BadImage, match=r"cut off|damaged|cannot be decoded|not a picture"):
-        images.check(data[: len(data) // 2], MOST)
+        codec.check(data[: len(data) // 2], MOST)
 
 
 def a_zip() -> bytes:
@@ -87,9 +87,9 @@ def a_zip() -> bytes:
 def test_what_stands_behind_a_picture_does_not_matter(name: str, behind: bytes) -> None:
     """A polyglot is the picture that it begins with, or it is refused; nothing of the rest is looked at."""
     with contextlib.suppress(BadImage):
-        pixels, info = images.decode(KINDS[name] + behind, MOST)
-        assert (pixels == images.decode(KINDS[name], MOST)[0]).all()
-        assert info == images.probe(KINDS[name], MOST)
+        pixels, info = codec.decode(KINDS[name] + behind, MOST)
+        assert (pixels == codec.decode(KINDS[name], MOST)[0]).all()
+        assert info == codec.probe(KINDS[name], MOST)
 
 
 def jpeg_of(width: int, height: int) -> bytes:
@@ -148,7 +148,7 @@ def test_a_bomb_is_refused_cheaply(name: str) -> None:
     data = make(width, height)
     refused(data, 413, f"{width} × {height}", f"{MOST:,} pixels")
     program = (
-        "import resource, sys; from stageline import images; from stageline.errors import BadImage\n"
+        "import resource, sys; from stageline.imaging import codec as images; from stageline.core.errors import BadImage\n"
         "has = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         f"resource.setrlimit(resource.RLIMIT_AS, (has + {CHEAP},) * 2)\n"
         "data = sys.stdin.buffer.read()\n"
@@ -163,7 +163,7 @@ def test_a_bomb_is_refused_cheaply(name: str) -> None:
 
 def test_the_limit_itself_is_allowed() -> None:
     """A picture of exactly MAX_IMAGE_PIXELS is taken, one more row is not."""
-    assert images.check(encoded(Image.new("RGB", (40, 25)), "PNG"), 1000).width == 40
+    assert codec.check(encoded(Image.new("RGB", (40, 25)), "PNG"), 1000).width == 40
     refused(encoded(Image.new("RGB", (40, 26)), "PNG"), 413, "1,040", most=1000)
 
 
@@ -171,9 +171,9 @@ def test_a_jpeg_of_endless_scans_is_refused() -> None:
     """A decoder passes over the whole picture for each scan: thousands of empty ones would hold a core for hours."""
     data = encoded(Image.new("L", (512, 512), 128), "JPEG", progressive=True)
     last = data[data.rindex(b"\xff\xda") : -2]
-    images.check(data[:-2] + 20 * last + data[-2:], MOST)
+    codec.check(data[:-2] + 20 * last + data[-2:], MOST)
     refused(data[:-2] + 200 * last + data[-2:], 422, "scans")
-    assert images.check(data + 200 * last, MOST).width == 512  # behind the end they are not looked at
+    assert codec.check(data + 200 * last, MOST).width == 512  # behind the end they are not looked at
 
 
 @pytest.mark.parametrize(
@@ -197,13 +197,13 @@ def test_damaged_pictures_raise_nothing_else(name: str) -> None:
             mutant[chance.randrange(min(len(mutant), chance.choice((40, 200, len(mutant)))))] = chance.randrange(256)
         data = bytes(mutant)
         with contextlib.suppress(BadImage):
-            images.probe(data, MOST)
+            codec.probe(data, MOST)
         try:
-            info = images.check(data, 1_000_000)
+            info = codec.check(data, 1_000_000)
         except BadImage as error:
             assert str(error)  # noqa: PT017 - it may or may not be raised
             continue
-        pixels, same = images.decode(data, 1_000_000)
+        pixels, same = codec.decode(data, 1_000_000)
         assert same == info
         assert pixels.shape == (info.height, info.width, 3)
 
@@ -214,5 +214,5 @@ def test_a_jpeg_with_a_lying_exif_is_a_picture() -> None:
     data = KINDS["jpeg with exif"]
     at = data.index(b"Exif\0\0") + 6
     for junk in (b"\xff" * 26, bytes(26), b"MM\0*\xff\xff\xff\xff", b"II*\0\x08\0\0\0\xff\xff"):
-        pixels, info = images.decode(data[:at] + junk + data[at + len(junk) :], MOST)
+        pixels, info = codec.decode(data[:at] + junk + data[at + len(junk) :], MOST)
         assert pixels.shape == (info.height, info.width, 3)

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stageline import images
-from stageline.errors import BadImage
-from stageline.imaging import exif
+from stageline.core.errors import BadImage
+from stageline.imaging import codec, exif
 from tests.support.picture_makers import (
     MOST,
     bgr,
@@ -88,16 +87,16 @@ UPRIGHT = {
 @pytest.mark.parametrize("name", TURNED)
 def test_exif_turns_a_picture(name: str) -> None:
     """Tag 274 of the first IFD counts, in whatever integer type and wherever a format keeps EXIF."""
-    pixels, info = images.decode(TURNED[name], MOST)
+    pixels, info = codec.decode(TURNED[name], MOST)
     assert (info.orientation, info.width, info.height) == (6, 48, 64)
     assert np.abs(pixels.astype(int) - np.rot90(bgr(scene()), -1)).max() <= 24
-    assert images.check(TURNED[name], MOST) == images.probe(TURNED[name], MOST) == info
+    assert codec.check(TURNED[name], MOST) == codec.probe(TURNED[name], MOST) == info
 
 
 @pytest.mark.parametrize("name", UPRIGHT)
 def test_nothing_else_turns_a_picture(name: str) -> None:
     """XMP does not, nor what is damaged."""
-    pixels, info = images.decode(UPRIGHT[name], MOST)
+    pixels, info = codec.decode(UPRIGHT[name], MOST)
     assert (info.orientation, info.width, info.height) == (1, 64, 48)
     assert np.abs(pixels.astype(int) - bgr(scene())).max() <= 24
 
@@ -169,9 +168,9 @@ UNUSUAL = {
 def test_metadata_refuses_no_picture(name: str) -> None:
     """Whatever stands beside the pixels, or how much, a picture is taken, and decoded as without it."""
     data = UNUSUAL[name]
-    pixels, info = images.decode(data, MOST)
+    pixels, info = codec.decode(data, MOST)
     assert (info.width, info.height, info.orientation) == (64, 48, 1)
-    assert images.check(data, MOST) == info
+    assert codec.check(data, MOST) == info
     assert np.abs(pixels.astype(int) - bgr(scene())).max() <= 24
 
 
@@ -181,8 +180,8 @@ def test_a_palette_may_have_too_many_transparent_entries() -> None:
     data = encoded(image, "PNG")
     at = data.index(b"IDAT") - 4
     odd = data[:at] + png_chunk(b"tRNS", bytes(300)) + data[at:]
-    assert images.check(odd, MOST).width == 64
-    assert (images.decode(odd, MOST)[0] == 255).all()
+    assert codec.check(odd, MOST).width == 64
+    assert (codec.decode(odd, MOST)[0] == 255).all()
 
 
 def deep(rows: int = 16, *, transparent: bytes = bytes(6)) -> bytes:
@@ -194,20 +193,20 @@ def deep(rows: int = 16, *, transparent: bytes = bytes(6)) -> bytes:
 def test_a_deep_picture_is_checked_by_what_decodes_it() -> None:
     """What the door takes of it, the stages decode; what a chunk claims beyond the file is not allotted."""
     data = deep()
-    pixels, info = images.decode(data, MOST)
-    assert images.check(data, MOST) == info
+    pixels, info = codec.decode(data, MOST)
+    assert codec.check(data, MOST) == info
     at = data.index(b"IDAT") - 4
     for odd in (data[:-12], data[:at] + b"\x7f\xf0\0\0" + data[at + 4 :]):
-        assert images.check(odd, MOST) == info
-        assert (images.decode(odd, MOST)[0] == pixels).all()
+        assert codec.check(odd, MOST) == info
+        assert (codec.decode(odd, MOST)[0] == pixels).all()
     with pytest.raises(BadImage, match="cut off or damaged"):
-        images.check(deep(9), MOST)
+        codec.check(deep(9), MOST)
 
 
 def test_a_depth_of_no_bits_is_no_picture() -> None:
     """Whatever a header says, it is a BadImage."""
     with pytest.raises(BadImage):
-        images.check(made_png(1, 1, 0, 0, b"\0\0", png_chunk(b"tRNS", b"\0\0")), MOST)
+        codec.check(made_png(1, 1, 0, 0, b"\0\0", png_chunk(b"tRNS", b"\0\0")), MOST)
 
 
 def test_what_must_be_right_still_must() -> None:
@@ -216,15 +215,15 @@ def test_what_must_be_right_still_must() -> None:
     for kind in (b"IHDR", b"PLTE"):
         at = good.index(kind)
         end = at + 4 + int.from_bytes(good[at - 4 : at], "big")
-        with pytest.raises(images.BadImage):
-            images.check(good[:end] + b"????" + good[end + 4 :], MOST)
+        with pytest.raises(codec.BadImage):
+            codec.check(good[:end] + b"????" + good[end + 4 :], MOST)
 
 
 def test_no_library_sees_metadata() -> None:
     """What decoders get has no EXIF, no profile and no text in it, and is the same picture."""
     for data in (*TURNED.values(), *UPRIGHT.values(), *UNUSUAL.values()):
-        essential = images._take_apart(data).essential
-        if not images.webp.is_webp(data):
+        essential = codec._take_apart(data).essential
+        if not codec.webp.is_webp(data):
             assert not re.search(rb"Exif|eXIf|tEXt|zTXt|iTXt|ICC_PROFILE|iCCP|xap|Photoshop|MPF", essential)
             assert len(essential) < 10_000
 
@@ -233,8 +232,8 @@ def test_apng_and_large_pictures_keep_their_pixels() -> None:
     """Without its other frames an animation is its first; a PNG in many chunks is the same picture."""
     still = noise(300, 200)
     data = encoded(still, "PNG", save_all=True, append_images=[scene(300, 200)])
-    assert b"fdAT" not in images._take_apart(data).essential
-    assert (images.decode(data, MOST)[0] == bgr(still)).all()
+    assert b"fdAT" not in codec._take_apart(data).essential
+    assert (codec.decode(data, MOST)[0] == bgr(still)).all()
     large = Image.effect_noise((2000, 1000), 50)
     assert encoded(large, "PNG").count(b"IDAT") > 10
-    assert (images.decode(encoded(large, "PNG"), MOST)[0][:, :, 0] == np.asarray(large)).all()
+    assert (codec.decode(encoded(large, "PNG"), MOST)[0][:, :, 0] == np.asarray(large)).all()

@@ -8,11 +8,11 @@ import onnx
 import pytest
 from onnx import helper
 
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
+from stageline.core.settings import Settings
 from stageline.inference import Options, open_network, signature
 from stageline.inference import device as devices
 from stageline.inference import open as opening
-from stageline.settings import Settings
 from tests.support import onnx_graphs as graphs
 
 RUNTIMES = ("onnxruntime", "openvino")

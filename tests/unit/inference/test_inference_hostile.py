@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import AttributeProto, TensorProto, helper
 
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
 from stageline.inference import Options, check, open_network
 from tests.support import onnx_graphs as graphs
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import pytest
 
+from stageline.maintenance.archive import IMAGES, LAST, MODELS
+from stageline.maintenance.unarchive import BadArchive
 from stageline.store import FolderStore
-from stageline.store.archive import IMAGES, LAST, MODELS
-from stageline.store.unarchive import BadArchive
 from tests.support.archive_makers import (
     block,
     headers_for_all,

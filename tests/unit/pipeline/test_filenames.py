@@ -4,9 +4,9 @@ import unicodedata
 
 import pytest
 
-from grab_service.dispositions import Part, part_of
-from stageline.keys import name_key
-from stageline.names import MOST_BYTES, MOST_KEY_BYTES, Name, decoded, lookup_key, safe_filename
+from grab_service.uploads.dispositions import Part, part_of
+from stageline.broker.keys import name_key
+from stageline.pipeline.filenames import MOST_BYTES, MOST_KEY_BYTES, Name, decoded, lookup_key, safe_filename
 
 LONG = "x" * 300
 FAMILY, FLAG, HEART = (

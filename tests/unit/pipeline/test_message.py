@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from stageline.errors import BadMessage, NewerMessage
-from stageline.message import MAX_BYTES, VERSION, Message
-from stageline.settings import Settings
-from stageline.stage import Task
+from stageline.core.errors import BadMessage, NewerMessage
+from stageline.core.settings import Settings
+from stageline.pipeline.message import MAX_BYTES, VERSION, Message
+from stageline.pipeline.stage import Task
 from tag_service.service import create as create_tag
 from tests.support.picture_makers import encoded, scene
 

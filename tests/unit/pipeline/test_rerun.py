@@ -2,8 +2,8 @@
 
 import pytest
 
-from stageline import line, rerun
-from stageline.message import Message
+from stageline.pipeline import line, rerun
+from stageline.pipeline.message import Message
 
 AT = "2026-11-21T10:00:00.000Z"
 

@@ -11,10 +11,9 @@ import pytest
 
 from detect_service.adapters import ADAPTERS
 from detect_service.canvas import Canvas
-from stageline import download
-from stageline.modelstore import made_of, manifest
-from stageline.modelstore.card import Card, read_folder
-from stageline.modelstore.install import by_default
+from stageline.registry import download
+from stageline.registry.card import Card, made_of, read_folder
+from stageline.registry.install import by_default, manifest
 from tests.support.places import REPOSITORY
 
 ENTRIES = manifest()

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from stageline import health, serving
-from stageline.errors import Unavailable
-from stageline.lacking import Lack, told
-from stageline.modelstore import Repository
-from stageline.serving import ModelWatch, Served
-from stageline.settings import Settings
-from stageline.stage import StoredObject
+from stageline.core.errors import Unavailable
+from stageline.core.settings import Settings
+from stageline.registry import serving
+from stageline.registry.missing_models import Lack, told
+from stageline.registry.repository import Repository
+from stageline.registry.serving import ModelWatch, Served
 from stageline.store import FolderStore
-from stageline.store.base import MAX_OBJECT_BYTES
+from stageline.store.base import MAX_OBJECT_BYTES, StoredObject
+from stageline.worker import health
 from tests.support.moody_store import Moody
 from tests.support.tiny_models import colours
 

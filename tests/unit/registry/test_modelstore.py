@@ -4,9 +4,8 @@ import json
 
 import pytest
 
-from stageline.errors import ModelError
-from stageline.modelstore import made_of
-from stageline.modelstore.card import CARD, Card, read_card, read_folder, written
+from stageline.core.errors import ModelError
+from stageline.registry.card import CARD, Card, made_of, read_card, read_folder, written
 from tests.support.tiny_models import card, colour_network, colours
 
 

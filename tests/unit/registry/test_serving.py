@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import pytest
 
-from stageline import serving
-from stageline.errors import ModelError
-from stageline.modelstore import Repository
-from stageline.modelstore.card import CARD, written
-from stageline.serving import Served
-from stageline.settings import Settings
-from stageline.stage import StoredObject
+from stageline.core.errors import ModelError
+from stageline.core.settings import Settings
+from stageline.registry import serving
+from stageline.registry.card import CARD, written
+from stageline.registry.repository import Repository
+from stageline.registry.serving import Served
 from stageline.store import FolderStore
+from stageline.store.base import StoredObject
 from tests.support.moody_store import Moody
 from tests.support.tiny_models import colour_network, colours
 

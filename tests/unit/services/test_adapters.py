@@ -7,23 +7,23 @@ import cv2
 import numpy as np
 import pytest
 
-from detect_service.adapters import ADAPTERS, Candidates, Seen, suppressed
+from detect_service.adapters import ADAPTERS, AdapterInput, Candidates, suppressed
 from detect_service.detectors import load_objects
 from detect_service.service import Detect
-from stageline import images
-from stageline.errors import ModelError
-from stageline.message import Message
-from stageline.modelstore import Model
-from stageline.serving import Loaded
-from stageline.settings import Settings
-from stageline.stage import Task
+from stageline.core.errors import ModelError
+from stageline.core.settings import Settings
+from stageline.imaging import codec
+from stageline.pipeline.message import Message
+from stageline.pipeline.stage import Task
+from stageline.registry.card import ModelFiles
+from stageline.registry.serving import Loaded
 from tests.support.detector_graphs import SCORES, model, ssd_network, torchvision_ssd_network, yolox_network
 
 RED_BOX, BLUE_BOX = (120, 60, 480, 300), (600, 240, 1080, 720)  # multiples of the steps of 300, 320 and 416 pixels
 SIZES = {"ssd-mobilenet-v1": (1200, 900), "ssdlite320-mobilenet-v3": (1280, 960), "yolox-nano": (1664, 1248)}
 
 
-def painted(size: tuple[int, int]) -> images.Pixels:
+def painted(size: tuple[int, int]) -> codec.Pixels:
     """A dark picture, BGR, with a red and a blue rectangle."""
     bgr = np.full((size[1], size[0], 3), 10, np.uint8)
     for (x1, y1, x2, y2), colour in ((RED_BOX, (0, 0, 250)), (BLUE_BOX, (250, 0, 0))):
@@ -63,7 +63,7 @@ NETWORKS: Mapping[str, Any] = {
 }
 
 
-def found_by_the_stage(chosen: Model, original: bytes, **more: Any) -> dict[str, Any]:
+def found_by_the_stage(chosen: ModelFiles, original: bytes, **more: Any) -> dict[str, Any]:
     """What the detect stage makes of a picture with that model, and no faces."""
     settings = Settings(detect_model=chosen.card.name, detect_on="original", **more)
     stage = Detect(settings)
@@ -130,15 +130,17 @@ def test_a_network_of_the_wrong_shape_is_refused_when_it_is_loaded(name: str, ne
 def test_no_outputs_at_all_are_refused(adapter: str) -> None:
     """Each adapter says what it reads."""
     with pytest.raises(ModelError, match=f"its outputs are none; the adapter {adapter} reads"):
-        ADAPTERS[adapter]((), Seen(416, 416, 80, 0.3))
+        ADAPTERS[adapter]((), AdapterInput(416, 416, 80, 0.3))
 
 
 def test_nothing_found_is_nothing() -> None:
     """Empty outputs have the right shape."""
     empty = np.empty((0, 4), np.float32)
-    found = ADAPTERS["torchvision-ssd"]((empty, empty[:, 0], empty[:, 0]), Seen(320, 320, 91, 0.3))
+    found = ADAPTERS["torchvision-ssd"]((empty, empty[:, 0], empty[:, 0]), AdapterInput(320, 320, 91, 0.3))
     assert found.boxes.shape == (0, 4)
-    none = ADAPTERS["ssd"]((empty[None], empty[None, :, 0], empty[None, :, 0], np.zeros(1)), Seen(300, 300, 91, 0.3))
+    none = ADAPTERS["ssd"](
+        (empty[None], empty[None, :, 0], empty[None, :, 0], np.zeros(1)), AdapterInput(300, 300, 91, 0.3)
+    )
     assert none.scores.shape == none.labels.shape == (0,)
 
 

@@ -11,10 +11,10 @@ from onnx import TensorProto, helper, numpy_helper
 from classify_service import preprocessing
 from classify_service.categories import Classifier, load_classifier
 from classify_service.networks import MOST_AT_ONCE
-from stageline import model_input
-from stageline.errors import ModelError
-from stageline.modelstore import Input, Preprocessing, made_of
-from stageline.settings import Settings
+from stageline.core.errors import ModelError
+from stageline.core.settings import Settings
+from stageline.inference import model_input
+from stageline.registry.card import Input, Preprocessing, made_of
 from tests.support.tiny_models import COLOURS, card, colours
 
 Pixels = NDArray[np.uint8]

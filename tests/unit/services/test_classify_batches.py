@@ -9,8 +9,8 @@ from PIL import Image
 
 from classify_service import crops
 from classify_service.networks import MOST_AT_ONCE
-from stageline import images
-from stageline.errors import BadImage
+from stageline.core.errors import BadImage
+from stageline.imaging import codec
 from stageline.inference import FloatArray
 from tests.support.classify_helpers import SCALE, both, document, found, named, serve, task, work
 from tests.support.picture_makers import encoded, noise, scene
@@ -89,7 +89,7 @@ def test_an_original_is_decoded_once_and_no_larger_than_needed(
 ) -> None:
     """The decoder shrinks it as far as leaves every face its 160 pixels, or those it has, and an object its 32."""
     decoded: list[tuple[int, int]] = []
-    decode = images.decode
+    decode = codec.decode
 
     def watched(*args: Any, **named: Any) -> Any:
         pixels, info = decode(*args, **named)
@@ -113,7 +113,7 @@ def test_a_smaller_decode_changes_little(monkeypatch: pytest.MonkeyPatch) -> Non
     given = task(photograph(quality=95), detections=[found(box) for box in boxes], faces=faces)
     stage = work(colours(scale=0.05), cells(), classify_min_confidence=0.0)
     (small,) = stage.run([given])
-    decode = images.decode
+    decode = codec.decode
     monkeypatch.setattr(crops.images, "decode", lambda data, most, at_least: decode(data, most, max(at_least, WIDE)))
     (large,) = stage.run([given])
     assert named(small) == named(large)

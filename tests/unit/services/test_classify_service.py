@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 
 from classify_service.crops import Span, squared
 from classify_service.service import FACENET, IMAGENET, create
-from stageline.settings import Settings
+from stageline.core.settings import Settings
 from tests.support.classify_cases import BOTTOM_LEFT, LABELS, TOP_LEFT, TOP_RIGHT
 from tests.support.classify_helpers import SCALE, both, document, found, named, serve, task, work
 from tests.support.picture_makers import all_kinds, encoded, noise, scene, with_orientation

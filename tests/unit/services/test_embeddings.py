@@ -9,7 +9,7 @@ import pytest
 from classify_service.crops import Span
 from classify_service.faces import EMBEDDING, aligned, load_embedder, tilt
 from classify_service.networks import MOST_AT_ONCE
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
 from tests.support.face_cases import SETTINGS, SIDE, Pixels, Points, leaning
 from tests.support.tiny_embedder import by_hand, cells
 

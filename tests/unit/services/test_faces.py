@@ -11,7 +11,7 @@ import pytest
 
 from detect_service.faces import Areas, suppress
 from models import mtcnn, torch_weights
-from stageline.errors import ModelError
+from stageline.core.errors import ModelError
 from stageline.inference import Options, open_network
 
 SHAPES: dict[str, tuple[int, ...]] = {"w": (2, 3)}

@@ -7,11 +7,12 @@ import pytest
 from PIL import Image
 
 from classify_service.categories import load_classifier
-from stageline.errors import BadMessage, ModelError
-from stageline.message import Message
-from stageline.modelstore import open_repository, trial
-from stageline.serving import Served
-from stageline.settings import Settings
+from stageline.core.errors import BadMessage, ModelError
+from stageline.core.settings import Settings
+from stageline.pipeline.message import Message
+from stageline.registry import validation
+from stageline.registry.repository import open_repository
+from stageline.registry.serving import Served
 from tests.support.classify_cases import BOTTOM_LEFT, TOP_LEFT, TOP_RIGHT
 from tests.support.classify_helpers import SCALE, found, task, work
 from tests.support.picture_makers import encoded, scene
@@ -164,23 +165,23 @@ def test_a_mapping_of_what_the_detector_does_not_have_is_refused(store: Settings
     """By the labels of the detector that is served, or else of the one that the manifest knows; else it is believed."""
     mapped = colours(detector_labels={"leaf": "green"})
     with pytest.raises(ModelError, match=r"detector_labels name 'leaf', which yolox-nano \(DETECT_MODEL\) does not"):
-        trial.load(mapped, store)
-    trial.load(colours(detector_labels={"broccoli": "green"}), store)
+        validation.load(mapped, store)
+    validation.load(colours(detector_labels={"broccoli": "green"}), store)
     own = store.model_copy(update={"detect_model": "garden"})
-    trial.load(mapped, own)
+    validation.load(mapped, own)
     repository = open_repository(own)
     repository.publish(colours(name="garden", labels=["tree", "leaf", "pond"]))
     repository.promote("garden", "1")
-    trial.load(mapped, own)
+    validation.load(mapped, own)
     with pytest.raises(ModelError, match=r"detector_labels name 'cherry', which garden"):
-        trial.load(colours(detector_labels={"cherry": "red", "leaf": "green"}), own)
+        validation.load(colours(detector_labels={"cherry": "red", "leaf": "green"}), own)
 
 
 @pytest.mark.parametrize("network_outputs", [2, 4, 11])
 def test_a_network_of_other_outputs_than_its_labels_is_refused(network_outputs: int, store: Settings) -> None:
     """An eleventh output wants an eleventh label."""
     with pytest.raises(ModelError, match=rf"gives \[1, {network_outputs}\] for 1 crops; by its card it is \[1, 3\]"):
-        trial.load(colours(outputs=network_outputs), store)
+        validation.load(colours(outputs=network_outputs), store)
 
 
 @pytest.mark.parametrize("wrong", [3, [3], [{"category": "a"}], [{"category": "a", "confidence": 1, "reason": 7}]])

@@ -9,9 +9,9 @@ from onnx import TensorProto
 from detect_service.canvas import Canvas, letterbox
 from detect_service.detectors import load_objects
 from detect_service.objects import MOST_OBJECTS
-from stageline.errors import ModelError
-from stageline.model_input import PAD
-from stageline.settings import Settings
+from stageline.core.errors import ModelError
+from stageline.core.settings import Settings
+from stageline.inference.model_input import PAD
 from tests.support.detector_graphs import SCORES, Graph, model, ssd_network, yolox_network
 from tests.support.object_cases import BLUE, GREEN, RED, plain
 

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stageline import images, settings
-from stageline.errors import SettingsError
-from stageline.message import Message
-from stageline.settings import Settings
-from stageline.stage import Task
+from stageline.core import settings
+from stageline.core.errors import SettingsError
+from stageline.core.settings import Settings
+from stageline.imaging import codec
+from stageline.pipeline.message import Message
+from stageline.pipeline.stage import Task
 from tag_service.blur import blur_regions, regions_to_hide
 from tag_service.heads import Reach, head_regions
 from tag_service.service import create
@@ -140,7 +141,7 @@ def test_the_copy_hides_heads_and_its_regions_say_so(classes: str) -> None:
     assert inside([100.0, 45.0, 180.0, 85.0], head)
     assert inside([230.0, 280.0, 270.0, 320.0], one_face)  # heads include those whose face was found
     stored = {item.key: item.data for item in outcome.objects}
-    copy, _ = images.decode(stored["blurred/a.jpg"], 10**6)
+    copy, _ = codec.decode(stored["blurred/a.jpg"], 10**6)
     assert cv2.Laplacian(copy[45:85, 105:175], cv2.CV_64F).var() < 60.0
     assert np.abs(copy[180:].astype(int) - picture[180:])[:, :200].mean() < 10
 

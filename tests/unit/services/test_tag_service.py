@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from stageline.errors import SettingsError
-from stageline.message import Message
-from stageline.settings import Settings
-from stageline.stage import Task
+from stageline.core.errors import SettingsError
+from stageline.core.settings import Settings
+from stageline.pipeline.message import Message
+from stageline.pipeline.stage import Task
 from tag_service.service import Tag, create
 from tests.support.picture_makers import all_kinds
 

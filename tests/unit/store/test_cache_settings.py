@@ -4,10 +4,10 @@ import sys
 
 import pytest
 
-from stageline.errors import SettingsError
-from stageline.settings import Settings
+from stageline.core.errors import SettingsError
+from stageline.core.settings import Settings
+from stageline.local.up import Line
 from stageline.store import open_store
-from stageline.up import Line
 
 
 @pytest.mark.parametrize("url", ["redis://queue:6379/1", "redis://:secret@queue/0"])

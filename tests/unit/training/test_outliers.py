@@ -8,7 +8,7 @@ import pytest
 
 from models.training import outliers
 from models.training.cifar10 import LABELS, SIDE
-from stageline.errors import BadImage
+from stageline.core.errors import BadImage
 from stageline.evaluation import reading
 from tests.support.picture_makers import encoded, noise
 from tests.support.tiny_training import some

@@ -11,12 +11,11 @@ from PIL import Image
 
 from benchmarks import classifiers
 from models.training import calibration, cifar10, recipe, report, trained
-from models.training.cifar10 import LABELS, NONE, Pictures
-from models.training.trained import Measured
-from stageline.errors import BadImage, ModelError
+from models.training.cifar10 import LABELS, NONE, TrainingPictures
+from models.training.trained import MeasuredNetwork
+from stageline.core.errors import BadImage, ModelError
 from stageline.inference import Options, open_network
-from stageline.modelstore import Model
-from stageline.modelstore.card import CARD, NETWORK, read_card
+from stageline.registry.card import CARD, NETWORK, ModelFiles, read_card
 from tests.support.training_cases import COMMITTED, jpeg, write_zip
 
 pytest_plugins = ("tests.support.training_cases",)
@@ -84,7 +83,7 @@ def test_what_is_held_out_is_balanced_and_not_learnt() -> None:
     """100 of each class are held out; together the two parts are everything, once."""
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 150))
     pixels = np.arange(1500, dtype=np.uint16).view(np.uint8).reshape(1500, 1, 1, 2)  # each picture is its own number
-    learn, held_out = cifar10.hold_out(Pictures(pixels, labels))
+    learn, held_out = cifar10.hold_out(TrainingPictures(pixels, labels))
     assert np.bincount(held_out.labels).tolist() == [100] * 10
     numbers = np.concatenate([part.pixels.copy().view(np.uint16).ravel() for part in (learn, held_out)])
     assert sorted(numbers) == list(range(1500))
@@ -129,11 +128,13 @@ def test_the_report_shows_who_was_taken_for_whom() -> None:
     labels = np.repeat(np.arange(10), 4)
     taken = labels.copy()
     taken[12:14] = 5  # two of the four cats for dogs
-    measured = Measured(np.eye(10, dtype=np.float32)[taken] * 5, labels, seconds=0.4)
+    measured = MeasuredNetwork(np.eye(10, dtype=np.float32)[taken] * 5, labels, seconds=0.4)
     assert measured.confusion[3, [3, 5]].tolist() == [2, 2]
     assert (measured.accuracy, measured.milliseconds) == (0.95, pytest.approx(10))
     history = [{"loss": 1.5, "held_out_accuracy": 0.5}]
-    page = report.page(report.Figures("A title", "Trained.", history, 2.0, 1e-5, 30, 22_000_000, "here", measured))
+    page = report.page(
+        report.ReportFigures("A title", "Trained.", history, 2.0, 1e-5, 30, 22_000_000, "here", measured)
+    )
     for row in ("| accuracy | 95.00% |", "| cat | 50.0% | dog, 2 times |", "| 1 | 1.5000 | 50.00% |", "22.0 MB"):
         assert row in page
     picture = Image.open(io.BytesIO(report.confusion_picture(measured.confusion, "A title")))
@@ -156,7 +157,7 @@ def test_both_networks_are_committed() -> None:
     assert {path.parent.parent.name for path in COMMITTED} == set(recipe.names())
 
 
-def test_a_committed_card_is_that_of_its_file(committed: Model) -> None:
+def test_a_committed_card_is_that_of_its_file(committed: ModelFiles) -> None:
     """The card validates as the store reads it, its hash is the file's, the file is small and takes what it says."""
     card, folder = committed.card, trained.TRAINED / committed.card.name / committed.card.version
     assert read_card((folder / CARD).read_bytes(), card.name, card.version) == card

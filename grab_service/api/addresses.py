@@ -1,0 +1,48 @@
+"""What a request's address says in bytes that are not UTF-8: read by the best guess, before Flask looks at it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import quote, unquote_to_bytes
+
+from stageline.pipeline.filenames import decoded
+
+GUESSED = "stageline.guessed"  # in a request's environment: the parameters that were read by a guess
+Environment = dict[str, Any]
+Served = Callable[[Environment, Any], Iterable[bytes]]
+
+
+def readable(serve: Served) -> Served:
+    """Wrap a WSGI application, which then finds UTF-8 in every path and query."""
+
+    def wrapped(environ: Environment, start_response: Any) -> Iterable[bytes]:
+        path = decoded(environ.get("PATH_INFO", "").encode("latin-1"))  # WSGI has bytes as Latin-1
+        if path.guessed:
+            environ["PATH_INFO"] = path.text.encode().decode("latin-1")
+        pairs = [_pair(each) for each in environ.get("QUERY_STRING", "").split("&")]
+        guessed = frozenset(name for name, _, is_guess in pairs if is_guess)
+        if guessed:
+            environ["QUERY_STRING"] = "&".join(pair for _, pair, _ in pairs)
+        environ[GUESSED] = guessed
+        return serve(environ, start_response)
+
+    return wrapped
+
+
+def is_guessed(environ: Mapping[str, Any], parameter: str) -> bool:
+    """Whether a parameter of the query was read by a guess."""
+    return parameter in environ.get(GUESSED, ())
+
+
+def _pair(raw: str) -> tuple[str, str, bool]:
+    """A parameter's name; the pair as it is to be read; whether that is a guess."""
+    (name, is_name_guess), (value, is_value_guess) = (
+        decoded(unquote_to_bytes(part.encode("latin-1").replace(b"+", b" "))) for part in _parted(raw)
+    )
+    if not (is_name_guess or is_value_guess):
+        return name, raw, False
+    return name, f"{quote(name, safe='')}={quote(value, safe='')}", True
+
+
+def _parted(raw: str) -> tuple[str, str]:
+    name, _, value = raw.partition("=")
+    return name, value

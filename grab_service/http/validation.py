@@ -1,0 +1,121 @@
+"""What a view is handed is what its models say: its path, its query, its headers, its JSON body.
+
+flask-openapi3 documents a view by the very same annotations; the checking is done here, since its own makes each
+model's JSON schema anew for every request.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, TypeVar, get_type_hints
+
+from flask import Response, request
+from pydantic import BaseModel, ValidationError
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from grab_service.api.problems import BadParameters, BodyTooLarge, Misfit, WrongType
+
+MOST_JSON = 1024 * 1024
+JSON = "application/json"
+NONE_HERE = "there is no such parameter: none is taken here"
+SHOWN = 40  # characters of a wrong value that an answer repeats
+View = Callable[..., Response]
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def checked(view: View) -> View:
+    """Call the view with its models; what does not fit them is a 422 that names each field."""
+    hints = get_type_hints(view)
+    models: dict[str, type[BaseModel]] = {name: hints[name] for name in _READERS if name in hints}
+    takes_query = "query" in models
+
+    @wraps(view)
+    def wrapper(**path: Any) -> Response:
+        given: dict[str, BaseModel] = {}
+        wrong: list[Misfit] = [] if takes_query else [Misfit(name[:SHOWN], NONE_HERE) for name in request.args]
+        for name, model in models.items():
+            try:
+                given[name] = model.model_validate(_READERS[name](model, path))
+            except ValidationError as error:
+                wrong += _misfits(error, model)
+            except BadParameters as error:
+                wrong += error.misfits
+        if wrong:
+            raise BadParameters(wrong)
+        return view(**given)
+
+    wrapper.__delay_validate_request__ = True  # type: ignore[attr-defined] # flask-openapi3 then leaves it to us
+    return wrapper
+
+
+def parsed(model: type[Body]) -> Body:
+    """Return the request's JSON body as the model; for a view that takes other bodies, too.
+
+    Raises:
+        WrongType: it is not sent as JSON.
+        BadParameters: it does not fit.
+    """
+    try:
+        return model.model_validate(read_json(model))
+    except ValidationError as error:
+        raise BadParameters(_misfits(error, model)) from None
+
+
+def read_json(model: type[BaseModel]) -> Any:
+    """Return the request's body as plain data.
+
+    Raises:
+        WrongType: it is not sent as JSON.
+        BadParameters: it is not JSON.
+    """
+    if request.mimetype != JSON:
+        fields = ", ".join(model.model_fields)
+        raise WrongType(f"send a JSON object of {fields} with the header Content-Type: {JSON}")
+    request.max_content_length = MOST_JSON
+    try:
+        return json.loads(request.get_data(cache=False), parse_constant=_refuse)
+    except RequestEntityTooLarge:
+        raise BodyTooLarge(f"the JSON is too large; at most {MOST_JSON:,} bytes of it are taken") from None
+    except (ValueError, RecursionError) as error:
+        raise BadParameters([Misfit("body", f"this is no JSON: {error}")]) from None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number in JSON")
+
+
+def _query(_model: type[BaseModel], _path: object) -> Mapping[str, str]:
+    twice = [name for name, values in request.args.lists() if len(values) > 1]
+    if twice:
+        raise BadParameters([Misfit(name, "it is given more than once") for name in twice])
+    return request.args.to_dict()
+
+
+def _header(model: type[BaseModel], _: object) -> Mapping[str, str]:
+    names = [field.alias or name for name, field in model.model_fields.items()]
+    return {name: request.headers[name] for name in names if name in request.headers}
+
+
+_READERS: dict[str, Callable[[type[BaseModel], Any], Any]] = {
+    "path": lambda _, path: path,
+    "query": _query,
+    "header": _header,
+    "body": lambda model, _: read_json(model),
+}
+
+
+def _misfits(error: ValidationError, model: type[BaseModel]) -> list[Misfit]:
+    return [_misfit(dict(found), model) for found in error.errors(include_url=False)]
+
+
+def _misfit(found: Mapping[str, Any], model: type[BaseModel]) -> Misfit:
+    field = ".".join(str(part) for part in found["loc"]) or "body"
+    if found["type"] == "extra_forbidden":
+        known = ", ".join(info.alias or name for name, info in model.model_fields.items())
+        return Misfit(field[:SHOWN], f"there is no such parameter; there is {known}")
+    message = str(found["msg"]).removeprefix("Value error, ")
+    value = found.get("input")
+    if isinstance(value, str | int | float) and found["type"] != "missing":
+        text = str(value)
+        message += f", not {text[:SHOWN]!r}{'…' if len(text) > SHOWN else ''}"
+    return Misfit(field, message)

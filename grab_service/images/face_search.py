@@ -1,0 +1,128 @@
+"""The nearest faces: of a face that the line knows, or of one in a picture that is only looked at."""
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from grab_service.api.problems import BadParameters, Misfit, NoModel, NotNow
+from grab_service.images.lookup import MOVING, Known
+from grab_service.line.intake import GrabDoor, Wanted
+from stageline.broker import status
+from stageline.core.errors import BadImage, NotFound, Unavailable
+from stageline.maintenance.deletion import erase_objects
+from stageline.pipeline.first_message import make_id
+from stageline.pipeline.message import PROBE
+from stageline.registry.install import how_to_get
+from stageline.registry.repository import Repository
+
+EMBEDDER = "facenet-vggface2"
+PROBE_SECONDS = 30.0
+LOOK_SECONDS = 0.1
+
+
+class FaceSearch:
+    """Looks for faces."""
+
+    def __init__(self, door: GrabDoor, known: Known, repository: Repository) -> None:
+        self._door, self._known, self._repository = door, known, repository
+
+    def of_face(self, image_id: str, face: int, limit: int) -> dict[str, Any]:
+        """Find the faces nearest to one of a picture's, which is itself left out.
+
+        Raises:
+            NotKnown: there is no such picture.
+            NotNow: it is still on its way.
+            BadParameters: it has no such face.
+            NoModel: the model that makes embeddings is not installed.
+            Unavailable: the catalogue is away.
+        """
+        found = self._known.find(image_id)
+        if found.document is None:
+            raise NotNow("the picture is on its way down the line: its faces are not known yet")
+        faces = found.document.get("faces") or []
+        if face >= len(faces):
+            raise BadParameters([Misfit("face", f"the picture has {len(faces)} faces; they are counted from 0")])
+        reference = faces[face].get("embedding")
+        if not reference:
+            self._refuse_without_model()
+            raise BadParameters([Misfit("face", "this face has no embedding: send the picture through classify again")])
+        kept = self._findings(str(reference["key"]))
+        same = (found.image_id, face)
+        return self._nearest(kept[int(reference["index"])] if int(reference["index"]) < len(kept) else {}, limit, same)
+
+    def send(self, data: bytes, filename: str, trace: str) -> str:
+        """Send a picture down the line to look for its faces; return the id by which `of_sent` finds them.
+
+        Raises:
+            BadImage: it is no picture.
+            LineFull: the line takes no more now.
+            NoModel: the model that makes embeddings is not installed.
+            Unavailable: a server is away.
+        """
+        self._refuse_without_model()
+        image_id = f"{PROBE}{make_id()}"
+        self._door.accept(data, filename, trace, Wanted(image_id=image_id, probe=True))
+        return image_id
+
+    def of_sent(self, image_id: str, limit: int) -> dict[str, Any]:
+        """Find the faces nearest to the largest one in that picture, which is forgotten again.
+
+        Raises:
+            BadImage: it has no face, or failed.
+            Unavailable: a server is away, or the line did not come to it in time.
+        """
+        try:
+            self._wait(image_id)
+            faces = [each for each in self._findings(f"findings/{image_id}.json") if each.get("embedding")]
+        finally:
+            self._door.line.delete(image_id, probe=True)
+            erase_objects(self._door.store, image_id)
+        if not faces:
+            raise BadImage("no face was found in the picture", 422)
+        return self._nearest(max(faces, key=_area), limit, None)
+
+    def _nearest(self, face: Mapping[str, Any], limit: int, same: tuple[str, int] | None) -> dict[str, Any]:
+        embedding, model = face.get("embedding"), face.get("model")
+        try:
+            vector = np.asarray(embedding, dtype=np.float32)
+            found = self._door.catalogue.nearest_faces(vector, limit + (same is not None), model)
+        except (ValueError, TypeError):
+            raise BadParameters([Misfit("face", "its embedding is damaged: send the picture through again")]) from None
+        nearest = [each for each in found if (each["image_id"], each["face"]) != same][:limit]
+        return {"model": model, "faces": [each | {"links": _links(each["image_id"])} for each in nearest]}
+
+    def _wait(self, image_id: str) -> None:
+        deadline = time.monotonic() + PROBE_SECONDS
+        while time.monotonic() < deadline:
+            told = status.read(self._door.client, image_id) or {}
+            how = told.get("status", "submitted")
+            if how == "failed":
+                raise BadImage(f"the picture cannot be searched with: {told.get('reason', 'it failed')}", 422)
+            if how not in MOVING:
+                return
+            time.sleep(LOOK_SECONDS)
+        raise Unavailable(
+            f"the line did not come to the picture within {PROBE_SECONDS:.0f} seconds: it is busy, or down"
+        )
+
+    def _findings(self, key: str) -> list[Mapping[str, Any]]:
+        try:
+            return list(json.loads(self._door.store.get(key)).get("faces") or [])
+        except NotFound:
+            return []
+
+    def _refuse_without_model(self) -> None:
+        if self._repository.pointer(EMBEDDER) is None:
+            raise NoModel(f"no model that makes embeddings of faces is installed: {how_to_get(EMBEDDER)}")
+
+
+def _area(face: Mapping[str, Any]) -> float:
+    left, top, right, bottom = face["box"]
+    return float((right - left) * (bottom - top))
+
+
+def _links(image_id: str) -> dict[str, str]:
+    return {"status": f"/status/{image_id}", "original": f"/image/{image_id}"}

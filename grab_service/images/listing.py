@@ -1,0 +1,58 @@
+"""Pages of pictures: the catalogue's rows, and over them how those stand now that still move."""
+
+import contextlib
+from typing import Any
+
+from grab_service.api.problems import BadParameters, Misfit
+from grab_service.api.schemas.pictures import ImagesQuery
+from grab_service.images.lookup import DELETED, MOVING
+from grab_service.line.intake import GrabDoor
+from stageline.broker import status
+from stageline.catalogue.cursor import BadCursor
+from stageline.catalogue.reader import Filter
+from stageline.core.errors import Unavailable
+
+FRESH = ("status", "kind", "run", "reason", "failed_stage", "updated_at")
+ENDED = ("completed", "failed")
+MAY_MOVE = (*MOVING, "waiting")
+
+
+def page(door: GrabDoor, query: ImagesQuery) -> dict[str, Any]:
+    """Return a page of pictures, newest first.
+
+    Raises:
+        BadParameters: the cursor is none that a page gave.
+        Unavailable: the catalogue is away.
+    """
+    wanted = Filter(query.status, query.kind, query.category, query.since, query.until, query.filename)
+    try:
+        found = door.catalogue.pictures(wanted, query.cursor, query.limit)
+    except BadCursor as error:
+        raise BadParameters([Misfit("cursor", str(error))]) from None
+    images = [_shown(row) for row in _as_they_stand(door, found.images) if query.status in (None, row["status"])]
+    return {"images": images, "next_cursor": found.next_cursor}
+
+
+def _as_they_stand(door: GrabDoor, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, with what Redis knows newer; while Redis is away they are told as they are."""
+    moving = [row["image_id"] for row in rows if row["status"] in MAY_MOVE]
+    live: dict[str, dict[str, Any] | None] = {}
+    with contextlib.suppress(Unavailable):
+        live = dict(zip(moving, status.read_all(door.client, moving), strict=True)) if moving else {}
+    told = [row | _fresh(live.get(row["image_id"])) for row in rows]
+    return [row for row in told if row["status"] != DELETED]
+
+
+def _fresh(live: dict[str, Any] | None) -> dict[str, Any]:
+    if not live:
+        return {}
+    fresh = {name: live[name] for name in FRESH if live.get(name) not in (None, "")}
+    return fresh | ({"completed_at": fresh["updated_at"]} if fresh.get("status") in ENDED else {})
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    image_id = row["image_id"]
+    tagged = f"/image/{image_id}?stage=tagged" if row["status"] == "completed" else None
+    links = {"status": f"/status/{image_id}", "original": f"/image/{image_id}", "tagged": tagged}
+    row.pop("original_path", None)
+    return {**row, "links": links}

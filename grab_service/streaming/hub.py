@@ -1,0 +1,138 @@
+"""What happens to pictures, told to everybody who watches: one thread reads the stream, and hands out what it reads.
+
+Who watches holds a thread of gunicorn's, so there are only so many places. Who reads too slowly is cut off, and goes on
+where they were: the stream keeps the newest 20,000 events, and each has an id to resume from.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+
+from grab_service.api.connections import STOPPING
+from grab_service.api.problems import NoPlace
+from stageline.broker import events
+from stageline.broker.events import Event
+from stageline.broker.redis_client import connect
+from stageline.core.errors import Unavailable
+
+PLACES = 64  # half of gunicorn's threads
+MOST_BEHIND = 2000  # events that wait for one reader
+BLOCK_MS = 5000
+AT_ONCE = 500
+PAUSE_SECONDS = 1.0
+
+
+class Watcher:
+    """One who watches: all pictures, or one."""
+
+    def __init__(self, hub: "Hub", image_id: str | None, is_gone: Callable[[], bool]) -> None:
+        self.image_id = image_id
+        self._is_gone = is_gone
+        self._hub = hub
+        self._behind: queue.Queue[Event] = queue.Queue(MOST_BEHIND)
+        self.cut_off = False
+        self.missed = False  # Redis was away meanwhile: what happened then may never be told
+
+    def tell(self, event: Event) -> None:
+        """Hand out an event, unless it is of another picture."""
+        if self.image_id in (None, event.image_id) and not self.cut_off:
+            try:
+                self._behind.put_nowait(event)
+            except queue.Full:
+                self.cut_off = True
+
+    def next(self, seconds: float) -> Event | None:
+        """Wait so long for the next event; None where none came."""
+        try:
+            return self._behind.get(timeout=seconds)
+        except queue.Empty:
+            return None
+
+    @property
+    def over(self) -> bool:
+        """Whether it ends here: the door is stopping, this one did not keep up, or hung up."""
+        return STOPPING.is_set() or self.cut_off or self._is_gone()
+
+    def leave(self) -> None:
+        """Watch no more; may be repeated."""
+        self._hub.leave(self)
+
+
+class Hub:
+    """Reads the stream of events, from when the first one watches."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._client = connect(redis_url)
+        self._lock = threading.Lock()
+        self._watchers: set[Watcher] = set()
+        self._reader: threading.Thread | None = None
+        self._after = events.START
+        self._is_away = False  # the last read failed
+
+    def watch(self, image_id: str | None = None, is_gone: Callable[[], bool] = lambda: False) -> Watcher:
+        """Begin to watch: what happens from now on is told, until ``is_gone`` says that nobody listens.
+
+        Raises:
+            NoPlace: as many watch already as may.
+            Unavailable: Redis is away.
+        """
+        watcher = Watcher(self, image_id, is_gone)
+        with self._lock:
+            if len(self._watchers) >= PLACES:
+                raise NoPlace(f"{PLACES} connections follow events already, all that a process takes; try again soon")
+            if self._reader is None:
+                self._after = events.newest(self._client)
+                self._reader = threading.Thread(target=self._read, name="events", daemon=True)
+                self._reader.start()
+            elif self._is_away:
+                events.newest(self._client)
+            self._watchers.add(watcher)
+        return watcher
+
+    def leave(self, watcher: Watcher) -> None:
+        """Let one go."""
+        with self._lock:
+            self._watchers.discard(watcher)
+
+    def newest(self) -> str:
+        """The id of the newest event there is."""
+        return events.newest(self._client)
+
+    def place_of(self, after: str) -> tuple[str, bool]:
+        """Where to go on for who was told that event last, and whether some of what came then is not kept any more.
+
+        An id that nobody was told yet, as from another Redis, is taken for the newest.
+        """
+        newest = events.newest(self._client)
+        if events.is_after(after, newest):
+            return newest, False
+        return after, events.is_trimmed(self._client, after)
+
+    def since(self, after: str, image_id: str | None) -> Iterator[Event]:
+        """Read what was told after that event, of one picture or of all."""
+        while found := events.read(self._client, after, AT_ONCE):
+            after = found[-1].id
+            yield from (event for event in found if image_id in (None, event.image_id))
+
+    def _read(self) -> None:
+        while not STOPPING.is_set():
+            try:
+                found = events.read(self._client, self._after, AT_ONCE, BLOCK_MS)
+            except Unavailable:
+                self._note_absence()
+                STOPPING.wait(PAUSE_SECONDS)
+                continue
+            with self._lock:
+                self._is_away = False
+                watchers = list(self._watchers)
+            for event in found:
+                self._after = event.id
+                for watcher in watchers:
+                    watcher.tell(event)
+
+    def _note_absence(self) -> None:
+        """Have the streams end: whoever followed one comes again, and is told what is the matter."""
+        with self._lock:
+            self._is_away = True
+            for watcher in self._watchers:
+                watcher.missed = True

@@ -1,0 +1,108 @@
+"""What the headers of a form's part say of it, read from bytes: in any encoding, and however badly written. Pure."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from stageline.pipeline.filenames import Name, decoded
+
+LINE_BREAK = re.compile(rb"\r\n|\n|\r")
+CONTINUED = re.compile(rb"(?:\r\n|\n|\r)[ \t]")
+BLANK = b" \t"
+MOST_LANGUAGE = 40  # characters: with more, the quotes are of the name
+MOST_PARAMETERS = 32
+# A quote ends a value where the header ends, or its next parameter begins. Other quotes are a part of the value: some
+# clients do not escape them, and a backslash before one may be the second byte of a character.
+END = re.compile(rb'"[ \t]*(?:$|(?:;[ \t]*)+(?:$|[^\s;="]+[ \t]*=))')
+LOOSE_END = re.compile(rb'"[ \t]*(?:;|$)')
+ESCAPED = re.compile(rb'\\([\\"])')
+MARKED = re.compile(rb"([a-zA-Z]{1,16})(?:\*(\d{1,3}))?(\*)?")
+CHARSETS = frozenset(
+    name.encode()
+    for name in ("utf-8", "us-ascii", "shift_jis", "euc-jp", "gbk", "gb2312", "gb18030", "big5", "euc-kr", "koi8-r",
+                 "koi8-u", *(f"iso-8859-{n}" for n in (*range(1, 12), *range(13, 17))),
+                 *(f"windows-{n}" for n in range(1250, 1259)))
+)  # fmt: skip
+
+
+class Part(NamedTuple):
+    """What a part is called: the field, and the file; None where the header does not say."""
+
+    field: str | None = None
+    filename: Name | None = None
+
+
+class _Piece(NamedTuple):
+    """A piece of a parameter's value (RFC 2231), and whether it is in percent signs, behind a charset."""
+
+    number: int
+    value: bytes
+    is_extended: bool
+
+
+def part_of(headers: bytes) -> Part:
+    """Read the headers of a part; one without a Content-Disposition, or with a broken one, has no names."""
+    for line in LINE_BREAK.split(CONTINUED.sub(b" ", headers)):
+        name, _, value = line.partition(b":")
+        if name.strip(BLANK).lower() == b"content-disposition":
+            return _named(value)
+    return Part()
+
+
+def _named(disposition: bytes) -> Part:
+    pieces: dict[bytes, list[_Piece]] = {}
+    for key, value in islice(_parameters(disposition.partition(b";")[2]), MOST_PARAMETERS):
+        marked = MARKED.fullmatch(key)
+        if marked is None:
+            continue
+        name, number, star = marked.groups()
+        same = pieces.setdefault(name.lower() + (b"*" if number or star else b""), [])
+        if number or not same:  # of two the first counts
+            same.append(_Piece(int(number or 0), value, is_extended=star is not None))
+    field, filename = (_best(pieces.get(name + b"*"), pieces.get(name)) for name in (b"name", b"filename"))
+    return Part(field and field.text, filename)
+
+
+def _parameters(rest: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The parameters of a header, each with its value out of its quotes."""
+    at = 0
+    while (equals := rest.find(b"=", at)) >= 0:
+        key = rest[at:equals].rpartition(b";")[2].strip(BLANK)
+        begin = equals + 1
+        while rest[begin : begin + 1] in (b" ", b"\t"):
+            begin += 1
+        if rest[begin : begin + 1] != b'"':
+            end = rest.find(b";", begin)
+            at = len(rest) if end < 0 else end
+            yield key, rest[begin:at].strip(BLANK)
+            continue
+        closing = END.search(rest, begin + 1) or LOOSE_END.search(rest, begin + 1)
+        end = closing.start() if closing else len(rest)
+        at = end + 1
+        yield key, ESCAPED.sub(rb"\1", rest[begin + 1 : end]).replace(b"%22", b'"')  # browsers write a quote so
+
+
+def _best(extended: list[_Piece] | None, plain: list[_Piece] | None) -> Name | None:
+    """What ``name*`` says, as it is more exact, unless it is only a guess and ``name`` is none."""
+    found = [_value(pieces) for pieces in (extended, plain) if pieces]
+    return next((name for name in found if not name.guessed), found[0] if found else None)
+
+
+def _value(pieces: list[_Piece]) -> Name:
+    charset, raw = b"", b""
+    for place, piece in enumerate(sorted(pieces, key=lambda piece: piece.number)):
+        value = piece.value
+        if piece.is_extended:
+            said, quote, rest = value.partition(b"'")
+            language, end, text = rest.partition(b"'")
+            if place == 0 and quote and end and len(language) <= MOST_LANGUAGE:
+                charset, value = said.lower(), text
+            value = unquote_to_bytes(value)
+        raw += value
+    if charset in CHARSETS:
+        with contextlib.suppress(UnicodeDecodeError):  # else it is another than it says
+            return Name(raw.decode(charset.decode()))
+    return decoded(raw)

@@ -1,0 +1,135 @@
+"""Dead letters: messages that failed for good, kept on a list with their stage, reason and traceback."""
+
+import base64
+import contextlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, cast
+
+import redis
+
+from stageline.broker import transitions
+from stageline.broker.keys import DEAD_COUNTS, DEAD_LETTERS, PACE, UNFINISHED
+from stageline.broker.redis_client import Call, Scripts, reaching_redis
+from stageline.core.errors import StagelineError
+from stageline.core.timestamps import now
+from stageline.pipeline import line, rerun
+from stageline.pipeline.message import Message
+
+AT_ONCE = 500
+FEW = 8
+
+
+def letter(
+    stage: str,
+    raw: bytes,
+    reason: str,
+    trace: str = "",
+    *,
+    message: Message | None = None,
+    entry: Mapping[str, Any] | None = None,
+) -> bytes:
+    """Make a dead letter, with what the stage tells of it; what is no message keeps its raw bytes, in base64."""
+    kept: dict[str, Any] = {"stage": stage, "reason": reason, "traceback": trace, "time": now()}
+    kept |= {"attempt": (entry or {}).get("attempt", 1), "entry": entry}
+    if message is None:
+        kept |= {"image_id": None, "raw_base64": base64.b64encode(raw).decode()}
+    else:
+        kept |= {"image_id": message.image_id, "message": raw.decode()}
+    return json.dumps(kept).encode()
+
+
+def read(raw: bytes) -> Mapping[str, Any]:
+    """Read an item off the list; what no worker of ours put there is shown as such, under the stage ``""``."""
+    with contextlib.suppress(ValueError, RecursionError):
+        content = json.loads(raw)
+        if isinstance(content, dict) and _is_ours(content):
+            return content
+    reason, kept = "this is no dead letter of Stageline's", base64.b64encode(raw).decode()
+    return {"stage": "", "reason": reason, "traceback": "", "time": "", "image_id": None, "raw_base64": kept}
+
+
+def _is_ours(content: Mapping[str, Any]) -> bool:
+    texts = all(isinstance(content.get(name), str) for name in ("stage", "reason", "time"))
+    return texts and all(isinstance(content.get(name), str | None) for name in ("image_id", "message"))
+
+
+class DeadLetters:
+    """The list of dead letters: read, replayed, dropped."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._scripts = Scripts(client)
+
+    def list(self) -> Sequence[tuple[bytes, Mapping[str, Any]]]:
+        """Return every dead letter, oldest first, as its bytes and its content."""
+        with reaching_redis():
+            return [(raw, read(raw)) for raw in cast("list[bytes]", self._client.lrange(DEAD_LETTERS, 0, -1))]
+
+    def some(self, start: int, end: int | None = None) -> Sequence[bytes]:
+        """Return the dead letters from that place on, oldest first, at most 500 of them; none after the last."""
+        last = start + AT_ONCE if end is None else end
+        with reaching_redis():
+            return cast("Sequence[bytes]", self._client.lrange(DEAD_LETTERS, start, last - 1))
+
+    def of(self, image_ids: Collection[str]) -> Sequence[tuple[bytes, Mapping[str, Any]]]:
+        """Return the dead letters of these pictures, without holding all there are at once."""
+        words = [image_id.encode(errors="replace") for image_id in image_ids]
+        found, left = [], self.count()
+        while left > 0:  # from the end: what is dropped meanwhile moves what was not looked at yet towards us
+            for raw in self.some(max(0, left - AT_ONCE), left):
+                if len(words) > FEW or any(word in raw for word in words):  # that is quicker than to read it
+                    content = read(raw)
+                    if content.get("image_id") in image_ids:
+                        found.append((raw, content))
+            left -= AT_ONCE
+        return found
+
+    def count(self) -> int:
+        """Count them all."""
+        with reaching_redis():
+            return int(self._client.llen(DEAD_LETTERS))
+
+    def counts(self) -> dict[str, int]:
+        """Count them by stage, without reading them."""
+        with reaching_redis():
+            pipe = self._client.pipeline(transaction=False)
+            pipe.hgetall(DEAD_COUNTS)
+            pipe.llen(DEAD_LETTERS)
+            found, there = pipe.execute()
+        if not there:  # also when somebody emptied the list by hand
+            return {}
+        return {stage.decode(): int(count) for stage, count in found.items()}
+
+    def replay(self, raw: bytes, content: Mapping[str, Any]) -> Message | None:
+        """Queue the message again at the stage where it failed, as its picture's next run.
+
+        Returns:
+            The message as it was queued; None when the letter was gone, or its picture was sent again, or deleted, by
+            other means.
+
+        Raises:
+            StagelineError: the letter holds no message, or its stage is no longer of the line.
+        """
+        if not content.get("message"):
+            raise StagelineError("this dead letter is not a message, so it cannot be replayed; drop it")
+        message = Message.decode(content["message"].encode())
+        try:
+            stage = line.stage(content["stage"])
+        except KeyError:
+            raise StagelineError(f"the line has no stage {content['stage']!r}, so this cannot be replayed") from None
+        again = rerun.after_failure(message, stage.name, content)
+        notes = transitions.sent_again(again, stage.name)
+        keys = [DEAD_LETTERS, DEAD_COUNTS, stage.queue, UNFINISHED, PACE, *notes.keys()]
+        args = [raw, stage.name, again.raw, again.image_id, *notes.args()]
+        return again if self._scripts.run(Call("replay", keys, args)) else None
+
+    def drop_of(self, image_id: str, before_run: int | None = None) -> None:
+        """Forget the dead letters of a picture that was deleted; with a run, those from before it was sent again."""
+        for raw, content in self.of({image_id}):
+            if before_run is None or int((content.get("entry") or {}).get("run") or 1) < before_run:
+                self.drop(raw)
+
+    def drop(self, raw: bytes) -> bool:
+        """Forget a dead letter; False when it was gone."""
+        return bool(self._scripts.run(Call("drop", [DEAD_LETTERS, DEAD_COUNTS], [raw, read(raw)["stage"]])))

@@ -1,0 +1,70 @@
+"""The whole chain in one process, with no servers: the very functions that the services run."""
+
+import time
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from stageline.core import logs
+from stageline.core.settings import Settings
+from stageline.pipeline import line, results
+from stageline.pipeline.message import Message
+from stageline.pipeline.stage import Task, Work
+from stageline.registry.serving import load_once
+from stageline.store.base import StoredObject
+from stageline.worker.in_flight import Item
+
+WORKER = "monolith"
+Made = dict[str, StoredObject]  # what there is of a picture, by key
+
+
+class Monolith:
+    """Every stage's work, loaded once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._works: Mapping[line.Stage, Work] = {stage: stage.load(settings) for stage in line.LINE}
+        self.models = [model for work in self._works.values() for model in work.models]
+        watch = load_once(self.models, settings, WORKER)
+        if watch.away:
+            logs.get().warning("models missing", reason=watch.away, how_to_get_them="make models")
+
+    def run(self, data: bytes, filename: str, *, guessed: bool = False) -> tuple[Message, Mapping[str, StoredObject]]:
+        """Send one picture through; return its last message, and everything that was made, by key.
+
+        ``guessed``: the encoding of its name was a guess.
+
+        Raises:
+            BadImage: it is not a picture that the line takes.
+        """
+        more = {"filename_guessed": True} if guessed else {}
+        message, original = take_in(data, filename, self._settings.max_image_pixels, more)
+        made = {original.key: original}
+        for stage, work in self._works.items():
+            message = step(stage, work, message, made)
+        document = results.stored(results.document(message, "completed"))
+        return message, {**made, document.key: document}
+
+
+def take_in(
+    data: bytes, filename: str, max_pixels: int, more: Mapping[str, Any] | None = None
+) -> tuple[Message, StoredObject]:
+    """Check and name a picture as the door does; return its first message, and the original.
+
+    Raises:
+        BadImage: it is not a picture that the line takes.
+    """
+    uploads = import_module(f"{line.DOOR_PACKAGE}.uploads")
+    taken: tuple[Message, StoredObject] = uploads.take_in(data, filename, "", max_pixels, more=more)
+    return taken
+
+
+def step(stage: line.Stage, work: Work, message: Message, made: Made) -> Message:
+    """Have a stage's work done on one picture: what it makes is added to `made`; return the next stage's message."""
+    item = Item(message)
+    inputs = {name: made[key].data for name, key in work.inputs(message).items()}
+    began = time.monotonic()
+    (item.outcome,) = work.run([Task(message, inputs)])
+    item.work_seconds = time.monotonic() - began
+    made |= {stored.key: stored for stored in item.outcome.objects}
+    return message.successor(stage.name, item.entry("done", WORKER), item.outcome.fields)

@@ -1,0 +1,65 @@
+"""The models that a stage lacks: which they are, and what its workers tell of them with their beats."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stageline.registry.serving import ModelWatch, Served
+
+MOST_REASON = 500  # characters of a reason that a beat carries
+
+
+def missing(served: "Iterable[Served[Any]]") -> list[str]:
+    """Name the models that are not loaded and are not optional."""
+    return [model.name for model in served if model.now() is None and not model.optional]
+
+
+def degrading(served: "Iterable[Served[Any]]") -> list[str]:
+    """Name those of the missing that the stage cannot do its work without."""
+    return missing(model for model in served if model.essential)
+
+
+@dataclass(frozen=True)
+class Lack:
+    """What one worker tells of its models.
+
+    ``missing`` names those that it lacks, ``degrading`` those of them that it cannot do its work without; ``refused``
+    gives the reason for each that it did not take up; ``away`` says why the model store cannot be reached, '' where it
+    can.
+    """
+
+    missing: tuple[str, ...] = ()
+    degrading: tuple[str, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    away: str = ""
+
+    @classmethod
+    def decode(cls, raw: bytes) -> "Lack":
+        """Read what a worker told; what is not as it should be is left out, since nobody's health may fail by it."""
+        try:
+            said = json.loads(raw)
+        except ValueError:
+            return cls()
+        if not isinstance(said, dict):
+            return cls()
+        refused = said.get("refused")
+        reasons = {str(name): str(reason) for name, reason in (refused if isinstance(refused, dict) else {}).items()}
+        return cls(_names(said, "missing"), _names(said, "degrading"), reasons, str(said.get("away") or ""))
+
+
+def told(watch: "ModelWatch") -> str:
+    """What a worker's beat says of its models, as JSON that `Lack.decode` reads; '' where there is nothing to say."""
+    served = watch.served
+    reasons = {model.name: model.refused for model in served}  # read once: another thread sets it
+    refused = {name: reason[:MOST_REASON] for name, reason in reasons.items() if reason}
+    away = (watch.away or "")[:MOST_REASON]
+    said = {"missing": missing(served), "degrading": degrading(served), "refused": refused, "away": away}
+    short = {name: value for name, value in said.items() if value}
+    return json.dumps(short) if short else ""
+
+
+def _names(said: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    found = said.get(name)
+    return tuple(str(each) for each in found) if isinstance(found, list) else ()

@@ -1,0 +1,251 @@
+"""Models as they are served: looked for while the stage works, and changed between two batches."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from stageline.core import logs, metrics
+from stageline.core.errors import ModelError, Unavailable
+from stageline.core.retrying import patiently
+from stageline.core.settings import Settings
+from stageline.registry import validation
+from stageline.registry.card import Card, ModelFiles
+from stageline.registry.install import how_to_get, install, is_for_a_worker
+from stageline.registry.missing_models import missing
+from stageline.registry.repository import Pointer, Repository, open_repository
+
+T = TypeVar("T")
+LOOK_SECONDS = 5.0  # a new version is noticed within ten seconds, loading included
+LONGEST_PAUSE = 60.0  # between two tries of a version that was refused
+FIRST_FETCH_SECONDS = 20.0  # then the stage starts without what is still being fetched, and takes it up when it comes
+
+
+@dataclass(frozen=True)
+class Loaded(Generic[T]):
+    """A model in memory, warmed up."""
+
+    card: Card
+    value: T
+
+
+class Served(Generic[T]):
+    """A model that a stage uses, by name."""
+
+    def __init__(
+        self, name: str, load: Callable[[ModelFiles, Settings], T], settings: Settings, *, optional: bool = False,
+        essential: bool = True,
+    ) -> None:  # fmt: skip
+        """Serve the model of that name, once one is found.
+
+        Args:
+            name: of the model, in the model store.
+            load: opens its networks, checks that they are what the card says, and computes once to warm up.
+            settings: what `load` is given.
+            optional: nobody misses it where it was not installed.
+            essential: the stage is degraded without it; else what it would have found is missed, and no more.
+        """
+        self.name, self.optional, self.essential = name, optional, essential
+        self.refused: str | None = None
+        self.quiet = False
+        """Whether nothing is logged of why it is not served: whoever made it says so in their own words."""
+        self._load, self._settings = load, settings
+        self._now: Loaded[T] | None = None
+        self._retry = _Retry()
+
+    def now(self) -> Loaded[T] | None:
+        """Return the model as it is served at this moment, or None: never installed. Take it once for a batch."""
+        return self._now
+
+    def swap(self, loaded: Loaded[T]) -> None:
+        """Serve another from the next batch on."""
+        self._now = loaded
+
+    def look(self, repository: Repository) -> None:
+        """Load what the store calls current, unless it is served already; what is no good is refused, with a reason.
+
+        Raises:
+            Unavailable: the store is away.
+        """
+        try:
+            pointer = repository.pointer(self.name)
+        except ModelError as error:
+            self._refuse(str(error))
+            return
+        if pointer is None:
+            self.refused = f"{self.name} has no current version any more" if self._now else None
+        elif self._now is not None and self._now.card.version == pointer.version:
+            self.refused, self._retry = None, _Retry()
+        elif self._retry.is_due(pointer):
+            self._take_up(repository, pointer)
+
+    def _take_up(self, repository: Repository, pointer: Pointer) -> None:
+        try:
+            self._load_version(repository, pointer.version)
+            self.refused = None
+        except ModelError as error:
+            self._retry.later()
+            reason = str(error)
+            if self._now is None and pointer.previous is not None:
+                reason += self._fall_back(repository, pointer.previous)
+            self._refuse(reason)
+
+    def _fall_back(self, repository: Repository, version: str) -> str:
+        """Serve the version before; return what is to be added to the reason where that is no good either."""
+        try:
+            self._load_version(repository, version)
+        except ModelError as error:
+            return f"; and before it: {error}"
+        return ""
+
+    def _load_version(self, repository: Repository, version: str) -> None:
+        model = repository.load(self.name, version)
+        began = time.monotonic()
+        value = validation.load_by(self._load, model, self._settings)
+        self.swap(Loaded(model.card, value))
+        seconds = round(time.monotonic() - began, 2)
+        logs.get().info("model served", model=model.card.reference, sha256=model.card.sha256, seconds=seconds)
+
+    def _refuse(self, reason: str) -> None:
+        if self.refused != reason and not self.quiet:
+            serving = self._now.card.reference if self._now else None
+            logs.get().error("model refused", model=self.name, reason=reason, still_serving=serving)
+        self.refused = reason
+
+
+class _Retry:
+    """When to try a refused version again: it may be on its way, piece by piece. Each time a little later."""
+
+    def __init__(self) -> None:
+        self._pointer: Pointer | None = None
+        self._at = self._pause = 0.0
+
+    def is_due(self, pointer: Pointer) -> bool:
+        if pointer != self._pointer:
+            self._pointer, self._at, self._pause = pointer, 0.0, LOOK_SECONDS / 2
+        return time.monotonic() >= self._at
+
+    def later(self) -> None:
+        self._pause = min(LONGEST_PAUSE, 2 * self._pause)
+        self._at = time.monotonic() + self._pause
+
+
+class ModelWatch(threading.Thread):
+    """Looks after a stage's models: fetches what was never installed, and takes up what is published meanwhile."""
+
+    def __init__(self, served: Sequence[Served[Any]], settings: Settings, stage: str) -> None:
+        super().__init__(name="models", daemon=True)
+        self.served = served
+        self.away: str | None = None
+        """Why the model store cannot be reached, when it cannot."""
+        self._settings, self._stage = settings, stage
+        self._repository = open_repository(settings)
+        self._stopping = threading.Event()
+        self._looked, self._settled = threading.Event(), threading.Event()
+        self._fetch_ended, self._wake = threading.Event(), threading.Event()
+
+    def wait_for_models(self, given_up: Callable[[], bool] = lambda: False) -> None:
+        """Wait until the store was looked into, and a moment for what is being fetched."""
+        while not self._looked.wait(0.1):
+            if given_up():
+                return
+        deadline = time.monotonic() + FIRST_FETCH_SECONDS
+        while not self._settled.wait(0.1) and time.monotonic() < deadline and not given_up():
+            pass
+
+    def check(self) -> None:
+        """Tell whether the stage can begin.
+
+        Raises:
+            Unavailable: the store could not be looked into yet: nobody knows which models there are.
+        """
+        if not self._looked.is_set():
+            raise Unavailable(self.away or "the model store is being looked into")
+
+    def run(self) -> None:
+        """Look, fetch what is missing, and go on looking."""
+        if not self.served:
+            self._looked.set()
+            self._settled.set()
+            return
+        try:
+            patiently(self._first_look, self._stopping.is_set)
+        except Unavailable:
+            return  # stopped before the store was ever there
+        self._looked.set()
+        threading.Thread(target=self._fetch, name="fetch", daemon=True).start()
+        while not self._stopping.is_set():
+            self._wake.wait(LOOK_SECONDS)
+            self._wake.clear()
+            ended = self._fetch_ended.is_set()
+            self._look()
+            if ended:
+                self._settled.set()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stopping.set()
+        self._wake.set()
+
+    def _first_look(self) -> None:
+        try:
+            self._look_at_all()
+        except Unavailable:
+            self._repository.check()  # which makes a bucket that is not there yet
+            self._look_at_all()
+
+    def _look(self) -> None:
+        with contextlib.suppress(Unavailable):
+            self._look_at_all()
+
+    def _look_at_all(self) -> None:
+        """Look at each model; one that cannot be read holds up no other.
+
+        Raises:
+            Unavailable: none could be looked at.
+        """
+        reasons = []
+        for served in self.served:
+            try:
+                served.look(self._repository)
+            except Unavailable as error:
+                reasons.append(error)
+        self._tell_metrics()
+        if reasons and self.away is None:
+            logs.get().warning("model store away", reason=str(reasons[0]), serving="what is loaded")
+        self.away = f"the model store: {reasons[0]}" if reasons else None
+        if len(reasons) == len(self.served):
+            raise reasons[0]
+
+    def _tell_metrics(self) -> None:
+        metrics.MISSING_MODELS.labels(self._stage).set(len(missing(self.served)))
+        metrics.REFUSED_MODELS.labels(self._stage).set(sum(model.refused is not None for model in self.served))
+        metrics.tell_served(self._stage, {now.card.reference for model in self.served if (now := model.now())})
+
+    def _fetch(self) -> None:
+        """Fetch what is missing and needs no more than a download; once: who has no network will not have it soon."""
+        quiet = {model.name for model in self.served if model.quiet}
+        for name in missing(self.served):
+            reason = "not published"
+            if is_for_a_worker(name):
+                try:
+                    patiently(partial(install, name, self._repository, self._settings), self._stopping.is_set)
+                    continue
+                except (ModelError, Unavailable) as error:
+                    reason = str(error)
+            if name not in quiet:
+                logs.get().warning("model missing", model=name, reason=reason, how_to_get_it=how_to_get(name))
+        self._fetch_ended.set()
+        self._wake.set()
+
+
+def load_once(served: Sequence[Served[Any]], settings: Settings, stage: str) -> ModelWatch:
+    """Load what the store has, fetching what is missing, and look no more: for chains that live shortly."""
+    watch = ModelWatch(served, settings, stage)
+    watch.start()
+    watch.wait_for_models(lambda: watch.away is not None)
+    watch.stop()
+    return watch

@@ -1,0 +1,115 @@
+"""The worker loop: take, fetch, work, store, hand on, in threads that do not wait for each other.
+
+The taker pops messages and has their objects fetched, up to ``PREFETCH`` ahead; the main thread works; the
+storer writes what is ready in one go, and hands on; the lease beats. Any of them failing in a way that
+nobody foresaw ends the process: what it held goes back to its queue when the lease has run out.
+"""
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from stageline.broker.queue import Consumer
+from stageline.core import logs, metrics
+from stageline.core.errors import Unavailable
+from stageline.core.retrying import patiently
+from stageline.core.settings import Settings
+from stageline.pipeline import line
+from stageline.pipeline.stage import Task, Work
+from stageline.store import ObjectStore
+from stageline.worker.committer import Storer
+from stageline.worker.heartbeat import Lease
+from stageline.worker.in_flight import Hands, Item
+from stageline.worker.prefetcher import Taker
+
+READY_SECONDS = 0.2
+
+
+class Worker:
+    """One process's worker of one stage."""
+
+    def __init__(
+        self, stage: line.Stage, work: Work, store: ObjectStore, settings: Settings, models: Callable[[], str] = str
+    ) -> None:
+        self._work = work
+        self._settings = settings
+        self._stopping = threading.Event()
+        self._stage = stage
+        self.consumer = Consumer(settings.redis_url, stage, settings.worker_id, settings.status_ttl)
+        self._hands = Hands(settings.prefetch)
+        metrics.HELD.labels(stage.name).set_function(lambda: self._hands.snapshot().total())
+        self._lease = Lease(self.consumer, settings.lease_seconds, settings.work_timeout, models)
+        self._taker = Taker(self.consumer, store, work, self._hands, self._lease, settings)
+        self._storer = Storer(self.consumer, store, self._hands, self._lease, settings)
+
+    def stop(self) -> None:
+        """Take no more; finish what is being worked, give back the rest. Safe to call from a signal handler."""
+        self._stopping.set()
+        self._taker.stopping.set()
+
+    def run(self) -> None:
+        """Work until stopped."""
+        try:
+            patiently(self._lease.renew, self._stopping.is_set)  # leased before the first pop
+        except Unavailable:
+            return  # stopped before Redis was ever there
+        logs.get().info("started", stage=self._stage.name, worker=self.consumer.identity)
+        for thread in (self._lease, self._taker, self._storer):
+            thread.start()
+        while not self._stopping.is_set():
+            batch = self._next_batch()
+            if batch:
+                self._work_on(batch)
+        self._wind_up()
+
+    def _next_batch(self) -> list[Item]:
+        """Wait a moment for an item, and take what else is ready, up to the stage's batch size."""
+        batch: list[Item] = []
+        with contextlib.suppress(queue.Empty):
+            batch.append(self._taker.ready.get(timeout=READY_SECONDS))
+            while len(batch) < self._work.batch_size:
+                batch.append(self._taker.ready.get_nowait())
+        return batch
+
+    def _work_on(self, batch: Sequence[Item]) -> None:
+        """Work on a batch; when it fails as a whole, on each of it alone."""
+        sound = [item for item in batch if item.error is None]
+        if sound:
+            self._attempt(sound)
+        for item in batch:
+            self._storer.done.put(item)
+
+    def _attempt(self, items: Sequence[Item]) -> None:
+        started = self._lease.busy_since = time.monotonic()
+        try:
+            outcomes = self._work.run([Task(item.message, item.inputs) for item in items])
+            for item, outcome in zip(items, outcomes, strict=True):
+                item.outcome = outcome
+                item.work_seconds = (time.monotonic() - started) / len(items)
+        except Exception as error:  # noqa: BLE001 - a picture's failure is its own; it stops no worker
+            if len(items) == 1:
+                items[0].fail(error)
+            else:
+                for item in items:
+                    self._attempt([item])
+        finally:
+            self._lease.busy_since = None
+
+    def _wind_up(self) -> None:
+        """Give back what was not begun, hand on what is done, and leave; the servers may be away meanwhile."""
+        deadline = time.monotonic() + self._settings.shutdown_seconds
+        self._storer.done.put(None)
+        self._taker.join(self._settings.shutdown_seconds)
+        self._storer.join(max(0.0, deadline - time.monotonic()))
+        unbegun: list[bytes] = []
+        try:
+            unbegun = self.consumer.held()  # and what could not be stored in time: none of it costs an attempt
+            for raw in reversed(unbegun):  # the first ends up first again
+                self.consumer.put_back(raw)
+            self._lease.end()
+            self.consumer.leave()
+        except Unavailable as error:
+            logs.get().warning("left", reason=f"{error}; what was held goes back when the lease has run out")
+        logs.get().info("stopped", stage=self._stage.name, returned=len(unbegun))

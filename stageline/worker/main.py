@@ -1,0 +1,98 @@
+"""What a stage's own script calls: settings, logs, health, then the worker until SIGTERM."""
+
+import os
+import signal
+import sys
+import threading
+from functools import partial
+from typing import Any
+
+from stageline.core import logs, settings, threads
+from stageline.core.credentials import CredentialWatch
+from stageline.core.errors import EXIT_SETTINGS, SettingsError, Unavailable
+from stageline.core.retrying import patiently
+from stageline.core.settings import Settings
+from stageline.core.supervisor import Supervisor
+from stageline.pipeline import line
+from stageline.registry import missing_models
+from stageline.registry.serving import ModelWatch
+from stageline.store import open_store
+from stageline.worker import health
+from stageline.worker.loop import Worker
+
+WORKER_INDEX = "STAGELINE_WORKER_INDEX"
+
+
+def main(name: str) -> None:
+    """Run the stage of that name: this process, or NUM_WORKERS children that it watches."""
+    try:
+        found = settings.load()
+        logs.configure(found, name)
+        with threads.dying_together():
+            _run(name, found)
+    except SettingsError as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        sys.exit(EXIT_SETTINGS)
+
+
+def _run(name: str, found: Settings) -> None:
+    if found.num_workers > 1 and WORKER_INDEX not in os.environ:
+        _run_children(name, found)
+    else:
+        _run_worker(name, found).start_anew_if_changed()
+        os._exit(0)  # no waiting for a fetch that hangs on a store that is away: all was given back
+
+
+def _run_children(name: str, found: Settings) -> None:
+    supervisor = Supervisor()
+    for index in range(found.num_workers):
+        environment = {WORKER_INDEX: str(index), "WORKER_ID": f"{found.worker_id}-{index}"}
+        if found.health_port:
+            environment["HEALTH_PORT"] = str(found.health_port + index)
+        supervisor.add(f"{name}-{index}", [sys.executable, "-P", "-m", line.stage(name).package], environment)
+    supervisor.run_until_signal(found.shutdown_seconds + 5)
+
+
+def _run_worker(name: str, found: Settings) -> CredentialWatch:
+    """Work until told to stop, or the credentials change."""
+    stage = line.stage(name)
+    store = open_store(found)
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    signal.signal(signal.SIGINT, lambda *_: stopping.set())
+    work = stage.load(found)
+    models = ModelWatch(work.models, found, name)
+    worker = Worker(stage, work, store, found, partial(missing_models.told, models))
+    checks = {"redis": lambda: health.check_redis(worker.consumer.client), "object_store": store.check}
+    if work.models:
+        checks["model_store"] = models.check
+
+    def ready() -> tuple[dict[str, Any], int]:
+        return health.readiness(checks, models)
+
+    if found.health_port:
+        health.serve(found.health_port, ready)
+
+    def wind_up() -> None:
+        stopping.set()
+        worker.stop()
+
+    watching = CredentialWatch(wind_up)
+
+    def end(*_: object) -> None:
+        watching.end()
+        wind_up()
+
+    for signalled in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signalled, end)
+    if stopping.is_set():
+        end()
+    watching.begin()
+    models.start()
+    try:
+        patiently(store.check, stopping.is_set)
+    except Unavailable:
+        return watching  # stopped before the store was ever there
+    models.wait_for_models(stopping.is_set)
+    worker.run()
+    return watching

@@ -1,0 +1,92 @@
+"""What becomes of a picture that failed at a stage: it is retried later, or buried."""
+
+from stageline.broker import dead_letters, status, transitions
+from stageline.broker.queue import DROPPED, GIVEN_AWAY, Consumer, back_off
+from stageline.core import logs, metrics
+from stageline.core.errors import BadMessage, NotFound, Rejected, Unavailable
+from stageline.core.retrying import patiently
+from stageline.core.settings import Settings
+from stageline.pipeline import results
+from stageline.pipeline.message import Message
+from stageline.pipeline.results import MOVING
+from stageline.store import ObjectStore
+from stageline.worker.in_flight import Item
+
+UNAVAILABLE_SECONDS = 5.0
+
+
+class Failures:
+    """Retries what a retry may mend, up to MAX_ATTEMPTS; the rest becomes a dead letter, and its results say failed."""
+
+    def __init__(self, consumer: Consumer, store: ObjectStore, settings: Settings) -> None:
+        self._consumer = consumer
+        self._store = store
+        self._settings = settings
+        self._stage = consumer.stage.name
+
+    def settle(self, item: Item, error: Exception) -> bool:
+        """Retry or bury; wait for servers that are away. False when its picture is to be forgotten instead."""
+        if isinstance(error, Unavailable):  # no fault of the picture's: no attempt is counted
+            raw = item.message.raw
+            return patiently(lambda: self._consumer.delay(raw, raw, UNAVAILABLE_SECONDS)) != DROPPED
+        if isinstance(error, Rejected) or item.message.attempt >= self._settings.max_attempts:
+            return self._bury(item, error)
+        return self._retry(item, error)
+
+    def _retry(self, item: Item, error: Exception) -> bool:
+        message = item.message
+        pause = back_off(message.attempt, self._settings.retry_base_seconds, self._settings.retry_cap_seconds)
+        entry = {**item.entry("retrying", self._consumer.identity), "reason": _reason(error)}
+        again = message.retried(self._stage, entry).raw
+        notes = transitions.retrying(message, self._stage, entry)
+        self._log("retrying", item, error, retry_in=round(pause, 1))
+        return patiently(lambda: self._consumer.delay(message.raw, again, pause, notes)) != DROPPED
+
+    def _bury(self, item: Item, error: Exception) -> bool:
+        message, reason = item.message, _reason(error)
+        if patiently(lambda: self._consumer.superseded([message]))[0]:
+            return False
+        self._log("buried", item, error)
+        entry = {**item.entry("failed", self._consumer.identity), "reason": reason}
+        whole = None if isinstance(error, BadMessage) else message
+        letter = dead_letters.letter(self._stage, message.raw, reason, item.trace, message=whole, entry=entry)
+        if whole is None and not self._is_on_its_way(message):
+            patiently(lambda: self._consumer.bury(message.raw, letter))
+            return True
+        document = results.failure(message, self._stage, reason, entry)
+        notes = transitions.failed(message, self._stage, entry, document)
+        if message.is_probe:
+            step = self._consumer.finish(message, notes)
+            return int(patiently(lambda: self._consumer.scripts.run(step))) != DROPPED
+        patiently(lambda: self._store.put(results.stored(document)))
+        answer = patiently(lambda: self._consumer.bury(message.raw, letter, message, notes))
+        if answer == GIVEN_AWAY:
+            patiently(lambda: self._consumer.doubt(message, "failed"))
+        return answer != DROPPED
+
+    def _is_on_its_way(self, message: Message) -> bool:
+        """Whether a message that is none may be what became of the picture's; else it only bears the name of one."""
+        known = patiently(lambda: status.read(self._consumer.client, message.image_id))
+        if known is not None:
+            return known.get("status") in MOVING
+        try:
+            patiently(lambda: self._store.stat(results.key(message.image_id)))
+        except NotFound:
+            return True
+        return False
+
+    def _log(self, outcome: str, item: Item, error: Exception, **more: object) -> None:
+        metrics.PICTURES.labels(self._stage, outcome).inc()
+        logs.get().error(
+            outcome,
+            image_id=item.message.image_id,
+            stage=self._stage,
+            attempt=item.message.attempt,
+            reason=_reason(error),
+            traceback=None if isinstance(error, Rejected) else item.trace,
+            **more,
+        )
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, Rejected) else f"{type(error).__name__}: {error}"
