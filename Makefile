@@ -26,8 +26,26 @@ demo: models samples
 	$(BIN)/stageline up --log stageline-data/line.log --samples samples --then-stop
 
 # In CI, and with TRAIN=1, also what the comparisons with torch need (several gigabytes).
+# Most tests wait for servers, so there are two workers to a core; the chaos suite times faults, and runs alone after them.
+JOBS     ?= $(shell echo $$((2 * $$(nproc 2>/dev/null || echo 2))))
+PARALLEL := -n $(JOBS) --no-loadscope-reorder --durations=20
+TIERS    := tests/page tests/integration tests/kubernetes tests/unit
 test: setup-test servers models $(if $(filter true,$(CI))$(TRAIN),setup-train)
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest $(PARALLEL) $(TIERS) $(PYTEST)
+	$(BIN)/python -m pytest --durations=20 tests/chaos $(PYTEST) || test $$? = 5 # 5: PYTEST selects none of them
+
+# What needs no server, no model and no network.
+.PHONY: test-unit
+test-unit: setup-test
+	$(BIN)/python -m pytest -n auto tests/unit $(PYTEST)
+
+# Branches of the line's own code that the tests take, in whatever process; fails below what pyproject.toml says.
+.PHONY: coverage
+coverage: setup-test servers models $(if $(filter true,$(CI))$(TRAIN),setup-train)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(PARALLEL) $(TIERS) $(PYTEST)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 # On the cluster that KUBECONFIG names: see docs/testing-kubernetes.md. Its namespace `stageline` is made and deleted.
 .PHONY: test-kubernetes
@@ -44,6 +62,12 @@ test-chaos: setup-test servers models
 .PHONY: campaign
 campaign: setup-test servers models
 	$(BIN)/python -m tests.chaos.campaign $(CAMPAIGN)
+
+# Changes the core a little here and a little there, and shows what no test notices. MUTANTS="stageline.pipeline.message*": some.
+.PHONY: mutants
+mutants: setup-test servers models
+	$(BIN)/mutmut run $(MUTANTS)
+	$(BIN)/mutmut results
 
 # Dockerfiles, manifests and parts of other files, from the table of the line: docs/adding-a-stage.md.
 .PHONY: generate

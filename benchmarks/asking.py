@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 from benchmarks.catalogue import BEGAN, ON_DISK
 from benchmarks.catalogue import _fill as fill
-from benchmarks.servers import PostgresServer
 from stageline.catalogue.engine import open_engine
 from stageline.catalogue.migrate import migrate
 from stageline.core.settings import Settings
@@ -18,6 +17,7 @@ from stageline.local.ports import HOST
 from stageline.pipeline import line
 from stageline.store import ObjectStore
 from stageline.store.base import StoredObject
+from tests.support.servers import PostgresServer
 
 ROUNDS = 300
 SOME = 200  # pictures with results in the bucket

@@ -25,8 +25,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.contenders import Lap, OurLine
 from benchmarks.line import WARM_UP, Figures, figures, median_of
-from benchmarks.processes import cpu_seconds
-from benchmarks.servers import MinioServer, RedisServer, minio_server, redis_server
 from stageline.cli.folders import pictures_in
 from stageline.core.errors import ModelError
 from stageline.core.settings import Settings
@@ -34,6 +32,8 @@ from stageline.local.embedded import CACHE_OPTIONS
 from stageline.registry.install import by_default, install_all
 from stageline.store import CachedStore, FolderStore, HotCache, S3Store
 from stageline.store.base import StoredObject
+from tests.support.processes import cpu_seconds
+from tests.support.servers import MinioServer, RedisServer, minio_server, redis_server
 
 SIZES = (2, 30, 160)  # KB: a JSON, a small grey picture, an upload
 CALLS = 200

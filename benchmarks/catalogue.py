@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Engine, text
 
-from benchmarks.servers import postgres_server
 from stageline.catalogue import Catalogue, Filter, cursor, open_engine
 from stageline.catalogue.engine import writing
 from stageline.catalogue.migrate import migrate
@@ -27,6 +26,7 @@ from stageline.core.settings import Settings
 from stageline.pipeline import line
 from stageline.store import FolderStore
 from stageline.store.base import StoredObject
+from tests.support.servers import postgres_server
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 STAGES = ("grab", *(stage.name for stage in line.LINE))

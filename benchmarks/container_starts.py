@@ -13,8 +13,8 @@ from typing import Any
 
 import urllib3
 
-from benchmarks.servers import minio_server, redis_server
 from stageline.local.ports import HOST, free_port
+from tests.support.servers import minio_server, redis_server
 
 NAMESPACE = "stageline"
 NAME = "app.kubernetes.io/name"

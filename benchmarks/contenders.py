@@ -15,12 +15,12 @@ from pathlib import Path
 
 import redis
 
-from benchmarks.processes import cpu_seconds, descendants, peak_rss_mb
-from benchmarks.running_line import RunningLine, inherited
-from benchmarks.servers import MinioServer, RedisServer
 from stageline.broker.keys import UNFINISHED, status_key
 from stageline.client import Client
 from stageline.local.ports import free_port
+from tests.support.processes import cpu_seconds, descendants, peak_rss_mb
+from tests.support.running_line import RunningLine, inherited
+from tests.support.servers import MinioServer, RedisServer
 
 SENDERS = 4
 POLL_SECONDS = 0.02

@@ -24,14 +24,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import asking
-from benchmarks.processes import cpu_seconds
-from benchmarks.running_line import inherited
-from benchmarks.servers import minio_server, postgres_server, redis_server
 from stageline.broker.queue import Producer
 from stageline.cli.folders import pictures_in
 from stageline.core.settings import Settings
 from stageline.local.ports import HOST, free_port
 from stageline.store import open_store
+from tests.support.processes import cpu_seconds
+from tests.support.running_line import inherited
+from tests.support.servers import minio_server, postgres_server, redis_server
 
 WARM_UP_SECONDS = 2.0
 STATUSES = "stageline:status:*"

@@ -17,7 +17,6 @@ from unittest import mock
 import classify_service.networks
 import detect_service.detectors
 from benchmarks.parity import Recorder
-from benchmarks.processes import peak_rss_mb
 from stageline.bench.contenders import EAGER, Contender
 from stageline.core.errors import StagelineError
 from stageline.core.settings import Settings
@@ -28,6 +27,7 @@ from stageline.pipeline import line
 from stageline.pipeline.message import Message
 from stageline.pipeline.stage import Task, Work
 from stageline.registry.serving import load_once
+from tests.support.processes import peak_rss_mb
 
 STAGES = ("detect", "classify")
 SECONDS, ROUNDS = 6.0, 5

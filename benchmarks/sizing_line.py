@@ -15,12 +15,12 @@ import redis
 from PIL import Image
 
 from benchmarks.contenders import POLL_SECONDS, Lap, OurLine
-from benchmarks.processes import descendants
-from benchmarks.servers import PostgresServer, RedisServer
 from benchmarks.sizing_plan import STAGES, by_workload
 from stageline.broker.keys import EVENTS, UNFINISHED
 from stageline.client import Client
 from stageline.local.embedded import CACHE_OPTIONS
+from tests.support.processes import descendants
+from tests.support.servers import PostgresServer, RedisServer
 
 ON_DISK = ("-c", "fsync=on", "-c", "full_page_writes=on")
 WIDTH, HEIGHT = 8000, 6250  # as many pixels as are let in

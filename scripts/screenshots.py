@@ -23,7 +23,7 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image, ImageOps
 
-from tests.browser import DESKTOP, PHONE, Browser, chromium
+from tests.support.browser import DESKTOP, PHONE, Browser, chromium
 
 SHOWN = ("rocket", "coffee", "chelsea", "grace_hopper", "astronaut")  # the last is the newest, so the first shown
 TRAFFIC_SECONDS = 40.0

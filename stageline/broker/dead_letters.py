@@ -61,7 +61,7 @@ class DeadLetters:
         self._client = client
         self._scripts = Scripts(client)
 
-    def list(self) -> list[tuple[bytes, Mapping[str, Any]]]:
+    def list(self) -> Sequence[tuple[bytes, Mapping[str, Any]]]:
         """Return every dead letter, oldest first, as its bytes and its content."""
         with reaching_redis():
             return [(raw, read(raw)) for raw in cast("list[bytes]", self._client.lrange(DEAD_LETTERS, 0, -1))]

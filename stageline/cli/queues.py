@@ -1,7 +1,7 @@
 """``stageline queues``, ``stageline reconcile`` and ``stageline dead``: the line's own lists, read from Redis."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -124,14 +124,14 @@ def _end(failed: int) -> None:
         sys.exit(EXIT_FAILED)
 
 
-def _some(letters: DeadLetters, which: str) -> list[tuple[bytes, Letter]]:
+def _some(letters: DeadLetters, which: str) -> Sequence[tuple[bytes, Letter]]:
     chosen = _chosen(letters, which)
     if not chosen:
         raise StagelineError("there are no dead letters")
     return chosen
 
 
-def _chosen(letters: DeadLetters, which: str) -> list[tuple[bytes, Letter]]:
+def _chosen(letters: DeadLetters, which: str) -> Sequence[tuple[bytes, Letter]]:
     """Return the letters meant: all; those of an id; the one of a number; those of the one id that begins so."""
     found = letters.list()
     if which == "all":

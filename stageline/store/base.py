@@ -1,4 +1,4 @@
-"""What every object store does; the contract suite in tests/test_store.py holds each to it."""
+"""What every object store does; the contract suite in tests/integration/store/test_store.py holds each to it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

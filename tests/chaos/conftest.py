@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.deployment import Deployment
-from tests.cutting_proxy import CuttingProxy
+from tests.support.cutting_proxy import CuttingProxy
+from tests.support.fixtures import data_dir, models_dir  # noqa: F401 - fixtures
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -20,7 +21,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture
-def deploy(tmp_path: Path, models_dir: Path) -> Iterator[Callable[..., Deployment]]:
+def deploy(tmp_path: Path, models_dir: Path) -> Iterator[Callable[..., Deployment]]:  # noqa: F811
     """Make deployments with given settings, not yet started; whatever runs at the end is killed."""
     made: list[Deployment] = []
 

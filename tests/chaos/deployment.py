@@ -13,13 +13,13 @@ import minio
 import psycopg2
 import redis
 
-from benchmarks.running_line import inherited
-from benchmarks.server_process import free_port
-from benchmarks.servers import MinioServer, PostgresServer, RedisServer
 from stageline.client import Client
 from tests.chaos.door import Door
 from tests.chaos.service import PYTHON, Service, stages
-from tests.conftest import missing
+from tests.support.places import missing
+from tests.support.running_line import inherited
+from tests.support.server_process import free_port
+from tests.support.servers import MinioServer, PostgresServer, RedisServer
 
 STAGES = stages()
 SERVICES = (*STAGES, "catalogue", "grab")

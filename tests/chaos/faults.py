@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.processes import descendants
 from tests.chaos.deployment import LEASE, READY_SECONDS, Deployment, until
+from tests.support.processes import descendants
 
 FREEZES, OUTAGES = 0.2, 0.12  # faults of these sorts, for each kill of a service
 SERVERS = ("redis", "cache", "minio", "postgres")

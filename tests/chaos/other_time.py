@@ -5,10 +5,10 @@ from pathlib import Path
 
 import redis
 
-from benchmarks.servers import RedisServer
 from tests.chaos.deployment import until
-from tests.fake_time import clock_of
-from tests.redis_moods import program
+from tests.support.fake_time import clock_of
+from tests.support.redis_moods import program
+from tests.support.servers import RedisServer
 
 CLOSE = 5.0  # seconds that it may take to ask
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import urllib3
 
-from benchmarks.processes import cpu_seconds, descendants
+from tests.support.processes import cpu_seconds, descendants
 
 PYTHON = os.environ.get("CHAOS_PYTHON", sys.executable)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.added_stage import FOLDER, STAGE, follow_the_page
 from tests.chaos.deployment import READY_SECONDS, Deployment, until
 from tests.chaos.pictures import picture
+from tests.support.added_stage import FOLDER, STAGE, follow_the_page
 
 REST = ("classify", "tag", "catalogue", "resize")
 

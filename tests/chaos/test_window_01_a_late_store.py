@@ -16,7 +16,7 @@ import pytest
 from tests.chaos.deployment import BUCKET, STAGES, Deployment, until
 from tests.chaos.pictures import picture
 from tests.chaos.windows import AT_ONCE, Broken, promised
-from tests.cutting_proxy import CuttingProxy
+from tests.support.cutting_proxy import CuttingProxy
 
 STOPPED, CUT_OFF = "stopped", "cut off from Redis"
 A_WRITE = b"PUT /images/"

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from benchmarks.servers import RedisServer
 from tests.chaos.deployment import Deployment, until
 from tests.chaos.pictures import picture
 from tests.chaos.windows import AT_ONCE, Broken, promised
-from tests.cutting_proxy import CuttingProxy
+from tests.support.cutting_proxy import CuttingProxy
+from tests.support.servers import RedisServer
 
 LEASE = "60"
 # Requests on the wire: the first pop, and the script that takes more, which has the queue as the first of two keys.

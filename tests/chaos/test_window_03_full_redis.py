@@ -11,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from benchmarks.servers import RedisServer
 from tests.chaos.deployment import LEASE, Deployment, until
 from tests.chaos.pictures import picture
 from tests.chaos.windows import Broken, comes, promised
 from tests.chaos.workers import held_by, in_flight, silence
-from tests.cutting_proxy import CuttingProxy
-from tests.redis_moods import SERVERS, program
+from tests.support.cutting_proxy import CuttingProxy
+from tests.support.redis_moods import SERVERS, program
+from tests.support.servers import RedisServer
 
 NEXT = "grayscale_queue"
 OUTCOMES = "stageline:outcomes"

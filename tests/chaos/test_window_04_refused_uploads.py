@@ -14,7 +14,7 @@ from tests.chaos.deployment import Deployment, until
 from tests.chaos.door import Answer, Door
 from tests.chaos.pictures import picture
 from tests.chaos.windows import Broken, promised
-from tests.cutting_proxy import CuttingProxy
+from tests.support.cutting_proxy import CuttingProxy
 
 STORES_AN_ORIGINAL = b"PUT /images/original/"
 REMOVES_AN_ORIGINAL = b"DELETE /images/original/"

@@ -14,8 +14,8 @@ import pytest
 from tests.chaos.deployment import LEASE, Deployment, until
 from tests.chaos.pictures import picture
 from tests.chaos.workers import in_flight, silence
-from tests.cutting_proxy import CuttingProxy
-from tests.redis_moods import SERVERS, MoodyRedis
+from tests.support.cutting_proxy import CuttingProxy
+from tests.support.redis_moods import SERVERS, MoodyRedis
 
 MOODS = ("UNBLOCKED", "NOREPLICAS", "READONLY", "MISCONF", "OOM", "LOADING")
 STARTED = ("grab", "resize", "catalogue")

@@ -17,7 +17,7 @@ from tests.chaos.other_time import OtherTime
 from tests.chaos.pictures import picture
 from tests.chaos.windows import Broken, comes, promised
 from tests.chaos.workers import held_by, in_flight, silence
-from tests.cutting_proxy import CuttingProxy
+from tests.support.cutting_proxy import CuttingProxy
 
 HOUR, BACK = 3600, -600  # seconds
 LEASE = 6.0  # seconds; two thirds of it are enough to be frozen and go on, on a busy machine, too

@@ -15,7 +15,7 @@ import urllib3
 from tests.chaos.deployment import Deployment, until
 from tests.chaos.pictures import picture
 from tests.chaos.windows import AT_ONCE, Broken, promised
-from tests.cutting_proxy import CuttingProxy
+from tests.support.cutting_proxy import CuttingProxy
 
 FIRST_OBJECT, LAST_OBJECT = b"DELETE /images/", b"DELETE /images/results/"
 EXPIRES, STAYS = "2", "3600"  # seconds that Redis keeps the status of a picture that has ended, or is deleted

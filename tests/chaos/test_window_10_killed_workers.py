@@ -16,7 +16,7 @@ from tests.chaos.deployment import BUCKET, Deployment
 from tests.chaos.pictures import picture
 from tests.chaos.windows import Broken, comes, opened, promised
 from tests.chaos.workers import held_by
-from tests.cutting_proxy import CuttingProxy
+from tests.support.cutting_proxy import CuttingProxy
 
 MAX_ATTEMPTS = 3
 MANY = 10

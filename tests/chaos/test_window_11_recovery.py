@@ -17,7 +17,7 @@ from tests.chaos.deployment import LEASE, Deployment, until
 from tests.chaos.pictures import picture
 from tests.chaos.windows import comes, promised
 from tests.chaos.workers import held_by, silence
-from tests.cutting_proxy import CuttingProxy
+from tests.support.cutting_proxy import CuttingProxy
 
 LONG_LEASE = 12.0  # seconds; else the first five of a door's outlast a lease
 HELD = 4

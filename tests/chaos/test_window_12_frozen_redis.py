@@ -17,7 +17,7 @@ from tests.chaos.deployment import Deployment
 from tests.chaos.pictures import picture
 from tests.chaos.windows import comes, opened, promised
 from tests.chaos.workers import held_by, in_flight
-from tests.cutting_proxy import CuttingProxy
+from tests.support.cutting_proxy import CuttingProxy
 
 FROZEN_SECONDS = 75.0
 KILLED_AFTER = 20.0  # five leases

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY, SHARED
 from tests.kubernetes import deployed
 from tests.kubernetes.judge import Judge
 from tests.kubernetes.kubectl import Refused, kubectl
 from tests.kubernetes.uploader import DOOR, Uploader
 from tests.kubernetes.watcher import Watcher
+from tests.support.places import REPOSITORY, SHARED
 
 HERE = Path(__file__).parent
 KEEP = os.environ.get("STAGELINE_TEST_KEEP") == "1"

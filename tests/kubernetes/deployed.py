@@ -14,7 +14,6 @@ from stageline.core.settings import Settings
 from stageline.pipeline import line
 from stageline.registry.install import by_default
 from stageline.store import S3Store
-from tests.conftest import REPOSITORY, SHARED
 from tests.kubernetes.kubectl import (
     NAMESPACE,
     Refused,
@@ -28,6 +27,7 @@ from tests.kubernetes.kubectl import (
     wait_until,
 )
 from tests.kubernetes.uploader import curl
+from tests.support.places import REPOSITORY, SHARED
 
 MANIFESTS = REPOSITORY / "k8s"
 MAKES_SECRET = REPOSITORY / "scripts" / "secret.sh"

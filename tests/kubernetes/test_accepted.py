@@ -8,7 +8,7 @@ import pytest
 from tests.kubernetes.deployed import MANIFESTS
 from tests.kubernetes.kubectl import Refused, kubectl
 from tests.kubernetes.watcher import Watcher
-from tests.manifests import OVERLAYS
+from tests.support.manifests import OVERLAYS
 
 FOLDERS = [MANIFESTS, *sorted(path for path in MANIFESTS.iterdir() if path.is_dir())]
 DEFINED_BY = {

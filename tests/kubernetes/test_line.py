@@ -9,12 +9,12 @@ import pytest
 
 from stageline.pipeline import line
 from stageline.registry.install import by_default
-from tests.browser import Browser, chromium
-from tests.conftest import missing
 from tests.kubernetes import deployed
 from tests.kubernetes.kubectl import get, pods, secret, wait_until
 from tests.kubernetes.uploader import CONSOLE, DOOR, ask, curl, send
 from tests.kubernetes.watcher import Watcher
+from tests.support.browser import Browser, chromium
+from tests.support.places import missing
 
 SENT = 12
 PICTURES = [folder.name for folder in line.pictures()]

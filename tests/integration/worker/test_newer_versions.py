@@ -1,0 +1,110 @@
+"""What a worker does with messages that name stages and folders it does not know: only what nobody knows is refused."""
+
+import json
+
+import pytest
+
+from stageline.broker import keys
+from stageline.broker.queue import Consumer, Producer
+from stageline.core.errors import Unavailable
+from stageline.pipeline.message import Message
+from stageline.worker.heartbeat import Lease
+from tests.support.worker_helpers import RESIZE, Recorder, handed_on, named
+
+pytest_plugins = ("tests.support.worker_fixtures",)
+ELSEWHERE = "sharpened/a.jpg"
+NEWER = [{"path": ELSEWHERE}, {"stages": {"sharpen": {"path": ELSEWHERE, "fields": []}}}, {"until": "sharpen"}]
+
+
+def ids_of(raws: list[bytes]) -> list[str]:
+    return [json.loads(raw)["image_id"] for raw in raws]
+
+
+@pytest.mark.parametrize("fields", NEWER, ids=lambda fields: next(iter(fields)))
+def test_what_a_newer_version_announced_waits_untouched(work_through, settings, fields) -> None:
+    """The bytes stay as they are, no attempt is counted, and pictures of this version go past."""
+    Producer(settings.redis_url, 1).client.sadd(keys.ANNOUNCED, "sharpen", "sharpened/")
+    work = Recorder()
+    newer = {"image_id": "newer", **fields}
+    door = work_through(work, [newer, *named("a")], lambda door: handed_on(door) == ["a"])
+    (waiting,) = door.client.zrange(keys.delayed_key(RESIZE.queue), 0, -1)
+    sent = {"original_path": "original/newer.jpg", "origin_w": 10, "origin_h": 10, **newer}
+    assert waiting == Message.of(sent).raw
+    assert work.batches == [["a"]]
+    assert door.client.llen(keys.DEAD_LETTERS) == 0
+
+
+@pytest.mark.parametrize("fields", NEWER[:2], ids=lambda fields: next(iter(fields)))
+def test_a_folder_that_nobody_announced_is_refused(work_through, fields) -> None:
+    """No newer version runs that could take it: the reason names the field, the folders there are, and this one."""
+    messages = [{"image_id": "stray", **fields}, *named("a")]
+    door = work_through(Recorder(), messages, lambda door: bool(door.client.llen(keys.DEAD_LETTERS)))
+    (letter,) = map(json.loads, door.client.lrange(keys.DEAD_LETTERS, 0, -1))
+    for words in ("path", "original/<id>.jpg", "grayscale", "this version knows no sharpened"):
+        assert words in letter["reason"]
+
+
+@pytest.mark.parametrize(
+    "path", ["sharpened/../original/a.jpg", "/sharpened/a.jpg", "sharpened/a/b.jpg", "Sharpened/a.jpg"]
+)
+def test_what_is_no_key_in_any_version_is_refused(work_through, settings, path) -> None:
+    """An announced folder opens no way to anything but a key of the usual form."""
+    Producer(settings.redis_url, 1).client.sadd(keys.ANNOUNCED, "sharpened/", "/", "Sharpened/")
+    messages = [{"image_id": "bad", "path": path}]
+    door = work_through(Recorder(), messages, lambda door: bool(door.client.llen(keys.DEAD_LETTERS)))
+    (letter,) = map(json.loads, door.client.lrange(keys.DEAD_LETTERS, 0, -1))
+    assert letter["reason"].startswith("path must be a key like original/<id>.jpg")
+
+
+def test_what_is_wrong_otherwise_is_refused_at_once(work_through, settings) -> None:
+    """Naming a folder of a newer version hides no other fault."""
+    Producer(settings.redis_url, 1).client.sadd(keys.ANNOUNCED, "sharpened/")
+    messages = [{"image_id": "bad", "path": ELSEWHERE, "detections": "none"}]
+    door = work_through(Recorder(), messages, lambda door: bool(door.client.llen(keys.DEAD_LETTERS)))
+    (letter,) = map(json.loads, door.client.lrange(keys.DEAD_LETTERS, 0, -1))
+    assert letter["reason"] == "detections must be a list"
+
+
+def test_an_unknown_until_that_nobody_announced_is_passed_over(work_through) -> None:
+    """As before: a producer may say anything there, and the picture goes its whole way."""
+    door = work_through(Recorder(), [{"image_id": "a", "until": "sharpen"}], lambda door: handed_on(door) == ["a"])
+    assert door.client.zcard(keys.delayed_key(RESIZE.queue)) == 0
+
+
+def test_a_worker_announces_what_it_knows_again_when_redis_lost_it(work_through) -> None:
+    """Its stages and folders are there before it takes a message, and come back with its next beat."""
+    forgot = False
+
+    def announced_anew(door: Producer) -> bool:
+        nonlocal forgot
+        if not forgot and handed_on(door) == ["a"]:
+            assert {b"resize", b"tag", b"resized/", b"results/"} <= door.client.smembers(keys.ANNOUNCED)
+            forgot = bool(door.client.delete(keys.ANNOUNCED, keys.WORKERS))
+        return forgot and bool(door.client.sismember(keys.ANNOUNCED, "resized/"))
+
+    work_through(Recorder(), named("a"), announced_anew, lease_seconds=1.0)
+
+
+class RefusedOnce(Consumer):
+    """A consumer whose first announcement does not come through."""
+
+    tried = 0
+
+    def announce(self) -> None:
+        self.tried += 1
+        if self.tried == 1:
+            raise Unavailable("Redis is away")
+        super().announce()
+
+
+def test_an_announcement_that_did_not_come_through_is_repeated(settings) -> None:
+    """The next beat makes up for it, and those after that announce nothing again."""
+    consumer = RefusedOnce(settings.redis_url, RESIZE, "worker", 60)
+    lease = Lease(consumer, 30.0, 60.0)
+    with pytest.raises(Unavailable):
+        lease.renew()
+    assert not consumer.is_announced("resize")
+    lease.renew()
+    lease.renew()
+    assert consumer.is_announced("resize")
+    assert consumer.tried == 2
