@@ -28,7 +28,7 @@ BOX_LIMIT, SCORE_LIMIT = 2.0, 0.02  # pixels, probability: more is a mismatch
 
 
 @dataclass
-class Parity:
+class Agreement:
     """What two detectors found, and how far apart."""
 
     ours: int = 0
@@ -96,9 +96,9 @@ def read_pictures(folders: Iterable[Path]) -> dict[str, Picture]:
 
 def measure(
     ours: Detect, theirs: Detect, pictures: dict[str, Picture], rounds: int = 1
-) -> tuple[Parity, list[float], list[float]]:
+) -> tuple[Agreement, list[float], list[float]]:
     """Run both on every picture: parity, and each picture's best time in milliseconds for ours and theirs."""
-    parity, times = Parity(), ([], [])  # type: tuple[Parity, tuple[list[float], list[float]]]
+    parity, times = Agreement(), ([], [])  # type: tuple[Agreement, tuple[list[float], list[float]]]
     for name, picture in pictures.items():
         best = [float("inf"), float("inf")]
         for _ in range(rounds):
@@ -113,7 +113,7 @@ def measure(
     return parity, *times
 
 
-def report(parity: Parity, ours: list[float], theirs: list[float]) -> str:
+def report(parity: Agreement, ours: list[float], theirs: list[float]) -> str:
     """Say what `measure` found, for people."""
     lines = [
         f"pictures {len(ours)}; faces: ours {parity.ours}, facenet-pytorch {parity.theirs}",

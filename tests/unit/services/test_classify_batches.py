@@ -96,7 +96,7 @@ def test_an_original_is_decoded_once_and_no_larger_than_needed(
         decoded.append((max(pixels.shape[:2]), max(info.width, info.height)))
         return pixels, info
 
-    monkeypatch.setattr(crops.images, "decode", watched)
+    monkeypatch.setattr(crops.codec, "decode", watched)
     faces = [{"score": 1, "box": [100, 100, 100 + face, 100 + face * 1.3]}] if face else []
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -114,7 +114,7 @@ def test_a_smaller_decode_changes_little(monkeypatch: pytest.MonkeyPatch) -> Non
     stage = work(colours(scale=0.05), cells(), classify_min_confidence=0.0)
     (small,) = stage.run([given])
     decode = codec.decode
-    monkeypatch.setattr(crops.images, "decode", lambda data, most, at_least: decode(data, most, max(at_least, WIDE)))
+    monkeypatch.setattr(crops.codec, "decode", lambda data, most, at_least: decode(data, most, max(at_least, WIDE)))
     (large,) = stage.run([given])
     assert named(small) == named(large)
     for a, b in zip(small.fields["categories"], large.fields["categories"], strict=True):
