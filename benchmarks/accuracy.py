@@ -32,7 +32,7 @@ __all__ = ["ap50", "average_precision", "matches", "measure", "overlaps", "read_
 
 Input = Literal["grayscale", "resized", "original"]
 INPUTS: tuple[Input, ...] = get_args(Input)
-LEAST_SCORE, MOST_DETECTIONS = 0.01, 100
+MIN_SCORE, MAX_DETECTIONS = 0.01, 100
 TABLE = "{:<12}{:>8}{:>10}{:>8}{:>10}"
 NO_FACES = 1_000_000  # pixels: a least size that no face has; looking for them would only cost time
 
@@ -71,7 +71,7 @@ def look(folder: Path, settings: Settings) -> list[Seen]:
     seen = []
     for path in sorted((folder / "images").iterdir()):
         fields = chain.run(path.read_bytes(), path.name)[0].fields
-        best = sorted(fields["detections"], key=lambda item: -item["score"])[:MOST_DETECTIONS]
+        best = sorted(fields["detections"], key=lambda item: -item["score"])[:MAX_DETECTIONS]
         labelled = read_labels(folder / "labels" / f"{path.stem}.txt", names, fields["origin_w"], fields["origin_h"])
         seen.append(Seen([(item["label"], item["score"], item["box"]) for item in best], labelled))
     return seen
@@ -104,7 +104,7 @@ def measure(folder: Path, on: Input, models: Path | None = None, **more: Any) ->
 
     Raises ModelError where the detector is not installed.
     """
-    chosen: dict[str, Any] = {"detect_min_score": LEAST_SCORE, "face_min_size": NO_FACES, "blur_classes": "", **more}
+    chosen: dict[str, Any] = {"detect_min_score": MIN_SCORE, "face_min_size": NO_FACES, "blur_classes": "", **more}
     seen = look(folder, Settings(detect_on=on, models_dir=models, **chosen))
     by_class = ap50(seen)
     return {

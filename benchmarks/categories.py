@@ -32,7 +32,7 @@ from stageline.core import logs
 from stageline.core.errors import StagelineError
 from stageline.core.settings import Settings
 from stageline.evaluation import reading
-from stageline.evaluation.boxes import LEAST_IOU, as_boxes, overlaps
+from stageline.evaluation.boxes import MIN_IOU, as_boxes, overlaps
 from stageline.evaluation.dataset import Label, Problems
 from stageline.evaluation.naming import Counts, Judged, count, judge
 from stageline.imaging import codec
@@ -169,7 +169,7 @@ def _found(detections: Sequence[Mapping[str, Any]], labels: Sequence[Label], map
     """Count the labelled objects of a category that a detection overlaps, whatever it calls them."""
     boxes = as_boxes([label.box for label in labels if label.name in mapping and not label.crowd])
     shared = overlaps(boxes, as_boxes([one["box"] for one in detections]))
-    return int((shared.max(axis=1, initial=0.0) >= LEAST_IOU).sum())
+    return int((shared.max(axis=1, initial=0.0) >= MIN_IOU).sum())
 
 
 def read_model(reference: str, settings: Settings) -> ModelFiles:

@@ -23,7 +23,7 @@ from stageline.core.errors import StagelineError
 from stageline.inference import Options, open_network
 from stageline.registry.card import ModelFiles
 
-MOST_OFF = 0.002  # of the accuracy that a card states: what half precision may cost
+MAX_OFF = 0.002  # of the accuracy that a card states: what half precision may cost
 TABLE = "{:<24}{:>9}{:>10}{:>11}{:>8}{:>8}{:>12}  {}"
 
 
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
-    off = [row["model"] for row in rows if options.every == 1 and not abs(row["accuracy"] - row["card"]) <= MOST_OFF]
+    off = [row["model"] for row in rows if options.every == 1 and not abs(row["accuracy"] - row["card"]) <= MAX_OFF]
     if off:
         print(f"not what the card says: {', '.join(off)}", file=sys.stderr)
     return 1 if off else 0

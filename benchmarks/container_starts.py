@@ -18,7 +18,7 @@ from tests.support.servers import minio_server, redis_server
 
 NAMESPACE = "stageline"
 NAME = "app.kubernetes.io/name"
-LONGEST = 300.0
+MAX_START_SECONDS = 300.0
 POLL_SECONDS = 0.05
 Pod = Mapping[str, Any]
 
@@ -50,14 +50,14 @@ def renewed() -> Iterator[tuple[str, float]]:
     for name in dict.fromkeys(map(workload, servers_first)):
         before = {pod["metadata"]["uid"] for pod in pods()}
         old = next(pod for pod in pods() if workload(pod) == name)
-        _kubectl("delete", "pod", old["metadata"]["name"], "--wait=true", timeout=LONGEST)
+        _kubectl("delete", "pod", old["metadata"]["name"], "--wait=true", timeout=MAX_START_SECONDS)
         yield _replacement(name, before)
         _wait_until_all_ready()
 
 
 def _replacement(name: str, before: Collection[str]) -> tuple[str, float]:
     """The pod of a workload that was not there before, and its seconds, as soon as it is ready."""
-    deadline = time.monotonic() + LONGEST
+    deadline = time.monotonic() + MAX_START_SECONDS
     while time.monotonic() < deadline:
         for pod in pods():
             if workload(pod) == name and pod["metadata"]["uid"] not in before:
@@ -65,14 +65,16 @@ def _replacement(name: str, before: Collection[str]) -> tuple[str, float]:
                 if seconds is not None:
                     return str(pod["metadata"]["name"]), seconds
         time.sleep(1)
-    raise RuntimeError(f"no new pod of {name} was ready within {LONGEST:g} s; `kubectl describe` says why")
+    raise RuntimeError(f"no new pod of {name} was ready within {MAX_START_SECONDS:g} s; `kubectl describe` says why")
 
 
 def _wait_until_all_ready() -> None:
-    deadline = time.monotonic() + LONGEST
+    deadline = time.monotonic() + MAX_START_SECONDS
     while any(seconds_to_ready(pod) is None for pod in pods()):
         if time.monotonic() > deadline:
-            raise RuntimeError(f"not every pod was ready within {LONGEST:g} s; `kubectl get pods` says which is not")
+            raise RuntimeError(
+                f"not every pod was ready within {MAX_START_SECONDS:g} s; `kubectl get pods` says which is not"
+            )
         time.sleep(1)
 
 
@@ -144,10 +146,10 @@ def _said(command: Sequence[str]) -> str:
 
 
 def _when_ready(port: int, image: str) -> float:
-    http, deadline = urllib3.PoolManager(timeout=5, retries=False), time.monotonic() + LONGEST
+    http, deadline = urllib3.PoolManager(timeout=5, retries=False), time.monotonic() + MAX_START_SECONDS
     while time.monotonic() < deadline:
         with contextlib.suppress(urllib3.exceptions.HTTPError):
             if http.request("GET", f"http://{HOST}:{port}/readyz").status == 200:
                 return time.time()
         time.sleep(POLL_SECONDS)
-    raise RuntimeError(f"{image} was not ready within {LONGEST:g} s")
+    raise RuntimeError(f"{image} was not ready within {MAX_START_SECONDS:g} s")

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from stageline.pipeline.message import Message
-from stageline.pipeline.schema import FARTHEST, FOLDERS
+from stageline.pipeline.schema import FOLDERS, MAX_NUMBER
 
 ROUNDS, MESSAGES = 30, 200
 BOX = [12.0, 40.5, 310.2, 222.8]
@@ -37,7 +37,7 @@ LAST: dict[str, Any] = FIRST | {
     "categories": [CATEGORY] * 6, "candidates": [{**CATEGORY, "reason": "below"}] * 3, "imagenet": [CATEGORY] * 5,
 }  # fmt: skip
 
-Number = Annotated[float, Field(gt=-FARTHEST, lt=FARTHEST)]
+Number = Annotated[float, Field(gt=-MAX_NUMBER, lt=MAX_NUMBER)]
 Whole = Annotated[int, Field(ge=1, lt=2**31)]
 Key = Annotated[str, Field(pattern=rf"^(?:{'|'.join(FOLDERS)})/[A-Za-z0-9_-]{{1,64}}\.[a-z0-9]{{1,8}}$")]
 Box = Annotated[list[Number], Field(min_length=4, max_length=4)]

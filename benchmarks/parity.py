@@ -28,7 +28,7 @@ from benchmarks.accuracy import overlaps
 from detect_service.faces import FaceDetector
 from detect_service.objects import ObjectDetector
 from models.training import cifar10, trained
-from stageline.bench.cases import MOST_PICTURES, cases, read_pictures
+from stageline.bench.cases import MAX_PICTURES, cases, read_pictures
 from stageline.bench.contenders import Contender, contenders, has_torch
 from stageline.bench.models import chosen
 from stageline.core.errors import ModelError, StagelineError
@@ -42,7 +42,7 @@ from stageline.registry.repository import open_repository
 Box = tuple[str, tuple[float, float, float, float]]  # a label, and x1, y1, x2, y2 in pixels
 Open = Callable[[bytes, str], Network]
 Networks = Mapping[str, Network]
-MOST_PIXELS, LONGER_SIDE, LEAST_SCORE, SAME = 50_000_000, 640, 0.3, 0.5
+MAX_PIXELS, LONGER_SIDE, MIN_SCORE, SAME = 50_000_000, 640, 0.3, 0.5
 REFERENCE = Contender("onnxruntime", "cpu", Options("cpu", 1, "float32"))
 TABLE = "{:<30}{:<25}{:>9}{:>12}{:>12}{:>10}{:>10}{:>10}{:>8}"
 SHOWN = {"difference": ".1e", "same_class": ".2%", "accuracy": ".2%", "cosine": ".6f", "box_px": ".3f"}
@@ -95,8 +95,8 @@ class Data:
     @classmethod
     def read(cls, folder: Path, most: int, every: int) -> "Data":
         """Read the first `most` pictures (those of faces/ before others), and every `every`-th of CIFAR-10's test."""
-        objects = read_pictures(folder / "coco128" / "images", MOST_PIXELS)
-        faces = [*read_pictures(folder / "faces", MOST_PIXELS), *objects][:most]
+        objects = read_pictures(folder / "coco128" / "images", MAX_PIXELS)
+        faces = [*read_pictures(folder / "faces", MAX_PIXELS), *objects][:most]
         small = [codec.shrink(each, *codec.fit(each.shape[1], each.shape[0], LONGER_SIDE)) for each in faces]
         classes = cifar10.load(folder / "cifar10", "test")
         return cls(objects[:most], small, classes.take(np.arange(0, len(classes), every)))
@@ -133,7 +133,7 @@ def detected(model: ModelFiles, networks: Networks, data: Data) -> list[list[Box
         finder = ObjectDetector(network, model.card)
         if isinstance(network, Recorder):
             network.calls, network.outputs = [], []  # of plain pictures, on which the detector is tried first
-        return [[(each.label, each.box) for each in finder.detect(bgr, LEAST_SCORE)] for bgr in data.objects]
+        return [[(each.label, each.box) for each in finder.detect(bgr, MIN_SCORE)] for bgr in data.objects]
     if model.card.task == "face-detection":
         faces = FaceDetector(networks["pnet.onnx"], networks["rnet.onnx"], networks["onet.onnx"])
         return [[("face", each.box) for each in faces.detect(bgr)] for bgr in data.faces]
@@ -245,7 +245,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("data", type=Path, metavar="DATA", help="holds coco128/, faces/ and cifar10/")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--models", type=Path, metavar="DIR", help="models as stageline models fetch installs them")
-    most = range(1, MOST_PICTURES + 1)
+    most = range(1, MAX_PICTURES + 1)
     parser.add_argument("--pictures", type=int, default=8, choices=most, metavar="N", help="for detectors, 1 to 16")
     parser.add_argument("--every", type=int, default=5, metavar="K", help="only every K-th picture of CIFAR-10's test")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")

@@ -20,7 +20,7 @@ from stageline.cli.folders import pictures_in
 from stageline.core.settings import Settings
 from stageline.imaging import codec, colour
 
-MOST = Settings.model_fields["max_image_pixels"].default
+MAX_PIXELS = Settings.model_fields["max_image_pixels"].default
 Step = Callable[[bytes], object]
 
 
@@ -34,20 +34,20 @@ def read_by_pillow(data: bytes) -> None:
 def decode_without_colours(data: bytes) -> None:
     """Decode, and leave the colours as they are."""
     with patch.object(colour, "to_srgb", lambda *_: None):
-        codec.decode(data, MOST)
+        codec.decode(data, MAX_PIXELS)
 
 
 STEPS: dict[str, Step] = {
     "read through by Pillow": read_by_pillow,
-    "the door's check": lambda data: codec.check(data, MOST),
+    "the door's check": lambda data: codec.check(data, MAX_PIXELS),
     "decoded, colours left": decode_without_colours,
-    "decoded, as the stages do": lambda data: codec.decode(data, MOST),
+    "decoded, as the stages do": lambda data: codec.decode(data, MAX_PIXELS),
 }
 
 
 def has_other_colours(data: bytes) -> bool:
     """Whether its profile is another than sRGB."""
-    with codec._open(data, MOST) as opened:  # noqa: SLF001 - nothing else tells
+    with codec._open(data, MAX_PIXELS) as opened:  # noqa: SLF001 - nothing else tells
         return opened.conversion() is not None
 
 

@@ -24,7 +24,7 @@ from tests.support.servers import PostgresServer, RedisServer
 
 ON_DISK = ("-c", "fsync=on", "-c", "full_page_writes=on")
 WIDTH, HEIGHT = 8000, 6250  # as many pixels as are let in
-MOST_BYTES = 24 * 1024 * 1024  # just under what is let in: a form takes some around the picture
+MAX_BYTES = 24 * 1024 * 1024  # just under what is let in: a form takes some around the picture
 NOISY_ROWS = 600  # of what is stored without loss, so that it is nearly as large as it may be
 KEPT_PER_PICTURE = ("status", "named", "sha256")
 LARGE_SECONDS = 120.0  # that each of them may take
@@ -148,7 +148,7 @@ def _written(file: Path, save: Callable[..., None]) -> Path:
     for quality in (90, 80, 70, 60, 50, 40, 30):
         written = io.BytesIO()
         save(written, **({"quality": quality} if file.suffix == ".jpg" else {}))
-        if written.tell() <= MOST_BYTES:
+        if written.tell() <= MAX_BYTES:
             file.write_bytes(written.getvalue())
             return file
     raise AssertionError(f"{file.name} is too large in every quality")

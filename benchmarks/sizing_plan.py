@@ -13,11 +13,11 @@ ALL = (*STAGES, *OTHERS, *SERVERS)
 RATES = (30, 100)  # pictures a second that pods are counted for
 BUSY = 0.7  # how much of what a pod can do it is given to do; the rest is for bursts and for a pod that is away
 REQUEST_RATE = 10  # pictures a second that the CPU requests are for
-LEAST_MILLICORES = 10
+MIN_MILLICORES = 10
 MARGIN = 1.25  # of a memory limit over the most that was measured
 COMMAND_MIB = 128  # above that at least: a command line that somebody runs in the pod
 STEP_MIB = 64
-LEAST_LIMIT_MIB = {"redis": 1024, "minio": 1024, "postgres": 512}  # what minutes of measuring do not see
+MIN_LIMIT_MIB = {"redis": 1024, "minio": 1024, "postgres": 512}  # what minutes of measuring do not see
 DAY = 86_400
 STATUS_SECONDS, CONTENT_SECONDS = 3600, DAY  # how long Redis keeps a picture's status, and its content's hash
 EVENTS = 20_000  # that Redis keeps
@@ -62,8 +62,8 @@ def need(name: str, cpu_ms: float, usual_mib: float, worst_mib: float) -> Need:
 
     A millisecond per picture at so many pictures a second is that many thousandths of a core.
     """
-    millicores = max(LEAST_MILLICORES, round_up(round(cpu_ms * REQUEST_RATE, 6), 5))
-    limit = max(worst_mib * MARGIN, worst_mib + COMMAND_MIB, LEAST_LIMIT_MIB.get(name, 0))
+    millicores = max(MIN_MILLICORES, round_up(round(cpu_ms * REQUEST_RATE, 6), 5))
+    limit = max(worst_mib * MARGIN, worst_mib + COMMAND_MIB, MIN_LIMIT_MIB.get(name, 0))
     return Need(millicores, round_up(usual_mib, STEP_MIB // 2), round_up(limit, STEP_MIB))
 
 

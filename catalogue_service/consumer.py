@@ -15,7 +15,7 @@ from stageline.core.retrying import SERVER_AWAY
 
 AT_ONCE = 500
 READ_AT_ONCE = 50  # of the list; the first that brings us past so many bytes ends the batch
-MOST_BYTES = 16 * 1024 * 1024
+MAX_BYTES = 16 * 1024 * 1024
 POLL_SECONDS = 0.2
 STANDBY_SECONDS = 1.0
 
@@ -87,7 +87,7 @@ class OutcomeConsumer:
         batch: list[bytes] = []
         with reaching_redis():
             BACKLOG.set(self._client.llen(OUTCOMES))
-            while len(batch) < AT_ONCE and sum(map(len, batch)) < MOST_BYTES:
+            while len(batch) < AT_ONCE and sum(map(len, batch)) < MAX_BYTES:
                 begin = len(batch)
                 more = cast("list[bytes]", self._client.lrange(OUTCOMES, begin, begin + READ_AT_ONCE - 1))
                 batch += more

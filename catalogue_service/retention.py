@@ -23,7 +23,7 @@ SWEEP_SECONDS = 60.0
 AT_ONCE = 1000
 PROBE_LASTS = timedelta(hours=1)
 PROBES_EVERY = timedelta(minutes=10)  # listing every folder costs something
-MOST_REMEMBERED = 100_000
+MAX_REMEMBERED = 100_000
 REMEMBERED_SECONDS = 600.0
 
 
@@ -134,7 +134,7 @@ class _Erased:
         """Remember it."""
         self._at.pop(image_id, None)
         self._at[image_id] = time.monotonic()
-        if len(self._at) > MOST_REMEMBERED:
+        if len(self._at) > MAX_REMEMBERED:
             del self._at[next(iter(self._at))]
 
     def has(self, image_id: str) -> bool:

@@ -7,13 +7,13 @@ from typing import Any
 from stageline.imaging import codec
 from stageline.imaging.codec import Pixels
 
-MOST = 300  # objects, and faces, of one picture that are looked at: the surest; a detector gives no more
+MAX_CROPS = 300  # objects, and faces, of one picture that are looked at: the surest; a detector gives no more
 CONTEXT = 1.2  # an object is looked at in a square, its side this many times the longer one of its box
 Span = tuple[int, int, int, int]  # x1, y1, x2, y2 in whole pixels
 
 
 def parts(findings: Sequence[Mapping[str, Any]], width: int, height: int) -> list[tuple[int, Span]]:
-    """Return the places and boxes of the `MOST` surest findings that have an area in a picture of that size.
+    """Return the places and boxes of the `MAX_CROPS` surest findings that have an area in a picture of that size.
 
     Edges are cut to whole pixels as facenet-pytorch does, toward zero, and to the picture; a box whose corners are
     swapped is taken as it must be meant.
@@ -25,7 +25,7 @@ def parts(findings: Sequence[Mapping[str, Any]], width: int, height: int) -> lis
         if left < right and top < bottom:
             found.append((index, (left, top, right, bottom)))
     found.sort(key=lambda part: -findings[part[0]]["score"])
-    return sorted(found[:MOST])
+    return sorted(found[:MAX_CROPS])
 
 
 def squared(box: Span, width: int, height: int) -> Span:

@@ -19,7 +19,7 @@ from stageline.registry.card import ModelFiles
 
 EMBEDDING = 512
 FIVE = 5  # landmarks: the left and the right eye as seen in the picture, the nose, the mouth's corners
-LEAST_APART = 1.0  # pixels: landmarks that are closer say nothing about an angle
+MIN_APART = 1.0  # pixels: landmarks that are closer say nothing about an angle
 DETAIL = 4  # a face is turned at no more than this many times the size it is needed at
 Span = tuple[int, int, int, int]  # x1, y1, x2, y2 in whole pixels
 
@@ -90,7 +90,7 @@ def tilt(landmarks: Sequence[Sequence[float]] | None) -> float:
             across = level
     elif across[0] < 0:
         across = -across
-    return math.atan2(across[1], across[0]) if np.hypot(*across) >= LEAST_APART else 0.0
+    return math.atan2(across[1], across[0]) if np.hypot(*across) >= MIN_APART else 0.0
 
 
 def _turned(bgr: Pixels, box: Span, angle: float, most: int) -> Pixels:

@@ -11,7 +11,7 @@ from stageline.imaging.codec import Pixels
 from stageline.inference import FloatArray, Options, model_input, open_network
 from stageline.registry.card import NETWORK, ModelFiles
 
-MOST_AT_ONCE = 16  # crops in one call: on a CPU more bring nothing, and each costs its layers' memory
+BATCH_SIZE = 16  # crops in one call: on a CPU more bring nothing, and each costs its layers' memory
 
 
 class CropNetwork:
@@ -29,7 +29,7 @@ class CropNetwork:
         self.size = preprocessing.input_size(card)
         name = f"{card.reference}/{NETWORK}"
         self._network = open_network(model.network, name, Options.of(settings), card.cpu_runtime)
-        self._most = MOST_AT_ONCE if isinstance(card.input.shape[0], str) else 1
+        self._most = BATCH_SIZE if isinstance(card.input.shape[0], str) else 1
         self._outputs = outputs
         self._try()
 
@@ -37,7 +37,7 @@ class CropNetwork:
         """Compute on black, white and noise, alone and together: what fails on crops should fail here."""
         noise = np.random.default_rng(0).integers(0, 256, (*self.size, 3), np.uint8)
         crops = [np.zeros_like(noise), np.full_like(noise, 255), noise]
-        for some in (crops[:1], crops, (crops * MOST_AT_ONCE)[: self._most]):
+        for some in (crops[:1], crops, (crops * BATCH_SIZE)[: self._most]):
             self.run(some)
 
     def fitted(self, bgr: Pixels) -> Pixels:
@@ -80,7 +80,7 @@ class Gathered:
     def add(self, crop: Pixels, keep: Callable[[FloatArray], None]) -> None:
         """Add a crop, and what is to be done with its row."""
         self._waiting.append((crop, keep))
-        if len(self._waiting) == MOST_AT_ONCE:
+        if len(self._waiting) == BATCH_SIZE:
             self.finish()
 
     def finish(self) -> None:

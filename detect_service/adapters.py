@@ -13,7 +13,7 @@ from stageline.inference import FloatArray
 
 STRIDES = (8, 16, 32)  # of YOLOX's three grids, in pixels of its input
 NMS_IOU = 0.45  # YOLOX's own demo
-MOST_CANDIDATES = 1000
+MAX_CANDIDATES = 1000
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def yolox(outputs: Sequence[FloatArray], seen: AdapterInput) -> Candidates:
     by_class = cells[:, 4:5] * cells[:, 5:]
     labels = by_class.argmax(axis=1)
     scores = by_class[np.arange(len(labels)), labels]
-    best = np.argsort(-scores, kind="stable")[:MOST_CANDIDATES]
+    best = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
     best = best[scores[best] >= seen.min_score]
     cells, corners, strides = cells[best], corners[best], strides[best]
     centre = (cells[:, 0:2] + corners) * strides

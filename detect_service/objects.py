@@ -11,7 +11,7 @@ from stageline.imaging.codec import Pixels
 from stageline.inference import Network
 from stageline.registry.card import Card
 
-MOST_OBJECTS = 300
+MAX_OBJECTS = 300
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class ObjectDetector:
             named = self._labels[label] if 0 <= label < len(self._labels) else ""
             if named and score >= min_score and x2 > x1 and y2 > y1:
                 objects.append(FoundObject(named, score, (x1, y1, x2, y2)))
-        return objects[:MOST_OBJECTS]
+        return objects[:MAX_OBJECTS]
 
     def _find(self, bgr: Pixels, min_score: float) -> Candidates:
         placed = self._canvas.place(bgr)

@@ -13,7 +13,7 @@ from tag_service.labels import DARK, MAX_LABEL, Colour, Mark, Pair, Pixels, draw
 SMALL = 480  # pixels: a picture whose long side is shorter is drawn on an enlarged copy
 MAX_ENLARGEMENT = 16
 CROWD = 12  # findings: with more, labels get smaller
-LEAST_TEXT = 8  # pixels: smaller text cannot be read, so none is drawn
+MIN_TEXT = 8  # pixels: smaller text cannot be read, so none is drawn
 FACE_COLOUR: Colour = (60, 214, 255)  # amber, which no class has
 # RGB: far enough apart to be told from each other, and bright enough to be seen on most pictures.
 _RGB = bytes.fromhex(
@@ -60,7 +60,7 @@ def draw_findings(
     scale = (math.sqrt(height * width) / 554.0) ** 0.85  # 1 at 640 × 480
     _draw_boxes(canvas, marks, max(1, round(2.6 * scale)), factor)
     text_size = min(max(12, round((12.0 if len(marks) > CROWD else 15.0) * scale)), width // 6, height // 2)
-    if text_size >= LEAST_TEXT:
+    if text_size >= MIN_TEXT:
         whole = named.get(None)
         caption = (f"picture: {_words(whole['category'])}", _percent(whole["confidence"])) if whole else None
         draw_labels(canvas, marks, caption, text_size)

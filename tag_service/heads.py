@@ -6,7 +6,7 @@ from typing import NamedTuple
 Box = list[float]
 
 PERSON = "person"
-LEAST_FACE = 0.2  # of a head region's height: a lower face is that of somebody further away
+MIN_FACE = 0.2  # of a head region's height: a lower face is that of somebody further away
 
 
 class Reach(NamedTuple):
@@ -58,7 +58,7 @@ def _holds(region: Box, face: Box) -> bool:
     """Whether a face's centre lies in a region, and the face is large enough to be that of this person."""
     x, y = (face[0] + face[2]) / 2, (face[1] + face[3]) / 2
     inside = region[0] <= x <= region[2] and region[1] <= y <= region[3]
-    return inside and face[3] - face[1] >= LEAST_FACE * (region[3] - region[1])
+    return inside and face[3] - face[1] >= MIN_FACE * (region[3] - region[1])
 
 
 def _area(box: Box) -> float:

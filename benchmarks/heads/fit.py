@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.heads.judging import LEAST_HIDDEN, hidden, mask
+from benchmarks.heads.judging import MIN_HIDDEN, hidden, mask
 from benchmarks.heads.looking import Seen
 from stageline.core.settings import Settings
 from tag_service.blur import regions_to_hide
@@ -38,7 +38,7 @@ def cost(reach: Reach, seen: Sequence[Seen], settings: Settings) -> Cost:
         persons = [list(item["box"]) for item in fields["detections"] if item["label"] == PERSON]
         plain = regions_to_hide(fields["detections"], fields["faces"], settings.blur_classes)
         hit = mask(picture, [*plain, *head_regions(persons, faces, reach)])
-        shown += sum(hidden(head.corners, hit) < LEAST_HIDDEN for head in picture.heads)
+        shown += sum(hidden(head.corners, hit) < MIN_HIDDEN for head in picture.heads)
         heads += len(picture.heads)
         areas.append(float(hit.mean()))
     return Cost(shown, float(np.mean(areas)), heads, reach)

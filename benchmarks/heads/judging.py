@@ -16,7 +16,7 @@ Boxes = Sequence[Sequence[float]]
 
 # An oval fills 79 % of the box around it: where less than three quarters of the box are hidden, some of the head is
 # seen for certain; where more are, what is left is mostly the box's corners.
-LEAST_HIDDEN = 0.75
+MIN_HIDDEN = 0.75
 
 
 @dataclass(frozen=True)

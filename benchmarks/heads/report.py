@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks.heads.judging import LEAST_HIDDEN, JudgedHead, Sheet
+from benchmarks.heads.judging import MIN_HIDDEN, JudgedHead, Sheet
 from stageline.evaluation.intervals import wilson
 
 GROUPS: Mapping[str, Callable[[JudgedHead], bool]] = {
@@ -27,7 +27,7 @@ GROUPS: Mapping[str, Callable[[JudgedHead], bool]] = {
 ROW = "{:<24}{:>6}  {:>22}  {:>22}  {:>22}"
 
 
-def visible(heads: Sequence[JudgedHead], least: float = LEAST_HIDDEN) -> tuple[int, int]:
+def visible(heads: Sequence[JudgedHead], least: float = MIN_HIDDEN) -> tuple[int, int]:
     """How many heads are hidden by less than a share, without BLUR_HEADS and with it."""
     return sum(j.hidden < least for j in heads), sum(j.hidden_by_heads < least for j in heads)
 

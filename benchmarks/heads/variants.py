@@ -13,7 +13,7 @@ from benchmarks.heads.labels import Head, HeadPicture, Points
 Pixels = NDArray[np.uint8]  # BGR, [height, width, 3]
 Variant = Callable[[Pixels, HeadPicture], Iterator[tuple[Pixels, HeadPicture]]]
 
-LEAST_HEIGHT = 48  # pixels of a head: below it most faces are missed as they are
+MIN_HEIGHT = 48  # pixels of a head: below it most faces are missed as they are
 GREY = (114, 114, 114)
 MASK = (220, 190, 150)  # the blue of a surgical mask
 MASKED_FROM = 0.55  # of a head's height: below the eyes
@@ -22,7 +22,7 @@ CLOSE_UP = 1000  # pixels of a close-up's longer side
 
 def easy_heads(picture: HeadPicture) -> HeadPicture:
     """Leave the heads that face the camera, are large enough and have no trait; the others are not counted."""
-    easy = [h for h in picture.heads if h.facing == "front" and not h.traits and h.height >= LEAST_HEIGHT]
+    easy = [h for h in picture.heads if h.facing == "front" and not h.traits and h.height >= MIN_HEIGHT]
     others = [head.corners for head in picture.heads if not any(head is one for one in easy)]
     return replace(picture, heads=easy, ignore=[*picture.ignore, *others])
 

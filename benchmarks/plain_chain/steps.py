@@ -4,14 +4,14 @@ import cv2
 
 from benchmarks.plain_chain.common import Bucket, Image, Message
 
-SMALLEST = 416  # the detector's input: the long side is never shrunk below it
+MIN_SIDE = 416  # the detector's input: the long side is never shrunk below it
 
 
 def resize(message: Message, bucket: Bucket) -> Message:
     """Shrink the original to 25 %, but not below what the detector takes."""
     image = bucket.get_image(message["original_path"])
     height, width = image.shape[:2]
-    scale = min(1.0, max(0.25, SMALLEST / max(height, width)))
+    scale = min(1.0, max(0.25, MIN_SIDE / max(height, width)))
     if scale < 1:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)

@@ -18,7 +18,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 CONNECTIONS = 128  # served at once, by a process
 SILENT_SECONDS = 10.0  # for a new connection's first byte: until that, it has no thread
-MOST_SILENT = 512  # of those; then the one that has waited longest goes
+MAX_SILENT = 512  # of those; then the one that has waited longest goes
 HEAD_SECONDS = 10.0  # for a request's line and headers
 UPLOAD_SECONDS = 90.0  # for its body, with up to a third of it spent waiting for a turn
 IDLE_SECONDS = 10.0  # between two pieces, either way
@@ -135,7 +135,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
             return
         self.nr_conns += 1
         conn = TConn(self.cfg, PatientSocket(accepted), address, listener.getsockname())
-        if len(self.pending_conns) >= MOST_SILENT:
+        if len(self.pending_conns) >= MAX_SILENT:
             self.pending_conns[0].timeout = 0
             self.murder_pending()
         conn.timeout = time.monotonic() + SILENT_SECONDS

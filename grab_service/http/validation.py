@@ -15,7 +15,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from grab_service.api.problems import BadParameters, BodyTooLarge, Misfit, WrongType
 
-MOST_JSON = 1024 * 1024
+MAX_JSON = 1024 * 1024
 JSON = "application/json"
 NONE_HERE = "there is no such parameter: none is taken here"
 SHOWN = 40  # characters of a wrong value that an answer repeats
@@ -71,11 +71,11 @@ def read_json(model: type[BaseModel]) -> Any:
     if request.mimetype != JSON:
         fields = ", ".join(model.model_fields)
         raise WrongType(f"send a JSON object of {fields} with the header Content-Type: {JSON}")
-    request.max_content_length = MOST_JSON
+    request.max_content_length = MAX_JSON
     try:
         return json.loads(request.get_data(cache=False), parse_constant=_refuse)
     except RequestEntityTooLarge:
-        raise BodyTooLarge(f"the JSON is too large; at most {MOST_JSON:,} bytes of it are taken") from None
+        raise BodyTooLarge(f"the JSON is too large; at most {MAX_JSON:,} bytes of it are taken") from None
     except (ValueError, RecursionError) as error:
         raise BadParameters([Misfit("body", f"this is no JSON: {error}")]) from None
 

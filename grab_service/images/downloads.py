@@ -15,7 +15,7 @@ from stageline.imaging import codec
 
 SENT_AT_ONCE = 32
 SENT_BYTES = 256 * 1024 * 1024  # of all of them; one alone may be larger
-MOST_WAITING = 16  # with those that are being sent, and all that follow events, there are threads left for others
+MAX_WAITING = 16  # with those that are being sent, and all that follow events, there are threads left for others
 PLACE_SECONDS = 2.0
 
 
@@ -37,7 +37,7 @@ class Places:
         with self._left:
             while not self._has_room(size):
                 left = deadline - time.monotonic()
-                if left <= 0 or self._waiting >= MOST_WAITING:
+                if left <= 0 or self._waiting >= MAX_WAITING:
                     raise NoPlace("as many pictures are being sent as a process sends at once; try again soon")
                 self._waiting += 1
                 try:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from grab_service.api.problems import NotNow
-from grab_service.api.schemas.line import MOST_REPLAYS
+from grab_service.api.schemas.line import MAX_REPLAYS
 from grab_service.images.lookup import Known
 from grab_service.line.intake import GrabDoor
 from stageline.broker import dead_letters
@@ -63,12 +63,12 @@ class Reruns:
         return told
 
     def _replay_all(self, told: dict[str, Any]) -> dict[str, Any]:
-        """The oldest first, MOST_REPLAYS at a time; ``left``: how many were not come to."""
+        """The oldest first, MAX_REPLAYS at a time; ``left``: how many were not come to."""
         stay = 0  # those that were looked at, and are on the list still
         while letters := self._door.dead.some(stay):
             for raw in letters:
                 stay += not self._replay(raw, dead_letters.read(raw), told)
-                if len(told["replayed"]) == MOST_REPLAYS:
+                if len(told["replayed"]) == MAX_REPLAYS:
                     told["left"] = max(0, self._door.dead.count() - stay)
                     return told
         return told
@@ -81,7 +81,7 @@ class Reruns:
         except Unavailable:
             raise
         except StagelineError as error:
-            if len(told["refused"]) < MOST_REPLAYS:
+            if len(told["refused"]) < MAX_REPLAYS:
                 told["refused"].append({"image_id": image_id, "detail": str(error)})
             return False
         if message is None:

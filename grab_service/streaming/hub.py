@@ -20,7 +20,7 @@ from stageline.core.errors import Unavailable
 from stageline.core.retrying import HEARTBEAT
 
 PLACES = 64  # half of gunicorn's threads
-MOST_BEHIND = 2000  # events that wait for one reader
+MAX_BEHIND = 2000  # events that wait for one reader
 BLOCK_MS = 5000
 AT_ONCE = 500
 
@@ -32,7 +32,7 @@ class Watcher:
         self.image_id = image_id
         self._is_gone = is_gone
         self._hub = hub
-        self._behind: queue.Queue[Event] = queue.Queue(MOST_BEHIND)
+        self._behind: queue.Queue[Event] = queue.Queue(MAX_BEHIND)
         self.cut_off = False
         self.missed = False  # Redis was away meanwhile: what happened then may never be told
 

@@ -21,8 +21,8 @@ from stageline.pipeline.filenames import Name
 from stageline.pipeline.results import MOVING
 
 FIELDS = ("image", "file", "images", "files")
-MOST_FILES = 1000
-MOST_BYTES = 2 * 1024 * 1024 * 1024
+MAX_FILES = 1000
+MAX_BYTES = 2 * 1024 * 1024 * 1024
 KEPT_SECONDS = 86_400 + 3600  # an answer under an Idempotency-Key, which is kept for a day, is made of it
 KEEP_AFTER = 16  # files
 FOR_NOW = (429, 503)  # problems that the same file may not have the next time
@@ -55,10 +55,10 @@ class UploadBatch:
         """Take a file, or note why it is not taken."""
         self.look_at(sent)
         name = Name(filenames.safe_filename(sent.filename), sent.guessed)
-        if len(self.files) > MOST_FILES:
+        if len(self.files) > MAX_FILES:
             return
-        if len(self.files) == MOST_FILES:
-            more = f"a batch takes {MOST_FILES:,} files: send this one and those after it in another"
+        if len(self.files) == MAX_FILES:
+            more = f"a batch takes {MAX_FILES:,} files: send this one and those after it in another"
             self._refuse(name, content(413, more))
         elif sent.data is None:
             most = self.door.settings.max_upload_bytes

@@ -12,8 +12,8 @@ from stageline.pipeline.filenames import Name, decoded
 LINE_BREAK = re.compile(rb"\r\n|\n|\r")
 CONTINUED = re.compile(rb"(?:\r\n|\n|\r)[ \t]")
 BLANK = b" \t"
-MOST_LANGUAGE = 40  # characters: with more, the quotes are of the name
-MOST_PARAMETERS = 32
+MAX_LANGUAGE = 40  # characters: with more, the quotes are of the name
+MAX_PARAMETERS = 32
 # A quote ends a value where the header ends, or its next parameter begins. Other quotes are a part of the value: some
 # clients do not escape them, and a backslash before one may be the second byte of a character.
 END = re.compile(rb'"[ \t]*(?:$|(?:;[ \t]*)+(?:$|[^\s;="]+[ \t]*=))')
@@ -54,7 +54,7 @@ def part_of(headers: bytes) -> Part:
 
 def _named(disposition: bytes) -> Part:
     pieces: dict[bytes, list[_Piece]] = {}
-    for key, value in islice(_parameters(disposition.partition(b";")[2]), MOST_PARAMETERS):
+    for key, value in islice(_parameters(disposition.partition(b";")[2]), MAX_PARAMETERS):
         marked = MARKED.fullmatch(key)
         if marked is None:
             continue
@@ -98,7 +98,7 @@ def _value(pieces: list[_Piece]) -> Name:
         if piece.is_extended:
             said, quote, rest = value.partition(b"'")
             language, end, text = rest.partition(b"'")
-            if place == 0 and quote and end and len(language) <= MOST_LANGUAGE:
+            if place == 0 and quote and end and len(language) <= MAX_LANGUAGE:
                 charset, value = said.lower(), text
             value = unquote_to_bytes(value)
         raw += value

@@ -20,8 +20,8 @@ from stageline.pipeline.filenames import Name
 
 FIELDS = ("image", "file")
 PIECE = 1 << 16
-MOST_PARTS = 1000
-MOST_PEEKS = 8  # at what follows a boundary; one of nothing but dashes may seem to end anywhere
+MAX_PARTS = 1000
+MAX_PEEKS = 8  # at what follows a boundary; one of nothing but dashes may seem to end anywhere
 # The first bytes of a part with no filename tell whether it is a file: a picture has NULs among them, or is a JPEG.
 BEGINNING, JPEG = 64, b"\xff\xd8"
 FORM_OVERHEAD = 64 * 1024  # what a multipart body may have around its picture
@@ -51,7 +51,7 @@ def picture() -> Sent:
     return sent
 
 
-def files(fields: Collection[str], *, most_parts: int | None = MOST_PARTS) -> Iterator[Sent]:
+def files(fields: Collection[str], *, most_parts: int | None = MAX_PARTS) -> Iterator[Sent]:
     """Yield the files of a form, each when it has come whole; of what else is in it nothing is kept.
 
     Raises:
@@ -190,7 +190,7 @@ class _Form:
         Of such a piece werkzeug's decoder (3.1) takes the CR before the boundary for the file's last byte.
         """
         piece = _read(self._stream)
-        for _ in range(MOST_PEEKS if piece else 0):
+        for _ in range(MAX_PEEKS if piece else 0):
             if self._held not in (self._tail + piece)[-len(self._held) - 1 :]:
                 break
             piece += _read(self._stream, 2)

@@ -18,7 +18,7 @@ from stageline.inference import Network
 from stageline.registry.card import NETWORK
 
 SMALL = 1024  # numbers: tensors below that stay float32; they are not worth a node each
-MOST_DIFFERENCE = 1e-3  # of logits, which are of the order of 10
+MAX_DIFFERENCE = 1e-3  # of logits, which are of the order of 10
 
 
 def prepare(model: nn.Module, temperature: float) -> nn.Module:
@@ -66,7 +66,7 @@ def largest_difference(network: Network, served: nn.Module, pictures: TrainingPi
         theirs = torch.cat([served(batch.float()) for batch in batches]).numpy()
     difference = float(np.abs(ours - theirs).max())
     others = int((ours.argmax(1) != theirs.argmax(1)).sum())
-    if others or not difference <= MOST_DIFFERENCE:
+    if others or not difference <= MAX_DIFFERENCE:
         raise ModelError(
             f"the export differs from torch: logits by {difference:.2g}, {others} of {len(ours)} top classes"
         )

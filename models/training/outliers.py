@@ -22,7 +22,7 @@ from stageline.evaluation.dataset import Label, LabelledPicture, Problems
 from stageline.imaging import codec
 from stageline.imaging.codec import Pixels
 
-MOST_PIXELS = 50_000_000
+MAX_PIXELS = 50_000_000
 PER_OBJECT, PER_PICTURE, BESIDE = 12, 12, 24  # how many are cut of an object, a whole picture, and beside its objects
 MADE = 2000  # textures, and as many shuffled pictures
 HELD_OUT_EVERY = 4  # every fourth photograph is held out, to calibrate on
@@ -77,7 +77,7 @@ def _pictures(cut: Sequence[Pixels]) -> TrainingPictures:
 
 
 def _of_photograph(photograph: LabelledPicture, chance: Random) -> Iterator[Pixels]:
-    bgr, info = codec.decode(photograph.path.read_bytes(), MOST_PIXELS)
+    bgr, info = codec.decode(photograph.path.read_bytes(), MAX_PIXELS)
     rgb = np.ascontiguousarray(bgr[:, :, ::-1])
     labels = photograph.in_pixels(info.width, info.height, Problems())
     known = [label.box for label in labels if label.name in OF_COCO]
@@ -171,6 +171,6 @@ def _seen(rgb: Pixels, chance: Random) -> Pixels:
     small = np.asarray(cv2.resize(np.ascontiguousarray(rgb), (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
     if chance.random() < 0.7:  # noqa: PLR2004 - the pictures of the categories are JPEG files
         quality = int(chance.integers(60, 96))
-        bgr, _ = codec.decode(codec.encode_jpeg(np.ascontiguousarray(small[:, :, ::-1]), quality), MOST_PIXELS)
+        bgr, _ = codec.decode(codec.encode_jpeg(np.ascontiguousarray(small[:, :, ::-1]), quality), MAX_PIXELS)
         small = np.ascontiguousarray(bgr[:, :, ::-1])
     return np.ascontiguousarray(small[:, ::-1]) if chance.random() < 0.5 else small  # noqa: PLR2004

@@ -17,9 +17,9 @@ from stageline.registry.card import Input, ModelFiles
 Size = tuple[int, int]  # height, width
 COMMON: tuple[Size, ...] = ((480, 640), (640, 480), (427, 640), (640, 427), (360, 640), (375, 500), (500, 375))
 """The commonest sizes of COCO's pictures."""
-MOST_PICTURES = 16
+MAX_PICTURES = 16
 STEP = 32  # a letterboxed side is a multiple of this
-SMALLEST_FACE, CELL, FACTOR = 40, 12, 0.709  # the levels on which P-Net looks for faces: detect_service/faces.py
+MIN_FACE, CELL, FACTOR = 40, 12, 0.709  # the levels on which P-Net looks for faces: detect_service/faces.py
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def read_pictures(folder: Path, max_pixels: int) -> list[codec.Pixels]:
     """
     read: list[codec.Pixels] = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.is_file() and len(read) < MOST_PICTURES:
+        if path.is_file() and len(read) < MAX_PICTURES:
             try:
                 read.append(codec.decode(path.read_bytes(), max_pixels)[0])
             except StagelineError:  # no picture
@@ -115,7 +115,7 @@ def _sizes(taken: Array, card: Input, picture: Sequence[int], *, letterboxed: bo
 
 
 def _pyramid(picture: Sequence[int]) -> list[Size]:
-    scale, sizes = CELL / SMALLEST_FACE, []
+    scale, sizes = CELL / MIN_FACE, []
     while min(picture) * scale >= CELL:
         sizes.append((int(picture[0] * scale + 1), int(picture[1] * scale + 1)))
         scale *= FACTOR

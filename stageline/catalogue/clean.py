@@ -6,19 +6,19 @@ from typing import Any
 
 from stageline.core.timestamps import moment
 
-LONGEST_NAME = 512  # characters; as bytes they still fit into an index of PostgreSQL
-LONGEST_TEXT = 4000
-MOST_KEYS = 64
-MOST_POINTS = 64
-LARGEST_WHOLE = 2**31 - 1
-LARGEST_BIG = 2**63 - 1
+MAX_NAME = 512  # characters; as bytes they still fit into an index of PostgreSQL
+MAX_TEXT = 4000
+MAX_KEYS = 64
+MAX_POINTS = 64
+MAX_WHOLE = 2**31 - 1
+MAX_BIG = 2**63 - 1
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2999, 1, 1, tzinfo=UTC)
 CROCKFORD = {letter: value for value, letter in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
 ULID_LENGTH, ULID_TIME_LENGTH = 26, 10
 ULID_SINCE, ULID_UNTIL = datetime(2015, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 
-def text(value: object, most: int = LONGEST_NAME) -> str | None:
+def text(value: object, most: int = MAX_NAME) -> str | None:
     """A text that any database takes: no NUL, no half characters, not too long."""
     if not isinstance(value, str):
         return None
@@ -40,7 +40,7 @@ def number(value: object) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def whole(value: object, least: int = 0, most: int = LARGEST_WHOLE) -> int | None:
+def whole(value: object, least: int = 0, most: int = MAX_WHOLE) -> int | None:
     """A whole number within bounds."""
     if isinstance(value, bool) or not isinstance(value, int):
         return None
@@ -84,7 +84,7 @@ def box(value: object) -> list[float] | None:
 
 def points(value: object) -> list[list[float]] | None:
     """A list of points."""
-    if not isinstance(value, list) or len(value) > MOST_POINTS:
+    if not isinstance(value, list) or len(value) > MAX_POINTS:
         return None
     found = [point for point in (_numbers(each, 2) for each in value) if point is not None]
     return found if len(found) == len(value) else None
@@ -94,7 +94,7 @@ def keys(value: object) -> list[str] | None:
     """A list of object keys."""
     if not isinstance(value, list):
         return None
-    return [key for key in (text(each, 128) for each in value[:MOST_KEYS]) if key is not None]
+    return [key for key in (text(each, 128) for each in value[:MAX_KEYS]) if key is not None]
 
 
 def objects(value: object) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from stageline.core.errors import StagelineError
 from stageline.pipeline.message import ID
 
-MOST = 200  # characters
+MAX_CURSOR_LENGTH = 200  # characters
 
 
 class BadCursor(StagelineError):
@@ -28,7 +28,7 @@ def decode(cursor: str, wanted: str) -> tuple[datetime, str]:
         BadCursor: no page gave this, or one of other pictures than are wanted.
     """
     no_cursor = BadCursor("cursor must be the next_cursor of a page; leave it out for the first page")
-    if len(cursor) > MOST:
+    if len(cursor) > MAX_CURSOR_LENGTH:
         raise no_cursor
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)

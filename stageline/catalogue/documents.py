@@ -13,8 +13,8 @@ from stageline.core.errors import BadMessage, NotFound, TooLarge
 from stageline.pipeline import results
 from stageline.store import ObjectStore
 
-LARGEST = 8 * 1024 * 1024  # bytes of results that are read: what a message can become, and more
-LARGEST_FINDINGS = 16 * 1024 * 1024
+MAX_DOCUMENT_BYTES = 8 * 1024 * 1024  # bytes of results that are read: what a message can become, and more
+MAX_FINDINGS_BYTES = 16 * 1024 * 1024
 
 
 def parse(raw: bytes, name: str) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def read_results(store: ObjectStore, image_id: str) -> dict[str, Any]:
     """
     key = results.key(image_id)
     try:
-        return parse(store.get(key, LARGEST), key)
+        return parse(store.get(key, MAX_DOCUMENT_BYTES), key)
     except TooLarge as error:
         raise BadMessage(str(error)) from error
 
@@ -103,7 +103,7 @@ def _references(document: Document, image_id: object) -> dict[int, int]:
 
 def _findings(store: ObjectStore, key: str) -> list[Any]:
     try:
-        found = parse(store.get(key, LARGEST_FINDINGS), key).get("faces")
+        found = parse(store.get(key, MAX_FINDINGS_BYTES), key).get("faces")
     except (NotFound, BadMessage, TooLarge) as error:
         logs.get().warning("embeddings left out", key=key, reason=str(error))
         return []

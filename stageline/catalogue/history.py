@@ -52,7 +52,7 @@ def entry_of(value: object, stage: object = None) -> Entry | None:
         started,
         clean.time(value.get("finished")) or (clean.later(started, ms) if value.get("state") != "working" else None),
         ms,
-        clean.text(value.get("reason"), clean.LONGEST_TEXT),
+        clean.text(value.get("reason"), clean.MAX_TEXT),
         clean.keys(written),
     )
 
@@ -96,5 +96,5 @@ def _task(run: Mapping[str, Any], image_id: str) -> Row:
         "status": status if isinstance(status, str) and status in STATES else None,
         "created_at": clean.time(run.get("created_at")),
         "finished_at": clean.time(run.get("finished_at")),
-        "reason": clean.text(run.get("reason"), clean.LONGEST_TEXT),
+        "reason": clean.text(run.get("reason"), clean.MAX_TEXT),
     }

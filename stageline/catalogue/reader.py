@@ -18,7 +18,7 @@ from stageline.core.timestamps import iso
 from stageline.pipeline.filenames import lookup_key, name_fields
 from stageline.pipeline.results import MOVING
 
-MOST = 200  # pictures on a page
+MAX_PAGE_SIZE = 200  # pictures on a page
 SHOWN = ("filename", "status", "kind", "width", "height", "file_size", "sha256", "uploaded_at", "updated_at",
     "completed_at", "expires_at", "batch_id", "run", "reason", "failed_stage", "original_path")  # fmt: skip
 Place = tuple[ColumnElement[datetime], ColumnElement[str]]
@@ -62,7 +62,7 @@ class Catalogue:
             Unavailable: the database is away.
         """
         after = cursors.decode(cursor, repr(wanted)) if cursor else None
-        most = max(1, min(limit, MOST))
+        most = max(1, min(limit, MAX_PAGE_SIZE))
         with reading(self.engine) as connection:
             found = connection.execute(page_query(wanted, after, most + 1)).mappings().all()
             images = _told(connection, found[:most])

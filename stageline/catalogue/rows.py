@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from stageline.catalogue import clean, history
 from stageline.catalogue.history import RANKS
 from stageline.core.errors import BadMessage
-from stageline.pipeline.filenames import MOST_BYTES, lookup_key
+from stageline.pipeline.filenames import MAX_BYTES, lookup_key
 from stageline.pipeline.message import ID
 
 Row = dict[str, Any]
@@ -99,7 +99,7 @@ def _image(document: Document, image_id: str, status: str, told: list[history.En
     uploaded_at = _uploaded_at(document, image_id, told)
     completed_at = clean.time(document.get("completed_at")) if status in ENDED else None
     sha256 = document.get("sha256")
-    filename = clean.text(document.get("filename"), MOST_BYTES)
+    filename = clean.text(document.get("filename"), MAX_BYTES)
     return {
         "image_key": image_id,
         "filename": filename,
@@ -107,11 +107,11 @@ def _image(document: Document, image_id: str, status: str, told: list[history.En
         "filename_guessed": True if document.get("filename_guessed") is True else None,
         "kind": clean.text(document.get("kind"), 32),
         "status": status,
-        "reason": clean.text(document.get("reason"), clean.LONGEST_TEXT) if status in ENDED else None,
+        "reason": clean.text(document.get("reason"), clean.MAX_TEXT) if status in ENDED else None,
         "failed_stage": clean.text(document.get("failed_stage"), 64) if status == "failed" else None,
         "width": clean.whole(document.get("origin_w")),
         "height": clean.whole(document.get("origin_h")),
-        "bytes": clean.whole(document.get("file_size"), most=clean.LARGEST_BIG),
+        "bytes": clean.whole(document.get("file_size"), most=clean.MAX_BIG),
         "sha256": sha256.lower() if isinstance(sha256, str) and SHA256.fullmatch(sha256) else None,
         "original_path": clean.text(document.get("original_path"), 128),
         "batch_id": clean.text(document.get("batch_id"), 64),

@@ -32,7 +32,7 @@ NEAREST = """SELECT f.image_key, f.position, f.box, i.filename, i.filename_guess
     ORDER BY f.embedding_vector <=> CAST(:wanted AS vector) LIMIT :most"""
 
 LOOKED_AT = "SELECT set_config('hnsw.ef_search', :faces, true)"  # for this transaction
-LEAST_LOOKED_AT, MOST_LOOKED_AT = 40, 1000  # pgvector's own default and bound
+MIN_LOOKED_AT, MAX_LOOKED_AT = 40, 1000  # pgvector's own default and bound
 OF_ALL_MODELS = 10  # times as many: those of other models are left out only after the index was read
 
 
@@ -71,7 +71,7 @@ def nearest(connection: Connection, embedding: bytes, limit: int, model: str | N
 
 def looked_at(limit: int, model: str | None) -> int:
     """How many faces the index is to look at for so many."""
-    return max(LEAST_LOOKED_AT, min(limit * (OF_ALL_MODELS if model else 1), MOST_LOOKED_AT))
+    return max(MIN_LOOKED_AT, min(limit * (OF_ALL_MODELS if model else 1), MAX_LOOKED_AT))
 
 
 def literal(embedding: bytes) -> str:

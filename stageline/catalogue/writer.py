@@ -29,7 +29,7 @@ from stageline.store import ObjectStore
 
 LOCK = 0x57A6E11D  # of PostgreSQL's advisory locks: two writers take turns
 READERS = 8
-MOST_ROWS = 50_000  # in memory, about; a hundred times what a batch of ours makes
+MAX_ROWS = 50_000  # in memory, about; a hundred times what a batch of ours makes
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Writer:
         for step in self._steps(kept, is_read=is_read):
             steps.append(step)
             rows += step.rows.count if step.rows else 1
-            if rows >= MOST_ROWS:  # of hostile documents; ours are written in one transaction
+            if rows >= MAX_ROWS:  # of hostile documents; ours are written in one transaction
                 applied, count = applied + self._write(steps, back), count + len(steps)
                 steps, rows = [], 0
         applied, count = applied + self._write(steps, back), count + len(steps)

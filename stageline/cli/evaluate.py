@@ -97,9 +97,9 @@ def _print(told: dict[str, Any]) -> None:
     _print_classes(told["classes"])
     _print_tried(told["tried"])
     if line["ap50_interval"] is None:
-        from stageline.evaluation.intervals import LEAST_PICTURES  # noqa: PLC0415 - slow to import
+        from stageline.evaluation.intervals import MIN_PICTURES  # noqa: PLC0415 - slow to import
 
-        say(f"Fewer than {LEAST_PICTURES} of the pictures have a label: too few for intervals, and for any advice.")
+        say(f"Fewer than {MIN_PICTURES} of the pictures have a label: too few for intervals, and for any advice.")
 
 
 def _print_steps(steps: Sequence[dict[str, Any]]) -> None:

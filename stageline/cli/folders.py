@@ -16,7 +16,7 @@ from stageline.imaging.codec import ENDINGS
 SYSTEM = ("__macosx", ".appledouble", ".ds_store", "thumbs.db", "desktop.ini", "@eadir", "#recycle", "$recycle.bin",
     ".@__thumb", ".thumbnails", ".trashes", ".spotlight-v100", ".fseventsd")  # fmt: skip
 APPLE_DOUBLE = "._"  # begins the name of what macOS keeps beside a file on a foreign disk
-MOST_NAMED = 3
+MAX_NAMED = 3
 NO_PICTURE = "no picture by its ending"
 OF_THE_SYSTEM = "kept by a file manager or a storage server"
 NOT_REGULAR = "no regular file"
@@ -45,8 +45,8 @@ class FoundPictures:
     def tell(self) -> None:
         """Say on stderr what was left out, if anything: how many, why, and the first of their names."""
         for reason, paths in self.left_out.items():
-            names = ", ".join(str(path) for path in paths[:MOST_NAMED])
-            note(f"left out {len(paths)} ({reason}): {names}{', …' if len(paths) > MOST_NAMED else ''}")
+            names = ", ".join(str(path) for path in paths[:MAX_NAMED])
+            note(f"left out {len(paths)} ({reason}): {names}{', …' if len(paths) > MAX_NAMED else ''}")
 
 
 def pictures_in(paths: Sequence[Path]) -> FoundPictures:

@@ -10,7 +10,7 @@ from stageline.evaluation.naming import Counts, count
 from stageline.evaluation.summary import ALL, TESTED_ON, Difference, Summary, more_ms
 from stageline.evaluation.tries import CONFIGURED, OF_CLASSIFY, Tries, shown
 
-LEAST_SCORES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8)
+MIN_SCORES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8)
 NOTICEABLE_MS = 0.05
 
 
@@ -49,7 +49,7 @@ def of_objects(summary: Summary, tried: Tries) -> list[Tried]:
 def of_scores(summary: Summary, settings: Settings) -> list[Tried]:
     """What another least score brings: chosen by F1 on half of the pictures, and its figures are of the other half."""
     now = settings.detect_min_score
-    best = summary.best_score(LEAST_SCORES, now)
+    best = summary.best_score(MIN_SCORES, now)
     if best == now:
         return []
     one, other, difference = summary.shares(best, TESTED_ON), summary.shares(now, TESTED_ON), summary.f1(best, now)

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 Boxes = NDArray[np.float64]  # [n, 4] of x1, y1, x2, y2 in pixels
 Flags = NDArray[np.bool_]
-LEAST_IOU = 0.5
-IOUS: NDArray[np.float64] = np.linspace(LEAST_IOU, 0.95, 10)  # those that COCO's AP is the mean over
+MIN_IOU = 0.5
+IOUS: NDArray[np.float64] = np.linspace(MIN_IOU, 0.95, 10)  # those that COCO's AP is the mean over
 NEARLY_ONE = 1 - 1e-10  # as pycocotools: an IoU of 1 is not lost by rounding
 
 

@@ -13,7 +13,7 @@ from stageline.evaluation.dataset import BadDataSet
 LISTS = ("classes.txt", "obj.names", "labels.txt")
 YAMLS = ("names.yaml", "names.yml", "data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 NAME_FILES = (*YAMLS, *LISTS)
-MOST_BYTES = 1 << 20
+MAX_BYTES = 1 << 20
 KEY = re.compile(r"^([A-Za-z_][\w.-]*)\s*:(?:\s+(.*))?$")
 ITEM = re.compile(r"^-\s+(.*)$")
 ENTRY = re.compile(r"""^["']?(\d{1,6})["']?\s*:\s+(.*)$""")
@@ -63,8 +63,8 @@ def text_of(path: Path) -> str:
         BadDataSet: it cannot be read, is too large for what it is, or is no text.
     """
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise BadDataSet(f"{path} has more than {MOST_BYTES:,} bytes: that is no list of classes or labels")
+        if path.stat().st_size > MAX_BYTES:
+            raise BadDataSet(f"{path} has more than {MAX_BYTES:,} bytes: that is no list of classes or labels")
         return path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadDataSet(f"{path} is no text in UTF-8: {error.reason} at byte {error.start}") from None

@@ -10,7 +10,7 @@ from stageline.evaluation.class_names import NAME_FILES
 from stageline.evaluation.dataset import BadDataSet, DataSet, Label, LabelledPicture, Problems, is_box
 
 PARTS = ("images", "annotations", "categories")
-MOST_TRIED = 16  # files that are looked into for the one that is meant
+MAX_TRIED = 16  # files that are looked into for the one that is meant
 Content = Mapping[str, Sequence[Any]]
 
 
@@ -29,14 +29,14 @@ def find(files: Sequence[Path]) -> tuple[Path | None, list[str]]:
     if len(pool) == 1 and (named or (pool[0].parent.name == "annotations" and not yolo)):
         return pool[0], []
     good, refused = [], []
-    for path in pool[:MOST_TRIED]:
+    for path in pool[:MAX_TRIED]:
         try:
             content(path)
         except BadDataSet as error:
             refused.append(str(error))
         else:
             good.append(path)
-    refused += [f"{path} was not looked into" for path in pool[MOST_TRIED:]]
+    refused += [f"{path} was not looked into" for path in pool[MAX_TRIED:]]
     if len(good) > 1:
         listed = ", ".join(map(str, good))
         raise BadDataSet(f"there are several COCO JSON files: {listed}; choose one with --annotations")

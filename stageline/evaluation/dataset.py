@@ -11,7 +11,7 @@ from typing import NamedTuple
 from stageline.core.errors import StagelineError
 
 Box = tuple[float, float, float, float]  # x1, y1, x2, y2
-MOST_NAMED = 3
+MAX_NAMED = 3
 BEYOND = 1.0  # pixels by which a label may reach out of its picture: labelling tools round
 
 
@@ -66,7 +66,7 @@ class Problems:
         for one in self.found:
             places.setdefault(one.kind, []).append(one.where)
         return [
-            f"{len(where)} × {kind}: {'; '.join(where[:MOST_NAMED])}{'; …' if len(where) > MOST_NAMED else ''}"
+            f"{len(where)} × {kind}: {'; '.join(where[:MAX_NAMED])}{'; …' if len(where) > MAX_NAMED else ''}"
             for kind, where in places.items()
         ]
 

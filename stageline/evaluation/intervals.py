@@ -10,9 +10,9 @@ from stageline.evaluation.precision import RECALLS, Floats, Labelled, Tally
 
 Z = 1.959964  # standard deviations to either side that 95 % of a normal distribution lie within
 RESAMPLES = 200
-LEAST_PICTURES = 20  # with a label: samples of fewer are too much alike to tell how far the figure can be trusted
+MIN_PICTURES = 20  # with a label: samples of fewer are too much alike to tell how far the figure can be trusted
 SEED = 0
-MOST_AT_ONCE = 2_000_000  # numbers in memory at a time
+BATCH_SIZE = 2_000_000  # numbers in memory at a time
 
 
 class Interval(NamedTuple):
@@ -51,7 +51,7 @@ def resampled_ap50(tally: Tally, labelled: Labelled, classes: Sequence[str], dra
     for row, name in zip(rows, classes, strict=True):
         labels = drawn @ labelled.in_each(name)
         curve = tally.curve(name)
-        step = max(1, MOST_AT_ONCE // max(1, len(curve.scores)))
+        step = max(1, BATCH_SIZE // max(1, len(curve.scores)))
         for first in range(0, len(drawn), step):
             some = slice(first, first + step)
             row[some] = _areas(curve.hits, drawn[some][:, curve.pictures], labels[some])

@@ -17,7 +17,7 @@ from stageline.registry.install import how_to_get
 from stageline.registry.serving import Loaded, Served, load_once
 from stageline.store.base import StoredObject
 
-LEAST_SCORE = 0.01  # AP is about all scores; what lies below is noise
+MIN_SCORE = 0.01  # AP is about all scores; what lies below is noise
 STAGES = tuple(stage.name for stage in line.LINE)
 UP_TO_DETECT = STAGES[: STAGES.index("detect") + 1]
 DETECT, CLASSIFY = line.stage("detect"), line.stage("classify")
@@ -66,7 +66,7 @@ class Looker:
             ModelError: a detector is not installed.
         """
         self._configured, self._ways, self._classifiers = settings, list(ways), list(classifiers)
-        self._settings = settings.model_copy(update={"detect_min_score": LEAST_SCORE})
+        self._settings = settings.model_copy(update={"detect_min_score": MIN_SCORE})
         self._works: dict[tuple[str, Changes], Work] = {}
         self._loaded: dict[str, Loaded[Any]] = {}
         self.lacking: dict[str, str] = {}
@@ -115,7 +115,7 @@ class Looker:
         detector: Detector = self._loaded[self._configured.detect_model].value
         began = time.process_time()
         pixels, _ = codec.decode(data, self._settings.max_image_pixels)
-        found = detector.detect(pixels, LEAST_SCORE)
+        found = detector.detect(pixels, MIN_SCORE)
         spent = 1000 * (time.process_time() - began)
         return Look([Finding(one.label, one.score, one.box) for one in found], spent)
 

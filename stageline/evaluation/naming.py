@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stageline.evaluation.boxes import LEAST_IOU, as_boxes, covered, overlaps
+from stageline.evaluation.boxes import MIN_IOU, as_boxes, covered, overlaps
 from stageline.evaluation.dataset import Label
 from stageline.evaluation.intervals import Interval, wilson
 
@@ -106,10 +106,10 @@ def _of_objects(
     verdicts = []
     for one, row, crowd in zip(surest, shared, crowded, strict=True):
         at = int(np.argmax(row)) if row.size else -1
-        hit = at >= 0 and row[at] >= LEAST_IOU
+        hit = at >= 0 and row[at] >= MIN_IOU
         if hit:
             shared[:, at] = -1
-        elif crowd >= LEAST_IOU:
+        elif crowd >= MIN_IOU:
             continue
         right = bool(hit) and mapping.get(single[at].name) == one["category"]
         verdicts.append(Verdict(False, right, one["confidence"], one["category"]))

@@ -13,7 +13,7 @@ from stageline.evaluation.dataset import Label
 
 Floats = NDArray[np.float64]
 RECALLS: Floats = np.linspace(0, 1, 101)
-MOST_FINDINGS = 100  # of one class in one picture
+MAX_FINDINGS = 100  # of one class in one picture
 BITS = 1 << np.arange(len(IOUS))
 
 
@@ -79,7 +79,7 @@ class Tally:
     def add(self, picture: int, found: Sequence[Finding], labels: Sequence[Label]) -> None:
         """Match what was found in a picture with its labels, each class by itself."""
         for name in {finding.label for finding in found}:
-            best = sorted((one for one in found if one.label == name), key=lambda one: -one.score)[:MOST_FINDINGS]
+            best = sorted((one for one in found if one.label == name), key=lambda one: -one.score)[:MAX_FINDINGS]
             own = [label for label in labels if label.name == name]
             hits, ignored = matched(
                 as_boxes([one.box for one in best]),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stageline.evaluation import coco, yolo
-from stageline.evaluation.dataset import MOST_NAMED, BadDataSet, DataSet, LabelledPicture, files_below
+from stageline.evaluation.dataset import MAX_NAMED, BadDataSet, DataSet, LabelledPicture, files_below
 
 SEED = 0  # a sample is the same at each call
 
@@ -68,5 +68,5 @@ def _by_name(folder: Path) -> list[LabelledPicture]:
 
 def _shortened(refused: Sequence[str]) -> list[str]:
     """The first few of the reasons, and how many more there are."""
-    more = len(refused) - MOST_NAMED
-    return [*refused[:MOST_NAMED], *([f"{more} more JSON files were not taken either"] if more > 0 else [])]
+    more = len(refused) - MAX_NAMED
+    return [*refused[:MAX_NAMED], *([f"{more} more JSON files were not taken either"] if more > 0 else [])]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stageline.evaluation.intervals import (
-    LEAST_PICTURES,
+    MIN_PICTURES,
     RESAMPLES,
     Interval,
     of_difference,
@@ -61,7 +61,7 @@ class Difference(NamedTuple):
 
 
 class Summary:
-    """What was measured, as figures; each is computed once. There are no intervals of fewer than `LEAST_PICTURES`."""
+    """What was measured, as figures; each is computed once. There are no intervals of fewer than `MIN_PICTURES`."""
 
     def __init__(self, measured: Measured) -> None:
         self.measured = measured
@@ -124,7 +124,7 @@ class Summary:
     def _draw(self, of: slice) -> Floats:
         """Draw samples of these pictures; none where fewer have a label than an interval needs."""
         labels = self._labels()[of]
-        return resample(len(labels), RESAMPLES if np.count_nonzero(labels) >= LEAST_PICTURES else 0)
+        return resample(len(labels), RESAMPLES if np.count_nonzero(labels) >= MIN_PICTURES else 0)
 
     def _balance(self, changes: Changes) -> Floats:
         return np.asarray([_balance(one) for one in self.measured.judged[changes]], np.float64)

@@ -33,7 +33,7 @@ FORMATS = {
 # How files of these formats are called.
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp")
 ACCEPTED = "JPEG, PNG, WebP, GIF or BMP"
-LONGEST_SIDE = 65_500  # the most that JPEG can write, less its margins
+MAX_SIDE = 65_500  # the most that JPEG can write, less its margins
 CHECK_BYTES = 400_000_000  # what all checks in a process may need together; one that needs more runs alone
 _budget = Budget(CHECK_BYTES)
 
@@ -171,8 +171,8 @@ def _take_apart(data: bytes) -> Parts:
 
 
 def _refuse_size(width: int, height: int, max_pixels: int) -> None:
-    if width * height > max_pixels or min(width, height) < 1 or max(width, height) > LONGEST_SIDE:
-        limit = f"at most {max_pixels:,} pixels, and {LONGEST_SIDE:,} on a side, are taken"
+    if width * height > max_pixels or min(width, height) < 1 or max(width, height) > MAX_SIDE:
+        limit = f"at most {max_pixels:,} pixels, and {MAX_SIDE:,} on a side, are taken"
         raise BadImage(f"the picture claims {width} × {height} = {width * height:,} pixels; {limit}", 413)
 
 

@@ -10,7 +10,7 @@ from stageline.core.errors import BadImage
 from stageline.imaging.jpeg import END
 from stageline.imaging.parts import Parts
 
-MOST_TRIES = 5  # decodings of a file in which something is left over
+MAX_TRIES = 5  # decodings of a file in which something is left over
 _DAMAGE = "Corrupt JPEG data"  # how the decoder's sentences begin that tell of lost or foreign data in the pixels
 _LEFT_OVER = re.compile(rf"{_DAMAGE}: (\d+) extraneous bytes before marker 0x(\w\w)")
 _PADDING = b"\0\xff"  # what cameras fill a file up with before its end marker, or where it should be
@@ -39,7 +39,7 @@ def refuse_damaged(parts: Parts) -> bool:
     if parts.flaw:
         raise damaged(parts.flaw)
     first, candidates = "", [parts.essential]
-    for _ in range(MOST_TRIES):
+    for _ in range(MAX_TRIES):
         if not candidates:
             break
         candidate = candidates.pop()

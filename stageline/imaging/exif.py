@@ -5,8 +5,8 @@ import struct
 UPRIGHT = 1
 ORIENTATION = 0x0112  # EXIF 2.32, tag 274
 BEGINNING = b"Exif\0"  # and then any byte
-MOST_PREFIXES = 4  # some programs write it twice
-MOST_FIELDS = 1000
+MAX_PREFIXES = 4  # some programs write it twice
+MAX_FIELDS = 1000
 _FIELD = 12  # bytes: tag, type, count, value
 _INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}  # TIFF's types of integers, as struct writes them
 
@@ -19,7 +19,7 @@ def orientation(block: bytes | None) -> int:
     """
     if block is None:
         return UPRIGHT
-    for _ in range(MOST_PREFIXES):
+    for _ in range(MAX_PREFIXES):
         if block.startswith(BEGINNING):
             block = block[len(BEGINNING) + 1 :]
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
@@ -35,7 +35,7 @@ def orientation(block: bytes | None) -> int:
 def _first_ifd(block: bytes, order: str) -> int:
     (at,) = struct.unpack_from(f"{order}I", block, 4)
     (fields,) = struct.unpack_from(f"{order}H", block, at)
-    for number in range(min(fields, MOST_FIELDS)):
+    for number in range(min(fields, MAX_FIELDS)):
         field = at + 2 + number * _FIELD
         tag, kind, count = struct.unpack_from(f"{order}HHI", block, field)
         if tag == ORIENTATION and kind in _INTEGERS and count == 1:

@@ -15,7 +15,7 @@ P3 = ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
 BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 SRGB_GAMMA = 45_455  # of PNG: 1/2.2, times 100,000
 TOLERANCE = 0.05  # of a gamma that stands alone; what is nearer to sRGB's is sRGB, as libpng has it
-MOST_GAMMA = 32_767.0  # what fits into the format
+MAX_GAMMA = 32_767.0  # what fits into the format
 _PRIMARIES = {1: BT709, 9: BT2020, 12: P3}  # by ITU-T H.273's code points
 _SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)  # IEC 61966-2-1
 # 2.4 is television as its screens show it (ITU-R BT.1886). PQ and HLG, which go beyond white, are not known here.
@@ -35,7 +35,7 @@ def of_gamma(gama: bytes, chrm: bytes, *, is_grey: bool) -> bytes | None:
     if len(gama) != 4 or not any(gama):  # noqa: PLR2004 - bytes
         return None
     gamma = int.from_bytes(gama, "big")
-    curve = (min(MOST_GAMMA, max(1 / MOST_GAMMA, 100_000 / gamma)),)
+    curve = (min(MAX_GAMMA, max(1 / MAX_GAMMA, 100_000 / gamma)),)
     if len(chrm) != 32 or is_grey:  # noqa: PLR2004 - bytes
         return None if abs(gamma / SRGB_GAMMA - 1) < TOLERANCE else _profile(BT709, D65_XY, curve, is_grey=is_grey)
     numbers = [number / 100_000 for number in struct.unpack(">8I", chrm)]
@@ -84,7 +84,7 @@ def _columns(primaries: Sequence[Sequence[float]], white: Sequence[float]) -> Fl
             columns = adapt @ (rgb * np.linalg.solve(rgb, source))
     except (np.linalg.LinAlgError, FloatingPointError):
         return None
-    return columns if np.isfinite(columns).all() and np.abs(columns).max() < MOST_GAMMA else None
+    return columns if np.isfinite(columns).all() and np.abs(columns).max() < MAX_GAMMA else None
 
 
 def _of_xy(xy: Sequence[float]) -> Floats:

@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 from stageline.core.errors import BadImage
 from stageline.imaging.exif import BEGINNING as EXIF
-from stageline.imaging.parts import MOST_PROFILE, Parts
+from stageline.imaging.parts import MAX_PROFILE, Parts
 from stageline.imaging.scans import Scans
 
 START = b"\xff\xd8"
 END = b"\xff\xd9"
 # A decoder goes over the whole picture once for each scan, and one of no content costs 70 bytes: 25 MB of them
 # keep a core for hours. Progressive JPEGs have 10 or so. Segments cost an object in Python each.
-MOST_SCANS = 100
+MAX_SCANS = 100
 FEW_SEGMENTS = 1000
 _MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])", re.DOTALL)  # neither a stuffed zero nor a restart
 _SOI, _EOI, _SOS, _TEM, _DHT, _COM = 0xD8, 0xD9, 0xDA, 0x01, 0xC4, 0xFE
@@ -92,7 +92,7 @@ class _Reading:
         """What came of it."""
         numbers = range(1, len(self._profile) + 1)
         profile = b"".join(self._profile.get(number, b"") for number in numbers)
-        whole = set(self._profile) == set(numbers) and 0 < len(profile) <= MOST_PROFILE
+        whole = set(self._profile) == set(numbers) and 0 < len(profile) <= MAX_PROFILE
         essential = b"".join([*self._pieces, END])
         return Parts(essential, self._exif, (profile,) if whole else (), self._scans.flaw(), self._scans.arithmetic)
 
@@ -134,6 +134,6 @@ def _segments(data: bytes) -> Iterator[_Segment]:
         if marker == _EOI:
             return
         scans += marker == _SOS
-        if scans > MOST_SCANS:
-            raise BadImage(f"the JPEG is in more than {MOST_SCANS} scans, which is all that are taken")
+        if scans > MAX_SCANS:
+            raise BadImage(f"the JPEG is in more than {MAX_SCANS} scans, which is all that are taken")
     raise BadImage(f"the JPEG is in more than {most:,} segments, which is all that are taken")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-MOST_PROFILE = 4 * 1024 * 1024  # bytes of an ICC profile; those of printing presses have up to 3 MB
+MAX_PROFILE = 4 * 1024 * 1024  # bytes of an ICC profile; those of printing presses have up to 3 MB
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from stageline.core.errors import BadImage
 from stageline.imaging import icc
-from stageline.imaging.parts import MOST_PROFILE, Parts
+from stageline.imaging.parts import MAX_PROFILE, Parts
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 FEW_CHUNKS = 1000  # each costs an object in Python
-MOST_RAW = 1024 * 1024  # bytes of hexadecimal digits in a text
+MAX_RAW = 1024 * 1024  # bytes of hexadecimal digits in a text
 _PIXELS, _END, _TRANSPARENT = b"IDAT", b"IEND", b"tRNS"
 _INTENTS = {bytes([number]) for number in range(4)}  # all that sRGB's chunk may say
 _TEXTS = (b"tEXt", b"zTXt")
@@ -131,7 +131,7 @@ def _profiles(chunks: Mapping[bytes, bytes], *, is_grey: bool) -> Iterator[bytes
         yield cicp
         return
     if b"iCCP" in chunks:
-        yield _inflated(chunks[b"iCCP"].partition(b"\0")[2][1:], MOST_PROFILE)
+        yield _inflated(chunks[b"iCCP"].partition(b"\0")[2][1:], MAX_PROFILE)
     if chunks.get(b"sRGB") in _INTENTS:
         return
     made = icc.of_gamma(chunks.get(b"gAMA", b""), chunks.get(b"cHRM", b""), is_grey=is_grey)
@@ -143,9 +143,9 @@ def _raw_exif(chunk: _Chunk) -> bytes:
     """EXIF out of a text: a name, a length, and hexadecimal digits, on lines of their own."""
     text = chunk.content.partition(b"\0")[2]
     if chunk.kind == b"zTXt":
-        text = _inflated(text[1:], MOST_RAW)
+        text = _inflated(text[1:], MAX_RAW)
     try:
-        return binascii.unhexlify(b"".join(text[:MOST_RAW].split()[2:]))
+        return binascii.unhexlify(b"".join(text[:MAX_RAW].split()[2:]))
     except ValueError:
         return b""
 

@@ -2,9 +2,9 @@
 
 import struct
 
-from stageline.imaging.parts import MOST_PROFILE, Parts
+from stageline.imaging.parts import MAX_PROFILE, Parts
 
-MOST_CHUNKS = 1000
+MAX_CHUNKS = 1000
 _VP8_START, _VP8L_SIGNATURE = b"\x9d\x01\x2a", 0x2F
 
 
@@ -33,7 +33,7 @@ def read(data: bytes) -> Parts:
     """Take a WebP apart; libwebp passes over metadata by itself, so the file stays as it is."""
     first: dict[bytes, bytes] = {}
     at = 12
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         if at + 8 > len(data):
             break
         kind, length = struct.unpack_from("<4sI", data, at)
@@ -41,4 +41,4 @@ def read(data: bytes) -> Parts:
             first.setdefault(kind, data[at + 8 : at + 8 + length])
         at += 8 + length + length % 2
     profile = first.get(b"ICCP", b"")
-    return Parts(data, first.get(b"EXIF"), (profile,) if 0 < len(profile) <= MOST_PROFILE else ())
+    return Parts(data, first.get(b"EXIF"), (profile,) if 0 < len(profile) <= MAX_PROFILE else ())

@@ -9,8 +9,8 @@ import torch
 Tensors = Sequence[Any]
 Compute = Callable[[Tensors], Tensors]
 AFTER = 3  # calls: a shape that comes no oftener is not worth recording
-MOST = 16  # shapes: each keeps its inputs and outputs on the GPU
-MOST_COUNTED = 1024
+MAX_SHAPES = 16  # shapes: each keeps its inputs and outputs on the GPU
+MAX_COUNTED = 1024
 WARM_UP = 3  # calls before recording, in which libraries choose their kernels and take their memory
 
 
@@ -35,9 +35,9 @@ class PerShape:
         return self._recorded.get(shape, self._compute)(inputs)
 
     def _is_worth_it(self, shape: Any) -> bool:
-        if not self._possible or len(self._recorded) >= MOST:
+        if not self._possible or len(self._recorded) >= MAX_SHAPES:
             return False
-        if len(self._seen) >= MOST_COUNTED:
+        if len(self._seen) >= MAX_COUNTED:
             self._seen.clear()
         self._seen[shape] += 1
         return self._seen[shape] >= AFTER

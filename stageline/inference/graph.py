@@ -24,7 +24,7 @@ NUMBERS: dict[int, np.dtype[Any]] = {
     TensorProto.INT64: np.dtype(np.int64),
     TensorProto.BOOL: np.dtype(np.bool_),
 }
-MOST_BYTES = 2**31 - 1  # what protobuf can hold
+MAX_BYTES = 2**31 - 1  # what protobuf can hold
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ def read(data: bytes, name: str) -> ModelProto:
         ModelError: it is no ONNX file or not a valid one; some of it lies outside the file; it has functions or
             operators of its own; or it takes or gives something else than arrays of numbers.
     """
-    if len(data) > MOST_BYTES:
-        raise ModelError(f"{name} has {len(data)} bytes; an ONNX file has at most {MOST_BYTES}")
+    if len(data) > MAX_BYTES:
+        raise ModelError(f"{name} has {len(data)} bytes; an ONNX file has at most {MAX_BYTES}")
     try:
         model = onnx.load_model_from_string(data)
     except DecodeError:

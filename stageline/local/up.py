@@ -24,7 +24,7 @@ from stageline.pipeline import line
 STATE = "line.json"
 EVERYWHERE = ("0.0.0.0", "")  # noqa: S104 - compared with, not listened on
 OFF = "off"  # as CACHE_URL takes it
-COSTLIEST, MOST_OF_COSTLIEST = "detect", 4  # the stage that gets a worker per core, up to so many
+COSTLIEST, MAX_OF_COSTLIEST = "detect", 4  # the stage that gets a worker per core, up to so many
 
 
 def default_workers(settings: Settings) -> dict[str, int]:
@@ -32,7 +32,7 @@ def default_workers(settings: Settings) -> dict[str, int]:
     counts = {stage.name: settings.num_workers for stage in line.LINE}
     if COSTLIEST in counts and "num_workers" not in settings.model_fields_set:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        counts[COSTLIEST] = min(cores, MOST_OF_COSTLIEST)
+        counts[COSTLIEST] = min(cores, MAX_OF_COSTLIEST)
     return counts
 
 

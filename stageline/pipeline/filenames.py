@@ -5,10 +5,10 @@ import re
 import unicodedata
 from typing import Any, NamedTuple
 
-MOST_BYTES = 4096  # of a name that is given back; no file system allows more
-MOST_KEY_BYTES = 255
-MOST_DECOMPOSED = 4 * MOST_BYTES  # characters of a name as it is typed: putting marks in order takes their square
-MOST_ENDING = 8  # characters
+MAX_BYTES = 4096  # of a name that is given back; no file system allows more
+MAX_KEY_BYTES = 255
+MAX_DECOMPOSED = 4 * MAX_BYTES  # characters of a name as it is typed: putting marks in order takes their square
+MAX_ENDING = 8  # characters
 UNNAMED = "unnamed"
 FOLDERS = re.compile(r"[/\\]")
 REMOVED = ("Cc", "Cs", "Zl", "Zp")  # Unicode's categories of controls, half characters, breaks of lines and paragraphs
@@ -35,23 +35,23 @@ def safe_filename(given: str | None) -> str:
     """Return the name that is given back: as it came, but for what is dangerous to show; it never becomes a key.
 
     Folders, control characters, line breaks and what turns the direction of text are removed. What is longer than
-    MOST_BYTES is cut, and keeps its ending. A name in which nothing can be seen becomes ``unnamed``.
+    MAX_BYTES is cut, and keeps its ending. A name in which nothing can be seen becomes ``unnamed``.
     """
     return _bounded(_harmless(given or "")) or UNNAMED
 
 
 def lookup_key(name: str) -> str:
-    """Return the normal form by which a name is stored and looked up, of at most MOST_KEY_BYTES bytes.
+    """Return the normal form by which a name is stored and looked up, of at most MAX_KEY_BYTES bytes.
 
     It is the NFC of the name that is given back, without blanks around it. Of what is longer it is the beginning and a
     digest of all of it. A name in which nothing can be seen is looked up as it is, and not as ``unnamed``.
     """
-    seen = (_harmless(name) or name.encode(errors="replace").decode())[:MOST_DECOMPOSED]
+    seen = (_harmless(name) or name.encode(errors="replace").decode())[:MAX_DECOMPOSED]
     normal = _bounded(unicodedata.normalize("NFC", seen).strip() or seen)
-    if len(normal.encode()) <= MOST_KEY_BYTES:
+    if len(normal.encode()) <= MAX_KEY_BYTES:
         return normal
     digest = hashlib.sha256(normal.encode()).hexdigest()
-    return f"{_cut(normal, MOST_KEY_BYTES - len(digest) - 1)}~{digest}"
+    return f"{_cut(normal, MAX_KEY_BYTES - len(digest) - 1)}~{digest}"
 
 
 def is_seen(name: str) -> bool:
@@ -72,13 +72,13 @@ def _harmless(given: str) -> str:
 
 
 def _bounded(name: str) -> str:
-    """At most MOST_BYTES of it, with its ending: people look for that."""
-    if len(name.encode()) <= MOST_BYTES:
+    """At most MAX_BYTES of it, with its ending: people look for that."""
+    if len(name.encode()) <= MAX_BYTES:
         return name
     stem, dot, ending = name.rpartition(".")
-    if dot and len(ending) <= MOST_ENDING:
-        return f"{_cut(stem, MOST_BYTES - len(ending.encode()) - 1)}.{ending}"
-    return _cut(name, MOST_BYTES)
+    if dot and len(ending) <= MAX_ENDING:
+        return f"{_cut(stem, MAX_BYTES - len(ending.encode()) - 1)}.{ending}"
+    return _cut(name, MAX_BYTES)
 
 
 def _cut(text: str, most: int) -> str:

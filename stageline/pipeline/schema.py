@@ -12,7 +12,7 @@ from stageline.pipeline.line import FOLDERS
 
 __all__ = ["FOLDERS", "ID", "KEY", "check"]
 
-FARTHEST = 1e9  # of any number in a finding: a box of a hostile one must not overflow what draws it
+MAX_NUMBER = 1e9  # of any number in a finding: a box of a hostile one must not overflow what draws it
 MAX_STAGES = 64
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 OBJECT = r"[A-Za-z0-9_-]{1,64}\.[a-z0-9]{1,8}"
@@ -26,7 +26,7 @@ ID_ALONE, KEY_ALONE, FINDINGS_KEY_ALONE = (
 )
 Key = Annotated[str, Meta(pattern=KEY_ALONE)]
 Whole = Annotated[int, Meta(ge=1, lt=2**31)]
-Number = Annotated[float, Meta(gt=-FARTHEST, lt=FARTHEST)]
+Number = Annotated[float, Meta(gt=-MAX_NUMBER, lt=MAX_NUMBER)]
 Point = tuple[Number, Number]
 Box = tuple[Number, Number, Number, Number]
 
@@ -43,7 +43,7 @@ class _Detection(_Finding, kw_only=True):
 
 class _Embedding(Struct):
     key: Annotated[str, Meta(pattern=FINDINGS_KEY_ALONE)]
-    index: Annotated[int, Meta(ge=0, lt=int(FARTHEST))]
+    index: Annotated[int, Meta(ge=0, lt=int(MAX_NUMBER))]
 
 
 class _Face(_Finding):
@@ -137,4 +137,4 @@ def _sentence(said: str) -> str:
         return f"{name} must be {WORDS.get(expected[1], expected[1])} {expected[2] or ''}".rstrip()
     if what.startswith("Object missing"):
         return f"{name} must have the {what.removeprefix('Object missing required ').replace('`', '')}"
-    return f"{name} must be a number below {FARTHEST:.0f}"
+    return f"{name} must be a number below {MAX_NUMBER:.0f}"

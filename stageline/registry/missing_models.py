@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-MOST_REASON = 500  # characters of a reason that a beat carries
+MAX_REASON = 500  # characters of a reason that a beat carries
 
 
 class ServedModel(Protocol):
@@ -72,8 +72,8 @@ def told(watch: Watched) -> str:
     """What a worker's beat says of its models, as JSON that `Lack.decode` reads; '' where there is nothing to say."""
     served = watch.served
     reasons = {model.name: model.refused for model in served}  # read once: another thread sets it
-    refused = {name: reason[:MOST_REASON] for name, reason in reasons.items() if reason}
-    away = (watch.away or "")[:MOST_REASON]
+    refused = {name: reason[:MAX_REASON] for name, reason in reasons.items() if reason}
+    away = (watch.away or "")[:MAX_REASON]
     said = {"missing": missing(served), "degrading": degrading(served), "refused": refused, "away": away}
     short = {name: value for name, value in said.items() if value}
     return json.dumps(short) if short else ""

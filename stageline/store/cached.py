@@ -8,7 +8,7 @@ from stageline.store.hot_cache import HotCache
 # What is read again, by measurement (docs/decisions/0009): the first three by the stages, the tagged one by people.
 # JSON is not: what the catalogue is made of comes from the store itself.
 HOT_FOLDERS = ("original/", "resized/", "grayscale/", "tagged/")
-LARGEST_COPY = 32 * 1024 * 1024
+MAX_COPY_BYTES = 32 * 1024 * 1024
 
 
 class CachedStore:
@@ -83,6 +83,6 @@ class CachedStore:
         mark = self._cache.announce(list(hot)) if hot else None
         write()
         if mark is not None:
-            self._cache.reveal(mark, {key: data for key, data in hot.items() if len(data) <= LARGEST_COPY})
+            self._cache.reveal(mark, {key: data for key, data in hot.items() if len(data) <= MAX_COPY_BYTES})
         elif hot:
             self._cache.drop(list(hot))  # once more: meanwhile another may have kept what was just overwritten

@@ -23,7 +23,7 @@ PAUSE_SECONDS = 5.0  # without asking, after it failed to answer
 SAY_AGAIN_SECONDS = 60.0
 MARK_SECONDS = 60
 MARK = b"stageline:being-written:"  # a copy that begins so is never read, so an object of these bytes harms nobody
-MOST_OWED = 20_000
+MAX_OWED = 20_000
 AT_ONCE = 1000
 Answer = TypeVar("Answer")
 
@@ -175,7 +175,7 @@ class HotCache:
         now = time.monotonic()
         with self._lock:
             self._owed.update(dict.fromkeys(keys, now))
-            if len(self._owed) > MOST_OWED:
+            if len(self._owed) > MAX_OWED:
                 self._owed.clear()
                 self._owes_all = now
         self._remind()

@@ -35,7 +35,7 @@ CONNECTIONS = 16
 NO_KEYS = "no keys for the object store: set MINIO_ACCESS_KEY and MINIO_SECRET_KEY; the standard AWS chain has none"
 ABSENT = ("NoSuchKey", "NoSuchObject")
 WRONG_TIME = "RequestTimeTooSkewed"
-MOST_APART = timedelta(minutes=15)  # that S3 lets two clocks be
+MAX_APART = timedelta(minutes=15)  # that S3 lets two clocks be
 WRONG_CLOCK = (
     "the object store (MINIO_ENDPOINT) takes no requests from here, as this machine's clock and its own differ by more "
     "than 15 minutes: set them right, as by NTP"
@@ -209,7 +209,7 @@ def _is_of_another_time(error: S3Error) -> bool:
     if error.code == WRONG_TIME or error.response.status != HTTPStatus.FORBIDDEN:
         return error.code == WRONG_TIME
     try:
-        return abs(clock.machine() - parsedate_to_datetime(error.response.headers.get("Date", ""))) > MOST_APART
+        return abs(clock.machine() - parsedate_to_datetime(error.response.headers.get("Date", ""))) > MAX_APART
     except (ValueError, TypeError):  # it tells no date, or no zone
         return False
 

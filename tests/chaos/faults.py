@@ -13,10 +13,10 @@ from tests.support.processes import descendants
 
 FREEZES, OUTAGES = 0.2, 0.12  # faults of these sorts, for each kill of a service
 SERVERS = ("redis", "cache", "minio", "postgres")
-LONGEST_FREEZE = 2.0 * LEASE  # seconds: half of them are beyond the lease
-LONGEST_ABSENCE = 1.0  # of a service that was killed
-LONGEST_OUTAGE = 4.0  # of a server that was killed, or stands still
-LONGEST_PAUSE = 0.8  # between a fault and the next
+MAX_FREEZE = 2.0 * LEASE  # seconds: half of them are beyond the lease
+MAX_ABSENCE = 1.0  # of a service that was killed
+MAX_OUTAGE = 4.0  # of a server that was killed, or stands still
+MAX_PAUSE = 0.8  # between a fault and the next
 UNFINISHED = "stageline:moving"
 
 
@@ -74,14 +74,12 @@ def _in_turn(draw: random.Random, targets: Sequence[str], count: int) -> list[st
 
 
 def _of_service(draw: random.Random, sort: str, target: str) -> Fault:
-    longest = LONGEST_FREEZE if sort == "freeze" else LONGEST_ABSENCE
-    return Fault(sort, target, draw.uniform(0, longest), draw.uniform(0, LONGEST_PAUSE))
+    longest = MAX_FREEZE if sort == "freeze" else MAX_ABSENCE
+    return Fault(sort, target, draw.uniform(0, longest), draw.uniform(0, MAX_PAUSE))
 
 
 def _of_server(draw: random.Random, target: str) -> Fault:
-    return Fault(
-        draw.choice(("kill", "freeze")), target, draw.uniform(0.2, LONGEST_OUTAGE), draw.uniform(0, LONGEST_PAUSE)
-    )
+    return Fault(draw.choice(("kill", "freeze")), target, draw.uniform(0.2, MAX_OUTAGE), draw.uniform(0, MAX_PAUSE))
 
 
 def fall(fault: Fault, on: Deployment, fallen: Fallen) -> None:

@@ -5,7 +5,7 @@ import zlib
 from PIL import Image
 
 from stageline.imaging import codec
-from tests.support.picture_makers import MOST, png_chunk
+from tests.support.picture_makers import MAX_PIXELS, png_chunk
 
 COLOUR = (200, 60, 40)
 
@@ -23,5 +23,5 @@ def iccp(profile: bytes) -> bytes:
 
 def shown(data: bytes) -> list[int]:
     """The colour, as RGB, that is decoded in the middle."""
-    pixels, _ = codec.decode(data, MOST)
+    pixels, _ = codec.decode(data, MAX_PIXELS)
     return pixels[pixels.shape[0] // 2, pixels.shape[1] // 2, ::-1].tolist()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Pixels = NDArray[np.uint8]
-MOST = 50_000_000
+MAX_PIXELS = 50_000_000
 ORIENTATION = 0x0112
 
 

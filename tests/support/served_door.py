@@ -14,7 +14,7 @@ from tests.support.picture_makers import all_kinds
 from tests.support.server_process import free_port
 
 JPEG = all_kinds()["jpeg"]
-MOST = 1_000_000
+MAX_BYTES = 1_000_000
 PATIENCE = 60.0  # seconds for what must come; nothing is asserted of how soon
 
 
@@ -38,7 +38,7 @@ class ServedDoor:
             "PORT": str(self.port),
             "HOST": "127.0.0.1",
             "STAGELINE_DATA": str(folder),
-            "MAX_UPLOAD_BYTES": str(MOST),
+            "MAX_UPLOAD_BYTES": str(MAX_BYTES),
         }
         self._log = (folder / "door.log").open("wb")
         self.process = subprocess.Popen(

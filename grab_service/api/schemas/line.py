@@ -7,8 +7,8 @@ from pydantic import Field
 from grab_service.api.schemas.common import Answer, Box, Counts, Guessed, Parameters, Whole
 from grab_service.api.schemas.uploads import FORM, RAW
 
-MOST_FACES = 100
-MOST_REPLAYS = 1000
+MAX_FACES = 100
+MAX_REPLAYS = 1000
 
 
 class QueueStatus(Answer):
@@ -95,7 +95,7 @@ class Stats(Answer):
 class FacesQuery(Parameters):
     """How many."""
 
-    limit: Whole = Field(10, ge=1, le=MOST_FACES)
+    limit: Whole = Field(10, ge=1, le=MAX_FACES)
     filename: str | None = Field(None, max_length=4096)
 
 
@@ -129,7 +129,7 @@ class Faces(Answer):
 class ReplayQuestion(Parameters):
     """Which of the dead are to be sent again: these, or all, at most 1,000 at once."""
 
-    image_ids: list[str] | None = Field(None, min_length=1, max_length=MOST_REPLAYS)
+    image_ids: list[str] | None = Field(None, min_length=1, max_length=MAX_REPLAYS)
     all: bool = Field(False, strict=True)
 
 

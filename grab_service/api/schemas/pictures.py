@@ -16,11 +16,11 @@ from grab_service.api.schemas.common import (
     like,
 )
 from stageline.pipeline import line
-from stageline.pipeline.filenames import MOST_BYTES
+from stageline.pipeline.filenames import MAX_BYTES
 
 Shown = Literal[tuple(folder.name for folder in line.pictures())]  # type: ignore[valid-type] # the line is a table
 Status = Literal["submitted", "processing", "waiting", "completed", "failed"]
-MOST_PICTURES = 200
+MAX_PICTURES = 200
 LABEL = r"^\w[\w '.,()/&+-]{0,127}$"  # what the labels of networks are made of
 NO_LABEL = "it must be a label, as `car`: 1 to 128 characters, the first a letter or a digit; leave it out for all"
 
@@ -93,7 +93,7 @@ class PictureStatus(Answer):
 class ImagesQuery(Parameters):
     """Which pictures, newest first."""
 
-    limit: Whole = Field(50, ge=1, le=MOST_PICTURES, description="how many at most")
+    limit: Whole = Field(50, ge=1, le=MAX_PICTURES, description="how many at most")
     cursor: str | None = Field(None, max_length=512, description="next_cursor of the page before")
     status: Status | None = None
     kind: Literal["face", "object"] | None = None
@@ -107,7 +107,7 @@ class ImagesQuery(Parameters):
     )
     until: Moment | None = Field(None, description="uploaded before then")
     filename: Text | None = Field(
-        None, min_length=1, max_length=MOST_BYTES, description="its name, whole, in whichever normal form"
+        None, min_length=1, max_length=MAX_BYTES, description="its name, whole, in whichever normal form"
     )
 
 

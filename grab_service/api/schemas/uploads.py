@@ -8,7 +8,7 @@ from pydantic import Field
 from grab_service.api.schemas.common import Answer, Counts, Flag, Guessed, Parameters, Problem, Whole, like
 from stageline.pipeline import line
 
-MOST_WAIT = 60
+MAX_WAIT = 60
 StageName = StrEnum("StageName", [stage.name for stage in line.LINE])  # type: ignore[misc] # the line is a table
 KEY = "^[!-~]{1,255}$"
 Key = Annotated[
@@ -22,7 +22,7 @@ class UploadQuery(Parameters):
     """How a picture is to be taken."""
 
     process: Flag = Field(True, description="false: it waits for POST /process once it is known what kind it is")
-    wait: Whole = Field(0, ge=0, le=MOST_WAIT, description="seconds to wait for the results before answering 202")
+    wait: Whole = Field(0, ge=0, le=MAX_WAIT, description="seconds to wait for the results before answering 202")
     follow: Flag = Field(False, description="true: each stage is told as it happens, a JSON object a line")
     dedupe: Flag = Field(False, description="true: a picture that is there already is answered with 200 and its id")
     filename: str | None = Field(

@@ -107,7 +107,7 @@ def batch_upload(query: BatchQuery, header: Once) -> Response:
     """
     if request.mimetype != FORM:
         raise WrongType(f"a batch is sent as a form ({FORM}), as by curl -F image=@a.jpg -F image=@b.jpg")
-    request.max_content_length = batches.MOST_BYTES
+    request.max_content_length = batches.MAX_BYTES
     door().refuse_when_full()
     new_id = make_id()
     claim = _claimed(header.idempotency_key, new_id)

@@ -84,7 +84,7 @@ def test_huge_documents_are_written_some_at_a_time(catalogue_engine, writer, mon
     """Nothing is left out, and nothing is there twice."""
     from stageline.catalogue import writer as module
 
-    monkeypatch.setattr(module, "MOST_ROWS", 20)
+    monkeypatch.setattr(module, "MAX_ROWS", 20)
     batch = [raw for n in range(30) for raw in stream(f"p{n:02}", n)]
     applied = writer.apply(batch)
     assert (applied.changed, applied.old, applied.skipped) == (90, 0, 0)

@@ -184,7 +184,7 @@ def test_sigterm_ends_streams(whole: ApiLine, tmp_path) -> None:
 
 def test_who_does_not_keep_up_is_cut_off(whole: ApiLine, monkeypatch) -> None:
     """What waits for one reader is bounded; the others are told all."""
-    monkeypatch.setattr(hubs, "MOST_BEHIND", 10)
+    monkeypatch.setattr(hubs, "MAX_BEHIND", 10)
     hub = Hub(whole.settings.redis_url)
     slow, quick = hub.watch("slow"), hub.watch("quick")
     client = Producer(whole.settings.redis_url, 1).client

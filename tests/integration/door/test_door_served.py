@@ -11,7 +11,7 @@ from PIL import Image
 
 from stageline.broker.queue import Producer
 from tests.support.processes import descendants, peak_rss_mb
-from tests.support.served_door import JPEG, MOST, PATIENCE, Answer, ServedDoor, assert_problem
+from tests.support.served_door import JPEG, MAX_BYTES, PATIENCE, Answer, ServedDoor, assert_problem
 from tests.support.servers import RedisServer
 
 
@@ -44,7 +44,7 @@ def test_curl_uploads_in_every_way(door: ServedDoor, own_redis: RedisServer) -> 
     assert Producer(own_redis.url, 1).unfinished() >= len(ways)
 
 
-@pytest.mark.parametrize("size", [MOST + 1, 3 * MOST, 40 * MOST])
+@pytest.mark.parametrize("size", [MAX_BYTES + 1, 3 * MAX_BYTES, 40 * MAX_BYTES])
 def test_curl_gets_its_413(size: int, door: ServedDoor) -> None:
     """A body over the limit is answered, not reset, however it is sent."""
     file = door.folder / "long"
@@ -54,16 +54,16 @@ def test_curl_gets_its_413(size: int, door: ServedDoor) -> None:
         ("-H", "Transfer-Encoding: chunked", "--data-binary", f"@{file}"),
         ("-H", "Transfer-Encoding: chunked", "-F", f"image=@{file}"), ("-0", "--data-binary", f"@{file}"),
     ):  # fmt: skip
-        assert_problem(door.curl("/upload", *way), 413, b"MAX_UPLOAD_BYTES", f"{MOST:,}".encode())
+        assert_problem(door.curl("/upload", *way), 413, b"MAX_UPLOAD_BYTES", f"{MAX_BYTES:,}".encode())
 
 
 @pytest.mark.parametrize("connection", ["close", "keep-alive"])
 def test_a_client_that_reads_late_gets_its_413(connection: str, door: ServedDoor) -> None:
     """Many clients write their whole body before they read: they are not cut off before they can."""
-    head = f"POST /upload HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\nContent-Length: {40 * MOST}\r\n\r\n"
+    head = f"POST /upload HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\nContent-Length: {40 * MAX_BYTES}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", door.port), timeout=PATIENCE) as client:
         client.sendall(head.encode())
-        client.sendall(bytes(40 * MOST))
+        client.sendall(bytes(40 * MAX_BYTES))
         assert client.recv(100).startswith(b"HTTP/1.1 413")
 
 
@@ -109,7 +109,7 @@ def test_a_batch_needs_the_memory_of_a_file(door: ServedDoor) -> None:
     """Hundreds of megabytes in one form go through, each file on its own, and the door stays as small as it was."""
     before = max(peak_rss_mb(pid) for pid in descendants(door.process.pid))
     file = door.folder / "padded.jpg"
-    file.write_bytes(JPEG + bytes(MOST - len(JPEG)))
+    file.write_bytes(JPEG + bytes(MAX_BYTES - len(JPEG)))
     parts = [option for _ in range(300) for option in ("-F", f"images=@{file}")]
     answer = door.curl("/batch-upload", "-m", "300", *parts)
     assert answer.status == 202, answer

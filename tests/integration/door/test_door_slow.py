@@ -113,7 +113,7 @@ def test_those_who_do_not_read_pictures_leave_room_for_others(settings, tmp_path
         assert door.curl("/healthz").status == 200
         until(lambda: all(let_go(client) for client in clients))
         said = [client.recv(12, socket.MSG_PEEK).split()[1] for client in clients]
-        assert said.count(b"503") >= connections.CONNECTIONS - downloads.SENT_AT_ONCE - downloads.MOST_WAITING
+        assert said.count(b"503") >= connections.CONNECTIONS - downloads.SENT_AT_ONCE - downloads.MAX_WAITING
         assert said.count(b"200") >= downloads.SENT_AT_ONCE
         assert max(peak_rss_mb(pid) for pid in descendants(door.process.pid)) < 700
     finally:

@@ -11,7 +11,7 @@ from PIL import Image
 from stageline.imaging import codec, colour
 from tests.support.browser import Browser, chromium
 from tests.support.colour_cases import COLOUR, iccp, plain, shown
-from tests.support.picture_makers import MOST, encoded, noise, png, png_chunk, with_chunks
+from tests.support.picture_makers import MAX_PIXELS, encoded, noise, png, png_chunk, with_chunks
 from tests.support.places import missing
 from tests.support.profile_makers import ADOBE, DISPLAY_P3, PRO_PHOTO, SRGB, cmyk, grey
 
@@ -121,4 +121,4 @@ def test_srgb_is_left_alone() -> None:
     """A picture with a profile of sRGB is not converted: byte for byte what it is without."""
     data, same = encoded(noise(), "PNG"), encoded(noise(), "PNG", icc_profile=SRGB)
     assert colour.to_srgb([SRGB], "RGB") is None
-    assert (codec.decode(data, MOST)[0] == codec.decode(same, MOST)[0]).all()
+    assert (codec.decode(data, MAX_PIXELS)[0] == codec.decode(same, MAX_PIXELS)[0]).all()

@@ -67,13 +67,13 @@ def test_recordings_are_bounded(torch: Any, cuda_graphs: Any) -> None:
     """More shapes than are kept are computed as ever, and shapes that come once leave nothing behind."""
     recorder = Recorder()
     run = cuda_graphs.PerShape(recorder.compute, recorder.record)
-    for size in range(1, 2 * cuda_graphs.MOST):
+    for size in range(1, 2 * cuda_graphs.MAX_SHAPES):
         for _ in range(2 * cuda_graphs.AFTER):
             run([torch.ones(size)])
-    assert recorder.done.count("record") == cuda_graphs.MOST
-    for size in range(3 * cuda_graphs.MOST_COUNTED):
+    assert recorder.done.count("record") == cuda_graphs.MAX_SHAPES
+    for size in range(3 * cuda_graphs.MAX_COUNTED):
         run([torch.empty(0, size)])
-    assert len(run._seen) <= cuda_graphs.MOST_COUNTED
+    assert len(run._seen) <= cuda_graphs.MAX_COUNTED
 
 
 def test_what_cannot_be_recorded_is_tried_once(torch: Any, cuda_graphs: Any) -> None:

@@ -25,7 +25,7 @@ from stageline.registry.repository import open_repository
 from tests.support.places import missing
 
 AUTO, FLOAT32 = Options(), Options(precision="float32")
-MOST_PIXELS = 50_000_000
+MAX_PIXELS = 50_000_000
 Open = Callable[[bytes], Network]
 
 
@@ -138,7 +138,7 @@ def served(name: str, models_dir: Path) -> ModelFiles:
 def pictures(folder: Path, most: int) -> list[tuple[Path, codec.Pixels]]:
     """The first pictures of a folder, decoded."""
     paths = [path for path in sorted(folder.iterdir()) if path.suffix == ".jpg"][:most]
-    return [(path, codec.decode(path.read_bytes(), MOST_PIXELS)[0]) for path in paths]
+    return [(path, codec.decode(path.read_bytes(), MAX_PIXELS)[0]) for path in paths]
 
 
 def boxes(found: list[FoundObject]) -> NDArray[np.float64]:

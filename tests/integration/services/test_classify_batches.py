@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from classify_service.networks import MOST_AT_ONCE
+from classify_service.networks import BATCH_SIZE
 from stageline.inference import FloatArray
 from stageline.pipeline.stage import Task
 from tests.support.classify_helpers import both, document, found, named, task, work
@@ -57,4 +57,4 @@ def test_pictures_of_a_batch_share_the_networks_calls(monkeypatch: pytest.Monkey
 
         monkeypatch.setattr(network, "run", counted)
     stage.run(real_tasks(data_dir))
-    assert sorted(calls) == [4, 12, MOST_AT_ONCE]
+    assert sorted(calls) == [4, 12, BATCH_SIZE]

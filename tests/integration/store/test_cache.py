@@ -102,7 +102,7 @@ def test_a_limit_holds_for_copies(cached: CachedStore) -> None:
 
 def test_what_is_very_large_is_not_kept(cached: CachedStore, kept: redis.Redis, monkeypatch) -> None:
     """No copy is kept of an object over the limit, nor of what it replaced."""
-    monkeypatch.setattr(cached_module, "LARGEST_COPY", 10)
+    monkeypatch.setattr(cached_module, "MAX_COPY_BYTES", 10)
     cached.put(item(data=b"small"))
     cached.put(item(data=b"larger than ten"))
     assert cached.get(KEY) == b"larger than ten"

@@ -51,7 +51,7 @@ def test_others_read_nothing_old_once_it_is_told(folder, cache_server, monkeypat
 def test_when_much_is_owed_all_goes(folder, cache_server, monkeypatch) -> None:
     """What is remembered is bounded: beyond, every copy of this bucket is let go of, and of no other."""
     monkeypatch.setattr(hot_cache, "PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(hot_cache, "MOST_OWED", 3)
+    monkeypatch.setattr(hot_cache, "MAX_OWED", 3)
     hot = cache(cache_server)
     store = CachedStore(folder, hot)
     keys = [f"original/{n}.jpg" for n in range(6)]
@@ -140,7 +140,7 @@ def test_many_threads_share_it(folder, cache_server, monkeypatch) -> None:
 
 def test_what_comes_to_be_owed_while_all_is_dropped_stays_owed(cache_server, monkeypatch) -> None:
     """Too much of it to remember by name: the scan may have passed it by, so that all has to go once more."""
-    monkeypatch.setattr(hot_cache, "MOST_OWED", 2)
+    monkeypatch.setattr(hot_cache, "MAX_OWED", 2)
     monkeypatch.setattr(HotCache, "_remind", lambda _: None)  # only this test tells
     kept = cache(cache_server)
     redis.Redis.from_url(cache_server.url).set("stageline:cache:images:old", b"old")

@@ -50,8 +50,8 @@ def test_needs_follow_from_what_was_measured() -> None:
     found = needs(FOUND)
     assert found["detect"] == plan.Need(250, 128, 256)
     assert found["tag"] == plan.Need(50, 128, 1024)
-    assert found["minio"].limit_mib == plan.LEAST_LIMIT_MIB["minio"]
-    assert plan.need("grayscale", 0.01, 10, 10).millicores == plan.LEAST_MILLICORES
+    assert found["minio"].limit_mib == plan.MIN_LIMIT_MIB["minio"]
+    assert plan.need("grayscale", 0.01, 10, 10).millicores == plan.MIN_MILLICORES
 
 
 def test_redis_keeps_an_hour_of_statuses() -> None:

@@ -11,7 +11,7 @@ from tests.support.places import REPOSITORY
 
 USES = re.compile(r"(?s)\S.*[.:] May use: (.+)\.")
 ROOMS = [path.parent for top in ("stageline", "grab_service") for path in (REPOSITORY / top).glob("*/__init__.py")]
-MOST_ROOMS = 15
+MAX_ROOMS = 15
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -41,7 +41,7 @@ def test_a_room_uses_only_the_rooms_that_its_first_line_names(room: Path) -> Non
 def test_stageline_has_few_rooms_and_nothing_beside_them() -> None:
     """What is on the floor itself is what users import and start: the client, and ``python -m stageline``."""
     folder = REPOSITORY / "stageline"
-    assert len([room for room in ROOMS if room.parent == folder]) <= MOST_ROOMS
+    assert len([room for room in ROOMS if room.parent == folder]) <= MAX_ROOMS
     assert {path.name for path in folder.glob("*.py")} == {"__init__.py", "__main__.py", "client.py"}
 
 

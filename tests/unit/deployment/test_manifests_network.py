@@ -187,7 +187,7 @@ def test_the_ingress_leads_to_the_door_and_takes_what_the_door_takes() -> None:
     for name in ("nginx.ingress.kubernetes.io/proxy-body-size", "nginx.org/client-max-body-size"):
         number = re.fullmatch(r"(\d+)m", notes[name])
         assert number, name
-        assert int(number[1]) * 2**20 > batches.MOST_BYTES
+        assert int(number[1]) * 2**20 > batches.MAX_BYTES
     assert notes["nginx.ingress.kubernetes.io/proxy-request-buffering"] == "off"
 
 

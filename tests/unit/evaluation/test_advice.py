@@ -8,7 +8,7 @@ import pytest
 from stageline.core.settings import Settings
 from stageline.evaluation import advice
 from stageline.evaluation.dataset import Label
-from stageline.evaluation.intervals import LEAST_PICTURES
+from stageline.evaluation.intervals import MIN_PICTURES
 from stageline.evaluation.looking import Changes
 from stageline.evaluation.measuring import Measured
 from stageline.evaluation.naming import Judged, Verdict
@@ -85,7 +85,7 @@ def test_what_changes_in_many_pictures_does_not() -> None:
 
 
 @pytest.mark.parametrize("empty", [0, 50])
-@pytest.mark.parametrize("pictures", [1, 4, LEAST_PICTURES - 1])
+@pytest.mark.parametrize("pictures", [1, 4, MIN_PICTURES - 1])
 def test_few_pictures_have_no_interval_and_bring_no_advice(pictures: int, empty: int) -> None:
     """However great the difference, and however many pictures without a label there are."""
     made = measured(pictures)
@@ -104,7 +104,7 @@ def test_few_pictures_have_no_interval_and_bring_no_advice(pictures: int, empty:
 def test_an_interval_of_ap50_stays_within_0_and_1() -> None:
     """Also where nearly all, or nearly nothing, is found."""
     for found in (1, 19):
-        made = measured(LEAST_PICTURES)
+        made = measured(MIN_PICTURES)
         found_in(made, CONFIGURED, range(found))
         interval = Summary(made).way(CONFIGURED).interval
         assert interval is not None
@@ -113,7 +113,7 @@ def test_an_interval_of_ap50_stays_within_0_and_1() -> None:
 
 def test_of_settings_that_change_nothing_the_name_is_told() -> None:
     """No figures that are the same twice."""
-    made = measured(LEAST_PICTURES)
+    made = measured(MIN_PICTURES)
     found_in(made, CONFIGURED, range(9))
     found_in(made, OTHER, range(9))
     (one,) = advice.of_objects(Summary(made), trying([OTHER]))

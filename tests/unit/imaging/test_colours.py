@@ -6,7 +6,7 @@ from PIL import Image
 
 from stageline.imaging import codec, colour
 from tests.support.colour_cases import COLOUR, iccp, plain, shown
-from tests.support.picture_makers import MOST, encoded, with_chunks, with_segments
+from tests.support.picture_makers import MAX_PIXELS, encoded, with_chunks, with_segments
 from tests.support.profile_makers import ADOBE, DISPLAY_P3, PRO_PHOTO, SRGB, cmyk, grey
 
 
@@ -21,7 +21,7 @@ def test_one_picture_in_any_colours_is_one_picture(form: str, profile: bytes) ->
     )
     options = {"JPEG": {"quality": 98, "subsampling": 0}, "WEBP": {"lossless": True}}.get(form, {})
     data = encoded(wide, form, icc_profile=profile, **options)
-    pixels, _ = codec.decode(data, MOST)
+    pixels, _ = codec.decode(data, MAX_PIXELS)
     off = np.abs(pixels[:, :, ::-1].astype(int) - np.asarray(image))
     assert off.mean() <= 1
     assert np.abs(np.asarray(wide).astype(int) - np.asarray(image)).mean() > 5  # else the test could not fail
@@ -30,7 +30,7 @@ def test_one_picture_in_any_colours_is_one_picture(form: str, profile: bytes) ->
 def test_a_reduced_decode_is_converted_too() -> None:
     """Where a JPEG is shrunk inside its decoder, the colours are the same."""
     data = encoded(Image.new("RGB", (800, 600), COLOUR), "JPEG", quality=95, icc_profile=DISPLAY_P3)
-    pixels, _ = codec.decode(data, MOST, at_least=100)
+    pixels, _ = codec.decode(data, MAX_PIXELS, at_least=100)
     assert pixels.shape[1] == 100
     assert np.abs(pixels[30, 50, ::-1].astype(int) - shown(data)).max() <= 1
     assert np.abs(pixels[30, 50, ::-1].astype(int) - COLOUR).max() > 10
@@ -52,7 +52,7 @@ def test_a_grey_jpeg_with_a_profile() -> None:
     """The same for a JPEG, decoded whole and shrunk."""
     data = encoded(Image.new("L", (640, 480), 100), "JPEG", quality=95, icc_profile=grey(1.0))
     for at_least in (None, 80):
-        pixels, _ = codec.decode(data, MOST, at_least=at_least)
+        pixels, _ = codec.decode(data, MAX_PIXELS, at_least=at_least)
         assert np.abs(pixels.astype(int) - 168).max() <= 1
 
 
@@ -86,7 +86,7 @@ def test_a_damaged_or_huge_profile_is_ignored(form: str, profile: bytes) -> None
         numbered = [(0xE2, b"ICC_PROFILE\0" + bytes([number % 256, len(pieces) % 256]) + piece)
             for number, piece in enumerate(pieces, 1)]  # fmt: skip
         made = with_segments(made, *numbered)
-    assert codec.check(made, MOST).width == 16
+    assert codec.check(made, MAX_PIXELS).width == 16
     assert np.abs(np.subtract(shown(made), COLOUR)).max() <= 2
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from stageline.imaging import codec
 from stageline.imaging.budget import Budget
 from tests.support.picture_makers import (
-    MOST,
+    MAX_PIXELS,
     all_kinds,
     animation,
     bgr,
@@ -54,16 +54,16 @@ def test_every_orientation_is_decoded_upright(form: str, options: dict, toleranc
     """All eight EXIF orientations give the same upright pixels, and the sizes in ImageInfo agree with them."""
     upright = scene()
     data = with_orientation(stored_for(orientation, upright), orientation, form, **options)
-    pixels, info = codec.decode(data, MOST)
+    pixels, info = codec.decode(data, MAX_PIXELS)
     assert difference(pixels, bgr(upright)) <= tolerance
     assert (info.width, info.height) == (64, 48) == (pixels.shape[1], pixels.shape[0])
-    assert codec.probe(data, MOST) == info == codec.check(data, MOST)
+    assert codec.probe(data, MAX_PIXELS) == info == codec.check(data, MAX_PIXELS)
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
 def test_an_orientation_that_does_not_exist_turns_nothing(orientation: int) -> None:
     """A value beyond 1..8 is ignored."""
-    pixels, _ = codec.decode(with_orientation(scene(), orientation, "PNG"), MOST)
+    pixels, _ = codec.decode(with_orientation(scene(), orientation, "PNG"), MAX_PIXELS)
     assert difference(pixels, bgr(scene())) == 0
 
 
@@ -73,18 +73,18 @@ def test_exif_behind_the_pixels_of_a_png_counts() -> None:
     start = data.index(b"eXIf") - 4
     end = start + 12 + int.from_bytes(data[start : start + 4], "big")
     moved = data[:start] + data[end:-12] + data[start:end] + data[-12:]
-    pixels, info = codec.decode(moved, MOST)
+    pixels, info = codec.decode(moved, MAX_PIXELS)
     assert (info.orientation, info.width, info.height) == (6, 48, 64)
     assert pixels.shape == (64, 48, 3)
-    assert difference(pixels, codec.decode(data, MOST)[0]) == 0
+    assert difference(pixels, codec.decode(data, MAX_PIXELS)[0]) == 0
     at = moved.index(b"IDAT") + 4
-    assert codec.probe(moved[:at] + bytes(100) + moved[at + 100 :], MOST) == info
+    assert codec.probe(moved[:at] + bytes(100) + moved[at + 100 :], MAX_PIXELS) == info
 
 
 def test_cmyk_keeps_its_colours() -> None:
     """A CMYK JPEG, whose values Adobe stores inverted, is not decoded as a negative."""
     data = encoded(scene().convert("CMYK"), "JPEG", quality=95, subsampling=0)
-    pixels, info = codec.decode(data, MOST)
+    pixels, info = codec.decode(data, MAX_PIXELS)
     assert not info.plain_jpeg
     assert difference(pixels, bgr(scene())) <= 24
 
@@ -99,7 +99,7 @@ def test_16_bits_become_the_upper_8(kind: str) -> None:
         samples[:, :, 3] = 0xFFFF
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
     more = [png_chunk(b"tRNS", b"\x12\xff")] if "transparent" in kind else []
-    pixels, _ = codec.decode(png(3, 2, 16, colour, rows, *more), MOST)
+    pixels, _ = codec.decode(png(3, 2, 16, colour, rows, *more), MAX_PIXELS)
     expected = (values >> 8).astype(np.uint8)
     if more:
         expected[0, 1] = 255
@@ -112,7 +112,7 @@ def test_alpha_shows_white(form: str, options: dict, alpha: int) -> None:
     """Transparency is laid on white, in proportion."""
     image = scene()
     image.putalpha(alpha)
-    pixels, _ = codec.decode(encoded(image, form, **options), MOST)
+    pixels, _ = codec.decode(encoded(image, form, **options), MAX_PIXELS)
     expected = bgr(scene()).astype(float) * alpha / 255 + 255 - alpha
     assert difference(pixels, np.rint(expected).astype(np.uint8)) <= 1
 
@@ -123,7 +123,7 @@ def test_a_transparent_palette_entry_is_white(form: str) -> None:
     image = Image.new("P", (20, 10), 0)
     image.putpalette([255, 0, 0, 0, 0, 255])
     image.paste(1, (10, 0, 20, 10))
-    pixels, _ = codec.decode(encoded(image, form, transparency=0), MOST)
+    pixels, _ = codec.decode(encoded(image, form, transparency=0), MAX_PIXELS)
     assert pixels[5, 5].tolist() == [255, 255, 255]
     assert pixels[5, 15].tolist() == [255, 0, 0]
 
@@ -133,14 +133,14 @@ def test_every_png_mode_is_decoded(mode: str) -> None:
     """Whatever way a PNG stores black and white, they are black and white."""
     image = Image.new("L", (16, 8), 0)
     image.paste(255, (8, 0, 16, 8))
-    pixels, _ = codec.decode(encoded(image.convert(mode), "PNG"), MOST)
+    pixels, _ = codec.decode(encoded(image.convert(mode), "PNG"), MAX_PIXELS)
     assert difference(pixels, bgr(image)) == 0
 
 
 @pytest.mark.parametrize(("form", "tolerance"), [("GIF", 0), ("WEBP", 0), ("PNG", 0)])
 def test_an_animation_shows_its_first_frame(form: str, tolerance: int) -> None:
     """GIF, WebP and APNG animations are their first frame."""
-    pixels, info = codec.decode(animation(form), MOST)
+    pixels, info = codec.decode(animation(form), MAX_PIXELS)
     assert info.format == form
     assert difference(pixels, bgr(scene())) <= tolerance
 
@@ -149,20 +149,20 @@ def test_an_animation_shows_its_first_frame(form: str, tolerance: int) -> None:
 def test_one_pixel_is_a_picture(form: str) -> None:
     """1 × 1 goes through, in every format, and can be encoded again."""
     data = encoded(Image.new("RGB", (1, 1), "white"), form)
-    info = codec.check(data, MOST)
-    pixels, _ = codec.decode(data, MOST, at_least=416)
+    info = codec.check(data, MAX_PIXELS)
+    pixels, _ = codec.decode(data, MAX_PIXELS, at_least=416)
     assert (info.width, info.height, pixels.shape) == (1, 1, (1, 1, 3))
     assert pixels.min() >= 254
-    assert codec.probe(codec.encode_jpeg(pixels, 95), MOST).format == "JPEG"
+    assert codec.probe(codec.encode_jpeg(pixels, 95), MAX_PIXELS).format == "JPEG"
 
 
 def test_a_jpeg_with_more_pictures_behind_is_its_first() -> None:
     """An MPO, as some cameras write it, is a JPEG."""
     data = encoded(scene(), "MPO", save_all=True, append_images=[noise()], quality=95, subsampling=0)
-    pixels, info = codec.decode(data, MOST)
+    pixels, info = codec.decode(data, MAX_PIXELS)
     assert (info.extension, info.content_type) == ("jpg", "image/jpeg")
     assert difference(pixels, bgr(scene())) <= 24
-    assert codec.check(data, MOST) == info
+    assert codec.check(data, MAX_PIXELS) == info
 
 
 @pytest.mark.parametrize("size", [(6400, 480), (641, 480), (640, 479), (63, 47), (416, 416), (832, 10), (8, 3331)])
@@ -170,7 +170,7 @@ def test_a_jpeg_with_more_pictures_behind_is_its_first() -> None:
 def test_a_reduced_decode_keeps_the_long_side(size: tuple[int, int], at_least: int) -> None:
     """Shrinking inside the decoder never goes below what was asked for, nor alters what ImageInfo says."""
     data = with_orientation(Image.new("RGB", size, "red"), 6, "JPEG")
-    pixels, info = codec.decode(data, MOST, at_least=at_least)
+    pixels, info = codec.decode(data, MAX_PIXELS, at_least=at_least)
     assert max(pixels.shape) >= min(at_least, max(size))
     assert (info.width, info.height) == (size[1], size[0])
     assert pixels.shape[0] / pixels.shape[1] == pytest.approx(size[0] / size[1], rel=0.5)
@@ -179,19 +179,19 @@ def test_a_reduced_decode_keeps_the_long_side(size: tuple[int, int], at_least: i
 @pytest.mark.parametrize("name", KINDS)
 def test_check_probe_and_decode_agree(name: str) -> None:
     """The three say the same of each kind of picture, and it can be written as JPEG."""
-    pixels, info = codec.decode(KINDS[name], MOST)
-    assert codec.check(KINDS[name], MOST) == info == codec.probe(KINDS[name], MOST)
+    pixels, info = codec.decode(KINDS[name], MAX_PIXELS)
+    assert codec.check(KINDS[name], MAX_PIXELS) == info == codec.probe(KINDS[name], MAX_PIXELS)
     assert pixels.shape == (info.height, info.width, 3)
     assert pixels.dtype == np.uint8
     assert info.content_type.startswith("image/")
-    assert codec.probe(codec.encode_jpeg(pixels, 90), MOST).width == info.width
+    assert codec.probe(codec.encode_jpeg(pixels, 90), MAX_PIXELS).width == info.width
 
 
 def test_probe_reads_no_pixels() -> None:
     """A header is enough for probe: the pixels may be missing, in every format, also where EXIF could follow them."""
     for name, data in KINDS.items():
         if "webp" not in name:  # libwebp wants the whole file
-            assert codec.probe(data[: len(data) // 2], MOST).width > 0
+            assert codec.probe(data[: len(data) // 2], MAX_PIXELS).width > 0
 
 
 def test_fit_and_shrink() -> None:

@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 
 from stageline.core.errors import BadImage
 from stageline.imaging import codec
-from tests.support.picture_makers import MOST, encoded, noise, scene, with_segments
+from tests.support.picture_makers import MAX_PIXELS, encoded, noise, scene, with_segments
 
 END = b"\xff\xd9"
 
@@ -74,7 +74,7 @@ def test_damage_is_refused(kind: str, damage: str, share: float) -> None:
     damaged = DAMAGES[damage](data, place(data, share))
     assert damaged != data
     with pytest.raises(BadImage, match="is cut off or damaged") as error:
-        codec.check(damaged, MOST)
+        codec.check(damaged, MAX_PIXELS)
     assert error.value.status == 422
 
 
@@ -84,7 +84,7 @@ def test_lost_restart_intervals_are_noticed(lost: int) -> None:
     data = SEVERAL["restarts"]
     restarts = [found.start() for found in re.finditer(rb"\xff[\xd0-\xd7]", data)]
     with pytest.raises(BadImage, match="a part of its pixels is lost"):
-        codec.check(data[: restarts[4]] + data[restarts[4 + lost] :], MOST)
+        codec.check(data[: restarts[4]] + data[restarts[4 + lost] :], MAX_PIXELS)
 
 
 def test_missing_passes_are_noticed() -> None:
@@ -92,7 +92,7 @@ def test_missing_passes_are_noticed() -> None:
     data = SEVERAL["progressive"]
     for scan in [found.start() for found in re.finditer(rb"\xff\xda", data)][1:]:
         with pytest.raises(BadImage, match="passes over the picture are missing"):
-            codec.check(data[:scan] + END, MOST)
+            codec.check(data[:scan] + END, MAX_PIXELS)
 
 
 def test_a_kind_whose_decoder_tells_nothing_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,10 +100,10 @@ def test_a_kind_whose_decoder_tells_nothing_is_compared(monkeypatch: pytest.Monk
     monkeypatch.setattr(codec.damage, "refuse_damaged", lambda _: False)
     for kind in ("baseline", "best", "restarts", "grey", "cmyk"):
         data = SEVERAL[kind]
-        assert codec.check(data, MOST).width == 480
+        assert codec.check(data, MAX_PIXELS).width == 480
         for share in (0.1, 0.5, 0.95):
             with pytest.raises(BadImage, match="the pixels end too soon"):
-                codec.check(data[: place(data, share)] + END, MOST)
+                codec.check(data[: place(data, share)] + END, MAX_PIXELS)
 
 
 def without_jfif(data: bytes) -> bytes:
@@ -134,11 +134,11 @@ WARNED_OF = {
 def test_a_harmless_warning_hides_no_damage(name: str) -> None:
     """A decoder tells its first warning only: what is odd in a header is put right before."""
     data = WARNED_OF[name]
-    whole, _ = codec.decode(SEVERAL["baseline"], MOST)
-    assert codec.check(data, MOST).width == 480
-    assert (codec.decode(data, MOST)[0] == whole).all()
+    whole, _ = codec.decode(SEVERAL["baseline"], MAX_PIXELS)
+    assert codec.check(data, MAX_PIXELS).width == 480
+    assert (codec.decode(data, MAX_PIXELS)[0] == whole).all()
     with pytest.raises(BadImage, match="a part of its pixels is lost"):
-        codec.check(data[: place(data, 0.5)] + END, MOST)
+        codec.check(data[: place(data, 0.5)] + END, MAX_PIXELS)
 
 
 def test_a_byte_before_each_restart_marker_is_harmless() -> None:
@@ -146,8 +146,8 @@ def test_a_byte_before_each_restart_marker_is_harmless() -> None:
     data = SEVERAL["restarts"]
     begin = pixels_of(data)
     odd = data[:begin] + re.sub(rb"(?=\xff[\xd0-\xd7])", b"\x11", data[begin:])
-    assert codec.check(odd, MOST) == codec.check(data, MOST)
-    assert (codec.decode(odd, MOST)[0] == codec.decode(data, MOST)[0]).all()
+    assert codec.check(odd, MAX_PIXELS) == codec.check(data, MAX_PIXELS)
+    assert (codec.decode(odd, MAX_PIXELS)[0] == codec.decode(data, MAX_PIXELS)[0]).all()
 
 
 def test_pixels_that_end_in_zeros_are_not_taken_for_filling() -> None:
@@ -156,7 +156,7 @@ def test_pixels_that_end_in_zeros_are_not_taken_for_filling() -> None:
     data = encoded(ramp, "JPEG", progressive=True)
     assert data[-4:-2] == b"\xff\0"
     for odd in (data[:-2] + bytes(600), data[:-2] + bytes(600) + END):
-        assert codec.check(odd, MOST).width == 256
+        assert codec.check(odd, MAX_PIXELS).width == 256
 
 
 WHOLE: dict[str, Callable[[bytes], bytes]] = {
@@ -185,9 +185,9 @@ def test_what_is_whole_is_taken(kind: str, how: str) -> None:
     """A JPEG all of whose pixels are there is taken, and decoded to the same, whatever its end looks like."""
     data = SEVERAL[kind]
     made = WHOLE[how](data)
-    assert codec.check(made, MOST) == codec.check(data, MOST) == codec.probe(made, MOST)
-    assert (codec.decode(made, MOST)[0] == codec.decode(data, MOST)[0]).all()
-    assert (codec.decode(made, MOST, at_least=100)[0] == codec.decode(data, MOST, at_least=100)[0]).all()
+    assert codec.check(made, MAX_PIXELS) == codec.check(data, MAX_PIXELS) == codec.probe(made, MAX_PIXELS)
+    assert (codec.decode(made, MAX_PIXELS)[0] == codec.decode(data, MAX_PIXELS)[0]).all()
+    assert (codec.decode(made, MAX_PIXELS, at_least=100)[0] == codec.decode(data, MAX_PIXELS, at_least=100)[0]).all()
 
 
 @pytest.mark.parametrize(
@@ -198,12 +198,12 @@ def test_what_is_whole_is_taken(kind: str, how: str) -> None:
 @pytest.mark.parametrize("options", [{}, {"optimize": True}, {"progressive": True}, {"quality": 1}, {"quality": 100}])
 def test_plain_pictures_are_not_taken_for_damaged(image: Image.Image, options: dict) -> None:
     """Of one colour a picture is nearly all zeros, and is whole all the same."""
-    assert codec.check(encoded(image, "JPEG", **options), MOST).width == image.width
+    assert codec.check(encoded(image, "JPEG", **options), MAX_PIXELS).width == image.width
 
 
 def test_a_stage_still_decodes_what_came_past_the_door() -> None:
     """The door refuses damage; a picture that another producer stored is decoded as far as it goes."""
     data = SEVERAL["baseline"]
-    pixels, _ = codec.decode(data[: place(data, 0.5)] + END, MOST)
-    whole, _ = codec.decode(data, MOST)
+    pixels, _ = codec.decode(data[: place(data, 0.5)] + END, MAX_PIXELS)
+    whole, _ = codec.decode(data, MAX_PIXELS)
     assert np.array_equal(pixels[:100], whole[:100])

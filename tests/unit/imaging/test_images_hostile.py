@@ -14,7 +14,7 @@ from PIL import Image
 
 from stageline.core.errors import BadImage
 from stageline.imaging import codec
-from tests.support.picture_makers import MOST, all_kinds, encoded, noise, png, scene
+from tests.support.picture_makers import MAX_PIXELS, all_kinds, encoded, noise, png, scene
 
 KINDS = all_kinds()
 PAGE = b"<!doctype html><html><body><script>alert(1)</script></body></html>"
@@ -22,7 +22,7 @@ MUTANTS = 300  # of each kind of picture
 CHEAP = 300 * 1024 * 1024  # bytes of address space beyond what the process has when the picture comes
 
 
-def refused(data: bytes, status: int, *words: str, most: int = MOST) -> None:
+def refused(data: bytes, status: int, *words: str, most: int = MAX_PIXELS) -> None:
     """Check, probe and decode all refuse, with this status and these words."""
     for look in (codec.check, codec.probe, codec.decode):
         with pytest.raises(BadImage) as error:
@@ -56,14 +56,14 @@ def test_nothing_is_refused() -> None:
 def test_truncated_pictures_are_refused(name: str) -> None:
     """Cut anywhere, check refuses with 415 or 422, or all of the first frame is there; and decode agrees."""
     data = KINDS[name]
-    whole, _ = codec.decode(data, MOST)
+    whole, _ = codec.decode(data, MAX_PIXELS)
     for cut in [*range(1, len(data) - 1, len(data) // 40 + 1), len(data) - 1]:
         try:
-            codec.check(data[:cut], MOST)
+            codec.check(data[:cut], MAX_PIXELS)
         except BadImage as error:
             assert error.status in (415, 422)  # noqa: PT017 - it may or may not be raised
             continue
-        assert (codec.decode(data[:cut], MOST)[0] == whole).all()
+        assert (codec.decode(data[:cut], MAX_PIXELS)[0] == whole).all()
 
 
 @pytest.mark.parametrize("name", ["jpeg", "progressive jpeg", "cmyk jpeg", "png", "webp", "gif", "bmp", "16-bit png"])
@@ -71,7 +71,7 @@ def test_half_a_picture_is_refused(name: str) -> None:
     """A half is never taken for a whole, and the sentence says what is wrong."""
     data = KINDS[name]
     with pytest.raises(BadImage, match=r"cut off|damaged|cannot be decoded|not a picture"):
-        codec.check(data[: len(data) // 2], MOST)
+        codec.check(data[: len(data) // 2], MAX_PIXELS)
 
 
 def a_zip() -> bytes:
@@ -87,9 +87,9 @@ def a_zip() -> bytes:
 def test_what_stands_behind_a_picture_does_not_matter(name: str, behind: bytes) -> None:
     """A polyglot is the picture that it begins with, or it is refused; nothing of the rest is looked at."""
     with contextlib.suppress(BadImage):
-        pixels, info = codec.decode(KINDS[name] + behind, MOST)
-        assert (pixels == codec.decode(KINDS[name], MOST)[0]).all()
-        assert info == codec.probe(KINDS[name], MOST)
+        pixels, info = codec.decode(KINDS[name] + behind, MAX_PIXELS)
+        assert (pixels == codec.decode(KINDS[name], MAX_PIXELS)[0]).all()
+        assert info == codec.probe(KINDS[name], MAX_PIXELS)
 
 
 def jpeg_of(width: int, height: int) -> bytes:
@@ -146,14 +146,14 @@ def test_a_bomb_is_refused_cheaply(name: str) -> None:
     """What claims too many pixels is refused with 413, its size and the limit, within little memory."""
     _, make, width, height = next(bomb for bomb in BOMBS if bomb[0] == name)
     data = make(width, height)
-    refused(data, 413, f"{width} × {height}", f"{MOST:,} pixels")
+    refused(data, 413, f"{width} × {height}", f"{MAX_PIXELS:,} pixels")
     program = (
         "import resource, sys; from stageline.imaging import codec; from stageline.core.errors import BadImage\n"
         "has = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         f"resource.setrlimit(resource.RLIMIT_AS, (has + {CHEAP},) * 2)\n"
         "data = sys.stdin.buffer.read()\n"
         "for look in (codec.check, codec.probe, codec.decode):\n"
-        f"    try: look(data, {MOST})\n"
+        f"    try: look(data, {MAX_PIXELS})\n"
         "    except BadImage as error: print(error.status)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], input=data, capture_output=True, check=False)
@@ -171,9 +171,9 @@ def test_a_jpeg_of_endless_scans_is_refused() -> None:
     """A decoder passes over the whole picture for each scan: thousands of empty ones would hold a core for hours."""
     data = encoded(Image.new("L", (512, 512), 128), "JPEG", progressive=True)
     last = data[data.rindex(b"\xff\xda") : -2]
-    codec.check(data[:-2] + 20 * last + data[-2:], MOST)
+    codec.check(data[:-2] + 20 * last + data[-2:], MAX_PIXELS)
     refused(data[:-2] + 200 * last + data[-2:], 422, "scans")
-    assert codec.check(data + 200 * last, MOST).width == 512  # behind the end they are not looked at
+    assert codec.check(data + 200 * last, MAX_PIXELS).width == 512  # behind the end they are not looked at
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_damaged_pictures_raise_nothing_else(name: str) -> None:
             mutant[chance.randrange(min(len(mutant), chance.choice((40, 200, len(mutant)))))] = chance.randrange(256)
         data = bytes(mutant)
         with contextlib.suppress(BadImage):
-            codec.probe(data, MOST)
+            codec.probe(data, MAX_PIXELS)
         try:
             info = codec.check(data, 1_000_000)
         except BadImage as error:
@@ -214,5 +214,5 @@ def test_a_jpeg_with_a_lying_exif_is_a_picture() -> None:
     data = KINDS["jpeg with exif"]
     at = data.index(b"Exif\0\0") + 6
     for junk in (b"\xff" * 26, bytes(26), b"MM\0*\xff\xff\xff\xff", b"II*\0\x08\0\0\0\xff\xff"):
-        pixels, info = codec.decode(data[:at] + junk + data[at + len(junk) :], MOST)
+        pixels, info = codec.decode(data[:at] + junk + data[at + len(junk) :], MAX_PIXELS)
         assert pixels.shape == (info.height, info.width, 3)

@@ -11,7 +11,7 @@ from PIL import Image
 from stageline.core.errors import BadImage
 from stageline.imaging import codec, exif
 from tests.support.picture_makers import (
-    MOST,
+    MAX_PIXELS,
     bgr,
     encoded,
     exif_block,
@@ -87,16 +87,16 @@ UPRIGHT = {
 @pytest.mark.parametrize("name", TURNED)
 def test_exif_turns_a_picture(name: str) -> None:
     """Tag 274 of the first IFD counts, in whatever integer type and wherever a format keeps EXIF."""
-    pixels, info = codec.decode(TURNED[name], MOST)
+    pixels, info = codec.decode(TURNED[name], MAX_PIXELS)
     assert (info.orientation, info.width, info.height) == (6, 48, 64)
     assert np.abs(pixels.astype(int) - np.rot90(bgr(scene()), -1)).max() <= 24
-    assert codec.check(TURNED[name], MOST) == codec.probe(TURNED[name], MOST) == info
+    assert codec.check(TURNED[name], MAX_PIXELS) == codec.probe(TURNED[name], MAX_PIXELS) == info
 
 
 @pytest.mark.parametrize("name", UPRIGHT)
 def test_nothing_else_turns_a_picture(name: str) -> None:
     """XMP does not, nor what is damaged."""
-    pixels, info = codec.decode(UPRIGHT[name], MOST)
+    pixels, info = codec.decode(UPRIGHT[name], MAX_PIXELS)
     assert (info.orientation, info.width, info.height) == (1, 64, 48)
     assert np.abs(pixels.astype(int) - bgr(scene())).max() <= 24
 
@@ -168,9 +168,9 @@ UNUSUAL = {
 def test_metadata_refuses_no_picture(name: str) -> None:
     """Whatever stands beside the pixels, or how much, a picture is taken, and decoded as without it."""
     data = UNUSUAL[name]
-    pixels, info = codec.decode(data, MOST)
+    pixels, info = codec.decode(data, MAX_PIXELS)
     assert (info.width, info.height, info.orientation) == (64, 48, 1)
-    assert codec.check(data, MOST) == info
+    assert codec.check(data, MAX_PIXELS) == info
     assert np.abs(pixels.astype(int) - bgr(scene())).max() <= 24
 
 
@@ -180,8 +180,8 @@ def test_a_palette_may_have_too_many_transparent_entries() -> None:
     data = encoded(image, "PNG")
     at = data.index(b"IDAT") - 4
     odd = data[:at] + png_chunk(b"tRNS", bytes(300)) + data[at:]
-    assert codec.check(odd, MOST).width == 64
-    assert (codec.decode(odd, MOST)[0] == 255).all()
+    assert codec.check(odd, MAX_PIXELS).width == 64
+    assert (codec.decode(odd, MAX_PIXELS)[0] == 255).all()
 
 
 def deep(rows: int = 16, *, transparent: bytes = bytes(6)) -> bytes:
@@ -193,20 +193,20 @@ def deep(rows: int = 16, *, transparent: bytes = bytes(6)) -> bytes:
 def test_a_deep_picture_is_checked_by_what_decodes_it() -> None:
     """What the door takes of it, the stages decode; what a chunk claims beyond the file is not allotted."""
     data = deep()
-    pixels, info = codec.decode(data, MOST)
-    assert codec.check(data, MOST) == info
+    pixels, info = codec.decode(data, MAX_PIXELS)
+    assert codec.check(data, MAX_PIXELS) == info
     at = data.index(b"IDAT") - 4
     for odd in (data[:-12], data[:at] + b"\x7f\xf0\0\0" + data[at + 4 :]):
-        assert codec.check(odd, MOST) == info
-        assert (codec.decode(odd, MOST)[0] == pixels).all()
+        assert codec.check(odd, MAX_PIXELS) == info
+        assert (codec.decode(odd, MAX_PIXELS)[0] == pixels).all()
     with pytest.raises(BadImage, match="cut off or damaged"):
-        codec.check(deep(9), MOST)
+        codec.check(deep(9), MAX_PIXELS)
 
 
 def test_a_depth_of_no_bits_is_no_picture() -> None:
     """Whatever a header says, it is a BadImage."""
     with pytest.raises(BadImage):
-        codec.check(made_png(1, 1, 0, 0, b"\0\0", png_chunk(b"tRNS", b"\0\0")), MOST)
+        codec.check(made_png(1, 1, 0, 0, b"\0\0", png_chunk(b"tRNS", b"\0\0")), MAX_PIXELS)
 
 
 def test_what_must_be_right_still_must() -> None:
@@ -216,7 +216,7 @@ def test_what_must_be_right_still_must() -> None:
         at = good.index(kind)
         end = at + 4 + int.from_bytes(good[at - 4 : at], "big")
         with pytest.raises(codec.BadImage):
-            codec.check(good[:end] + b"????" + good[end + 4 :], MOST)
+            codec.check(good[:end] + b"????" + good[end + 4 :], MAX_PIXELS)
 
 
 def test_no_library_sees_metadata() -> None:
@@ -233,7 +233,7 @@ def test_apng_and_large_pictures_keep_their_pixels() -> None:
     still = noise(300, 200)
     data = encoded(still, "PNG", save_all=True, append_images=[scene(300, 200)])
     assert b"fdAT" not in codec._take_apart(data).essential
-    assert (codec.decode(data, MOST)[0] == bgr(still)).all()
+    assert (codec.decode(data, MAX_PIXELS)[0] == bgr(still)).all()
     large = Image.effect_noise((2000, 1000), 50)
     assert encoded(large, "PNG").count(b"IDAT") > 10
-    assert (codec.decode(encoded(large, "PNG"), MOST)[0][:, :, 0] == np.asarray(large)).all()
+    assert (codec.decode(encoded(large, "PNG"), MAX_PIXELS)[0][:, :, 0] == np.asarray(large)).all()

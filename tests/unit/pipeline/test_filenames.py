@@ -6,7 +6,7 @@ import pytest
 
 from grab_service.uploads.dispositions import Part, part_of
 from stageline.broker.keys import name_key
-from stageline.pipeline.filenames import MOST_BYTES, MOST_KEY_BYTES, Name, decoded, lookup_key, safe_filename
+from stageline.pipeline.filenames import MAX_BYTES, MAX_KEY_BYTES, Name, decoded, lookup_key, safe_filename
 
 LONG = "x" * 300
 FAMILY, FLAG, HEART = (
@@ -29,7 +29,7 @@ def test_a_name_is_given_back_as_it_came(name: str) -> None:
     """Whatever its normal form, its blanks, its joiners, its length; and it is looked up however it is typed."""
     assert safe_filename(name) == name
     key = lookup_key(name)
-    assert 0 < len(key.encode()) <= MOST_KEY_BYTES
+    assert 0 < len(key.encode()) <= MAX_KEY_BYTES
     for typed in (
         unicodedata.normalize("NFD", name),
         unicodedata.normalize("NFC", name),
@@ -56,7 +56,7 @@ def test_what_is_dangerous_in_a_name_is_not_shown(given: str | None, shown: str)
     """No folders, controls, breaks of lines or turned text; at most 4 KiB, with the ending kept."""
     assert safe_filename(given) == shown
     assert safe_filename(shown) == shown
-    assert len(shown.encode()) <= MOST_BYTES
+    assert len(shown.encode()) <= MAX_BYTES
 
 
 def test_names_that_differ_are_looked_up_apart() -> None:

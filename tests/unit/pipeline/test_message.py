@@ -23,7 +23,7 @@ GOOD: dict[str, Any] = {
     "detections": [CAR], "faces": [{**FACE, "embedding": REFERENCE}], "categories": [DOG, {**DOG, "box": None}],
     "imagenet": [{**DOG, "box": None}], "traceparent": "00-…", "missing_models": ["mtcnn"], "stages": {},
 }  # fmt: skip
-LEAST = {"image_id": "a", "original_path": "original/a.jpg"}
+MINIMAL = {"image_id": "a", "original_path": "original/a.jpg"}
 HUGE = 10**400
 
 
@@ -48,7 +48,10 @@ def test_a_message_keeps_its_bytes_and_its_fields() -> None:
 
 def test_a_foreign_producer_needs_two_fields() -> None:
     """An id and a key are a message; what is absent or null has its default."""
-    for raw in (json.dumps(LEAST), json.dumps({**LEAST, "attempt": None, "path": None, "v": None, "origin_w": None})):
+    for raw in (
+        json.dumps(MINIMAL),
+        json.dumps({**MINIMAL, "attempt": None, "path": None, "v": None, "origin_w": None}),
+    ):
         message = Message.decode(raw.encode())
         assert (message.attempt, message.path, message.pixels) == (1, "original/a.jpg", None)
         assert message.retried("resize", {"state": "retrying"}).attempt == 2
@@ -60,7 +63,7 @@ def test_a_foreign_producer_needs_two_fields() -> None:
     "raw",
     [
         b"", b"\0", b"hello", b"{", b"[]", b"null", b"1", b'"x"', b"\xff\xfe{}", b"\xef\xbb\xbf{}", b"{}",
-        json.dumps(LEAST).encode("utf-16"), json.dumps(LEAST).encode() + b"x", b"[" * 100_000, b'{"a":' * 100_000,
+        json.dumps(MINIMAL).encode("utf-16"), json.dumps(MINIMAL).encode() + b"x", b"[" * 100_000, b'{"a":' * 100_000,
         b'{"image_id":"a","original_path":"original/a.jpg","x":"\xff"}', b" " * (MAX_BYTES + 1),
     ],
 )  # fmt: skip
@@ -160,7 +163,7 @@ def test_what_is_let_through_can_be_drawn(fields: dict[str, Any]) -> None:
 def test_depth_is_limited_before_python_does() -> None:
     """A message nested so deep that it can be read, and not be written again, is refused."""
     for depth in (20, 40, 100, 900, 990):
-        raw = json.dumps(LEAST).encode()[:-1] + b', "x": ' + b"[" * depth + b"]" * depth + b"}"
+        raw = json.dumps(MINIMAL).encode()[:-1] + b', "x": ' + b"[" * depth + b"]" * depth + b"}"
         if depth < 30:
             assert Message.decode(raw).retried("resize", {"state": "retrying"}).attempt == 2
         else:

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from classify_service import preprocessing
 from classify_service.categories import Classifier, load_classifier
-from classify_service.networks import MOST_AT_ONCE
+from classify_service.networks import BATCH_SIZE
 from stageline.core.errors import ModelError
 from stageline.core.settings import Settings
 from stageline.inference import model_input
@@ -67,7 +67,7 @@ def test_the_best_are_the_surest_first(classifier: Classifier) -> None:
 
 def test_together_is_one_by_one(classifier: Classifier) -> None:
     """Crops of many sizes get, in more calls than one, what each of them gets alone; none gets none."""
-    crops = [noise(*SHAPES[i % len(SHAPES)], seed=i) for i in range(2 * MOST_AT_ONCE + 3)]
+    crops = [noise(*SHAPES[i % len(SHAPES)], seed=i) for i in range(2 * BATCH_SIZE + 3)]
     together = classifier.classify(crops)
     np.testing.assert_allclose(together, np.concatenate([classifier.classify([crop]) for crop in crops]), atol=1e-6)
     assert together.shape == (len(crops), len(COLOURS))

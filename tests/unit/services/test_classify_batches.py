@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from classify_service import crops
-from classify_service.networks import MOST_AT_ONCE
+from classify_service.networks import BATCH_SIZE
 from stageline.core.errors import BadImage
 from stageline.imaging import codec
 from stageline.inference import FloatArray
@@ -45,7 +45,7 @@ def test_hundreds_of_findings_are_looked_at_sixteen_at_a_time(monkeypatch: pytes
     assert embedded == [item["score"] for item in many if item["score"] >= 200 / 500]
     assert [item["box"] for item in document(outcome)["faces"]] == [many[0]["box"]] * 300
     assert len([box for _, box in named(outcome) if box]) == 300
-    assert max(sizes) <= MOST_AT_ONCE
+    assert max(sizes) <= BATCH_SIZE
     assert sum(sizes) == 300 + 300
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from classify_service.crops import Span
 from classify_service.faces import EMBEDDING, aligned, load_embedder, tilt
-from classify_service.networks import MOST_AT_ONCE
+from classify_service.networks import BATCH_SIZE
 from stageline.core.errors import ModelError
 from tests.support.face_cases import SETTINGS, SIDE, Pixels, Points, leaning
 from tests.support.tiny_embedder import by_hand, cells
@@ -73,7 +73,7 @@ def test_faces_of_any_size_are_turned(shape: tuple[int, int], box: Span) -> None
 
 def test_embeddings_are_512_numbers_of_length_one() -> None:
     """What can be computed by hand, in RGB and standardised as FaceNet's card says; together as one by one."""
-    faces = [noise(160, 160, seed) for seed in range(MOST_AT_ONCE + 3)]
+    faces = [noise(160, 160, seed) for seed in range(BATCH_SIZE + 3)]
     embedder = load_embedder(cells(), SETTINGS)
     together = embedder.embed(faces)
     assert (together.shape, together.dtype) == ((len(faces), EMBEDDING), np.float32)

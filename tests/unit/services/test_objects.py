@@ -8,7 +8,7 @@ from onnx import TensorProto
 
 from detect_service.canvas import Canvas, letterbox
 from detect_service.detectors import load_objects
-from detect_service.objects import MOST_OBJECTS
+from detect_service.objects import MAX_OBJECTS
 from stageline.core.errors import ModelError
 from stageline.core.settings import Settings
 from stageline.inference.model_input import PAD
@@ -159,7 +159,7 @@ def test_findings_are_bounded() -> None:
     cells = {number: [0, 0, -3, -3, 1.0, 0.5 + number / 10_000] for number in range(1000)}
     detector = load_objects(model("yolox-nano", yolox_network(cells)), Settings())
     found = detector.detect(plain(416, 416), 0.3)
-    assert len(found) == MOST_OBJECTS
+    assert len(found) == MAX_OBJECTS
     scores = [each.score for each in found]
     assert scores == sorted(scores, reverse=True)
     assert scores[0] == pytest.approx(0.5999)

@@ -11,8 +11,8 @@ import { uploadView } from "./upload-view.js";
 import { learn } from "./words.js";
 
 const PAGE = 48;
-const MOST = 200; // in one answer of the line
-const MOST_CARDS = 1000; // kept while pictures stream in; beyond, only the newest stay
+const MAX_IN_ANSWER = 200; // in one answer of the line
+const MAX_CARDS = 1000; // kept while pictures stream in; beyond, only the newest stay
 const ORDER = ["submitted", "processing", "waiting", "completed", "failed"];
 const cards = new Map(); // id → card
 const erased = new Set(); // deleted since this page was opened: the catalogue may list them for a moment yet
@@ -117,7 +117,7 @@ function loadMore() {
 
 /** Look again at as much as is shown: after a gap in the events, anything may have changed. */
 const refresh = throttledAndLater(1500, async () => {
-  await load(null, Math.min(MOST, Math.max(PAGE, cards.size)), replace);
+  await load(null, Math.min(MAX_IN_ANSWER, Math.max(PAGE, cards.size)), replace);
   // The end may have come into sight during another load, and the watcher tells of changes only.
   if (grid.isConnected && more.getBoundingClientRect().top < innerHeight + 600) loadMore();
 });
@@ -194,7 +194,7 @@ function accepted(data) {
   put(row, "prepend");
   const card = cards.get(data.image_id);
   card.root.classList.add("arrived");
-  if (cards.size > MOST_CARDS && scrollY < 2 * innerHeight) refresh(); // nobody is looking further down
+  if (cards.size > MAX_CARDS && scrollY < 2 * innerHeight) refresh(); // nobody is looking further down
   drawNote();
 }
 
