@@ -146,7 +146,7 @@ SWEEP = Policy(fixed(1.0))
 DEAD_CHILD = Policy(doubling(multiplier=0.5, max=15.0))
 LINE_STARTS = Policy(fixed(0.1), stop_after_delay(READY_SECONDS), on=StagelineError, logged=False)
 LOST_INPUT = Policy(fixed(5.0))  # a message whose servers went away in the middle
-NEWER_MESSAGE = Policy(fixed(30.0))  # a message that waits for a newer worker
+NEWER_MESSAGE = Policy(fixed(10.0))  # a message that waits for a newer worker
 
 # Of the command line, which a door may tell how long to wait.
 LINE_FULL = Policy(_as_told, on=NoRoom, logged=False)
