@@ -12,7 +12,7 @@ from grab_service.line.probes import Probes
 from stageline.broker import status
 from stageline.broker.dead_letters import DeadLetters
 from stageline.broker.keys import status_key
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.broker.redis_client import check_writes, reaching_redis
 from stageline.catalogue.engine import open_engine
 from stageline.catalogue.reader import Catalogue

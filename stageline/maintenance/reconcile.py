@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Any
 
 from stageline.broker import status
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.catalogue import Catalogue
 from stageline.catalogue.documents import read_results
 from stageline.core import logs, timestamps

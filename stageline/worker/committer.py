@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stageline.broker import status, transitions
-from stageline.broker.queue import Consumer
+from stageline.broker.consumer import Consumer
 from stageline.broker.redis_client import Call, Result
 from stageline.core import logs, metrics
 from stageline.core.errors import Forgotten

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from stageline.broker.queue import Consumer
+from stageline.broker.consumer import Consumer
 from stageline.core import logs
 from stageline.core.errors import Unavailable
 from stageline.core.retrying import HEARTBEAT

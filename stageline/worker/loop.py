@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from stageline.broker.queue import Consumer
+from stageline.broker.consumer import Consumer
 from stageline.core import logs, metrics
 from stageline.core.errors import Unavailable
 from stageline.core.retrying import SERVER_AWAY

@@ -8,7 +8,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 from stageline.broker import dead_letters, transitions
-from stageline.broker.queue import Consumer
+from stageline.broker.consumer import Consumer
 from stageline.broker.redis_client import Result
 from stageline.core import logs, threads
 from stageline.core.errors import BadMessage, Forgotten, NewerMessage, Rejected, Unavailable, UnknownFolder

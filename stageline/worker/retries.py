@@ -1,7 +1,7 @@
 """What becomes of a picture that failed at a stage: it is retried later, or dead-lettered."""
 
 from stageline.broker import dead_letters, status, transitions
-from stageline.broker.queue import Consumer
+from stageline.broker.consumer import Consumer
 from stageline.broker.redis_client import Result
 from stageline.core import logs, metrics
 from stageline.core.errors import BadMessage, NotFound, Rejected, Unavailable

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.core.errors import Rejected
 from stageline.pipeline import line
 from stageline.pipeline.message import Message

@@ -12,8 +12,9 @@ import pytest
 from ulid import ULID
 
 from stageline.broker import statistics
+from stageline.broker.consumer import Consumer
 from stageline.broker.keys import WORKERS
-from stageline.broker.queue import Consumer, Producer
+from stageline.broker.producer import Producer
 from stageline.broker.redis_client import ask_time, connect
 from stageline.catalogue import Catalogue
 from stageline.catalogue.rows import rows_of

@@ -14,7 +14,7 @@ import pytest
 from ulid import ULID
 
 from stageline.broker import dead_letters
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.core.settings import Settings
 from stageline.core.timestamps import iso, moment
 from stageline.local.ports import free_port

@@ -9,9 +9,10 @@ import redis
 
 from catalogue_service.lease import KEY
 from stageline.broker import overview
+from stageline.broker.consumer import Consumer
 from stageline.broker.keys import MODELS, OUTCOMES, OUTCOMES_SINCE, WORKERS
 from stageline.broker.overview import STILL_SECONDS, Overview
-from stageline.broker.queue import Consumer, Producer
+from stageline.broker.producer import Producer
 from stageline.broker.redis_client import Call, Scripts
 from stageline.core.settings import Settings
 from stageline.maintenance.reaper import Reaper

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from stageline.broker import dead_letters, keys, status, transitions
-from stageline.broker.queue import Consumer, Producer
+from stageline.broker.consumer import Consumer
+from stageline.broker.producer import Producer
 from stageline.broker.redis_client import Call
 from stageline.core.errors import StagelineError
 from stageline.core.retrying import failed_message

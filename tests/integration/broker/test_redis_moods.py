@@ -12,8 +12,9 @@ import pytest
 import urllib3
 
 from catalogue_service.lease import WriterLease
+from stageline.broker.consumer import Consumer
 from stageline.broker.keys import OUTCOMES
-from stageline.broker.queue import Consumer, Producer
+from stageline.broker.producer import Producer
 from stageline.broker.redis_client import Call, connect
 from stageline.core.errors import Unavailable
 from stageline.core.retrying import SERVER_AWAY

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from stageline.broker.keys import in_flight_key
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.broker.redis_client import scripts
 from stageline.core.settings import Settings
 from stageline.pipeline import line

@@ -14,7 +14,7 @@ import pytest
 import urllib3
 
 from stageline.broker.keys import OUTCOMES
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.core.settings import Settings
 from stageline.local.ports import free_port
 from stageline.pipeline import line

@@ -9,7 +9,8 @@ from flask.testing import FlaskClient
 from grab_service.http.app import create_app
 from grab_service.line.intake import GrabDoor
 from stageline.broker import dead_letters
-from stageline.broker.queue import Consumer, Producer
+from stageline.broker.consumer import Consumer
+from stageline.broker.producer import Producer
 from stageline.core.settings import Settings
 from stageline.pipeline import line
 from stageline.store import FolderStore, ObjectStore

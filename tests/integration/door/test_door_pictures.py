@@ -15,8 +15,8 @@ from grab_service.images import downloads
 from grab_service.images.downloads import Places
 from grab_service.line.intake import GrabDoor, Wanted
 from stageline.broker import dead_letters
+from stageline.broker.consumer import Consumer
 from stageline.broker.keys import DEAD_LETTERS
-from stageline.broker.queue import Consumer
 from stageline.catalogue.cursor import encode
 from stageline.catalogue.reader import Filter
 from stageline.core.settings import Settings

@@ -8,7 +8,8 @@ import pytest
 from grab_service.http.app import create_app
 from grab_service.line.intake import GrabDoor
 from stageline.broker import keys, overview
-from stageline.broker.queue import Consumer, Producer
+from stageline.broker.consumer import Consumer
+from stageline.broker.producer import Producer
 from stageline.maintenance.reaper import FORGET_SECONDS, GRACE_SECONDS, Reaper
 from stageline.pipeline import line
 from stageline.pipeline.message import Message

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from stageline.broker import keys
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.broker.redis_client import connect
 from stageline.pipeline.message import Message
 from stageline.pipeline.stage import StageOutput, Task

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 from stageline.broker import keys, status
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.broker.redis_client import Call
 from stageline.pipeline.message import MAX_BYTES, Message
 from stageline.pipeline.stage import StageOutput, Task
