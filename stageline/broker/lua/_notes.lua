@@ -18,7 +18,7 @@ local function seconds() return TIME[1] + TIME[2] / 1e6 end
 
 -- Puts an outcome on the list, and notes since when its first stands there, by the server's clock: see overview.py.
 -- A list that was emptied by hand begins anew.
-local function tell_catalogue(outcome)
+local function push_outbox_event(outcome)
   local first = redis.call('LLEN', key.outcomes) == 0
   redis.call('SET', key.outcomes_since, seconds(), unpack(first and {} or {'NX'}))
   redis.call('RPUSH', key.outcomes, outcome)
@@ -33,7 +33,7 @@ local function write_effects()
   end
   if effects.outcome ~= '' then
     local whole = redis.call('LLEN', key.outcomes) < OUTCOMES_WHOLE
-    tell_catalogue(whole and effects.outcome or effects.outcome_in_short)
+    push_outbox_event(whole and effects.outcome or effects.outcome_in_short)
   end
   for name, count in pairs(effects.counts) do redis.call('HINCRBY', key.minute, name, count) end
   if next(effects.counts) then redis.call('EXPIRE', key.minute, MINUTE_KEPT) end
