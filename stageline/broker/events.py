@@ -1,4 +1,4 @@
-"""What happens to pictures, as a stream that anybody may follow: written by the steps themselves (lua/_notes.lua)."""
+"""What happens to pictures, as a stream that anybody may follow: written by the steps themselves (lua/_shared.lua)."""
 
 import json
 import re

@@ -22,7 +22,7 @@ from stageline.core.retrying import REDIS_COMMAND
 
 CONNECT_SECONDS = 3
 ANSWER_SECONDS = 10  # longer than any blocking pop of ours
-SHARED = "_notes.lua"  # stands before every script
+SHARED = "_shared.lua"  # stands before every script
 DECLARED = re.compile(r"^-- (KEYS|ARGV): (.*)$", re.MULTILINE)
 
 

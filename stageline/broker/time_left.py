@@ -1,7 +1,7 @@
 """How long a picture still takes, by what the last pictures took.
 
 The model: a picture waits until those before it are done, one every ``gap`` seconds, and then takes what one takes
-``alone``. lua/_notes.lua learns all of it, each time a picture comes to its end: ``gap`` is a moving mean of the time
+``alone``. lua/_shared.lua learns all of it, each time a picture comes to its end: ``gap`` is a moving mean of the time
 between two ends while others were on their way, ``alone`` one of the time of pictures that found nothing before them,
 and ``ratio`` is how much longer than estimated pictures really took, so that the estimate corrects itself.
 """
