@@ -48,7 +48,7 @@ class Retention(threading.Thread):
             if not self._lease.is_held:
                 continue
             try:
-                self.sweep(clock.surely())
+                self.sweep(clock.earlier())
             except Unavailable as error:
                 logs.get().warning("nothing is erased for now", reason=str(error))
             except Exception:  # noqa: BLE001 - the next sweep may do better

@@ -78,11 +78,11 @@ def now() -> datetime:
     return datetime.fromtimestamp(seconds(), UTC)
 
 
-def machine() -> datetime:
+def machine_now() -> datetime:
     """The machine's own time, which nothing that is written down has; see ``now``."""
     return datetime.now(UTC)
 
 
-def surely() -> datetime:
+def earlier() -> datetime:
     """The earlier of the line's time and the machine's own: for what cannot be undone when one of them is ahead."""
-    return min(now(), machine())
+    return min(now(), machine_now())

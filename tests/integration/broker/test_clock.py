@@ -75,7 +75,7 @@ def test_a_process_knows_the_time_from_its_first_connection_on(settings, offset:
     code = (
         "import json\nfrom stageline.core import clock\nfrom stageline.broker.redis_client import connect\n"
         f"connect({settings.redis_url!r}).ping()\nfrom stageline.pipeline.first_message import make_id\n"
-        "told = [clock.seconds(), clock.surely().timestamp(), clock.machine().timestamp(), make_id()]\n"
+        "told = [clock.seconds(), clock.earlier().timestamp(), clock.machine_now().timestamp(), make_id()]\n"
         "print(json.dumps(told))"
     )
     before = time.time()
