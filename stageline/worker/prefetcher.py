@@ -130,7 +130,7 @@ class Prefetcher(threading.Thread):
         message = message or Message.salvage(raw)
         if message is None:
             logs.get().error("buried", stage=self._consumer.stage.name, reason=str(error))
-            self._consumer.dead_letter(raw, dead_letters.letter(self._consumer.stage.name, raw, str(error)))
+            self._consumer.dead_letter(raw, dead_letters.encode(self._consumer.stage.name, raw, str(error)))
             return
         item = Item(message, asked)
         item.fail(error)

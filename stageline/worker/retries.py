@@ -49,7 +49,7 @@ class Failures:
         self._log("buried", item, error)
         entry = {**item.entry("failed", self._consumer.identity), "reason": reason}
         whole = None if isinstance(error, BadMessage) else message
-        letter = dead_letters.letter(self._stage, message.raw, reason, item.trace, message=whole, entry=entry)
+        letter = dead_letters.encode(self._stage, message.raw, reason, item.trace, message=whole, entry=entry)
         if whole is None and not self._is_on_its_way(message):
             SERVER_AWAY.call(lambda: self._consumer.dead_letter(message.raw, letter))
             return True

@@ -145,7 +145,7 @@ def test_a_buried_message_can_be_replayed_once(door: Producer, consumer: Consume
     got = Message.decode(taken(consumer).retried("resize", ENTRY).raw)
     door.client.lpush(keys.in_flight_key(consumer.identity), got.raw)
     entry = {**ENTRY, "state": "failed", "attempt": 2}
-    letter = dead_letters.letter("resize", got.raw, "why", "trace", message=got, entry=entry)
+    letter = dead_letters.encode("resize", got.raw, "why", "trace", message=got, entry=entry)
     document = results.failure(got, "resize", "why", entry)
     consumer.dead_letter(got.raw, letter, got, transitions.failed(got, "resize", entry, document))
     assert door.unfinished() == 0
@@ -174,7 +174,7 @@ def test_the_dead_letters_of_a_picture_are_forgotten_with_it(door: Producer) -> 
     for number in range(1300):
         sent = message("a" if number % 650 == 0 else f"b{number}", note="a")
         entry = {**ENTRY, "run": 1 + number // 650}
-        door.client.rpush(keys.DEAD_LETTERS, dead_letters.letter("resize", sent.raw, "why", message=sent, entry=entry))
+        door.client.rpush(keys.DEAD_LETTERS, dead_letters.encode("resize", sent.raw, "why", message=sent, entry=entry))
     letters.drop_of("a", before_run=2)
     assert [content["entry"]["run"] for _, content in letters.list() if content["image_id"] == "a"] == [2]
     letters.drop_of("a")
@@ -186,7 +186,7 @@ def test_a_dead_letter_that_is_no_message_cannot_be_replayed(door: Producer, con
     raw = b"\xff\x00 not json"
     door.client.rpush(RESIZE.queue, raw)
     consumer.take(0.1)
-    consumer.dead_letter(raw, dead_letters.letter("resize", raw, "not JSON"))
+    consumer.dead_letter(raw, dead_letters.encode("resize", raw, "not JSON"))
     letters = dead_letters.DeadLetters(door.client)
     ((kept, content),) = letters.list()
     assert __import__("base64").b64decode(content["raw_base64"]) == raw

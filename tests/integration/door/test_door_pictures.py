@@ -157,7 +157,7 @@ def test_the_dead_are_replayed_so_many_at_once(client: FlaskClient, door: GrabDo
     for _ in range(5):
         ids.append(client.post("/upload", data=JPEG).get_json()["image_id"])
         raw = consumer.take(1)
-        consumer.dead_letter(raw, dead_letters.letter("resize", raw, "why", message=Message.decode(raw)))
+        consumer.dead_letter(raw, dead_letters.encode("resize", raw, "why", message=Message.decode(raw)))
     found = client.post("/dead/replay", data='{"all": true}', headers=JSON).get_json()
     assert ([each["image_id"] for each in found["replayed"]], found["left"]) == (ids[:3], 2)
     named = client.post("/dead/replay", data=json.dumps({"image_ids": [ids[4], "x"]}), headers=JSON).get_json()
