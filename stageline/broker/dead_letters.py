@@ -16,7 +16,7 @@ from stageline.core.timestamps import now
 from stageline.pipeline import line, rerun
 from stageline.pipeline.message import Message
 
-AT_ONCE = 500
+BATCH_SIZE = 500
 FEW = 8
 
 
@@ -68,7 +68,7 @@ class DeadLetters:
 
     def some(self, start: int, end: int | None = None) -> Sequence[bytes]:
         """Return the dead letters from that place on, oldest first, at most 500 of them; none after the last."""
-        last = start + AT_ONCE if end is None else end
+        last = start + BATCH_SIZE if end is None else end
         with reaching_redis():
             return cast("Sequence[bytes]", self._client.lrange(DEAD_LETTERS, start, last - 1))
 
@@ -77,12 +77,12 @@ class DeadLetters:
         words = [image_id.encode(errors="replace") for image_id in image_ids]
         found, left = [], self.count()
         while left > 0:  # from the end: what is dropped meanwhile moves what was not looked at yet towards us
-            for raw in self.some(max(0, left - AT_ONCE), left):
+            for raw in self.some(max(0, left - BATCH_SIZE), left):
                 if len(words) > FEW or any(word in raw for word in words):  # that is quicker than to read it
                     content = read(raw)
                     if content.get("image_id") in image_ids:
                         found.append((raw, content))
-            left -= AT_ONCE
+            left -= BATCH_SIZE
         return found
 
     def count(self) -> int:

@@ -17,7 +17,7 @@ from stageline.pipeline.message import Message
 GRACE_SECONDS = 5.0  # after an outage, so that living workers beat before anyone is called dead
 JUMP_SECONDS = 1.0  # by which Redis's clock was set, rather than asked for slowly
 FORGET_SECONDS = 60.0  # longer than a pop can wait on the server for a client that is gone
-AT_ONCE = 500
+BATCH_SIZE = 500
 
 
 class Reaper(threading.Thread):
@@ -61,8 +61,8 @@ class Reaper(threading.Thread):
         """
         check_writes(self._client)  # while it takes none, who lives cannot beat, and reading alone would not tell
         for stage in line.LINE:
-            due = Call("release", delayed=delayed_key(stage.queue), queue=stage.queue, most=AT_ONCE)
-            while self._scripts.run(due) == AT_ONCE:
+            due = Call("release", delayed=delayed_key(stage.queue), queue=stage.queue, most=BATCH_SIZE)
+            while self._scripts.run(due) == BATCH_SIZE:
                 pass
         self._notice_a_jump()
         if time.monotonic() < self._quiet_until:

@@ -15,7 +15,7 @@ from stageline.pipeline import line, rerun
 from stageline.pipeline.message import KEY, PROBE, Message, id_of
 from stageline.store import ObjectStore
 
-AT_ONCE = 500
+BATCH_SIZE = 500
 # What a message calls it, and what the catalogue does.
 OF_THE_ROW = (("filename", "filename"), ("filename_guessed", "filename_guessed"), ("file_size", "bytes"),
     ("sha256", "sha256"), ("batch_id", "batch_id"), ("origin_w", "width"), ("origin_h", "height"))  # fmt: skip
@@ -84,5 +84,5 @@ def _message(key: str, row: Mapping[str, Any]) -> Message:
 
 def _some(keys: Iterable[str]) -> Iterator[list[str]]:
     source = iter(keys)
-    while some := list(islice(source, AT_ONCE)):
+    while some := list(islice(source, BATCH_SIZE)):
         yield some
