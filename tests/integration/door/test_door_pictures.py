@@ -151,7 +151,7 @@ def test_a_status_has_the_job_id_of_its_upload(client: FlaskClient, door: GrabDo
 def test_the_dead_are_replayed_so_many_at_once(client: FlaskClient, door: GrabDoor, monkeypatch) -> None:
     """Each call sends some, and says how many are left; what cannot be sent stays, and is in nobody's way."""
     monkeypatch.setattr("grab_service.images.reruns.MAX_REPLAYS", 3)
-    monkeypatch.setattr(dead_letters, "AT_ONCE", 2)
+    monkeypatch.setattr(dead_letters, "BATCH_SIZE", 2)
     consumer, ids = Consumer(door.settings.redis_url, line.stage("resize"), "one", 60), []
     door.client.rpush(DEAD_LETTERS, b"junk", b"more junk")
     for _ in range(5):
