@@ -17,9 +17,9 @@ from stageline.pipeline import line
 from stageline.registry.install import how_to_get
 from stageline.registry.missing_models import Lack
 
-BEHIND = 1000  # outcomes; the catalogue takes them by the hundred
+MAX_BACKLOG = 1000  # outcomes; the catalogue takes them by the hundred
 SHORT_SECONDS = 120.0
-STILL_SECONDS = 30.0  # without an outcome written, and a lease's time more, after which another writer takes over
+STALLED_SECONDS = 30.0  # without an outcome written, and a lease's time more, after which another writer takes over
 
 
 @dataclass(frozen=True)
@@ -123,11 +123,11 @@ def _still(now: float, outcomes: int, since: Any) -> float:
 
 
 def _behind(outcomes: int, still: float, lease_seconds: float) -> list[str]:
-    if still > STILL_SECONDS + lease_seconds:
+    if still > STALLED_SECONDS + lease_seconds:
         waits = "1 outcome waits" if outcomes == 1 else f"{outcomes} outcomes wait"
         stands = f"the catalogue has written nothing for {_long(still)} while {waits}"
         return [f"{stands}: see that catalogue_service runs, and that its database takes writes (DATABASE_URL)"]
-    if outcomes > BEHIND:
+    if outcomes > MAX_BACKLOG:
         return [f"the catalogue is {outcomes} outcomes behind: see that catalogue_service runs (DATABASE_URL)"]
     return []
 

@@ -11,7 +11,7 @@ from catalogue_service.lease import KEY
 from stageline.broker import overview
 from stageline.broker.consumer import Consumer
 from stageline.broker.keys import MODELS, OUTCOMES, OUTCOMES_SINCE, WORKERS
-from stageline.broker.overview import STILL_SECONDS, Overview
+from stageline.broker.overview import STALLED_SECONDS, Overview
 from stageline.broker.producer import Producer
 from stageline.broker.redis_client import Call, Scripts
 from stageline.core.settings import Settings
@@ -21,7 +21,7 @@ from stageline.pipeline.message import Message
 from stageline.registry import missing_models
 
 LEASE = 60.0
-LONG = LEASE + STILL_SECONDS + 1000
+LONG = LEASE + STALLED_SECONDS + 1000
 PICTURE = Message.of({"image_id": "a", "original_path": "original/a.jpg"})
 
 
@@ -177,7 +177,7 @@ def test_a_list_that_was_empty_is_no_older_than_its_first(client, settings, work
 def test_many_outcomes_that_move_are_said_by_their_number(client, settings) -> None:
     """More than the catalogue takes at once."""
     push(settings)
-    client.rpush(OUTCOMES, *["x"] * overview.BEHIND)
+    client.rpush(OUTCOMES, *["x"] * overview.MAX_BACKLOG)
     assert look(client).problems == [
         "the catalogue is 1001 outcomes behind: see that catalogue_service runs (DATABASE_URL)"
     ]
