@@ -1,4 +1,4 @@
-"""The side effects of each transition: the picture's status, an event, an outcome for the catalogue, counts.
+"""The side effects of each transition: the picture's status, an event, an outbox_event for the catalogue, counts.
 
 This is the one place that composes them; the transition's script writes them in the same step as it moves the message.
 """
@@ -42,7 +42,7 @@ SHOWN = ("state", "attempt", "worker", "ms", "key", "reason")  # of an entry, in
 class SideEffects:
     """The side effects of one transition.
 
-    ``events`` are for those who watch. ``outcome`` is for the catalogue: the status, and what else it must know, with
+    ``events`` are for those who watch. ``outbox_event`` is for the catalogue: the status, and what else it must know, with
     a document of all that is known; where the list has grown too long for that, it is read from the bucket.
     """
 
@@ -50,7 +50,7 @@ class SideEffects:
     run: int = 1
     status: Mapping[str, str] = field(default_factory=dict)
     events: Sequence[Event] = ()
-    outcome: Mapping[str, Any] = field(default_factory=dict)
+    outbox_event: Mapping[str, Any] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -66,22 +66,22 @@ class SideEffects:
         if self == NO_EFFECTS:
             return {"status": status_key(""), "minute": minute, "effects": ""}
         base = {"image_id": self.image_id, "run": self.run, "at": now()}
-        outcome, in_short = self._outcome()
+        outbox_event, in_short = self._outbox_event()
         content = {
             "run": self.run,
             "image_id": self.image_id,
             "status": [part for field in self.status.items() for part in field],
             "events": [(kind, _compact({**base, **data})) for kind, data in self.events],
-            "outcome": outcome,
-            "outcome_in_short": in_short,
+            "outbox_event": outbox_event,
+            "outbox_event_short": in_short,
             "counts": self.counts,
         }
         return {"status": status_key(self.image_id), "minute": minute, "effects": msgspec.msgpack.encode(content)}
 
-    def _outcome(self) -> tuple[str, str]:
-        if not self.outcome:
+    def _outbox_event(self) -> tuple[str, str]:
+        if not self.outbox_event:
             return "", ""
-        whole = {"image_id": self.image_id, "run": self.run, "at": now(), **self.outcome}
+        whole = {"image_id": self.image_id, "run": self.run, "at": now(), **self.outbox_event}
         short = {name: value for name, value in whole.items() if name != "document"}
         return _compact(whole), _compact(short)
 
@@ -95,27 +95,29 @@ def accepted(message: Message) -> SideEffects:
     data = {"status": "submitted", **filenames.name_fields(fields.get("filename"), fields.get("filename_guessed"))}
     data |= {"file_size": fields.get("file_size")}
     data |= {"width": fields.get("origin_w"), "height": fields.get("origin_h"), "batch_id": fields.get("batch_id")}
-    outcome = {"status": "submitted", "document": {**fields, "status": "submitted"}}
+    outbox_event = {"status": "submitted", "document": {**fields, "status": "submitted"}}
     opened = _opened(message)
-    return SideEffects.of(message, opened, ("accepted", data), outcome=outcome, counts=counts(WHOLE, "accepted"))
+    return SideEffects.of(
+        message, opened, ("accepted", data), outbox_event=outbox_event, counts=counts(WHOLE, "accepted")
+    )
 
 
 def sent_again(message: Message, stage: str) -> SideEffects:
     """A picture was sent down the line again, from this stage on."""
     fields = {**_opened(message), "status": "processing"}
-    outcome = {"status": "processing", "from": stage, "at": message.fields["runs"][-1]["created_at"]}
+    outbox_event = {"status": "processing", "from": stage, "at": message.fields["runs"][-1]["created_at"]}
     data = {"status": "processing", "from": stage}
     before = message.fields["runs"][-2:-1]
     goes_on = bool(before) and before[0].get("status") == WAITING  # it was counted when it came
     counted = {} if goes_on else counts(WHOLE, "accepted")
-    return SideEffects.of(message, fields, ("rerun", data), outcome=outcome, counts=counted)
+    return SideEffects.of(message, fields, ("rerun", data), outbox_event=outbox_event, counts=counted)
 
 
 def begun(message: Message, stage: str, entry: Entry) -> SideEffects:
     """A stage began its work; the first of a run tells the catalogue that it has begun."""
     first = message.attempt == 1 and stage == (message.starts_at or line.LINE[0].name) and message.run == 1
-    outcome = {"status": "processing"} if first else {}
-    return SideEffects.of(message, _status(stage, entry), _event(stage, entry), outcome=outcome)
+    outbox_event = {"status": "processing"} if first else {}
+    return SideEffects.of(message, _status(stage, entry), _event(stage, entry), outbox_event=outbox_event)
 
 
 def done(message: Message, stage: str, entry: Entry) -> SideEffects:
@@ -135,8 +137,8 @@ def ended(message: Message, stage: str, entry: Entry, document: Mapping[str, Any
     whole_way = how != WAITING and message.starts_at in (None, line.LINE[0].name)  # else it tells of no latency
     whole = counts(WHOLE, how, 1000 * seconds if whole_way else None)
     counted = {**counts(stage, "done", entry["ms"]), **whole}
-    outcome = {"status": how, "document": document}
-    return SideEffects.of(message, fields, _event(stage, entry), (how, data), outcome=outcome, counts=counted)
+    outbox_event = {"status": how, "document": document}
+    return SideEffects.of(message, fields, _event(stage, entry), (how, data), outbox_event=outbox_event, counts=counted)
 
 
 def retrying(message: Message, stage: str, entry: Entry) -> SideEffects:
@@ -150,8 +152,8 @@ def failed(message: Message, stage: str, entry: Entry, document: Mapping[str, An
     fields = {**_status(stage, entry, "failed"), "reason": reason, "failed_stage": stage}
     counted = {**counts(stage, "failed"), **counts(WHOLE, "failed")}
     data = {"status": "failed", "stage": stage, "reason": reason}
-    outcome = {"status": "failed", "document": document}
-    return SideEffects.of(message, fields, ("failed", data), outcome=outcome, counts=counted)
+    outbox_event = {"status": "failed", "document": document}
+    return SideEffects.of(message, fields, ("failed", data), outbox_event=outbox_event, counts=counted)
 
 
 def deleted(image_id: str, *, probe: bool = False) -> SideEffects:
