@@ -111,7 +111,7 @@ class Consumer:
         """Have the catalogue read again what the bucket says of a picture: ours was stored late, over another's."""
         if not message.is_probe:
             told = {"image_id": message.image_id, "run": message.run, "status": how, "at": now()}
-            self.scripts.run(Call("recheck", outcome=json.dumps(told)))
+            self.scripts.run(Call("recheck", outbox_event=json.dumps(told)))
 
     def put_back(self, raw: bytes) -> None:
         """Return a message untouched to the head of its queue."""

@@ -18,10 +18,10 @@ local function seconds() return TIME[1] + TIME[2] / 1e6 end
 
 -- Puts an outcome on the list, and notes since when its first stands there, by the server's clock: see overview.py.
 -- A list that was emptied by hand begins anew.
-local function push_outbox_event(outcome)
+local function push_outbox_event(event)
   local first = redis.call('LLEN', key.outcomes) == 0
   redis.call('SET', key.outcomes_since, seconds(), unpack(first and {} or {'NX'}))
-  redis.call('RPUSH', key.outcomes, outcome)
+  redis.call('RPUSH', key.outcomes, event)
 end
 
 -- Writes the side effects of a transition: the status, events, an outcome for the catalogue, this minute's counts.
@@ -31,9 +31,9 @@ local function write_effects()
     redis.call('XADD', key.events, 'MAXLEN', '~', EVENTS_KEPT, '*',
       'type', event[1], 'image_id', effects.image_id, 'data', event[2])
   end
-  if effects.outcome ~= '' then
+  if effects.outbox_event ~= '' then
     local whole = redis.call('LLEN', key.outcomes) < OUTCOMES_WHOLE
-    push_outbox_event(whole and effects.outcome or effects.outcome_in_short)
+    push_outbox_event(whole and effects.outbox_event or effects.outbox_event_short)
   end
   for name, count in pairs(effects.counts) do redis.call('HINCRBY', key.minute, name, count) end
   if next(effects.counts) then redis.call('EXPIRE', key.minute, MINUTE_KEPT) end
