@@ -105,18 +105,18 @@ class Committer(threading.Thread):
             return None
         try:
             name = self._stage.name
-            successor = item.message.successor(name, item.entry("done", self._consumer.identity), item.outcome.fields)
+            successor = item.message.successor(name, item.entry("done", self._consumer.identity), item.output.fields)
             entry = successor.fields["stages"][name]
             waits = item.message.fields.get("until") == name
             if not (self._is_last or waits):
                 transition = self._consumer.hand_off(
                     item.message, successor, transitions.done(item.message, name, entry)
                 )
-                return _Commit(item, item.outcome.objects, transition)
+                return _Commit(item, item.output.objects, transition)
             document = results.document(successor, results.WAITING if waits else "completed")
             transition = self._consumer.finish(item.message, transitions.ended(item.message, name, entry, document))
             said = [] if item.message.is_probe else [results.stored(document)]
-            return _Commit(item, [*item.outcome.objects, *said], transition, document["status"])
+            return _Commit(item, [*item.output.objects, *said], transition, document["status"])
         except Exception as error:  # noqa: BLE001 - what a stage made may be anything
             item.fail(error)
             return None

@@ -22,7 +22,7 @@ class Item:
     started: str = field(default_factory=now)
     taken: float = field(default_factory=time.monotonic)
     inputs: Mapping[str, bytes] = field(default_factory=dict)
-    outcome: StageOutput = field(default_factory=StageOutput)
+    output: StageOutput = field(default_factory=StageOutput)
     error: Exception | None = None
     trace: str = ""
     fetch_seconds: float = 0.0
@@ -35,7 +35,7 @@ class Item:
 
     def entry(self, state: str, worker: str) -> dict[str, Any]:
         """What a stage tells of its work on this picture, in the status and in results/."""
-        keys = [stored.key for stored in self.outcome.objects]
+        keys = [stored.key for stored in self.output.objects]
         entry: dict[str, Any] = {"state": state, "run": self.message.run, "attempt": self.message.attempt}
         finished = None if state == "working" else max(self.started, now())  # also where the clock was set back
         entry |= {"worker": worker, "started": self.started, "finished": finished}

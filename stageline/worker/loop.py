@@ -84,9 +84,9 @@ class Worker:
     def _attempt(self, items: Sequence[Item]) -> None:
         started = self._lease.busy_since = time.monotonic()
         try:
-            outcomes = self._work.run([Task(item.message, item.inputs) for item in items])
-            for item, outcome in zip(items, outcomes, strict=True):
-                item.outcome = outcome
+            outputs = self._work.run([Task(item.message, item.inputs) for item in items])
+            for item, output in zip(items, outputs, strict=True):
+                item.output = output
                 item.work_seconds = (time.monotonic() - started) / len(items)
         except Exception as error:  # noqa: BLE001 - a picture's failure is its own; it stops no worker
             if len(items) == 1:
