@@ -97,7 +97,7 @@ def main() -> None:
         sys.exit(EXIT_SETTINGS)
     server, first = DoorServer(found), os.getpid()
     try:
-        with threads.dying_together():
+        with threads.exiting_on_crash():
             server.run()
     except SystemExit:
         if os.getpid() == first:  # and not one of its workers, which leave by this way too

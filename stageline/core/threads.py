@@ -20,18 +20,18 @@ from stageline.core.errors import SettingsError
 EXIT_CRASH = 70  # EX_SOFTWARE
 
 
-def die_together() -> None:
+def exit_on_crash() -> None:
     """Hold this process, and those that it forks, to the rule."""
     threading.excepthook = lambda died: end_process(died.thread, died.exc_value)
 
 
 @contextlib.contextmanager
-def dying_together() -> Iterator[None]:
+def exiting_on_crash() -> Iterator[None]:
     """The same, and for the main thread too, which does what the block says.
 
     Python would wait, before it ends, for the work of pools, and that may never end: as while the store is away.
     """
-    die_together()
+    exit_on_crash()
     try:
         yield
     except SettingsError:  # told as such, with an exit status of its own

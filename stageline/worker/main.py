@@ -28,7 +28,7 @@ def main(name: str) -> None:
     try:
         found = settings.load()
         logs.configure(found, name)
-        with threads.dying_together():
+        with threads.exiting_on_crash():
             _run(name, found)
     except SettingsError as error:
         sys.stderr.write(f"{name}: {error}\n")
