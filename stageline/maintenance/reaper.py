@@ -24,7 +24,7 @@ class Reaper(threading.Thread):
     """Sweeps once a second; any number may run at once, since each step is atomic and finds its work or does not."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(name="housekeeper", daemon=True)
+        super().__init__(name="reaper", daemon=True)
         self._client = connect(settings.redis_url)
         self._scripts = Scripts(self._client)
         self._settings = settings

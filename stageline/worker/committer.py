@@ -43,7 +43,7 @@ class Committer(threading.Thread):
     def __init__(
         self, consumer: Consumer, store: ObjectStore, in_flight: InFlight, lease: Lease, settings: Settings
     ) -> None:
-        super().__init__(name="storer", daemon=True)
+        super().__init__(name="committer", daemon=True)
         self._consumer = consumer
         self._store = store
         self._in_flight = in_flight

@@ -35,7 +35,7 @@ class Prefetcher(threading.Thread):
     def __init__(
         self, consumer: Consumer, store: ObjectStore, work: Work, in_flight: InFlight, lease: Lease, settings: Settings
     ) -> None:
-        super().__init__(name="taker", daemon=True)
+        super().__init__(name="prefetcher", daemon=True)
         self._consumer = consumer
         self._store = store
         self._work = work
