@@ -20,7 +20,7 @@ from stageline.store import ObjectStore
 from stageline.store.base import StoredObject
 from stageline.worker.heartbeat import Lease
 from stageline.worker.in_flight import InFlight, Item
-from stageline.worker.retries import Failures
+from stageline.worker.retries import FailureHandler
 
 BATCH_SIZE = 32
 ENOUGH_TO_STORE = 8  # pictures that are worth storing together without waiting for more
@@ -48,7 +48,7 @@ class Committer(threading.Thread):
         self._store = store
         self._in_flight = in_flight
         self._lease = lease
-        self._failures = Failures(consumer, store, settings)
+        self._failures = FailureHandler(consumer, store, settings)
         self._stage = consumer.stage
         self._is_last = line.after(consumer.stage) is None
         self.done: queue.Queue[Item | None] = queue.Queue()
@@ -90,7 +90,7 @@ class Committer(threading.Thread):
 
     def _retry_or_dead_letter(self, item: Item, error: Exception) -> bool:
         """Have it retried or dead-lettered; False when its picture is to be forgotten."""
-        return not isinstance(error, Forgotten) and self._failures.settle(item, error)
+        return not isinstance(error, Forgotten) and self._failures.handle(item, error)
 
     def _still_ours(self, items: Sequence[Item]) -> list[Item]:
         """Leave out what was given away while this worker was out of touch: it must write nothing for it."""

@@ -14,7 +14,7 @@ from stageline.store import ObjectStore
 from stageline.worker.in_flight import Item
 
 
-class Failures:
+class FailureHandler:
     """Retries what a retry may mend, up to MAX_ATTEMPTS; the rest becomes a dead letter, and its results say failed."""
 
     def __init__(self, consumer: Consumer, store: ObjectStore, settings: Settings) -> None:
@@ -23,7 +23,7 @@ class Failures:
         self._settings = settings
         self._stage = consumer.stage.name
 
-    def settle(self, item: Item, error: Exception) -> bool:
+    def handle(self, item: Item, error: Exception) -> bool:
         """Retry or dead-letter; wait for servers that are away. False when its picture is to be forgotten instead."""
         if isinstance(error, Unavailable):  # no fault of the picture's: no attempt is counted
             raw = item.message.raw
