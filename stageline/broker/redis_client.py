@@ -71,7 +71,7 @@ def reaching_redis() -> Iterator[None]:
     try:
         yield
     except (redis.RedisError, OSError) as error:
-        reason = redis_errors.waits(error)
+        reason = redis_errors.reason_to_wait(error)
         if reason is None:
             raise
         raise Unavailable(reason) from error

@@ -22,7 +22,7 @@ WRAPPED = re.compile(  # in a transaction; in a script, by Redis before 7
 )
 
 
-def waits(error: redis.RedisError | OSError) -> str | None:
+def reason_to_wait(error: redis.RedisError | OSError) -> str | None:
     """Say what is to be waited for, as a sentence; None where the error is a fault of ours."""
     if isinstance(error, redis.DataError):  # it never left this process
         return None
