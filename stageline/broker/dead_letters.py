@@ -20,7 +20,7 @@ BATCH_SIZE = 500
 FEW = 8
 
 
-def letter(
+def encode(
     stage: str,
     raw: bytes,
     reason: str,

@@ -42,8 +42,8 @@ SHOWN = ("state", "attempt", "worker", "ms", "key", "reason")  # of an entry, in
 class SideEffects:
     """The side effects of one transition.
 
-    ``events`` are for those who watch. ``outbox_event`` is for the catalogue: the status, and what else it must know, with
-    a document of all that is known; where the list has grown too long for that, it is read from the bucket.
+    ``events`` are for those who watch. ``outbox_event`` is for the catalogue: the status, and what else it must know,
+    with a document of all that is known; where the list has grown too long for that, it is read from the bucket.
     """
 
     image_id: str = ""
