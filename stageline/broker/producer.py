@@ -10,12 +10,12 @@ from stageline.broker.redis_client import Call, Given, Result, Scripts, connect,
 from stageline.pipeline import line
 from stageline.pipeline.message import Message
 
-CONTENT_SECONDS = 86_400  # that a picture's content is remembered, for those who want no duplicates
-TOMBSTONE_SECONDS = 30 * 86_400  # of a picture deleted on its way: longer than any message waits
+CONTENT_SECONDS = 86_400  # for which a picture's content is remembered, to detect duplicates
+TOMBSTONE_SECONDS = 30 * 86_400  # of a picture deleted while in progress: longer than any message waits
 
 
 class Producer:
-    """The producer's side: accepting a picture, and the depth of every queue."""
+    """Puts pictures on the line's queues; it counts and deletes them too."""
 
     def __init__(self, url: str, max_unfinished: int, status_ttl: int = 3600) -> None:
         self.client = connect(url)
@@ -24,16 +24,16 @@ class Producer:
         self._ttl = status_ttl
 
     def is_full(self) -> bool:
-        """Whether as many accepted pictures are unfinished as the line takes."""
+        """Whether the line has as many unfinished pictures as it takes."""
         with reaching_redis():
             return int(self.client.zcard(UNFINISHED)) >= self._most
 
     def accept(self, message: Message, *, limited: bool = True, dedupe: bool = False) -> str | None:
-        """Queue a picture and open its status, in one step that may be repeated.
+        """Queue a picture and open its status, in one transition that may be repeated.
 
         Returns:
-            Its id; with ``dedupe`` the id of another that has the same content, where there is one and it has not
-            failed; None when the line is full.
+            Its id; with ``dedupe`` the id of a picture of the same content that has not failed, if there is one; None
+            when the line is full.
         """
         own = {name: None if message.is_probe else message.fields.get(name) for name in ("sha256", "filename")}
         step = Call(
@@ -49,31 +49,27 @@ class Producer:
             name_seconds=self._ttl,
             **transitions.accepted(message).given(),
         )
-        there = self.scripts.run(step)
-        return None if there is None else cast("bytes", there).decode()
+        image_id = self.scripts.run(step)
+        return None if image_id is None else cast("bytes", image_id).decode()
 
     def send_again(self, message: Message, stage: line.Stage) -> Result:
-        """Queue a picture's next run at a stage: SENT, MOVING, CHANGED (by somebody, meanwhile) or FULL."""
-        args: Given = {
-            "image_id": message.image_id,
-            "message": message.raw,
-            "most": self._most,
-            "run_before": message.run - 1,
-        }
-        effects = transitions.sent_again(message, stage.name)
-        return Result(self.scripts.run(Call("send_again", queue=stage.queue, **args, **effects.given())))
+        """Queue a picture's next run at a stage; return SENT, MOVING, CHANGED (another request was first) or FULL."""
+        args: Given = {"message": message.raw, "most": self._most, "run_before": message.run - 1}
+        effects = transitions.sent_again(message, stage.name).given()
+        step = Call("send_again", queue=stage.queue, image_id=message.image_id, **args, **effects)
+        return Result(self.scripts.run(step))
 
     def delete(
         self, image_id: str, sha256: str | None = None, filename: str | None = None, *, probe: bool = False
     ) -> None:
-        """Forget a picture; one that is still on its way is dropped by the worker that holds it, or takes it next."""
+        """Delete a picture's state; the worker that holds the picture, or takes it next, drops its message."""
         keys = {"content": content_key(sha256), "name": name_key(filename)}
         kept = {"kept_seconds": self._ttl, "kept_seconds_moving": TOMBSTONE_SECONDS}
         effects = transitions.deleted(image_id, probe=probe)
         self.scripts.run(Call("delete", image_id=image_id, **keys, **kept, **effects.given()))
 
     def newest_named(self, filename: str) -> str | None:
-        """Return the id of the newest picture of that name, where it came within the last STATUS_TTL seconds."""
+        """Return the id of the newest picture of that name that came within the last STATUS_TTL seconds, or None."""
         with reaching_redis():
             found = cast("bytes | None", self.client.get(name_key(filename)))
         return found.decode() if found else None
@@ -81,7 +77,7 @@ class Producer:
     def depths(self) -> dict[str, dict[str, int]]:
         """Count each stage's messages: waiting, in_flight and delayed."""
         with reaching_redis():
-            return depths(self.client)
+            return _depths(self.client)
 
     def unfinished(self) -> int:
         """Count the accepted pictures that are not finished."""
@@ -89,8 +85,7 @@ class Producer:
             return int(self.client.zcard(UNFINISHED))
 
 
-def depths(client: redis.Redis) -> dict[str, dict[str, int]]:
-    """Count each stage's waiting, in-flight and delayed messages."""
+def _depths(client: redis.Redis) -> dict[str, dict[str, int]]:
     identities = [member.decode() for member in cast("list[bytes]", client.zrange(WORKERS, 0, -1))]
     pipe = client.pipeline(transaction=False)
     for stage in line.LINE:
