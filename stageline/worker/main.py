@@ -1,4 +1,4 @@
-"""What a stage's own script calls: settings, logs, health, then the worker until SIGTERM."""
+"""The entry point of every stage: reads settings, starts logs and health, and runs the worker until SIGTERM."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ WORKER_INDEX = "STAGELINE_WORKER_INDEX"
 
 
 def main(name: str) -> None:
-    """Run the stage of that name: this process, or NUM_WORKERS children that it watches."""
+    """Run the stage ``name``, in this process or in NUM_WORKERS children that it watches."""
     try:
         found = settings.load()
         logs.configure(found, name)
@@ -40,7 +40,7 @@ def _run(name: str, found: Settings) -> None:
         _run_children(name, found)
     else:
         _run_worker(name, found).start_anew_if_changed()
-        os._exit(0)  # no waiting for a fetch that hangs on a store that is away: all was given back
+        os._exit(0)  # do not wait for a fetch that hangs while the store is away; its message was returned
 
 
 def _run_children(name: str, found: Settings) -> None:
@@ -54,7 +54,7 @@ def _run_children(name: str, found: Settings) -> None:
 
 
 def _run_worker(name: str, found: Settings) -> CredentialWatch:
-    """Work until told to stop, or the credentials change."""
+    """Run the worker until a signal ends it, or the credentials change."""
     stage = line.stage(name)
     store = open_store(found)
     stopping = threading.Event()
@@ -92,7 +92,7 @@ def _run_worker(name: str, found: Settings) -> CredentialWatch:
     try:
         SERVER_AWAY.call(store.check, stopping)
     except Unavailable:
-        return watching  # stopped before the store was ever there
+        return watching  # stopped before the store was reached
     models.wait_for_models(stopping.is_set)
     worker.run()
     return watching
