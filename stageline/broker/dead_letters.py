@@ -11,6 +11,7 @@ import redis
 from stageline.broker import transitions
 from stageline.broker.keys import DEAD_COUNTS, DEAD_LETTERS
 from stageline.broker.redis_client import Call, Given, Scripts, reaching_redis
+from stageline.broker.transitions import Entry
 from stageline.core.errors import StagelineError
 from stageline.core.timestamps import now
 from stageline.pipeline import line, rerun
@@ -21,13 +22,7 @@ FEW = 8
 
 
 def encode(
-    stage: str,
-    raw: bytes,
-    reason: str,
-    trace: str = "",
-    *,
-    message: Message | None = None,
-    entry: Mapping[str, Any] | None = None,
+    stage: str, raw: bytes, reason: str, trace: str = "", *, message: Message | None = None, entry: Entry | None = None
 ) -> bytes:
     """Return a dead letter as JSON, with the stage's history entry; bytes that are not a message are kept in base64."""
     kept: dict[str, Any] = {"stage": stage, "reason": reason, "traceback": trace, "time": now()}

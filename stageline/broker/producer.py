@@ -35,21 +35,12 @@ class Producer:
             Its id; with ``dedupe`` the id of a picture of the same content that has not failed, if there is one; None
             when the line is full.
         """
-        own = {name: None if message.is_probe else message.fields.get(name) for name in ("sha256", "filename")}
-        step = Call(
-            "accept",
-            queue=line.LINE[0].queue,
-            content=content_key(own["sha256"]),
-            name=name_key(own["filename"]),
-            image_id=message.image_id,
-            message=message.raw,
-            most=self._most if limited else 0,
-            dedupe=int(dedupe),
-            content_seconds=CONTENT_SECONDS,
-            name_seconds=self._ttl,
-            **transitions.accepted(message).given(),
-        )
-        image_id = self.scripts.run(step)
+        sha256, filename = (None if message.is_probe else message.fields.get(name) for name in ("sha256", "filename"))
+        keys = {"queue": line.LINE[0].queue, "content": content_key(sha256), "name": name_key(filename)}
+        args: Given = {"image_id": message.image_id, "message": message.raw, "most": self._most if limited else 0}
+        kept = {"content_seconds": CONTENT_SECONDS, "name_seconds": self._ttl}
+        effects = transitions.accepted(message).given()
+        image_id = self.scripts.run(Call("accept", dedupe=int(dedupe), **keys, **args, **kept, **effects))
         return None if image_id is None else cast("bytes", image_id).decode()
 
     def send_again(self, message: Message, stage: line.Stage) -> Result:

@@ -1,7 +1,7 @@
 """Watches credentials in files that change while a process runs, as those of a Kubernetes Secret do.
 
-A process that finds the files changed shuts down as on SIGTERM, and then executes itself again. So it uses a Secret that
-is created or changed later without a restart of the container, which would count and back off.
+A process that finds the files changed shuts down as on SIGTERM, and then executes itself again. So it uses a Secret
+that is created or changed later without a restart of the container, which would count and back off.
 """
 
 import os

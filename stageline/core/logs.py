@@ -10,17 +10,12 @@ import structlog
 from stageline.core.settings import Settings
 
 
-def configure(settings: Settings, service: str) -> None:
-    """Set up logging for this process; every line names the ``service``."""
-    _configure(settings.log_level, settings.log_format, service)
+def configure(settings: Settings | None, service: str) -> None:
+    """Set up logging for this process; every line names the ``service``.
 
-
-def configure_without_settings(service: str) -> None:
-    """Set up logging before the settings are read, as structlog's default would write to stdout."""
-    _configure("INFO", "json", service)
-
-
-def _configure(level: str, form: str, service: str) -> None:
+    Before the settings are read they are None: structlog's own default would write to stdout.
+    """
+    level, form = (settings.log_level, settings.log_format) if settings else ("INFO", "json")
     renderer: Any = (
         structlog.processors.JSONRenderer()
         if form == "json"

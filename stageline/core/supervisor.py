@@ -102,10 +102,8 @@ class Supervisor:
 
     def _note_death(self, child: _Child, status: int) -> None:
         lived = time.monotonic() - child.started
-        pause = 0.0
         if lived > STEADY_SECONDS:
             child.deaths = Attempts(DEAD_CHILD)
-        else:
-            pause = child.deaths.fail()
+        pause = 0.0 if lived > STEADY_SECONDS else child.deaths.fail()
         child.process = None
         logs.get().error("died", process=child.name, exit_status=status, restart_in=pause)

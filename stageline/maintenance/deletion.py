@@ -51,7 +51,7 @@ def erase_objects(
     erased = 0
     if original_path and original_path.startswith("original/") and KEY.fullmatch(original_path):
         other = id_of(original_path)
-        if other != image_id and not _has_results(store, other):
+        if other != image_id and not has_results(store, other):
             store.delete(original_path)
     for folder in sorted(folders, key=lambda name: name == "results"):
         for key in list(store.keys(f"{folder}/{image_id}.")):
@@ -60,7 +60,12 @@ def erase_objects(
     return erased
 
 
-def _has_results(store: ObjectStore, image_id: str) -> bool:
+def has_results(store: ObjectStore, image_id: str) -> bool:
+    """Return whether the bucket has results of this picture.
+
+    Raises:
+        Unavailable: the store cannot be reached.
+    """
     try:
         store.stat(results.key(image_id))
     except NotFound:

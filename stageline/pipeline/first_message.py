@@ -65,19 +65,8 @@ def take_in(
     finished, ms = now(), round(1000 * (time.monotonic() - begun), 1)
     entry: dict[str, Any] = {"state": "done", "run": 1, "attempt": 1, "worker": worker, "started": started}
     entry |= {"finished": finished, "ms": ms, "key": key, "keys": [key]}
-    fields = {
-        "image_id": image_id,
-        "filename": safe_filename(filename),
-        "file_size": len(data),
-        "original_path": key,
-        "origin_w": info.width,
-        "origin_h": info.height,
-        "orientation": info.orientation,
-        "sha256": sha256,
-        "uploaded_at": finished,
-        "attempt": 1,
-        "traceparent": trace,
-        "stages": {STAGE: entry},
-        **first_run(finished),
-    }
-    return Message.of(fields | dict(more or {})), StoredObject(key, data, info.content_type)
+    fields = {"image_id": image_id, "filename": safe_filename(filename), "file_size": len(data), "original_path": key}
+    fields |= {"origin_w": info.width, "origin_h": info.height, "orientation": info.orientation, "sha256": sha256}
+    fields |= {"uploaded_at": finished, "attempt": 1, "traceparent": trace, "stages": {STAGE: entry}}
+    message = Message.of({**fields, **first_run(finished), **(more or {})})
+    return message, StoredObject(key, data, info.content_type)

@@ -66,10 +66,7 @@ def stage(name: str) -> Stage:
     Raises:
         KeyError: the line has no such stage.
     """
-    for candidate in LINE:
-        if candidate.name == name:
-            return candidate
-    raise KeyError(name)
+    return {each.name: each for each in LINE}[name]
 
 
 def after(current: Stage) -> Stage | None:

@@ -53,12 +53,9 @@ def _models(models: ModelWatch) -> dict[str, Any]:
     """The models that are served, those that are missing, and those that were refused and why."""
     report: dict[str, Any] = {"models": {}}
     for model in models.served:
-        now = model.now()
-        report["models"][model.name] = {"serving": now.card.reference if now else None}
-        if model.refused:
-            report["models"][model.name]["refused"] = model.refused
-    lacking = missing(models.served)
-    if lacking:
+        serving = {"serving": now.card.reference if (now := model.now()) else None}
+        report["models"][model.name] = serving | ({"refused": model.refused} if model.refused else {})
+    if lacking := missing(models.served):
         report |= {"missing_models": lacking, "how_to_get_them": {name: how_to_get(name) for name in lacking}}
     if models.away:
         report["model_store"] = models.away

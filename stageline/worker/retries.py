@@ -10,9 +10,10 @@ from stageline.broker import dead_letters, status, transitions
 from stageline.broker.consumer import Consumer
 from stageline.broker.redis_client import Result
 from stageline.core import metrics
-from stageline.core.errors import BadMessage, NotFound, Rejected, Unavailable
+from stageline.core.errors import BadMessage, Rejected, Unavailable
 from stageline.core.retrying import LOST_INPUT, SERVER_AWAY, failed_message
 from stageline.core.settings import Settings
+from stageline.maintenance.deletion import has_results
 from stageline.pipeline import results
 from stageline.pipeline.message import Message
 from stageline.pipeline.results import MOVING
@@ -75,11 +76,7 @@ class FailureHandler:
         known = SERVER_AWAY.call(lambda: status.read(self._consumer.client, message.image_id))
         if known is not None:
             return known.get("status") in MOVING
-        try:
-            SERVER_AWAY.call(lambda: self._store.stat(results.key(message.image_id)))
-        except NotFound:
-            return True
-        return False
+        return not SERVER_AWAY.call(lambda: has_results(self._store, message.image_id))
 
     def _log(self, outcome: str, item: Item, error: Exception, **more: object) -> None:
         trace = None if isinstance(error, Rejected) else item.trace
