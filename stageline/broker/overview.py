@@ -60,14 +60,12 @@ def read(client: redis.Redis, lease_seconds: float) -> Overview:
     now = seconds + micro / 1e6
     # See lua/expired_leases.lua.
     alive = [identity for identity, heartbeat in heartbeats if abs(now - heartbeat) <= lease_seconds]
-    counted = Counter(queue_of(identity.decode(errors="replace")) for identity in alive)
-    lacks: dict[str, list[Lack]] = {stage.queue: [] for stage in line.LINE}
-    for identity in alive:
-        queue = queue_of(identity.decode(errors="replace"))
-        if identity in models and queue in lacks:
-            lacks[queue].append(Lack.decode(models[identity]))
+    queues = {identity: queue_of(identity.decode(errors="replace")) for identity in alive}
     still = _still(now, outcomes, since)
-    stages = [_Stage(stage.name, counted[stage.queue], lacks[stage.queue]) for stage in line.LINE]
+    stages = []
+    for stage in line.LINE:
+        own = [identity for identity, queue in queues.items() if queue == stage.queue]
+        stages.append(_Stage(stage.name, len(own), [Lack.decode(models[each]) for each in own if each in models]))
     return Overview(
         workers={stage.name: stage.workers for stage in stages},
         missing={stage.name: found for stage in stages if (found := stage.missing())},

@@ -26,12 +26,10 @@ MINUTE = 60
 
 def counts(what: str, outcome: str, ms: float | None = None) -> dict[str, int]:
     """The counters of one outcome at a stage, or of the whole line, and of its duration."""
-    duration = {} if ms is None else {f"{what}:ms": round(ms), f"{what}:<{_bucket(ms)}": 1}
-    return {f"{what}:{outcome}": 1, **duration}
-
-
-def _bucket(ms: float) -> int:
-    return max(0, math.ceil(math.log(max(ms, 1.0), GROWTH)))
+    if ms is None:
+        return {f"{what}:{outcome}": 1}
+    bucket = max(0, math.ceil(math.log(max(ms, 1.0), GROWTH)))
+    return {f"{what}:{outcome}": 1, f"{what}:ms": round(ms), f"{what}:<{bucket}": 1}
 
 
 def read(client: redis.Redis, minutes: int, at: float | None = None) -> dict[str, Any]:

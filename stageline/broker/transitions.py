@@ -87,10 +87,8 @@ def accepted(message: Message) -> SideEffects:
     data |= {"file_size": fields.get("file_size")}
     data |= {"width": fields.get("origin_w"), "height": fields.get("origin_h"), "batch_id": fields.get("batch_id")}
     outbox_event = {"status": "submitted", "document": {**fields, "status": "submitted"}}
-    opened = _opened(message)
-    return SideEffects.of(
-        message, opened, ("accepted", data), outbox_event=outbox_event, counts=counts(WHOLE, "accepted")
-    )
+    opened, counted = _opened(message), counts(WHOLE, "accepted")
+    return SideEffects.of(message, opened, ("accepted", data), outbox_event=outbox_event, counts=counted)
 
 
 def sent_again(message: Message, stage: str) -> SideEffects:

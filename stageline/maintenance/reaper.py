@@ -101,9 +101,8 @@ class Reaper(threading.Thread):
             image_id, again = message.image_id, message.retried(stage, _lost(message, identity)).raw
         except (BadMessage, NewerMessage):
             pass  # the next worker reports the fault
-        if self._scripts.run(
-            Call("put_back", in_flight=in_flight_key(identity), queue=queue, message=raw, again=again)
-        ):
+        step = Call("put_back", in_flight=in_flight_key(identity), queue=queue, message=raw, again=again)
+        if self._scripts.run(step):
             metrics.RETURNED.labels(stage).inc()
             logs.get().warning("returned", image_id=image_id, stage=stage, dead_worker=identity)
 

@@ -84,14 +84,11 @@ class Committer(threading.Thread):
         if good:
             self._commit(good)
         for item in ours:
-            if item.error is not None and not self._retry_or_dead_letter(item, item.error):
+            is_superseded = isinstance(item.error, Forgotten)
+            if item.error is not None and (is_superseded or not self._failures.handle(item, item.error)):
                 self._forget(item.message)
         for item in items:
             self._in_flight.drop(item.message.raw)
-
-    def _retry_or_dead_letter(self, item: Item, error: Exception) -> bool:
-        """Retry or dead-letter a failed item; return False when its picture was deleted or sent again."""
-        return not isinstance(error, Forgotten) and self._failures.handle(item, error)
 
     def _still_ours(self, items: Sequence[Item]) -> list[Item]:
         """Leave out the items that another worker may have got after a gap in the lease; they must not be written."""
@@ -110,10 +107,8 @@ class Committer(threading.Thread):
             entry = successor.fields["stages"][name]
             waits = item.message.fields.get("until") == name
             if not (self._is_last or waits):
-                transition = self._consumer.hand_off(
-                    item.message, successor, transitions.done(item.message, name, entry)
-                )
-                return _Commit(item, item.output.objects, transition)
+                effects = transitions.done(item.message, name, entry)
+                return _Commit(item, item.output.objects, self._consumer.hand_off(item.message, successor, effects))
             document = results.document(successor, results.WAITING if waits else "completed")
             transition = self._consumer.finish(item.message, transitions.ended(item.message, name, entry, document))
             stored = [] if item.message.is_probe else [results.stored(document)]

@@ -5,7 +5,6 @@ import signal
 import sys
 import threading
 from functools import partial
-from typing import Any
 
 from stageline.core import logs, settings, threads
 from stageline.core.credentials import CredentialWatch
@@ -67,11 +66,8 @@ def _run_worker(name: str, found: Settings) -> CredentialWatch:
     if work.models:
         checks["model_store"] = models.check
 
-    def ready() -> tuple[dict[str, Any], int]:
-        return health.readiness(checks, models)
-
     if found.health_port:
-        health.serve(found.health_port, ready)
+        health.serve(found.health_port, partial(health.readiness, checks, models))
 
     def wind_up() -> None:
         stopping.set()

@@ -4,7 +4,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 
 from stageline.broker import dead_letters, transitions
@@ -88,13 +88,7 @@ class Prefetcher(threading.Thread):
             self._prefetched.extend((raw, asked) for raw in self._consumer.take_more(self._in_flight.room() - 1))
 
     def _strays(self) -> list[bytes]:
-        known, strays = self._in_flight.snapshot(), []
-        for raw in self._consumer.held():
-            if known[raw]:
-                known[raw] -= 1
-            else:
-                strays.append(raw)
-        return strays
+        return list((Counter(self._consumer.held()) - self._in_flight.snapshot()).elements())
 
     def _decode(self, raw: bytes, asked: float) -> None:
         try:
