@@ -126,5 +126,5 @@ class Consumer:
         """Move a message that failed for good to the dead letters; ``message`` is None when its picture is unknown."""
         image_id, content = (message.image_id, message.fields.get("sha256")) if message else ("", None)
         keys = {"in_flight": self._list, "content": content_key(content)}
-        args: Given = {"letter": letter, "stage": self.stage.name, "image_id": image_id, "status_seconds": self._ttl}
-        return int(self.scripts.run(Call("dead_letter", message=raw, **keys, **args, **effects.given())))
+        args: Given = {"dead_letter": letter, "stage": self.stage.name, "status_seconds": self._ttl, **effects.given()}
+        return int(self.scripts.run(Call("dead_letter", message=raw, image_id=image_id, **keys, **args)))

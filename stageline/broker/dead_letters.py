@@ -114,7 +114,7 @@ class DeadLetters:
         except KeyError:
             raise StagelineError(f"the line has no stage {content['stage']!r}, so this cannot be replayed") from None
         again = rerun.after_failure(message, stage.name, content)
-        args: Given = {"letter": raw, "stage": stage.name, "message": again.raw, "image_id": again.image_id}
+        args: Given = {"dead_letter": raw, "stage": stage.name, "message": again.raw, "image_id": again.image_id}
         effects = transitions.sent_again(again, stage.name)
         return again if self._scripts.run(Call("replay", queue=stage.queue, **args, **effects.given())) else None
 
@@ -126,4 +126,4 @@ class DeadLetters:
 
     def drop(self, raw: bytes) -> bool:
         """Drop a dead letter; return False when it was already gone."""
-        return bool(self._scripts.run(Call("drop", letter=raw, stage=read(raw)["stage"])))
+        return bool(self._scripts.run(Call("drop", dead_letter=raw, stage=read(raw)["stage"])))

@@ -16,7 +16,7 @@ from stageline.broker.redis_client import reaching_redis
 STAGE = "stage:"
 SIZE = ("origin_w", "origin_h", "orientation")
 KINDS: dict[str, Callable[[str], Any]] = {"file_size": int, "run": int, "ahead": int, "estimate": float,
-    "filename_guessed": lambda said: said == "True", **dict.fromkeys(SIZE, int)}  # fmt: skip
+    "filename_guessed": lambda text: text == "True", **dict.fromkeys(SIZE, int)}  # fmt: skip
 DELETED_RUN = 2**31  # the run of a tombstone, higher than any message's
 
 
