@@ -23,11 +23,6 @@ class Producer:
         self._most = max_unfinished
         self._ttl = status_ttl
 
-    def is_full(self) -> bool:
-        """Whether the line has as many unfinished pictures as it takes."""
-        with reaching_redis():
-            return int(self.client.zcard(UNFINISHED)) >= self._most
-
     def accept(self, message: Message, *, limited: bool = True, dedupe: bool = False) -> str | None:
         """Queue a picture and open its status, in one transition that may be repeated.
 

@@ -81,13 +81,13 @@ def _next_run(document: Mapping[str, Any], stage: str) -> Message:
     until = fields.pop("until", None)
     if document.get("status") != WAITING and until in names[position:]:
         fields["until"] = until  # the picture failed before that stage
-    run, at = int(document.get("run") or 1) + 1, now()
+    run = int(document.get("run") or 1) + 1
     if position == 0:
         fields.pop("path", None)
     else:
         fields["path"] = (entries.get(names[position - 1]) or {}).get("path") or document["original_path"]
     history = [*(document.get("history") or ()), *({"stage": name, **entry} for name, entry in again.items())]
-    runs = [*_ended_runs(document), {"run": run, "from": stage, "created_at": at}]
+    runs = [*_ended_runs(document), {"run": run, "from": stage, "created_at": now()}]
     fields |= {"run": run, "attempt": 1, "stages": entries}
     fields |= {"runs": runs[-MAX_HISTORY:], "history": history[-MAX_HISTORY:]}
     try:
@@ -98,9 +98,8 @@ def _next_run(document: Mapping[str, Any], stage: str) -> Message:
             "know: ask again when the upgrade is over"
         ) from error
     except StagelineError as error:
-        raise CannotRun(
-            f"what results/ says of this picture is no message: {error}; send its original again"
-        ) from error
+        fault = f"what results/ says of this picture is no message: {error}"
+        raise CannotRun(f"{fault}; send its original again") from error
 
 
 def _ended_runs(document: Mapping[str, Any]) -> list[dict[str, Any]]:

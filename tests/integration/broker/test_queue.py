@@ -55,7 +55,7 @@ def test_accepting_may_be_repeated(door: Producer) -> None:
 def test_the_line_takes_no_more_than_it_may(door: Producer) -> None:
     """With as many unfinished as allowed, a further picture is refused and leaves no trace."""
     assert [accept(door, name) for name in "abcd"] == [True, True, True, False]
-    assert door.is_full()
+    assert door.unfinished() == 3
     assert status.read(door.client, "d") is None
     assert door.depths()["resize"]["waiting"] == 3
 
