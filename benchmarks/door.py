@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import asking
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.cli.folders import pictures_in
 from stageline.core.settings import Settings
 from stageline.local.ports import HOST, free_port

@@ -10,7 +10,8 @@ import sys
 import time
 
 from stageline.broker import transitions
-from stageline.broker.queue import Consumer, Producer
+from stageline.broker.consumer import Consumer
+from stageline.broker.producer import Producer
 from stageline.pipeline import line, results
 from stageline.pipeline.message import Message
 

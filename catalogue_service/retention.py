@@ -9,7 +9,7 @@ from typing import Any
 from catalogue_service.lease import WriterLease
 from stageline.broker import status
 from stageline.broker.dead_letters import DeadLetters
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.catalogue import Catalogue, clean, expiry
 from stageline.core import clock, logs
 from stageline.core.errors import NotFound, Unavailable
@@ -48,7 +48,7 @@ class Retention(threading.Thread):
             if not self._lease.is_held:
                 continue
             try:
-                self.sweep(clock.surely())
+                self.sweep(clock.earlier())
             except Unavailable as error:
                 logs.get().warning("nothing is erased for now", reason=str(error))
             except Exception:  # noqa: BLE001 - the next sweep may do better

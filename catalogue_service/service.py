@@ -31,7 +31,7 @@ def main() -> None:
     try:
         found = settings.load()
         logs.configure(found, "catalogue")
-        with threads.dying_together():
+        with threads.exiting_on_crash():
             _run(found).start_anew_if_changed()
     except SettingsError as error:
         sys.stderr.write(f"catalogue: {error}\n")

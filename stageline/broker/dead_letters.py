@@ -11,51 +11,47 @@ import redis
 from stageline.broker import transitions
 from stageline.broker.keys import DEAD_COUNTS, DEAD_LETTERS
 from stageline.broker.redis_client import Call, Given, Scripts, reaching_redis
+from stageline.broker.transitions import Entry
 from stageline.core.errors import StagelineError
 from stageline.core.timestamps import now
 from stageline.pipeline import line, rerun
 from stageline.pipeline.message import Message
 
-AT_ONCE = 500
+BATCH_SIZE = 500
 FEW = 8
 
 
-def letter(
-    stage: str,
-    raw: bytes,
-    reason: str,
-    trace: str = "",
-    *,
-    message: Message | None = None,
-    entry: Mapping[str, Any] | None = None,
+def encode(
+    stage: str, raw: bytes, reason: str, trace: str = "", *, message: Message | None = None, entry: Entry | None = None
 ) -> bytes:
-    """Make a dead letter, with what the stage tells of it; what is no message keeps its raw bytes, in base64."""
+    """Return a dead letter as JSON, with the stage's history entry; bytes that are not a message are kept in base64."""
     kept: dict[str, Any] = {"stage": stage, "reason": reason, "traceback": trace, "time": now()}
     kept |= {"attempt": (entry or {}).get("attempt", 1), "entry": entry}
-    if message is None:
-        kept |= {"image_id": None, "raw_base64": base64.b64encode(raw).decode()}
-    else:
-        kept |= {"image_id": message.image_id, "message": raw.decode()}
+    kept |= _unreadable(raw) if message is None else {"image_id": message.image_id, "message": raw.decode()}
     return json.dumps(kept).encode()
 
 
 def read(raw: bytes) -> Mapping[str, Any]:
-    """Read an item off the list; what no worker of ours put there is shown as such, under the stage ``""``."""
+    """Decode an item of the list; an item that no worker wrote gets the stage ``""`` and a reason that says so."""
     with contextlib.suppress(ValueError, RecursionError):
         content = json.loads(raw)
-        if isinstance(content, dict) and _is_ours(content):
+        if isinstance(content, dict) and _is_dead_letter(content):
             return content
-    reason, kept = "this is no dead letter of Stageline's", base64.b64encode(raw).decode()
-    return {"stage": "", "reason": reason, "traceback": "", "time": "", "image_id": None, "raw_base64": kept}
+    reason = "this is no dead letter of Stageline's"
+    return {"stage": "", "reason": reason, "traceback": "", "time": "", **_unreadable(raw)}
 
 
-def _is_ours(content: Mapping[str, Any]) -> bool:
+def _unreadable(raw: bytes) -> dict[str, Any]:
+    return {"image_id": None, "raw_base64": base64.b64encode(raw).decode()}
+
+
+def _is_dead_letter(content: Mapping[str, Any]) -> bool:
     texts = all(isinstance(content.get(name), str) for name in ("stage", "reason", "time"))
     return texts and all(isinstance(content.get(name), str | None) for name in ("image_id", "message"))
 
 
 class DeadLetters:
-    """The list of dead letters: read, replayed, dropped."""
+    """Reads, replays and drops the dead letters."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -67,49 +63,48 @@ class DeadLetters:
             return [(raw, read(raw)) for raw in cast("list[bytes]", self._client.lrange(DEAD_LETTERS, 0, -1))]
 
     def some(self, start: int, end: int | None = None) -> Sequence[bytes]:
-        """Return the dead letters from that place on, oldest first, at most 500 of them; none after the last."""
-        last = start + AT_ONCE if end is None else end
+        """Return the dead letters from index ``start`` up to ``end``, oldest first; without an end at most 500."""
+        last = start + BATCH_SIZE if end is None else end
         with reaching_redis():
             return cast("Sequence[bytes]", self._client.lrange(DEAD_LETTERS, start, last - 1))
 
     def of(self, image_ids: Collection[str]) -> Sequence[tuple[bytes, Mapping[str, Any]]]:
-        """Return the dead letters of these pictures, without holding all there are at once."""
+        """Return the dead letters of these pictures; read the list in batches, so that memory stays bounded."""
         words = [image_id.encode(errors="replace") for image_id in image_ids]
         found, left = [], self.count()
-        while left > 0:  # from the end: what is dropped meanwhile moves what was not looked at yet towards us
-            for raw in self.some(max(0, left - AT_ONCE), left):
-                if len(words) > FEW or any(word in raw for word in words):  # that is quicker than to read it
+        while left > 0:  # from the end: a dead letter that is dropped meanwhile shifts only those that were read
+            for raw in self.some(max(0, left - BATCH_SIZE), left):
+                if len(words) > FEW or any(word in raw for word in words):  # quicker than decoding
                     content = read(raw)
                     if content.get("image_id") in image_ids:
                         found.append((raw, content))
-            left -= AT_ONCE
+            left -= BATCH_SIZE
         return found
 
     def count(self) -> int:
-        """Count them all."""
+        """Count the dead letters."""
         with reaching_redis():
             return int(self._client.llen(DEAD_LETTERS))
 
     def counts(self) -> dict[str, int]:
-        """Count them by stage, without reading them."""
+        """Count the dead letters by stage, without reading them."""
         with reaching_redis():
             pipe = self._client.pipeline(transaction=False)
             pipe.hgetall(DEAD_COUNTS)
             pipe.llen(DEAD_LETTERS)
-            found, there = pipe.execute()
-        if not there:  # also when somebody emptied the list by hand
-            return {}
-        return {stage.decode(): int(count) for stage, count in found.items()}
+            found, total = pipe.execute()
+        # The counts are stale when an operator emptied the list by hand.
+        return {stage.decode(): int(count) for stage, count in found.items()} if total else {}
 
     def replay(self, raw: bytes, content: Mapping[str, Any]) -> Message | None:
         """Queue the message again at the stage where it failed, as its picture's next run.
 
         Returns:
-            The message as it was queued; None when the letter was gone, or its picture was sent again, or deleted, by
-            other means.
+            The message as it was queued; None when the dead letter was gone, or when its picture was already sent again
+            or deleted.
 
         Raises:
-            StagelineError: the letter holds no message, or its stage is no longer of the line.
+            StagelineError: the dead letter holds no message, or the line no longer has its stage.
         """
         if not content.get("message"):
             raise StagelineError("this dead letter is not a message, so it cannot be replayed; drop it")
@@ -119,16 +114,16 @@ class DeadLetters:
         except KeyError:
             raise StagelineError(f"the line has no stage {content['stage']!r}, so this cannot be replayed") from None
         again = rerun.after_failure(message, stage.name, content)
-        args: Given = {"letter": raw, "stage": stage.name, "message": again.raw, "image_id": again.image_id}
+        args: Given = {"dead_letter": raw, "stage": stage.name, "message": again.raw, "image_id": again.image_id}
         effects = transitions.sent_again(again, stage.name)
         return again if self._scripts.run(Call("replay", queue=stage.queue, **args, **effects.given())) else None
 
     def drop_of(self, image_id: str, before_run: int | None = None) -> None:
-        """Forget the dead letters of a picture that was deleted; with a run, those from before it was sent again."""
+        """Drop the dead letters of a picture; with ``before_run`` only those of earlier runs."""
         for raw, content in self.of({image_id}):
             if before_run is None or int((content.get("entry") or {}).get("run") or 1) < before_run:
                 self.drop(raw)
 
     def drop(self, raw: bytes) -> bool:
-        """Forget a dead letter; False when it was gone."""
-        return bool(self._scripts.run(Call("drop", letter=raw, stage=read(raw)["stage"])))
+        """Drop a dead letter; return False when it was already gone."""
+        return bool(self._scripts.run(Call("drop", dead_letter=raw, stage=read(raw)["stage"])))

@@ -1,4 +1,4 @@
-"""What happens to pictures, as a stream that anybody may follow: written by the steps themselves (lua/_notes.lua)."""
+"""Reads the stream of events about pictures. The transitions write it (see lua/_shared.lua)."""
 
 import json
 import re
@@ -10,13 +10,13 @@ import redis
 from stageline.broker.keys import EVENTS
 from stageline.broker.redis_client import reaching_redis
 
-ID = re.compile(r"\d{1,15}-\d{1,10}")  # of an event: Redis's own
+ID = re.compile(r"\d{1,15}-\d{1,10}")  # of an event, as Redis assigns it
 START = "0-0"
 
 
 @dataclass(frozen=True)
 class Event:
-    """One event: its id, its type, the picture, and what it says as JSON."""
+    """One event; ``data`` is its content as JSON."""
 
     id: str
     type: str
@@ -25,12 +25,12 @@ class Event:
 
     @property
     def content(self) -> dict[str, Any]:
-        """What it says."""
+        """The decoded content."""
         return cast("dict[str, Any]", json.loads(self.data))
 
 
 def read(client: redis.Redis, after: str, count: int, block_ms: int | None = None) -> list[Event]:
-    """Return up to ``count`` events after that id, oldest first; wait for the first up to ``block_ms``.
+    """Return up to ``count`` events after the id ``after``, oldest first; wait up to ``block_ms`` ms for the first.
 
     Raises:
         Unavailable: Redis is away.
@@ -41,7 +41,7 @@ def read(client: redis.Redis, after: str, count: int, block_ms: int | None = Non
 
 
 def newest(client: redis.Redis) -> str:
-    """Return the id of the newest event; START where there is none.
+    """Return the id of the newest event, or START when there is none.
 
     Raises:
         Unavailable: Redis is away.
@@ -52,7 +52,7 @@ def newest(client: redis.Redis) -> str:
 
 
 def is_trimmed(client: redis.Redis, after: str) -> bool:
-    """Whether events that came after that one may have been let go, as the stream keeps only so many.
+    """Whether events after the id ``after`` may have been trimmed; the stream's length is limited.
 
     Raises:
         Unavailable: Redis is away.
@@ -71,11 +71,11 @@ def _order(event_id: str) -> tuple[int, int]:
 
 
 def is_after(event_id: str, other: str) -> bool:
-    """Whether an event came after another."""
+    """Whether an event is newer than another."""
     return _order(event_id) > _order(other)
 
 
 def _event(entry: Any) -> Event:
     event_id, fields = entry
-    told = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items()}
-    return Event(event_id.decode(), told.get("type", ""), told.get("image_id", ""), told.get("data", "{}"))
+    texts = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items()}
+    return Event(event_id.decode(), texts.get("type", ""), texts.get("image_id", ""), texts.get("data", "{}"))

@@ -1,6 +1,6 @@
-"""What Redis knows of the line as a whole: which workers live, which models they lack, whether the catalogue moves on.
+"""The state of the whole line in Redis: living workers, models they lack, the catalogue's backlog, and the problems.
 
-With a sentence for each thing that is wrong. Of all times, the server's clock alone counts.
+Every time is of the server's clock.
 """
 
 import contextlib
@@ -17,34 +17,37 @@ from stageline.pipeline import line
 from stageline.registry.install import how_to_get
 from stageline.registry.missing_models import Lack
 
-BEHIND = 1000  # outcomes; the catalogue takes them by the hundred
+MAX_BACKLOG = 1000  # outbox events; the catalogue takes them by the hundred
 SHORT_SECONDS = 120.0
-STILL_SECONDS = 30.0  # without an outcome written, and a lease's time more, after which another writer takes over
+STALLED_SECONDS = 30.0  # without an outbox event written; another writer takes over a lease's time later
 
 
 @dataclass(frozen=True)
 class Overview:
-    """The line at a moment; ``missing`` and ``refused`` go from a stage to a model to how to get it, or to why."""
+    """The line at one moment.
+
+    ``missing`` maps a stage and a model to how to get it, ``refused`` to why it was refused.
+    """
 
     workers: Mapping[str, int] = field(default_factory=dict)
     missing: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     refused: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     outcomes: int = 0
     still_seconds: float = 0.0
-    """For how long no outcome was written down, while some wait."""
+    """Seconds since an outbox event was last written, while some wait."""
     problems: Sequence[str] = ()
     away: Sequence[str] = ()
-    """A sentence for each stage that cannot reach the model store, which the object store may say already."""
+    """A sentence for each stage that cannot reach the model store; the object store's check may report the same."""
 
 
 def read(client: redis.Redis, lease_seconds: float) -> Overview:
-    """Ask Redis, in one round trip.
+    """Read the state of the line, in one round trip.
 
-    It is no transaction: Redis refuses those, of reads too, while it is out of memory. In this order an outcome that
-    comes meanwhile is never taken for one that stands since what stood before it.
+    This is not a transaction, since Redis refuses transactions, of reads too, while it is out of memory. The list is
+    read before its time, so a new outbox event never gets the time of an older one.
 
     Raises:
-        Unavailable: Redis is away.
+        Unavailable: Redis cannot be reached.
     """
     with reaching_redis():
         pipe = client.pipeline(transaction=False)
@@ -53,17 +56,16 @@ def read(client: redis.Redis, lease_seconds: float) -> Overview:
         pipe.hgetall(MODELS)
         pipe.llen(OUTCOMES)
         pipe.get(OUTCOMES_SINCE)
-        (seconds, micro), beats, told, outcomes, since = pipe.execute()
+        (seconds, micro), heartbeats, models, outcomes, since = pipe.execute()
     now = seconds + micro / 1e6
-    alive = [identity for identity, beat in beats if abs(now - beat) <= lease_seconds]  # see lua/expired_leases.lua
-    counted = Counter(queue_of(identity.decode(errors="replace")) for identity in alive)
-    lacks: dict[str, list[Lack]] = {stage.queue: [] for stage in line.LINE}
-    for identity in alive:
-        queue = queue_of(identity.decode(errors="replace"))
-        if identity in told and queue in lacks:
-            lacks[queue].append(Lack.decode(told[identity]))
+    # See lua/expired_leases.lua.
+    alive = [identity for identity, heartbeat in heartbeats if abs(now - heartbeat) <= lease_seconds]
+    queues = {identity: queue_of(identity.decode(errors="replace")) for identity in alive}
     still = _still(now, outcomes, since)
-    stages = [_Stage(stage.name, counted[stage.queue], lacks[stage.queue]) for stage in line.LINE]
+    stages = []
+    for stage in line.LINE:
+        own = [identity for identity, queue in queues.items() if queue == stage.queue]
+        stages.append(_Stage(stage.name, len(own), [Lack.decode(models[each]) for each in own if each in models]))
     return Overview(
         workers={stage.name: stage.workers for stage in stages},
         missing={stage.name: found for stage in stages if (found := stage.missing())},
@@ -81,7 +83,7 @@ def read(client: redis.Redis, lease_seconds: float) -> Overview:
 
 @dataclass(frozen=True)
 class _Stage:
-    """A stage, its living workers, and what those say that lack something."""
+    """A stage, the number of its living workers, and the reports of those that lack models."""
 
     name: str
     workers: int
@@ -94,7 +96,7 @@ class _Stage:
         return {name: reason for lack in self.lacks for name, reason in sorted(lack.refused.items())}
 
     def problems(self) -> list[str]:
-        """A sentence for each model that is missing and that the stage cannot do without, or that is refused."""
+        """Return a sentence for each missing model that the stage needs, and for each refused model."""
         refused, lacked = self.refused(), Counter(name for lack in self.lacks for name in lack.degrading)
         found = []
         for name, count in sorted(lacked.items()):
@@ -116,22 +118,22 @@ class _Stage:
 
 
 def _still(now: float, outcomes: int, since: Any) -> float:
-    """Seconds since an outcome was last written down, while some wait; 0 where that is not known."""
+    """Seconds since an outbox event was last written, while some wait; 0 when that is not known."""
     with contextlib.suppress(TypeError, ValueError):
         return max(0.0, now - float(since)) if outcomes else 0.0
     return 0.0
 
 
 def _behind(outcomes: int, still: float, lease_seconds: float) -> list[str]:
-    if still > STILL_SECONDS + lease_seconds:
+    if still > STALLED_SECONDS + lease_seconds:
         waits = "1 outcome waits" if outcomes == 1 else f"{outcomes} outcomes wait"
         stands = f"the catalogue has written nothing for {_long(still)} while {waits}"
         return [f"{stands}: see that catalogue_service runs, and that its database takes writes (DATABASE_URL)"]
-    if outcomes > BEHIND:
+    if outcomes > MAX_BACKLOG:
         return [f"the catalogue is {outcomes} outcomes behind: see that catalogue_service runs (DATABASE_URL)"]
     return []
 
 
 def _long(seconds: float) -> str:
-    """A time in words; in minutes soon, since a sentence that is always new is always read anew."""
+    """A duration in words; in minutes when long, as a sentence that changes each second is announced each time."""
     return f"{seconds:.0f} s" if seconds < SHORT_SECONDS else f"{seconds // 60:.0f} min"

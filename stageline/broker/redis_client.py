@@ -1,4 +1,4 @@
-"""The connection to Redis or Valkey, and the transitions (one Lua file each, in ``lua/``) that run on it."""
+"""Connects to Redis or Valkey, and runs the transitions there: one Lua file each, in ``lua/``."""
 
 import hashlib
 import re
@@ -21,13 +21,13 @@ from stageline.core.errors import Unavailable
 from stageline.core.retrying import REDIS_COMMAND
 
 CONNECT_SECONDS = 3
-ANSWER_SECONDS = 10  # longer than any blocking pop of ours
-SHARED = "_notes.lua"  # stands before every script
+ANSWER_SECONDS = 10  # longer than any blocking pop
+SHARED = "_shared.lua"  # prepended to every script
 DECLARED = re.compile(r"^-- (KEYS|ARGV): (.*)$", re.MULTILINE)
 
 
 def connect(url: str, retry: Retry = REDIS_COMMAND) -> redis.Redis:
-    """Return a client that connects when first used; safe to share between threads."""
+    """Return a client that connects at its first use; threads may share it."""
     return redis.Redis.from_url(
         url,
         socket_connect_timeout=CONNECT_SECONDS,
@@ -39,7 +39,7 @@ def connect(url: str, retry: Retry = REDIS_COMMAND) -> redis.Redis:
 
 
 def _greet(connection: AbstractConnection) -> None:
-    """Begin a connection as redis-py does, and ask for the time: what this process writes down next has it."""
+    """Begin a connection as redis-py does, and ask for the time, which this process writes from then on."""
     connection.on_connect_check_health(check_health=False)
     asked = time.monotonic()
     connection.send_command("TIME", check_health=False)  # type: ignore[no-untyped-call]
@@ -47,70 +47,69 @@ def _greet(connection: AbstractConnection) -> None:
 
 
 def ask_time(client: redis.Redis) -> None:
-    """Have this process learn Redis's time, where no step of Scripts does.
+    """Ask Redis for its time, in a process that runs no scripts.
 
     Raises:
-        redis.RedisError: Redis is away; see reaching_redis.
+        redis.RedisError: Redis cannot be reached; see reaching_redis.
     """
     asked = time.monotonic()
     _learn(client.time(), asked)
 
 
-def _learn(told: Any, asked: float) -> None:
-    second, microsecond = told
+def _learn(answer: Any, asked: float) -> None:
+    second, microsecond = answer
     clock.learn(int(second) + int(microsecond) / 1e6, asked, time.monotonic())
 
 
 @contextmanager
 def reaching_redis() -> Iterator[None]:
-    """Turn what redis-py raises when Redis is away, or refuses what it will take later, into Unavailable.
+    """Turn the errors of redis-py that are a reason to wait into Unavailable; see `stageline.broker.redis_errors`.
 
-    What is left is a fault of ours: see `stageline.broker.redis_errors`. (redis-py's ConnectionError is not the
-    builtin.)
+    The others are faults of Stageline's and pass unchanged. (redis-py's ConnectionError is not the builtin.)
     """
     try:
         yield
     except (redis.RedisError, OSError) as error:
-        reason = redis_errors.waits(error)
+        reason = redis_errors.reason_to_wait(error)
         if reason is None:
             raise
         raise Unavailable(reason) from error
 
 
 def check_writes(client: redis.Redis) -> None:
-    """Try whether Redis takes what a line writes, by a SET that changes nothing: that key is never there.
+    """Check that Redis takes writes, by a SET that changes nothing, as its key never exists.
 
     Raises:
-        Unavailable: it is away, or takes no writes now.
+        Unavailable: Redis cannot be reached, or takes no writes now.
     """
     with reaching_redis():
-        client.set(NEVER_THERE, "", xx=True)  # refused as any other write is, also when there is no memory left
+        client.set(NEVER_THERE, "", xx=True)  # refused like any other write, also when Redis is out of memory
 
 
-Given = Mapping[str, str | bytes | float]  # a name that a script declares → the key, or the value
+Given = Mapping[str, str | bytes | float]  # a name that a script declares → the key or the value
 
 
 class Result(IntEnum):
-    """What a transition answers; the scripts have these names from here."""
+    """The answer of a transition; the scripts use these names."""
 
-    NO_RECORD = -2  # of a claim that is to be held: Redis lost it
-    SUPERSEDED = -1  # the message's picture was deleted, or sent again, meanwhile
-    NOT_HELD = 0  # it is somebody else's by now
+    NO_RECORD = -2  # Redis lost the claim that was to be renewed
+    SUPERSEDED = -1  # the message's picture was deleted or sent again meanwhile
+    NOT_HELD = 0  # another worker or request holds it now
     DONE = 1
-    SENT = 2  # of a picture that is to be sent again
+    SENT = 2  # this and the next three answer a request to send a picture again
     MOVING = 3
     CHANGED = 4
     FULL = 5
-    CLAIMED = 6  # of a request under an Idempotency-Key
+    CLAIMED = 6  # this and the next three answer a request with an Idempotency-Key
     ANSWERED = 7
     RUNNING = 8
     OTHER_REQUEST = 9
 
 
 class Call:
-    """One transition to run: a Lua file, and its keys and arguments by the names that the file declares.
+    """One transition to run: a Lua file, with keys and arguments by the names that the file declares.
 
-    Keys that `keys.BY_NAME` has need not be given.
+    The keys of `keys.BY_NAME` need not be given.
     """
 
     def __init__(self, script: str, **given: str | bytes | float) -> None:
@@ -118,7 +117,7 @@ class Call:
 
 
 class _Script:
-    """A Lua file behind what stands before every one, and the names that it declares, in their order."""
+    """A Lua file with the shared code before it, and the names that it declares, in their order."""
 
     def __init__(self, shared: str, own: str) -> None:
         declared = {kind: names.split(", ") for kind, names in DECLARED.findall(own)}
@@ -134,7 +133,7 @@ class _Script:
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     def command(self, given: Given) -> list[str | bytes | float]:
-        """What follows EVALSHA; a name that is not declared, or not given, is a KeyError."""
+        """Return the words after EVALSHA; raise a KeyError for a name that is not declared, or not given."""
         if not given.keys() <= self.names:
             raise KeyError(f"a script is given what it does not declare: {', '.join(given.keys() - self.names)}")
         keys = [given[name] if name in given else BY_NAME[name] for name in self.keys]
@@ -143,32 +142,33 @@ class _Script:
 
 @cache
 def scripts() -> Mapping[str, _Script]:
-    """Every Lua file, by its name without the ending."""
+    """Read every Lua file; the keys are their names without the ending."""
     texts = {file.name: file.read_text() for file in files("stageline.broker").joinpath("lua").iterdir()}
     shared = texts.pop(SHARED)
     return {name.removesuffix(".lua"): _Script(shared, own) for name, own in texts.items() if name.endswith(".lua")}
 
 
 class Scripts:
-    """The Lua files, run by their hash and loaded again whenever the server has forgotten them."""
+    """Runs the Lua files by their hash, and loads them again when the server has lost them."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
 
     def run(self, call: Call) -> Any:
-        """Run one step and return its answer.
+        """Run one script and return its answer.
 
         Raises:
-            Unavailable: Redis is away, or does not take this now.
+            Unavailable: Redis cannot be reached, or does not take this now.
         """
         (answer,) = self.run_all([call])
         return answer
 
     def run_all(self, calls: Sequence[Call]) -> list[Any]:
-        """Run steps in one round trip, each atomic by itself; the first that fails is raised after all have run.
+        """Run scripts in one round trip, each of them atomic; raise the first error after all have run.
 
         Raises:
-            Unavailable: Redis is away, or does not take this now; some steps may have run, and each may be repeated.
+            Unavailable: Redis cannot be reached, or does not take this now. Some scripts may have run, and each of them
+                may be repeated.
         """
         with reaching_redis():
             answers = self._send(calls)
@@ -191,6 +191,6 @@ class Scripts:
         for call in calls:
             pipe.execute_command("EVALSHA", *scripts()[call.script].command(call.given))  # type: ignore[no-untyped-call]
         answers = list(pipe.execute(raise_on_error=False))
-        if asks and not isinstance(told := answers.pop(0), Exception):
-            _learn(told, asked)
+        if asks and not isinstance(answer := answers.pop(0), Exception):
+            _learn(answer, asked)
         return answers

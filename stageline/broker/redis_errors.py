@@ -1,7 +1,7 @@
-"""What an error of Redis asks for: to wait, or nothing that waiting could mend, because it is a fault of ours.
+"""Decides whether an error of Redis is a reason to wait, or a fault of Stageline's that waiting cannot mend.
 
-An answer's code decides, the capital word that Redis begins each error with. A few codes are what a command of ours
-earns by itself, on any server. Every other code says how the server is, also one that no Redis of today has.
+The code decides: the capital word with which Redis begins each error. A few codes mean that the command itself is
+wrong, on any server. Every other code, known or not, describes the state of the server.
 """
 
 import re
@@ -11,19 +11,19 @@ import redis
 OURS = frozenset(
     {"ERR", "WRONGTYPE", "CROSSSLOT", "NOSCRIPT", "NOPROTO", "NOGROUP", "BUSYGROUP", "BUSYKEY", "NOTBUSY", "UNKILLABLE"}
 )
-# Said under the code ERR, and still about the server: an operator's doing, or how many clients there are.
+# Errors with the code ERR that still describe the server: an operator's action, or the number of clients.
 NOT_OURS = re.compile(
     r"ACL failure in script|user executing the script can't|[Ss]cript killed by user|max number of clients"
 )
 CODE = re.compile(r"-?([A-Z][A-Z0-9_]+)(?:\s+|$)")
-IN_A_PIPELINE = re.compile(r"Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)  # redis-py's words before it
+IN_A_PIPELINE = re.compile(r"Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)  # redis-py's prefix
 WRAPPED = re.compile(  # in a transaction; in a script, by Redis before 7
     r"Transaction discarded because of: |Error running script \(call to \w+\): (?:@?user_script: ?\d+: )*"
 )
 
 
-def waits(error: redis.RedisError | OSError) -> str | None:
-    """Say what is to be waited for, as a sentence; None where the error is a fault of ours."""
+def reason_to_wait(error: redis.RedisError | OSError) -> str | None:
+    """Return the reason to wait, as a sentence; None when the error is a fault of Stageline's."""
     if isinstance(error, redis.DataError):  # it never left this process
         return None
     code, words = _read(error)
@@ -38,9 +38,9 @@ def waits(error: redis.RedisError | OSError) -> str | None:
 
 
 def _read(error: redis.RedisError | OSError) -> tuple[str, str]:
-    """The code of an answer, "" where it has none, and its words with the code before them.
+    """Return an error's code, "" when it has none, and its text, which begins with the code.
 
-    redis-py takes the codes that it knows off the words, and keeps them beside, in ``status_code``.
+    redis-py removes the codes that it knows from the text, and keeps them in ``status_code``.
     """
     code = getattr(error, "status_code", None) or ""
     words = IN_A_PIPELINE.sub("", str(error), count=1)

@@ -1,7 +1,7 @@
-"""What the line did in the last minutes: one Redis hash of counts per minute, written by the steps that do it.
+"""Counts of the last minutes: one Redis hash per minute, which the transitions write.
 
-Durations are counted in buckets that grow by a fifth, as in a Prometheus native histogram: a percentile read from them
-is within a tenth of the true one, whatever the range, and costs each step one addition.
+Durations are counted in buckets that grow by a fifth, as in a Prometheus native histogram. A percentile read from the
+buckets is within a tenth of the true one, whatever the range, and costs each transition one addition.
 """
 
 import math
@@ -19,28 +19,24 @@ from stageline.core.timestamps import iso
 from stageline.pipeline import line
 
 GROWTH = 1.2
-WHOLE = "line"  # counted like a stage: the whole way of a picture, accepted to its end
+WHOLE = "line"  # counted like a stage: the whole line, from accepting a picture to its end
 PERCENTILES = (50, 95, 99)
 MINUTE = 60
 
 
 def counts(what: str, outcome: str, ms: float | None = None) -> dict[str, int]:
-    """The counters of one thing that happened at a stage, or to the whole picture, and of how long it took."""
-    counted = {f"{what}:{outcome}": 1}
-    if ms is not None:
-        counted |= {f"{what}:ms": round(ms), f"{what}:<{_bucket(ms)}": 1}
-    return counted
-
-
-def _bucket(ms: float) -> int:
-    return max(0, math.ceil(math.log(max(ms, 1.0), GROWTH)))
+    """The counters of one outcome at a stage, or of the whole line, and of its duration."""
+    if ms is None:
+        return {f"{what}:{outcome}": 1}
+    bucket = max(0, math.ceil(math.log(max(ms, 1.0), GROWTH)))
+    return {f"{what}:{outcome}": 1, f"{what}:ms": round(ms), f"{what}:<{bucket}": 1}
 
 
 def read(client: redis.Redis, minutes: int, at: float | None = None) -> dict[str, Any]:
-    """Sum up the last minutes, the present one, which is not over, among them.
+    """Sum up the last minutes, including the present one.
 
     Returns:
-        ``at``, the time now; ``seconds`` that they are; ``line`` and ``stages`` with what was counted (see
+        ``at``, the time now; ``seconds``, the length of these minutes; ``line`` and ``stages`` with their counts (see
         ``_summary``); and ``series``: accepted, completed and failed by minute, oldest first.
 
     Raises:
@@ -62,31 +58,25 @@ def read(client: redis.Redis, minutes: int, at: float | None = None) -> dict[str
         for start, each in zip(starts, found, strict=True)
     ]
     stages = {stage.name: _summary(total, stage.name, seconds) for stage in line.LINE}
-    return {
-        "at": _iso(now),
-        "seconds": seconds,
-        "line": _summary(total, WHOLE, seconds),
-        "stages": stages,
-        "series": series,
-    }
+    whole = {"at": _iso(now), "seconds": seconds, "line": _summary(total, WHOLE, seconds)}
+    return {**whole, "stages": stages, "series": series}
 
 
 def _summary(total: Mapping[str, int], what: str, seconds: float) -> dict[str, Any]:
-    """What was counted of a stage, or the whole line: outcomes, mean and percentiles in ms (null where nothing was)."""
+    """The outcomes, mean and percentiles (in ms; null without any) of a stage or of the whole line."""
     prefix = f"{what}:"
     own = {name.removeprefix(prefix): count for name, count in total.items() if name.startswith(prefix)}
     buckets = {int(name[1:]): count for name, count in own.items() if name.startswith("<")}
     timed = sum(buckets.values())
-    told: dict[str, Any] = {name: count for name, count in own.items() if name != "ms" and not name.startswith("<")}
-    told["mean_ms"] = round(own.get("ms", 0) / timed, 1) if timed else None
-    for percent in PERCENTILES:
-        told[f"p{percent}_ms"] = percentile(buckets, percent)
+    outcomes = {name: count for name, count in own.items() if name != "ms" and not name.startswith("<")}
+    mean = round(own.get("ms", 0) / timed, 1) if timed else None
+    percentiles = {f"p{percent}_ms": percentile(buckets, percent) for percent in PERCENTILES}
     ended = own.get("done", 0) + own.get("completed", 0)
-    return told | {"throughput_per_second": round(ended / seconds, 3)}
+    return {**outcomes, "mean_ms": mean, **percentiles, "throughput_per_second": round(ended / seconds, 3)}
 
 
 def percentile(buckets: Mapping[int, int], percent: float) -> float | None:
-    """The percentile, in ms, of durations counted in buckets; None of none."""
+    """The percentile, in ms, of durations counted in buckets; None without durations."""
     wanted, seen = sum(buckets.values()) * percent / 100, 0
     for bucket in sorted(buckets):
         seen += buckets[bucket]

@@ -1,4 +1,8 @@
-"""A picture's status while it moves: one Redis hash, with a field for each stage; it expires after the end."""
+"""Reads a picture's status: one Redis hash with a field for each stage, which expires after the picture's end.
+
+Every transition writes the status: ``transitions`` composes its fields, ``write_effects`` in lua/_shared.lua stores
+them.
+"""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -12,21 +16,21 @@ from stageline.broker.redis_client import reaching_redis
 STAGE = "stage:"
 SIZE = ("origin_w", "origin_h", "orientation")
 KINDS: dict[str, Callable[[str], Any]] = {"file_size": int, "run": int, "ahead": int, "estimate": float,
-    "filename_guessed": lambda said: said == "True", **dict.fromkeys(SIZE, int)}  # fmt: skip
-DELETED_RUN = 2**31  # the run of a tombstone: no message has it
+    "filename_guessed": lambda text: text == "True", **dict.fromkeys(SIZE, int)}  # fmt: skip
+DELETED_RUN = 2**31  # the run of a tombstone, higher than any message's
 
 
 def read(client: redis.Redis, image_id: str) -> dict[str, Any] | None:
-    """Return a picture's status with its stages decoded, or None when Redis knows nothing of it.
+    """Return a picture's status with its stages decoded, or None when Redis has none.
 
-    Of a deleted picture it knows that: its status is ``deleted``, for a while.
+    A deleted picture keeps a tombstone for a while; its status is ``deleted``.
     """
     (found,) = read_all(client, [image_id])
     return found
 
 
 def read_all(client: redis.Redis, image_ids: Sequence[str]) -> list[dict[str, Any] | None]:
-    """Return several, in one round trip."""
+    """Return the statuses of several pictures, in one round trip."""
     with reaching_redis():
         pipe = client.pipeline(transaction=False)
         for image_id in image_ids:

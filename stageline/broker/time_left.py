@@ -1,9 +1,9 @@
-"""How long a picture still takes, by what the last pictures took.
+"""Estimates how long a picture still takes, from the times of the last pictures.
 
-The model: a picture waits until those before it are done, one every ``gap`` seconds, and then takes what one takes
-``alone``. lua/_notes.lua learns all of it, each time a picture comes to its end: ``gap`` is a moving mean of the time
-between two ends while others were on their way, ``alone`` one of the time of pictures that found nothing before them,
-and ``ratio`` is how much longer than estimated pictures really took, so that the estimate corrects itself.
+The model: a picture waits for the pictures before it, one of which ends every ``gap`` seconds, and then takes ``alone``
+seconds. lua/_shared.lua updates the model each time a picture ends. ``gap`` is a moving mean of the time between two
+ends while other pictures were in progress. ``alone`` is a moving mean of the time of pictures with no others before
+them. ``ratio`` is actual time divided by estimated time, which corrects the estimate.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,14 +18,14 @@ from stageline.pipeline import line
 
 @dataclass(frozen=True)
 class Remaining:
-    """What is before a picture: how many others, and the seconds that it still takes (None: nothing is known yet)."""
+    """The number of pictures before this one, and the seconds it still takes (None: no times are known yet)."""
 
     position: int
     seconds: float | None
 
 
 def remaining(client: redis.Redis, image_ids: Sequence[str], stages_done: Mapping[str, int]) -> dict[str, Remaining]:
-    """Estimate, for each picture that is on its way, what is left; ``stages_done`` counts what it has behind it.
+    """Estimate the time left of each picture in progress; ``stages_done`` counts the stages each has completed.
 
     Raises:
         Unavailable: Redis is away.

@@ -34,7 +34,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8 shows what it can
-    logs.configure_without_settings("stageline")  # so that no command's warnings mix with its results on stdout
-    threads.die_together()  # else a command could wait for ever for what a thread was to bring
+    logs.configure(None, "stageline")  # so that no command's warnings mix with its results on stdout
+    threads.exit_on_crash()  # else a command could wait for ever for what a thread was to bring
     with explain_errors():
         app()

@@ -8,7 +8,7 @@ import typer
 
 from stageline.broker import overview
 from stageline.broker.dead_letters import DeadLetters
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.broker.redis_client import connect
 from stageline.catalogue import Catalogue, open_engine
 from stageline.cli.common import EXIT_FAILED, AsJson, attached_settings, note, print_json, print_table, say

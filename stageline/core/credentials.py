@@ -1,7 +1,7 @@
-"""Credentials in files that change while a process runs, as those of a Kubernetes Secret do.
+"""Watches credentials in files that change while a process runs, as those of a Kubernetes Secret do.
 
-A process that finds them changed winds up as on SIGTERM and starts anew in its own place. So a Secret that is made,
-mended or changed later is taken up by itself: no restart is counted against the container, and none backs off.
+A process that finds the files changed shuts down as on SIGTERM, and then executes itself again. So it uses a Secret
+that is created or changed later without a restart of the container, which would count and back off.
 """
 
 import os
@@ -18,17 +18,17 @@ LOOK_SECONDS = 5.0
 
 
 class CredentialWatch(threading.Thread):
-    """Looks at the files of SECRETS_DIR every few seconds, where that is set."""
+    """Reads the files of SECRETS_DIR every LOOK_SECONDS, if that is set."""
 
     def __init__(self, wind_up: Callable[[], None]) -> None:
-        """Take what ends the work as SIGTERM does: called, in a thread of its own, when the files have changed."""
+        """Keep the function that ends the work as SIGTERM does; this thread calls it when the files have changed."""
         super().__init__(name="credentials", daemon=True)
         self._wind_up = wind_up
         self._changed = False
         self._ended = threading.Event()
 
     def begin(self) -> None:
-        """Begin to look; say so where nothing is there yet."""
+        """Start the thread; log a warning when the folder has no files yet."""
         if _FOLDER is None:
             return
         if not _AT_START:
@@ -37,10 +37,10 @@ class CredentialWatch(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        """Look until they have changed."""
+        """Read the files until they have changed."""
         while _FOLDER is not None and not self._ended.wait(LOOK_SECONDS):
             now = read(_FOLDER)
-            if not now or now == _AT_START:  # where the whole Secret is gone, what was read from it still serves
+            if not now or now == _AT_START:  # when the whole Secret is gone, the old credentials are still used
                 continue
             names = sorted(name for name in {*now, *_AT_START} if now.get(name) != _AT_START.get(name))
             logs.get().info("credentials changed", files=names, folder=str(_FOLDER), then="starting anew")
@@ -49,35 +49,35 @@ class CredentialWatch(threading.Thread):
             return
 
     def end(self) -> None:
-        """Note that the process was told to end: then it does, whatever changes. Safe to call from a signal handler."""
+        """Let the process end instead of starting anew, whatever changes. Safe to call from a signal handler."""
         self._ended.set()
 
     def start_anew_if_changed(self) -> None:
-        """Once all is wound up: become a new process of the same command line, under the same id; else return.
+        """Execute the same command line again, under the same process id, if the files changed; call this last.
 
         Raises:
-            OSError: this machine does not let us.
+            OSError: the machine does not allow it.
         """
         if not self._changed:
             return
         for signalled in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(signalled, signal.SIG_DFL)  # one that comes from here on ends us at once, and is not lost
+            signal.signal(signalled, signal.SIG_DFL)  # a signal from here on ends the process at once, and is not lost
         if self._ended.is_set():
             return
         sys.stdout.flush()
         sys.stderr.flush()
-        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - our own command line
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the process's own command line
 
 
 def read(folder: Path) -> Mapping[str, bytes]:
-    """The files of a folder; Kubernetes's own links (their names begin with dots) are left out."""
+    """Read the files of a folder, without Kubernetes's own links, whose names begin with dots."""
     try:
         paths = [path for path in folder.iterdir() if not path.name.startswith(".")]
         return {path.name: path.read_bytes() for path in paths if path.is_file()}
-    except OSError:  # not there, or being exchanged at this moment
+    except OSError:  # missing, or being replaced at this moment
         return {}
 
 
-# What the files were before the settings were read from them: a change in between must not be missed.
+# The files before the settings were read from them, so that a change in between is not missed.
 _FOLDER = secrets_named()
 _AT_START = read(_FOLDER) if _FOLDER else {}

@@ -1,10 +1,10 @@
-"""Every error of Stageline has one root, split into what a retry can mend and what it cannot."""
+"""The errors of Stageline: those that a retry can mend, and those that it cannot."""
 
-EXIT_SETTINGS = 78  # EX_CONFIG: how a process ends whose setting is malformed
+EXIT_SETTINGS = 78  # EX_CONFIG: the exit status of a process with a malformed setting
 
 
 class StagelineError(Exception):
-    """Root of all errors that Stageline raises itself."""
+    """The base of all errors of Stageline."""
 
 
 class SettingsError(StagelineError):
@@ -12,11 +12,11 @@ class SettingsError(StagelineError):
 
 
 class Unavailable(StagelineError):
-    """A server (Redis, the object store) cannot be reached: wait and try again; it costs no attempt."""
+    """A server (Redis, the object store) cannot be reached. The retry does not count as an attempt."""
 
 
 class Busy(Unavailable):
-    """The door answers that its servers are away, and after how many ``seconds`` to try again."""
+    """The API answers that its servers cannot be reached; a retry is due after ``seconds``."""
 
     def __init__(self, sentence: str, seconds: float) -> None:
         super().__init__(sentence)
@@ -24,26 +24,26 @@ class Busy(Unavailable):
 
 
 class NoRoom(Busy):
-    """The door answers that the line is full, and after how many ``seconds`` to try again."""
+    """The API answers that the line is full; a retry is due after ``seconds``."""
 
 
 class NotFound(StagelineError):
-    """The object store has no object of that key."""
+    """The object store has no object with this key."""
 
 
 class ModelError(StagelineError):
-    """A model file is missing, damaged, or not the network that its card describes."""
+    """A model file is missing, damaged, or not the network of its card."""
 
 
 class Rejected(StagelineError):
-    """The input itself is at fault: no retry can mend it, so it goes to the dead letters at once."""
+    """The input is at fault. No retry can mend it, so its message is dead-lettered at once."""
 
 
 class BadImage(Rejected):
-    """The bytes are not a picture that Stageline takes.
+    """The bytes are not a picture that Stageline accepts.
 
-    ``status`` is the HTTP status that the door answers with: 415 for what is no picture at all, 413 for
-    one that is too large, 422 for one that is damaged.
+    ``status`` is the HTTP status of the API's answer: 415 for data that is not a picture, 413 for a picture that is too
+    large, 422 for a damaged picture.
     """
 
     def __init__(self, sentence: str, status: int = 422) -> None:
@@ -52,11 +52,11 @@ class BadImage(Rejected):
 
 
 class Forgotten(Rejected):
-    """The picture was deleted, or sent down the line again, while this message was on its way."""
+    """The picture was deleted, or sent down the line again, while this message was in progress."""
 
 
 class TooLarge(Rejected):
-    """The object is larger than what is read into memory."""
+    """The object is too large to read into memory."""
 
 
 class BadMessage(Rejected):
@@ -64,7 +64,7 @@ class BadMessage(Rejected):
 
 
 class UnknownFolder(BadMessage):
-    """The message names an object in a folder that this version does not know; a later version may know it."""
+    """The message names an object in a folder that this version does not know; a newer version may know it."""
 
     def __init__(self, sentence: str, folder: str) -> None:
         super().__init__(sentence)
@@ -72,4 +72,4 @@ class UnknownFolder(BadMessage):
 
 
 class NewerMessage(StagelineError):
-    """The message is of a version that this worker does not know: a newer worker must take it."""
+    """The message is of a version that this worker does not know; a newer worker must take it."""

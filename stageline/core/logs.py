@@ -1,4 +1,4 @@
-"""Structured logs: one JSON line per event, or text for a terminal (LOG_FORMAT=text). Always on stderr."""
+"""Structured logs on stderr: one JSON line per event, or text for a terminal (LOG_FORMAT=text)."""
 
 import contextlib
 import logging
@@ -10,17 +10,12 @@ import structlog
 from stageline.core.settings import Settings
 
 
-def configure(settings: Settings, service: str) -> None:
-    """Set up logging for this process; ``service`` stands on every line."""
-    _configure(settings.log_level, settings.log_format, service)
+def configure(settings: Settings | None, service: str) -> None:
+    """Set up logging for this process; every line names the ``service``.
 
-
-def configure_without_settings(service: str) -> None:
-    """Set up logging before the settings are read: structlog's own default would write to stdout."""
-    _configure("INFO", "json", service)
-
-
-def _configure(level: str, form: str, service: str) -> None:
+    Before the settings are read they are None: structlog's own default would write to stdout.
+    """
+    level, form = (settings.log_level, settings.log_format) if settings else ("INFO", "json")
     renderer: Any = (
         structlog.processors.JSONRenderer()
         if form == "json"
@@ -35,20 +30,20 @@ def _configure(level: str, form: str, service: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
-        # One write a line: threads do not interleave.
+        # One write per line, so that the lines of threads do not interleave.
         logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Stderr())),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[FromLibraries()], level=logging.WARNING, force=True)
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a retry that was in vain we tell ourselves
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # Stageline logs failed retries itself
     logging.captureWarnings(capture=True)
 
 
 class _Stderr:
-    """Where lines go. What cannot be written is lost and fails nothing: it may be a file on a disk that is full."""
+    """The log's output. A line that cannot be written, as on a full disk, is lost, and raises no error."""
 
     def write(self, text: str) -> None:
-        with contextlib.suppress(OSError, ValueError):  # the latter where it is closed
+        with contextlib.suppress(OSError, ValueError):  # ValueError when stderr is closed
             sys.stderr.write(text)
 
     def flush(self) -> None:
@@ -57,14 +52,14 @@ class _Stderr:
 
 
 class FromLibraries(logging.Handler):
-    """What libraries log in Python's own way, as lines like ours."""
+    """Writes the records of libraries, from Python's logging, as structured lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say it as an event of ours."""
+        """Write a record as an event."""
         try:
             level = min((record.levelno // 10) * 10, logging.CRITICAL)
             get().log(max(level, logging.DEBUG), record.getMessage(), logger=record.name, exc_info=record.exc_info)
-        except Exception:  # noqa: BLE001 - as every handler: a line that cannot be written stops nothing
+        except Exception:  # noqa: BLE001 - as in every handler, a line that cannot be written stops nothing
             self.handleError(record)
 
 

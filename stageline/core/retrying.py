@@ -1,7 +1,7 @@
-"""Waiting and trying again, by tenacity: every policy stands here by its name, with its numbers.
+"""All policies of waiting and retrying, by tenacity, with their numbers.
 
-What a library tries again inside a command stays the library's, as only it knows how far the first try came. Its
-numbers stand here as well.
+A library's own retries within one command stay in the library, as only the library knows how far the first try came.
+Their numbers are here too.
 """
 
 import random
@@ -26,13 +26,13 @@ from stageline.core.errors import Busy, NoRoom, StagelineError, Unavailable
 
 Answer = TypeVar("Answer")
 LOG_AGAIN_SECONDS = 60.0
-READY_SECONDS = 120.0  # for a line that starts: a dozen processes import at once, on a machine that may be slow
-NEVER = threading.Event()  # set by nobody: the default of those who wait for as long as it takes
+READY_SECONDS = 120.0  # for the start of a line: a dozen processes import at once, perhaps on a slow machine
+NEVER = threading.Event()  # never set: the default of a wait without an end
 
 
 @dataclass(frozen=True)
 class Policy:
-    """When to try again what failed; ``wait`` gives the seconds, ``stop`` says when to give up."""
+    """When to retry; ``wait`` returns the seconds before the next try, ``stop`` whether to give up."""
 
     wait: WaitBaseT
     stop: StopBaseT = stop_never
@@ -46,18 +46,18 @@ class Policy:
         stopping: threading.Event = NEVER,
         on_failure: Callable[[BaseException], object] = lambda _: None,
     ) -> Answer:
-        """Try a step until it succeeds; the log says that it is waited for at the first failure, then once a minute.
+        """Call a step until it succeeds; log the wait at the first failure, and then once a minute.
 
         Args:
-            step: what is tried.
-            stopping: ends a wait at once when it is set; the step is not tried again then.
-            on_failure: is told of each failure after which the step is tried again.
+            step: the function to call.
+            stopping: when set, ends the wait at once, without another try.
+            on_failure: called with each error after which the step is retried.
 
         Raises:
-            Exception: the step's own, where the policy is not for such, gives up, or ``stopping`` is set.
+            Exception: the step's own error, when the policy does not cover it or gives up, or ``stopping`` is set.
         """
         try:
-            return step()  # as nearly always; tenacity would cost it 24 µs
+            return step()  # the usual case; tenacity would cost 24 µs
         except self.on as error:
             last: Exception = error
         is_first = True
@@ -100,14 +100,14 @@ class Policy:
         )
 
     def pause(self, failures: int) -> float:
-        """Seconds until the next try after so many failures in a row, from 1."""
+        """Return the seconds until the next try after this number of failures in a row, from 1."""
         state = RetryCallState(Retrying(), None, (), {})
         state.attempt_number = failures
         return float(self.wait(state))
 
 
 class Attempts:
-    """Failures in a row, and when the next try is due, for a loop that does not wait in between."""
+    """Counts failures in a row, and knows when the next try is due, for a loop that does not wait in between."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
@@ -118,7 +118,7 @@ class Attempts:
         return time.monotonic() >= self._due
 
     def fail(self) -> float:
-        """Note a failure; return the seconds until the next try."""
+        """Count a failure; return the seconds until the next try."""
         self._failures += 1
         pause = self._policy.pause(self._failures)
         self._due = time.monotonic() + pause
@@ -126,53 +126,53 @@ class Attempts:
 
 
 def _failure(state: RetryCallState) -> BaseException:
-    assert state.outcome is not None  # noqa: S101 - a step that was tried has one
+    assert state.outcome is not None  # noqa: S101 - a step that was called has one
     return state.outcome.exception() or RuntimeError("no failure")
 
 
 def _upper_half(longest: Callable[[RetryCallState], float]) -> WaitBaseT:
-    """Spread a wait, so that what failed together is not tried again together."""
+    """Spread a wait, so that steps that failed together are not retried together."""
     return lambda state: longest(state) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards nothing
 
 
-def _as_told(state: RetryCallState) -> float:
-    """The seconds that a Busy door names."""
+def _as_answered(state: RetryCallState) -> float:
+    """Return the seconds in the API's answer, from Busy."""
     return float(getattr(_failure(state), "seconds", 1.0))
 
 
 SERVER_AWAY = Policy(doubling(multiplier=0.1, max=5.0))  # Redis, the object store, the database
-HEARTBEAT = Policy(fixed(1.0), logged=False)  # of what is done all the time, and whose failures others tell of
+HEARTBEAT = Policy(fixed(1.0), logged=False)  # of steps that repeat all the time, and whose failures other threads log
 SWEEP = Policy(fixed(1.0))
 DEAD_CHILD = Policy(doubling(multiplier=0.5, max=15.0))
 LINE_STARTS = Policy(fixed(0.1), stop_after_delay(READY_SECONDS), on=StagelineError, logged=False)
-LOST_INPUT = Policy(fixed(5.0))  # a message whose servers went away in the middle
+LOST_INPUT = Policy(fixed(5.0))  # a message whose inputs could not be fetched, as a server was away
 NEWER_MESSAGE = Policy(fixed(10.0))  # a message that waits for a newer worker
 
-# Of the command line, which a door may tell how long to wait.
-LINE_FULL = Policy(_as_told, on=NoRoom, logged=False)
-SERVERS_BUSY = Policy(_as_told, on=Busy, logged=False)
-SERVERS_BUSY_A_MINUTE = Policy(_as_told, stop_after_delay(60.0), on=Busy, logged=False)
-DOOR_GONE = Policy(fixed(1.0), stop_after_delay(60.0), unless=(Busy,), logged=False)  # as while it is started again
+# Of the command line; the API's answer may name the seconds to wait.
+LINE_FULL = Policy(_as_answered, on=NoRoom, logged=False)
+SERVERS_BUSY = Policy(_as_answered, on=Busy, logged=False)
+SERVERS_BUSY_A_MINUTE = Policy(_as_answered, stop_after_delay(60.0), on=Busy, logged=False)
+API_GONE = Policy(fixed(1.0), stop_after_delay(60.0), unless=(Busy,), logged=False)  # as while it restarts
 
-# What the libraries try again inside a command.
+# The libraries' own retries within one command.
 REDIS_COMMAND = RedisRetry(ConstantBackoff(0.05), 1)
 REDIS_ONCE = RedisRetry(NoBackoff(), 0)
 STORE_REQUEST = HttpRetry(
     total=2, connect=1, backoff_factor=0.1, status_forcelist=(500, 502, 503, 504), raise_on_status=False
-)  # then the store's own words are told
+)  # then the store's own error is reported
 ROLE_REQUEST = HttpRetry(total=1)
 
 
 def failed_message(base: float, cap: float) -> Policy:
-    """A message that failed: ``base`` seconds, doubled each time up to ``cap``, and jitter in the upper half."""
+    """Return the policy of a failed message: ``base`` seconds, doubled up to ``cap``, with jitter in the upper half."""
     return Policy(_upper_half(doubling(multiplier=base, max=cap)))
 
 
 def refused_model(look_seconds: float) -> Policy:
-    """A version that was refused: it may be on its way, piece by piece. Each time a little later, up to a minute."""
+    """Return the policy of a refused model version, which may still be uploading: doubled pauses up to a minute."""
     return Policy(doubling(multiplier=look_seconds, max=60.0))
 
 
 def every(seconds: float) -> Policy:
-    """A fixed pause."""
+    """Return a policy with a fixed pause."""
     return Policy(fixed(seconds))

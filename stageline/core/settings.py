@@ -1,4 +1,4 @@
-"""All settings, read from the environment in one place and validated at start."""
+"""All settings: read from the environment here only, and validated at start."""
 
 import contextlib
 import os
@@ -27,10 +27,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
 
-    # A folder whose files are settings too, each of its own name, as a mounted Secret is; the environment goes before.
+    # A folder whose files are settings too, each named as its setting, like a mounted Secret; the environment wins.
     secrets_dir: Path | None = None
 
-    # Servers. What is unset here is embedded: see stageline.local.up.
+    # Servers. Those that are unset here are embedded: see stageline.local.up.
     redis_url: str = Field("redis://127.0.0.1:6379/0", pattern=r"^(rediss?|unix)://", repr=False)
     redis_password: str | None = Field(None, repr=False)
     minio_endpoint: str | None = None
@@ -48,16 +48,16 @@ class Settings(BaseSettings):
     cache_password: str | None = Field(None, repr=False)
     stageline_data: Path = Path("stageline-data")
 
-    # The door.
+    # The API.
     port: int = Field(30005, ge=1, le=65535)
-    host: str = "0.0.0.0"  # noqa: S104 - a container's door listens on all its addresses
+    host: str = "0.0.0.0"  # noqa: S104 - in a container the API listens on all addresses
     door_threads: int = Field(8, ge=1, le=256)
     max_upload_bytes: int = Field(25 * MEBIBYTE, ge=1)
     max_image_pixels: int = Field(50_000_000, ge=1)
     max_queue_size: int = Field(1000, ge=1)
     status_ttl: int = Field(3600, ge=1)
 
-    # What is kept.
+    # Retention.
     cache_ttl: int = Field(3600, ge=1)
     retention_days: int = Field(0, ge=0, le=36_500)
 
@@ -106,14 +106,14 @@ class Settings(BaseSettings):
         """Put each password into its URL, so that the URL need not be secret."""
         for password, url in PASSWORDS.items():
             if values.get(password) and "://" in str(values.get(url)):
-                with contextlib.suppress(ValueError):  # what is no URL is told by its own name
+                with contextlib.suppress(ValueError):  # the validation of the URL reports it by its own name
                     values[url] = with_password(str(values[url]), values[password])
         return values
 
     @field_validator("blur_classes", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        """Take a comma-separated list: ``BLUR_CLASSES=face,car``."""
+        """Accept a comma-separated list: ``BLUR_CLASSES=face,car``."""
         if isinstance(value, str):
             return frozenset(word.strip().casefold() for word in value.split(",") if word.strip())
         return value
@@ -121,7 +121,7 @@ class Settings(BaseSettings):
     @field_validator("cache_url", mode="before")
     @classmethod
     def _off(cls, value: object) -> object:
-        """Take ``CACHE_URL=off``: no cache, not even the one that ``stageline up`` would start."""
+        """Accept ``CACHE_URL=off``: no cache, not even the one that ``stageline up`` would start."""
         return None if isinstance(value, str) and value.strip().casefold() == "off" else value
 
     @field_validator("redis_url", "cache_url")
@@ -131,7 +131,7 @@ class Settings(BaseSettings):
             return value
         try:
             found = parse_url(value)  # type: ignore[no-untyped-call]
-        except ValueError:  # its own words may hold a piece of the password
+        except ValueError:  # its text may contain a part of the password
             found = {}
         if not (found.get("path") or is_host(found.get("host"))):
             raise ValueError("give redis://[user:password@]host[:port][/database], rediss://… or unix:///path")
@@ -153,7 +153,7 @@ def load() -> Settings:
     """Read the environment once per process.
 
     Raises:
-        SettingsError: a variable is malformed; the text names it, what it was and what it takes.
+        SettingsError: a variable is malformed; the text names the variable, its value and the allowed values.
     """
     secrets = secrets_named()
     try:
@@ -164,18 +164,18 @@ def load() -> Settings:
             name = str(problem["loc"][0]).upper() if problem["loc"] else "settings"
             lines.append(f"{name}={_shown(name)}: {problem['msg']}")
         raise SettingsError("; ".join(lines)) from None
-    except NotASetting as error:  # as of a file that is no text; its words name it and not what is in it
+    except NotASetting as error:  # such as a file that is not text; the error names the file, not its content
         raise SettingsError(f"{SECRETS_DIR}={secrets}: {error}") from None
 
 
 def secrets_named() -> Path | None:
-    """The folder that SECRETS_DIR names; it may not be there yet, see `stageline.core.credentials`."""
+    """Return the folder that SECRETS_DIR names; it may not exist yet, see `stageline.core.credentials`."""
     named = os.environ.get(SECRETS_DIR)
     return Path(named) if named else None
 
 
 def with_password(url: str, password: str) -> str:
-    """The URL with that password in it, unless it has one, or is that of a file."""
+    """Return the URL with the password in it, unless it has one, or is the URL of a file."""
     parts = urlsplit(url)
     if not parts.netloc and parts.scheme != "unix":
         return url
@@ -186,17 +186,17 @@ def with_password(url: str, password: str) -> str:
 
 
 def redacted(address: str) -> str:
-    """An address without the user and the password in it."""
+    """Return an address without the user and the password."""
     return re.sub(r"^([a-z]+://)?.*@", r"\1…@", address)
 
 
 def is_host(name: str | None) -> bool:
-    """Whether it could be a host's name or address."""
+    """Whether the text could be a host's name or address."""
     return bool(name and re.fullmatch(r"[^\s/@?#]+", name))
 
 
 def _shown(name: str) -> str:
-    """What a variable was set to, without what is secret in it."""
+    """Return a variable's value without its secret parts."""
     if name not in os.environ:
         return f"(a file of {SECRETS_DIR})"
     return "…" if "SECRET" in name or "PASSWORD" in name else repr(redacted(os.environ.get(name, "")))

@@ -1,4 +1,4 @@
-"""A keeper of child processes: starts them, starts them again when they die, and stops them all."""
+"""Supervises child processes: starts them, restarts those that die, and stops them all."""
 
 import ctypes
 import os
@@ -21,7 +21,7 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def die_with_parent() -> None:
-    """In a child before exec: be told to stop when the parent dies, however it dies (Linux)."""
+    """In a child before exec, have Linux send SIGTERM when the parent dies for any reason."""
     if _libc is not None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -38,10 +38,10 @@ class _Child:
 
 
 class Supervisor:
-    """Keeps its children running until told to stop."""
+    """Keeps its children running until it is stopped."""
 
     def __init__(self, log: IO[bytes] | None = None) -> None:
-        """Send the children's output to ``log``, or leave it where this process's own goes."""
+        """Send the children's output to ``log``, or to this process's own output."""
         self._log = log
         self._children: list[_Child] = []
         self._stopping = threading.Event()
@@ -49,7 +49,7 @@ class Supervisor:
     def add(
         self, name: str, command: Sequence[str], environment: Mapping[str, str], keep_open: Sequence[IO[str]] = ()
     ) -> None:
-        """Add a child and start it, with ``environment`` added to our own, and inheriting the files ``keep_open``."""
+        """Start a child with ``environment`` added to this process's own; it inherits the files ``keep_open``."""
         child = _Child(name, command, environment, keep_open)
         self._children.append(child)
         self._start(child)
@@ -67,7 +67,7 @@ class Supervisor:
         self.stop(grace_seconds)
 
     def tend(self) -> None:
-        """Start again what has died; sooner at first, later when it keeps dying."""
+        """Restart the children that died, after a pause that grows while a child keeps dying."""
         for child in self._children:
             if child.process is not None and child.process.poll() is not None:
                 self._note_death(child, child.process.returncode)
@@ -75,7 +75,7 @@ class Supervisor:
                 self._start(child)
 
     def stop(self, grace_seconds: float) -> None:
-        """Ask every child to stop, and end those that have not within the grace."""
+        """Send SIGTERM to every child, and SIGKILL to those that still run after ``grace_seconds``."""
         living = [child.process for child in self._children if child.process is not None]
         for process in living:
             if process.poll() is None:
@@ -90,22 +90,20 @@ class Supervisor:
 
     def _start(self, child: _Child) -> None:
         child.started = time.monotonic()
-        child.process = subprocess.Popen(  # noqa: S603 - our own command lines
+        child.process = subprocess.Popen(  # noqa: S603 - Stageline's own command lines
             child.command,
             env={**os.environ, **child.environment},
             stdout=self._log,
             stderr=self._log,
             pass_fds=[file.fileno() for file in child.keep_open],
-            start_new_session=True,  # a Ctrl-C in the terminal reaches only us; we stop them in our order
+            start_new_session=True,  # Ctrl-C reaches only this process, which stops the children in order
             preexec_fn=die_with_parent,  # noqa: PLW1509 - async-signal-safe: one system call
         )
 
     def _note_death(self, child: _Child, status: int) -> None:
         lived = time.monotonic() - child.started
-        pause = 0.0
         if lived > STEADY_SECONDS:
             child.deaths = Attempts(DEAD_CHILD)
-        else:
-            pause = child.deaths.fail()
+        pause = 0.0 if lived > STEADY_SECONDS else child.deaths.fail()
         child.process = None
         logs.get().error("died", process=child.name, exit_status=status, restart_in=pause)

@@ -1,9 +1,10 @@
-"""The rule for threads: one that dies takes its process with it, and whoever started the process starts another.
+"""Ends the process when one of its threads dies of an error, so that the process's parent starts another.
 
-A process without one of its threads looks well and does half of its work for ever: its lease is kept and nothing is
-stored, or its health says ready and nobody beats. What it held is given back when its lease has run out.
+A process that lacks a thread looks healthy and does only part of its work: its lease is renewed while nothing is
+stored, or it reports ready without heartbeats. The messages of an ended process return to the queue when its lease has
+expired.
 
-Threads that answer a request, gunicorn's and those of /healthz, are no part of this: an error there is that request's.
+Threads that answer a request, of gunicorn and of /healthz, are exempt: an error there fails only the request.
 """
 
 import contextlib
@@ -20,28 +21,28 @@ from stageline.core.errors import SettingsError
 EXIT_CRASH = 70  # EX_SOFTWARE
 
 
-def die_together() -> None:
-    """Hold this process, and those that it forks, to the rule."""
+def exit_on_crash() -> None:
+    """End this process, and those that it forks, when a thread dies of an error."""
     threading.excepthook = lambda died: end_process(died.thread, died.exc_value)
 
 
 @contextlib.contextmanager
-def dying_together() -> Iterator[None]:
-    """The same, and for the main thread too, which does what the block says.
+def exiting_on_crash() -> Iterator[None]:
+    """Do the same for the main thread too, while it runs the block.
 
-    Python would wait, before it ends, for the work of pools, and that may never end: as while the store is away.
+    Python would otherwise wait for the work of pools before it ends, perhaps for ever, as while the store is away.
     """
-    die_together()
+    exit_on_crash()
     try:
         yield
-    except SettingsError:  # told as such, with an exit status of its own
+    except SettingsError:  # the caller reports it, with an exit status of its own
         raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, this process is no use any more
+    except Exception as error:  # noqa: BLE001 - any error here makes the process useless
         end_process(threading.current_thread(), error)
 
 
 def end_process(thread: threading.Thread | None, error: BaseException | None) -> NoReturn:
-    """Say what a thread died of, and end the process at once."""
+    """Log the error of a thread, and end the process at once."""
     try:
         logs.get().error("crashed", thread=thread and thread.name, exc_info=error)
         sys.stderr.flush()
@@ -50,13 +51,13 @@ def end_process(thread: threading.Thread | None, error: BaseException | None) ->
 
 
 def submit(pool: ThreadPoolExecutor, step: Callable[..., None], *words: object) -> None:
-    """Have a pool take a step whose answer nobody waits for: an error, which the pool would keep, is a death too."""
-    pool.submit(_taken, step, *words)
+    """Submit a step without an answer to a pool; an error, which the pool would keep, ends the process too."""
+    pool.submit(_run, step, *words)
 
 
-def _taken(step: Callable[..., None], *words: object) -> None:
+def _run(step: Callable[..., None], *words: object) -> None:
     try:
         step(*words)
-    except BaseException as error:  # noqa: BLE001 - the pool would keep it to itself
+    except BaseException as error:  # noqa: BLE001 - the pool would keep the error in its future
         died = threading.ExceptHookArgs((type(error), error, error.__traceback__, threading.current_thread()))
         threading.excepthook(died)

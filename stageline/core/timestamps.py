@@ -1,4 +1,4 @@
-"""Moments as text: one way for everything that Stageline writes, and a patient one to read what anybody wrote."""
+"""Times as text: one format for all that Stageline writes, and a lenient reader for times of other programs."""
 
 from datetime import UTC, datetime
 
@@ -6,17 +6,17 @@ from stageline.core import clock
 
 
 def now() -> str:
-    """The line's time in UTC, ISO 8601 with milliseconds."""
+    """Return the line's time in UTC, as ISO 8601 with milliseconds."""
     return iso(clock.now())
 
 
 def iso(moment: datetime) -> str:
-    """A moment as ISO 8601, in UTC, with milliseconds."""
+    """Return a time in UTC, as ISO 8601 with milliseconds."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def moment(text: object) -> datetime | None:
-    """A moment of ISO 8601, in UTC also where it does not say its zone; None where the text is none."""
+    """Parse an ISO 8601 time, in UTC when it has no zone; return None for any other text."""
     if not isinstance(text, str):
         return None
     try:

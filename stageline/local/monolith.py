@@ -61,7 +61,7 @@ def step(stage: line.Stage, work: Work, message: Message, made: Made) -> Message
     item = Item(message)
     inputs = {name: made[key].data for name, key in work.inputs(message).items()}
     began = time.monotonic()
-    (item.outcome,) = work.run([Task(message, inputs)])
+    (item.output,) = work.run([Task(message, inputs)])
     item.work_seconds = time.monotonic() - began
-    made |= {stored.key: stored for stored in item.outcome.objects}
-    return message.successor(stage.name, item.entry("done", WORKER), item.outcome.fields)
+    made |= {stored.key: stored for stored in item.output.objects}
+    return message.successor(stage.name, item.entry("done", WORKER), item.output.fields)

@@ -1,4 +1,4 @@
-"""Removing everything that the bucket has of a picture."""
+"""Removes all objects of a picture from the bucket."""
 
 import re
 from collections.abc import Collection
@@ -17,7 +17,7 @@ ANNOUNCED_FOLDER = re.compile(rb"([a-z][a-z0-9_-]{0,31})/")
 
 
 def all_folders(client: redis.Redis) -> set[str]:
-    """Return the folders that this version knows, and those that workers of another version have announced.
+    """Return the folders of this version, and those that workers of other versions have announced.
 
     Raises:
         Unavailable: Redis is away.
@@ -31,27 +31,27 @@ def all_folders(client: redis.Redis) -> set[str]:
 def erase_objects(
     store: ObjectStore, image_id: str, original_path: str | None = None, folders: Collection[str] = FOLDERS
 ) -> int:
-    """Remove a picture's objects from every folder, and return how many there were; may be repeated.
+    """Remove a picture's objects from every folder, and return their number; may be repeated.
 
-    The results go last: what is left of an erasure that was broken off still names the picture.
+    The results are removed last, so that an interrupted removal leaves the object that names the picture.
 
     Args:
         store: the bucket.
-        image_id: whose objects.
-        original_path: where the picture's original is, for one of another name; only below original/, and not that of
-            a picture that has results of its own.
-        folders: where to look; `all_folders` are also those of a newer version, during an upgrade.
+        image_id: the picture.
+        original_path: the key of the original when its name is not the id; removed only below original/, and not when
+            it belongs to a picture with results of its own.
+        folders: the folders to search; `all_folders` also has those of a newer version, during an upgrade.
 
     Raises:
-        ValueError: that is no id.
-        Unavailable: the store is away; some may be gone.
+        ValueError: ``image_id`` is not an id.
+        Unavailable: the store cannot be reached; some objects may be removed.
     """
     if not ID.fullmatch(image_id):
         raise ValueError(f"an image id matches {ID.pattern}")
     erased = 0
     if original_path and original_path.startswith("original/") and KEY.fullmatch(original_path):
         other = id_of(original_path)
-        if other != image_id and not _has_results(store, other):
+        if other != image_id and not has_results(store, other):
             store.delete(original_path)
     for folder in sorted(folders, key=lambda name: name == "results"):
         for key in list(store.keys(f"{folder}/{image_id}.")):
@@ -60,7 +60,12 @@ def erase_objects(
     return erased
 
 
-def _has_results(store: ObjectStore, image_id: str) -> bool:
+def has_results(store: ObjectStore, image_id: str) -> bool:
+    """Return whether the bucket has results of this picture.
+
+    Raises:
+        Unavailable: the store cannot be reached.
+    """
     try:
         store.stat(results.key(image_id))
     except NotFound:

@@ -1,4 +1,4 @@
-"""Pure functions of an upload: its id, its first message."""
+"""Pure functions of an upload: its id, and its first message."""
 
 import hashlib
 import re
@@ -17,17 +17,17 @@ from stageline.pipeline.message import Message
 from stageline.pipeline.rerun import first_run
 from stageline.store.base import StoredObject
 
-STAGE = "grab"  # what the door is called among the stages that a picture has been through
+STAGE = "grab"  # the name of the API among the stages in a picture's status and results
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def make_id() -> str:
-    """An id for a picture or a batch: a ULID, which begins with the line's time."""
+    """Return an id for a picture or a batch: a ULID, which begins with the line's time."""
     return str(ULID.from_timestamp(clock.seconds()))
 
 
 def traceparent(given: str | None) -> str:
-    """Return the caller's W3C trace context where it is well-formed, else a new one."""
+    """Return the caller's W3C trace context when it is well-formed, else a new one."""
     if given and TRACEPARENT.fullmatch(given):
         return given
     new = secrets.token_hex(24)
@@ -43,19 +43,19 @@ def take_in(
     image_id: str | None = None,
     more: Mapping[str, Any] | None = None,
 ) -> tuple[Message, StoredObject]:
-    """Check and name an upload; return the message that sends it down the line, and the original to store.
+    """Check an upload and give it an id; return its first message, and the original to store.
 
     Args:
         data: the picture's bytes.
-        filename: the name that it came with; see stageline.pipeline.filenames.
+        filename: the name as given; see stageline.pipeline.filenames.
         trace: a W3C trace context.
-        max_pixels: the most that are taken.
-        worker: what this process is called.
-        image_id: its id; a new one where none is given.
+        max_pixels: the largest number of pixels that is accepted.
+        worker: the name of this process, for the picture's history.
+        image_id: the picture's id; None makes a new one.
         more: further fields of the message.
 
     Raises:
-        BadImage: it is not a picture that the line takes.
+        BadImage: the line does not accept the data as a picture.
     """
     started, begun = now(), time.monotonic()
     info = codec.check(data, max_pixels)
@@ -65,19 +65,8 @@ def take_in(
     finished, ms = now(), round(1000 * (time.monotonic() - begun), 1)
     entry: dict[str, Any] = {"state": "done", "run": 1, "attempt": 1, "worker": worker, "started": started}
     entry |= {"finished": finished, "ms": ms, "key": key, "keys": [key]}
-    fields = {
-        "image_id": image_id,
-        "filename": safe_filename(filename),
-        "file_size": len(data),
-        "original_path": key,
-        "origin_w": info.width,
-        "origin_h": info.height,
-        "orientation": info.orientation,
-        "sha256": sha256,
-        "uploaded_at": finished,
-        "attempt": 1,
-        "traceparent": trace,
-        "stages": {STAGE: entry},
-        **first_run(finished),
-    }
-    return Message.of(fields | dict(more or {})), StoredObject(key, data, info.content_type)
+    fields = {"image_id": image_id, "filename": safe_filename(filename), "file_size": len(data), "original_path": key}
+    fields |= {"origin_w": info.width, "origin_h": info.height, "orientation": info.orientation, "sha256": sha256}
+    fields |= {"uploaded_at": finished, "attempt": 1, "traceparent": trace, "stages": {STAGE: entry}}
+    message = Message.of({**fields, **first_run(finished), **(more or {})})
+    return message, StoredObject(key, data, info.content_type)

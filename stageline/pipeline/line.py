@@ -1,4 +1,4 @@
-"""The line: every stage in its order. This table is the one place that knows it."""
+"""The table of stages, in their order, and of the folders of the bucket. No other place lists them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ LOADERS = "MODEL_LOADERS"  # in a stage's service.py: the loader of each task of
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder of the bucket. ``title`` is the page's name for the pictures in it; "" means that it holds none."""
+    """A folder of the bucket. ``title`` is the page's name for its pictures; "" for a folder without pictures."""
 
     name: str
     title: str = ""
@@ -25,10 +25,10 @@ class Stage:
     """One step of the line.
 
     Attributes:
-        name: what it is called everywhere, and the name of its service on a cluster.
-        queue: the Redis list that it reads.
-        package: the package whose ``service.create`` makes its work; it ends in ``_service``.
-        folders: the folders of the bucket that it writes, each of which no other stage writes.
+        name: the name in messages, answers and logs, and of the service on a cluster.
+        queue: the Redis list that the stage reads.
+        package: the package whose ``service.create`` makes the stage's work; the name ends in ``_service``.
+        folders: the folders of the bucket that this stage, and no other, writes.
     """
 
     name: str
@@ -37,12 +37,12 @@ class Stage:
     folders: tuple[Folder, ...] = ()
 
     def load(self, settings: "Settings") -> Any:
-        """Import the stage's package and make its work, a `stageline.pipeline.stage.Work`, with its models loaded."""
+        """Import the stage's package and return its `stageline.pipeline.stage.Work`, with its models loaded."""
         return import_module(f"{self.package}.service").create(settings)
 
 
-DOOR_PACKAGE = "grab_service"  # takes uploads, and feeds the first queue
-CATALOGUE_PACKAGE = "catalogue_service"  # writes down what came of each picture
+API_PACKAGE = "grab_service"  # takes uploads, and writes to the first queue
+CATALOGUE_PACKAGE = "catalogue_service"  # writes the catalogue
 LINE = (
     Stage("resize", "resize_queue", "resize_service", (Folder("resized", "Resized"),)),
     Stage("grayscale", "grayscale_queue", "grayscale_service", (Folder("grayscale", "Grayscale"),)),
@@ -50,31 +50,27 @@ LINE = (
     Stage("classify", "classify_queue", "classify_service", (Folder("findings"),)),
     Stage("tag", "tag_queue", "tag_service", (Folder("tagged", "Tagged"), Folder("blurred", "Blurred"))),
 )
-ORIGINALS = Folder("original", "Original")  # written by the door
-RESULTS = Folder("results")  # written by whichever stage a picture ends at
+ORIGINALS = Folder("original", "Original")  # written by the API
+RESULTS = Folder("results")  # written by the stage at which a picture ends
 FOLDERS = (ORIGINALS.name, *(folder.name for stage in LINE for folder in stage.folders), RESULTS.name)
 
 
 def pictures() -> tuple[Folder, ...]:
-    """Return the folders that hold pictures, in the order in which they are written."""
-    written = (folder for stage in LINE for folder in stage.folders if folder.title)
-    return (ORIGINALS, *written)
+    """Return the folders that hold pictures, in the order of the line."""
+    return (ORIGINALS, *(folder for stage in LINE for folder in stage.folders if folder.title))
 
 
 def stage(name: str) -> Stage:
-    """Return the stage of that name.
+    """Return the stage with this name.
 
     Raises:
         KeyError: the line has no such stage.
     """
-    for candidate in LINE:
-        if candidate.name == name:
-            return candidate
-    raise KeyError(name)
+    return {each.name: each for each in LINE}[name]
 
 
 def after(current: Stage) -> Stage | None:
-    """Return the stage that follows, or None at the end of the line."""
+    """Return the next stage, or None after the last."""
     position = LINE.index(current) + 1
     return LINE[position] if position < len(LINE) else None
 

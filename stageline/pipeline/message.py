@@ -1,4 +1,4 @@
-"""The message: the JSON that travels on the lists. Ids, object keys, sizes, findings so far; never pixels."""
+"""The message: JSON on the queues, with ids, object keys, sizes and findings, but never pixels."""
 
 import json
 from collections.abc import Mapping
@@ -12,17 +12,17 @@ from stageline.pipeline.schema import FOLDERS, ID, KEY, check
 
 __all__ = ["FOLDERS", "ID", "KEY", "PROBE", "Message", "id_of"]
 
-PROBE = "probe-"  # begins the id of a picture that is nobody's: somebody looks for others with it
+PROBE = "probe-"  # prefix of the id of a probe: a picture that is only used to search for others
 VERSION = 1
 MAX_BYTES = 1024 * 1024
-MAX_HISTORY = 100  # entries that a message carries along of what was tried before; the oldest are let go
-MAX_DEPTH = 32  # of objects and lists in each other; Python's own limit would be met only while results are written
-JSON: msgspec.json.Decoder[Any] = msgspec.json.Decoder()  # takes no NaN, no infinite numbers, no half characters
+MAX_HISTORY = 100  # entries of earlier attempts and runs in a message; the oldest are removed
+MAX_DEPTH = 32  # of nested objects and lists; Python's own limit would be exceeded only while results are written
+JSON: msgspec.json.Decoder[Any] = msgspec.json.Decoder()  # rejects NaN, infinite numbers and unpaired surrogates
 
 
 @dataclass(frozen=True)
 class Message:
-    """One message: its fields, and the very bytes that were on the list (the queue's scripts compare them)."""
+    """One message: its fields, and the exact bytes that were on the queue, which the scripts compare."""
 
     fields: Mapping[str, Any]
     raw: bytes
@@ -32,7 +32,7 @@ class Message:
         """Make a message of these fields.
 
         Raises:
-            BadMessage: no worker would take it: it is too large, or holds what JSON cannot.
+            BadMessage: no worker would take the message: it is too large, or cannot be written as JSON.
         """
         try:
             raw = _encode(fields)
@@ -44,7 +44,7 @@ class Message:
 
     @classmethod
     def salvage(cls, raw: bytes) -> "Message | None":
-        """Return a message of nothing but the picture's id and run, where at least those can be read of a bad one."""
+        """Return a message with only the id and the run of a bad message, or None when these cannot be read."""
         try:
             found = json.loads(raw)
             image_id, run = found["image_id"], found.get("run")
@@ -57,11 +57,11 @@ class Message:
 
     @classmethod
     def decode(cls, raw: bytes) -> "Message":
-        """Read a message off a list.
+        """Decode a message of a queue.
 
         Raises:
-            BadMessage: not JSON, not an object, or a field that is not what the contract says.
-            NewerMessage: well-formed, but of a version that this code does not know.
+            BadMessage: not JSON, not an object, or a field that the contract does not allow.
+            NewerMessage: a well-formed message of a version that this code does not know.
         """
         if len(raw) > MAX_BYTES:
             raise BadMessage(f"the message has {len(raw)} bytes; at most {MAX_BYTES} are taken")
@@ -84,52 +84,52 @@ class Message:
 
     @property
     def original_path(self) -> str:
-        """The key of the upload."""
+        """The key of the original."""
         return str(self.fields["original_path"])
 
     @property
     def path(self) -> str:
-        """The key that the stage before wrote; the original where none did."""
+        """The key that the stage before wrote, or the key of the original."""
         return str(self.fields.get("path") or self.original_path)
 
     @property
     def attempt(self) -> int:
-        """Which try this is at the present stage, from 1."""
+        """The number of this attempt at the present stage, from 1."""
         return int(self.fields.get("attempt") or 1)
 
     @property
     def run(self) -> int:
-        """Which time the picture goes down the line, from 1."""
+        """The number of the picture's run down the line, from 1."""
         return int(self.fields.get("run") or 1)
 
     @property
     def starts_at(self) -> str | None:
-        """The stage where this run began; None where the message does not say."""
+        """The stage at which this run began; None when the message has no runs."""
         runs = self.fields.get("runs")
         return runs[-1].get("from") if runs else None
 
     @property
     def is_probe(self) -> bool:
-        """Whether it is a picture that somebody only looks for others with; nobody is told of it."""
+        """Whether the picture is only used to search for others; it gets no events and no catalogue entry."""
         return self.fields.get("probe") is True
 
     @property
     def pixels(self) -> int | None:
-        """Width × height of the original, where a stage has said so."""
+        """Width × height of the original; None when the message has no size."""
         width, height = self.fields.get("origin_w"), self.fields.get("origin_h")
         return None if width is None or height is None else int(width) * int(height)
 
     def successor(self, stage: str, entry: Mapping[str, Any], fields: Mapping[str, Any]) -> "Message":
-        """Return the message for the next stage: these fields added, and what this stage did noted."""
+        """Return the message for the next stage, with these fields and this stage's entry added."""
         following = {**self.fields, **fields, "attempt": 1}
-        did = {**entry, "path": following.get("path") or self.original_path, "fields": list(fields)}
-        return Message.of(following | {"stages": {**self.fields.get("stages", {}), stage: did}})
+        done = {**entry, "path": following.get("path") or self.original_path, "fields": list(fields)}
+        return Message.of(following | {"stages": {**self.fields.get("stages", {}), stage: done}})
 
     def retried(self, stage: str, entry: Mapping[str, Any]) -> "Message":
-        """Return the message with its attempt counted up, and what came of the one before noted in its history.
+        """Return the message of the next attempt, with the entry of this attempt in its history.
 
-        Of one that is as large as it may be the history is let go; and should it be too large even so, whoever takes
-        it next buries it for that.
+        A message that would be too large loses its history. A message that is too large even so is dead-lettered by the
+        next worker.
         """
         history = [*self.fields.get("history", ()), {"stage": stage, **entry}][-MAX_HISTORY:]
         again = {**self.fields, "attempt": self.attempt + 1}
@@ -141,7 +141,7 @@ class Message:
 
 
 def id_of(key: str) -> str:
-    """The id in an object's key, ``<folder>/<id>.<ending>``."""
+    """Return the id in an object's key, ``<folder>/<id>.<ending>``."""
     return key.rpartition("/")[2].partition(".")[0]
 
 
@@ -160,7 +160,7 @@ def _check_version(version: object) -> None:
 
 
 def _check_depth(fields: Mapping[str, Any]) -> None:
-    """Refuse what could be read, and not be written again for the next stage."""
+    """Refuse a message that can be read, but is nested too deeply to be written for the next stage."""
     level: list[Any] = [fields]
     for _ in range(MAX_DEPTH):
         inner = (value.values() if isinstance(value, dict) else value for value in level)

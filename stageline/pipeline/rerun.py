@@ -1,4 +1,4 @@
-"""Sending a picture down the line again: the message of its next run, from a stage on, made of what the bucket has."""
+"""Makes the message of a picture's next run, from a stage on, of its results document."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,31 +9,31 @@ from stageline.pipeline import line
 from stageline.pipeline.message import MAX_HISTORY, Message
 from stageline.pipeline.results import WAITING
 
-OF_THE_END = ("status", "updated_at", "completed_at", "failed_stage", "reason")  # that results/ adds
+END_FIELDS = ("status", "updated_at", "completed_at", "failed_stage", "reason")  # that only results have
 
 
 class CannotRun(StagelineError):
-    """The picture cannot be sent from that stage on: what the stage takes is not there."""
+    """The picture cannot be sent again from this stage on, as the input of the stage is missing."""
 
 
 def first_run(uploaded_at: str) -> dict[str, Any]:
-    """The fields that say when, and where, a picture's first run began."""
+    """Return the fields of a picture's first run: the time and the stage of its beginning."""
     return {"run": 1, "runs": [{"run": 1, "from": line.LINE[0].name, "created_at": uploaded_at}]}
 
 
 def prepare(
     document: Mapping[str, Any], stage: str | None, exists: Callable[[str], bool]
 ) -> tuple[Message, line.Stage]:
-    """Make the message of the next run of the picture that results/ says this of.
+    """Make the message of a picture's next run, and return it with the stage where it begins.
 
     Args:
-        document: the results document.
-        stage: where to begin; None: at the first stage, or, of a picture that waits, where it goes on.
-        exists: whether the bucket has an object of that key.
+        document: the picture's results document.
+        stage: the stage to begin with; None for the first stage, or, for a picture that waits, for its next stage.
+        exists: whether the bucket has an object with this key.
 
     Raises:
-        CannotRun: what that stage takes is gone, or was never made (the text names the first stage that can be run),
-            or the document is not one of ours.
+        CannotRun: the stage's input is missing (the text names the first stage that can run), or the document is not a
+            results document of the line.
     """
     names = [each.name for each in line.LINE]
     goes_on = document.get("status") == WAITING and document.get("until") in names[:-1]
@@ -46,13 +46,12 @@ def prepare(
     return _next_run(document, stage), line.stage(stage)
 
 
-def after_failure(message: Message, stage: str, letter: Mapping[str, Any]) -> Message:
-    """The message of the next run of a picture that failed, from the stage where it did.
+def after_failure(message: Message, stage: str, dead_letter: Mapping[str, Any]) -> Message:
+    """Return the message of the next run of a failed picture, from the stage where it failed.
 
-    ``letter`` is the dead letter, as `stageline.broker.dead_letters` writes it.
+    ``dead_letter`` is the content that `stageline.broker.dead_letters` writes.
     """
-    reason, ended = letter.get("reason"), letter.get("time")
-    entry = letter.get("entry")
+    reason, ended, entry = (dead_letter.get(name) for name in ("reason", "time", "entry"))
     failed = entry if isinstance(entry, dict) else {"state": "failed", "run": message.run, "attempt": message.attempt}
     stages = {**message.fields.get("stages", {}), stage: failed}
     known = {**message.fields, "stages": stages, "status": "failed", "reason": reason, "completed_at": ended}
@@ -71,46 +70,40 @@ def _input_is_there(document: Mapping[str, Any], stage: str, exists: Callable[[s
 
 
 def _next_run(document: Mapping[str, Any], stage: str) -> Message:
-    """The message as the stage before left it: what this one and those after it found is to be found again."""
+    """Return the message as the stage before left it, without the findings of this stage and those after it."""
     names = [each.name for each in line.LINE]
     position = names.index(stage)
     entries = dict(document.get("stages") or {})
     again = {name: entries.pop(name) for name in names[position:] if name in entries}
     found = {field for entry in again.values() for field in entry.get("fields") or ()}
     found -= {field for entry in entries.values() for field in entry.get("fields") or ()}
-    fields = {name: value for name, value in document.items() if name not in found and name not in OF_THE_END}
+    fields = {name: value for name, value in document.items() if name not in found and name not in END_FIELDS}
     until = fields.pop("until", None)
     if document.get("status") != WAITING and until in names[position:]:
-        fields["until"] = until  # it failed before it came there
-    run, at = int(document.get("run") or 1) + 1, now()
+        fields["until"] = until  # the picture failed before that stage
+    run = int(document.get("run") or 1) + 1
     if position == 0:
         fields.pop("path", None)
     else:
         fields["path"] = (entries.get(names[position - 1]) or {}).get("path") or document["original_path"]
     history = [*(document.get("history") or ()), *({"stage": name, **entry} for name, entry in again.items())]
-    runs = [*_ended_runs(document), {"run": run, "from": stage, "created_at": at}]
-    told = {
-        "run": run,
-        "attempt": 1,
-        "runs": runs[-MAX_HISTORY:],
-        "history": history[-MAX_HISTORY:],
-        "stages": entries,
-    }
+    runs = [*_ended_runs(document), {"run": run, "from": stage, "created_at": now()}]
+    fields |= {"run": run, "attempt": 1, "stages": entries}
+    fields |= {"runs": runs[-MAX_HISTORY:], "history": history[-MAX_HISTORY:]}
     try:
-        return Message.decode(Message.of(fields | told).raw)
+        return Message.decode(Message.of(fields).raw)
     except UnknownFolder as error:
         raise CannotRun(
             f"a newer version of the line wrote an object of this picture in {error.folder}/, which this one does not "
             "know: ask again when the upgrade is over"
         ) from error
     except StagelineError as error:
-        raise CannotRun(
-            f"what results/ says of this picture is no message: {error}; send its original again"
-        ) from error
+        fault = f"what results/ says of this picture is no message: {error}"
+        raise CannotRun(f"{fault}; send its original again") from error
 
 
 def _ended_runs(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The runs so far, with how the last of them ended."""
+    """Return the runs so far, with the end of the last one."""
     begun = {"run": int(document.get("run") or 1), "from": line.LINE[0].name, "created_at": document.get("uploaded_at")}
     *before, last = document.get("runs") or [begun]
     ended = {"status": document.get("status"), "reason": document.get("reason")}

@@ -1,4 +1,4 @@
-"""results/<image_id>.json: what the line found in a picture, and what each stage did."""
+"""results/<image_id>.json: the findings of a picture, and the entries of its stages."""
 
 import json
 from collections.abc import Mapping
@@ -8,38 +8,38 @@ from stageline.core.timestamps import now
 from stageline.pipeline.message import Message
 from stageline.store.base import StoredObject
 
-MOVING = ("submitted", "processing")  # the statuses of a picture that is on its way
-WAITING = "waiting"  # for POST /process: it came to the stage after which it was to wait
+MOVING = ("submitted", "processing")  # the statuses of a picture in progress
+WAITING = "waiting"  # for POST /process: the stage after which the picture was to wait is done
 
 
 def key(image_id: str) -> str:
-    """The key of a picture's results."""
+    """Return the key of a picture's results."""
     return f"results/{image_id}.json"
 
 
 def document(message: Message, status: str, **more: Any) -> dict[str, Any]:
-    """Say all that is known of a picture that came to an end, or waits: the message's fields, and how it stands."""
+    """Return the results document of a picture that ended or waits: the message's fields, status and times."""
     at = now()
     ended = {} if status == WAITING else {"completed_at": at}
     return {**message.fields, "status": status, **more, "updated_at": at, **ended}
 
 
 def failure(message: Message, stage: str, reason: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Say all that is known of a picture that failed for good at ``stage``."""
+    """Return the results document of a picture that failed for good at ``stage``."""
     stages = {**message.fields.get("stages", {}), stage: dict(entry)}
     return document(message, "failed", failed_stage=stage, reason=reason, stages=stages)
 
 
-def stored(said: Mapping[str, Any]) -> StoredObject:
-    """A document as the object that holds it."""
-    text = json.dumps(said, indent=2, ensure_ascii=False)
-    return StoredObject(key(said["image_id"]), text.encode(), "application/json")
+def stored(content: Mapping[str, Any]) -> StoredObject:
+    """Return the object that holds a results document."""
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    return StoredObject(key(content["image_id"]), text.encode(), "application/json")
 
 
 def best_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Say of each category in a document how sure the surest is, and of how many objects the detector says it.
+    """Return each category of a document with its highest confidence and its number of detected objects.
 
-    As the catalogue tells it of a picture: the surest first. Candidates and ImageNet's guesses are not among them.
+    The highest confidence comes first, as in the catalogue. Candidates and ImageNet's guesses are not included.
     """
     best: dict[str, dict[str, Any]] = {}
     for kind, name, score in (("detections", "label", "score"), ("categories", "category", "confidence")):

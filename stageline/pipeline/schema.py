@@ -1,4 +1,4 @@
-"""The contract on the wire: what each field of a message must be. Fields that it does not name may be anything."""
+"""The contract of messages: the type of each field. Fields that the contract does not name may have any value."""
 
 import re
 from collections.abc import Mapping
@@ -12,18 +12,15 @@ from stageline.pipeline.line import FOLDERS
 
 __all__ = ["FOLDERS", "ID", "KEY", "check"]
 
-MAX_NUMBER = 1e9  # of any number in a finding: a box of a hostile one must not overflow what draws it
+MAX_NUMBER = 1e9  # of any number in a finding, so that no box overflows the code that draws it
 MAX_STAGES = 64
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 OBJECT = r"[A-Za-z0-9_-]{1,64}\.[a-z0-9]{1,8}"
 KEY = re.compile(rf"(?:{'|'.join(FOLDERS)})/{OBJECT}")
-KEY_ANYWHERE = re.compile(rf"([a-z][a-z0-9_-]{{0,31}})/{OBJECT}")  # also in a folder of a later version
+KEY_ANYWHERE = re.compile(rf"([a-z][a-z0-9_-]{{0,31}})/{OBJECT}")  # also in a folder of a newer version
 
-ID_ALONE, KEY_ALONE, FINDINGS_KEY_ALONE = (
-    rf"^{ID.pattern}\Z",
-    rf"^{KEY_ANYWHERE.pattern}\Z",
-    rf"^(?=findings/){KEY.pattern}\Z",
-)
+ID_ALONE, KEY_ALONE = rf"^{ID.pattern}\Z", rf"^{KEY_ANYWHERE.pattern}\Z"
+FINDINGS_KEY_ALONE = rf"^(?=findings/){KEY.pattern}\Z"
 Key = Annotated[str, Meta(pattern=KEY_ALONE)]
 Whole = Annotated[int, Meta(ge=1, lt=2**31)]
 Number = Annotated[float, Meta(gt=-MAX_NUMBER, lt=MAX_NUMBER)]
@@ -53,7 +50,7 @@ class _Face(_Finding):
 class _Category(Struct):
     category: str
     confidence: Number
-    box: Box | None = None  # None: it is one of the whole picture
+    box: Box | None = None  # None: the category of the whole picture
 
 
 class _Candidate(_Category):
@@ -103,11 +100,11 @@ EXPECTED = re.compile(r"Expected `(\w+)[^`]*`(?:, got .*| (.*))?$")
 
 
 def check(fields: Mapping[str, Any]) -> None:
-    """Hold a message's fields against the contract.
+    """Check a message's fields against the contract.
 
     Raises:
-        BadMessage: one of them is not what the contract says; the text names it.
-        UnknownFolder: the only thing wrong is a key in a folder that this version does not know.
+        BadMessage: a field breaks the contract; the text names it.
+        UnknownFolder: the only fault is a key in a folder that this version does not know.
     """
     try:
         read = msgspec.convert(fields, _Contract)
@@ -117,7 +114,7 @@ def check(fields: Mapping[str, Any]) -> None:
 
 
 def _check_folders(read: _Contract) -> None:
-    """Refuse unknown folders. This check is the last: what is wrong otherwise is wrong in every version of the line."""
+    """Refuse unknown folders. This check is the last, as any other fault is a fault in every version of the line."""
     written = {f"the path of {name} in stages": entry.path for name, entry in read.stages.items()}
     for name, key in {"original_path": read.original_path, "path": read.path, **written}.items():
         if key is not None and not KEY.fullmatch(key):
@@ -125,9 +122,9 @@ def _check_folders(read: _Contract) -> None:
             raise UnknownFolder(f"{name} {NEEDS_KEY}; this version knows no {folder}", folder)
 
 
-def _sentence(said: str) -> str:
-    """What msgspec says, as our sentence: the field, and what it must be."""
-    what, _, place = said.partition(" - at `$")
+def _sentence(error: str) -> str:
+    """Turn an error of msgspec into a sentence that names the field and its type."""
+    what, _, place = error.partition(" - at `$")
     name = place.strip(".`") or "the message"
     pattern = what.partition(" matching regex ")[2]
     expected = EXPECTED.match(what)

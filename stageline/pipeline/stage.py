@@ -1,4 +1,4 @@
-"""What a stage is made of: the work it does on one picture, and what comes of it. No queue, no bucket."""
+"""The interface of a stage's work: its tasks and its output. It uses neither queue nor bucket."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,44 +13,44 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """One picture's turn at a stage: the message, and the objects that the stage asked for, by its own names."""
+    """One picture at a stage: the message, and the objects that the stage needs, by the stage's names for them."""
 
     message: Message
     inputs: Mapping[str, bytes]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a stage made of a picture: objects to store, and message fields to add."""
+class StageOutput:
+    """The output of a stage for one picture: objects to store, and message fields to add."""
 
     objects: Sequence[StoredObject] = ()
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Work(Protocol):
-    """The wiring of one stage; the pure functions it calls live beside it."""
+    """The work of one stage; it calls the pure functions of the stage's package."""
 
     batch_size: int
     models: Sequence["Served[Any]"]
-    """What it serves; the service that runs it looks after them. The work goes on without those that are missing."""
+    """The models that it uses. The service that runs it keeps them current; the work goes on without missing ones."""
 
     def inputs(self, message: Message) -> Mapping[str, str]:
-        """Name the objects that this stage needs: a name of its own → the object's key."""
+        """Return the objects that the stage needs: the stage's name for each → its key."""
 
-    def run(self, tasks: Sequence[Task]) -> Sequence[Outcome]:
-        """Do the work on 1..batch_size pictures; one outcome per task, in order."""
+    def run(self, tasks: Sequence[Task]) -> Sequence[StageOutput]:
+        """Do the work on 1..batch_size pictures; return one output per task, in order."""
 
 
 class OneByOne:
-    """A base for works that take one picture at a time: subclasses define ``inputs`` and ``run_one``."""
+    """A base for work on one picture at a time: subclasses define ``inputs`` and ``run_one``."""
 
     batch_size = 1
     models: Sequence["Served[Any]"] = ()
 
-    def run(self, tasks: Sequence[Task]) -> Sequence[Outcome]:
-        """Do the tasks one after the other."""
+    def run(self, tasks: Sequence[Task]) -> Sequence[StageOutput]:
+        """Do the tasks in order."""
         return [self.run_one(task) for task in tasks]
 
-    def run_one(self, task: Task) -> Outcome:
+    def run_one(self, task: Task) -> StageOutput:
         """Do one task."""
         raise NotImplementedError

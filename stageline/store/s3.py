@@ -209,7 +209,7 @@ def _is_of_another_time(error: S3Error) -> bool:
     if error.code == WRONG_TIME or error.response.status != HTTPStatus.FORBIDDEN:
         return error.code == WRONG_TIME
     try:
-        return abs(clock.machine() - parsedate_to_datetime(error.response.headers.get("Date", ""))) > MAX_APART
+        return abs(clock.machine_now() - parsedate_to_datetime(error.response.headers.get("Date", ""))) > MAX_APART
     except (ValueError, TypeError):  # it tells no date, or no zone
         return False
 

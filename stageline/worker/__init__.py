@@ -1,4 +1,4 @@
-"""A worker: loop, retries, heartbeat, health. May use: core, store, registry, pipeline, broker, maintenance.
+"""Runs a stage: loop, retries, heartbeat, health. May use: core, store, registry, pipeline, broker, maintenance.
 
-``main`` runs a stage. ``loop`` is its main thread; ``prefetcher`` and ``committer`` are the threads around that.
+``main`` starts a worker. ``loop`` is its main thread; ``prefetcher``, ``committer`` and ``heartbeat`` are the others.
 """

@@ -1,5 +1,6 @@
-"""The committer: stores what is ready in one request, then runs the transitions that hand the messages on."""
+"""The committer: stores the objects of finished items in one request, then runs the items' transitions."""
 
+import logging
 import queue
 import threading
 import time
@@ -7,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stageline.broker import status, transitions
-from stageline.broker.queue import Consumer
+from stageline.broker.consumer import Consumer
 from stageline.broker.redis_client import Call, Result
 from stageline.core import logs, metrics
 from stageline.core.errors import Forgotten
@@ -19,17 +20,17 @@ from stageline.pipeline.message import Message
 from stageline.store import ObjectStore
 from stageline.store.base import StoredObject
 from stageline.worker.heartbeat import Lease
-from stageline.worker.in_flight import InFlight, Item
-from stageline.worker.retries import Failures
+from stageline.worker.in_flight import InFlight, Item, report
+from stageline.worker.retries import FailureHandler
 
 BATCH_SIZE = 32
-ENOUGH_TO_STORE = 8  # pictures that are worth storing together without waiting for more
+ENOUGH_TO_STORE = 8  # pictures; so many are stored without waiting for more
 LINGER_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
 class _Commit:
-    """An item that was worked on, what to store of it, its transition, and the status that ends its picture's way."""
+    """An item, the objects to store, its transition, and the status that ends its picture's run ("" for none)."""
 
     item: Item
     objects: Sequence[StoredObject]
@@ -38,23 +39,23 @@ class _Commit:
 
 
 class Committer(threading.Thread):
-    """Takes items off ``done`` until it finds None there."""
+    """Commits the items of ``done``; a None there ends the thread."""
 
     def __init__(
         self, consumer: Consumer, store: ObjectStore, in_flight: InFlight, lease: Lease, settings: Settings
     ) -> None:
-        super().__init__(name="storer", daemon=True)
+        super().__init__(name="committer", daemon=True)
         self._consumer = consumer
         self._store = store
         self._in_flight = in_flight
         self._lease = lease
-        self._failures = Failures(consumer, store, settings)
+        self._failures = FailureHandler(consumer, store, settings)
         self._stage = consumer.stage
         self._is_last = line.after(consumer.stage) is None
         self.done: queue.Queue[Item | None] = queue.Queue()
 
     def run(self) -> None:
-        """Commit until a None says to stop."""
+        """Commit until a None is read."""
         ended = False
         while not ended:
             items = self._gather()
@@ -62,9 +63,9 @@ class Committer(threading.Thread):
             self._commit_all([item for item in items if item is not None])
 
     def _gather(self) -> list[Item | None]:
-        """Take what is ready; wait a moment for more where more is on its way, since storing one by one costs more.
+        """Take the items that are ready; wait up to LINGER_SECONDS while others are in flight.
 
-        The only picture that a worker holds in flight waits for nothing.
+        Storing items one by one costs more than this wait. An item that is alone in flight does not wait.
         """
         items = [self.done.get()]
         deadline = time.monotonic() + LINGER_SECONDS
@@ -83,41 +84,36 @@ class Committer(threading.Thread):
         if good:
             self._commit(good)
         for item in ours:
-            if item.error is not None and not self._retry_or_dead_letter(item, item.error):
+            is_superseded = isinstance(item.error, Forgotten)
+            if item.error is not None and (is_superseded or not self._failures.handle(item, item.error)):
                 self._forget(item.message)
         for item in items:
             self._in_flight.drop(item.message.raw)
 
-    def _retry_or_dead_letter(self, item: Item, error: Exception) -> bool:
-        """Have it retried or dead-lettered; False when its picture is to be forgotten."""
-        return not isinstance(error, Forgotten) and self._failures.settle(item, error)
-
     def _still_ours(self, items: Sequence[Item]) -> list[Item]:
-        """Leave out what was given away while this worker was out of touch: it must write nothing for it."""
+        """Leave out the items that another worker may have got after a gap in the lease; they must not be written."""
         if all(self._lease.covers(item.asked) for item in items):
             return list(items)
         held = set(SERVER_AWAY.call(self._consumer.held))
         return [item for item in items if item.message.raw in held or isinstance(item.error, Forgotten)]
 
     def _prepare(self, item: Item) -> _Commit | None:
-        """Make the message that follows; where that fails, the item has failed."""
+        """Compose the commit of an item; None when the item failed, or fails here."""
         if item.error is not None:
             return None
         try:
             name = self._stage.name
-            successor = item.message.successor(name, item.entry("done", self._consumer.identity), item.outcome.fields)
+            successor = item.message.successor(name, item.entry("done", self._consumer.identity), item.output.fields)
             entry = successor.fields["stages"][name]
             waits = item.message.fields.get("until") == name
             if not (self._is_last or waits):
-                transition = self._consumer.hand_off(
-                    item.message, successor, transitions.done(item.message, name, entry)
-                )
-                return _Commit(item, item.outcome.objects, transition)
+                effects = transitions.done(item.message, name, entry)
+                return _Commit(item, item.output.objects, self._consumer.hand_off(item.message, successor, effects))
             document = results.document(successor, results.WAITING if waits else "completed")
             transition = self._consumer.finish(item.message, transitions.ended(item.message, name, entry, document))
-            said = [] if item.message.is_probe else [results.stored(document)]
-            return _Commit(item, [*item.outcome.objects, *said], transition, document["status"])
-        except Exception as error:  # noqa: BLE001 - what a stage made may be anything
+            stored = [] if item.message.is_probe else [results.stored(document)]
+            return _Commit(item, [*item.output.objects, *stored], transition, document["status"])
+        except Exception as error:  # noqa: BLE001 - a stage's output may be anything
             item.fail(error)
             return None
 
@@ -127,7 +123,7 @@ class Committer(threading.Thread):
         objects = [stored for each in good for stored in each.objects]
         try:
             SERVER_AWAY.call(lambda: self._store.put_all(objects))
-        except Exception as error:  # noqa: BLE001 - one object that cannot be stored fails no neighbour
+        except Exception as error:  # noqa: BLE001 - one object that cannot be stored fails only its own item
             if len(good) == 1:
                 good[0].item.fail(error)
                 return
@@ -145,15 +141,15 @@ class Committer(threading.Thread):
             self._report(each.item, seconds, "done" if answer else "given away")
 
     def _not_forgotten(self, done: Sequence[_Commit]) -> list[_Commit]:
-        """Leave out the pictures that were deleted, or sent again: nothing is stored of them."""
-        forgotten = SERVER_AWAY.call(lambda: self._consumer.superseded([each.item.message for each in done]))
-        for each, gone in zip(done, forgotten, strict=True):
-            if gone:
+        """Fail the items whose pictures were deleted or sent again, and return the others."""
+        superseded = SERVER_AWAY.call(lambda: self._consumer.superseded([each.item.message for each in done]))
+        for each, is_superseded in zip(done, superseded, strict=True):
+            if is_superseded:
                 each.item.fail(Forgotten(each.item.message.image_id))
         return [each for each in done if each.item.error is None]
 
     def _stored_too_late(self, done: _Commit) -> None:
-        """Mend what was stored for a message that had been given away meanwhile, while it was being stored."""
+        """Correct the effects of storing objects for a message that another worker got meanwhile."""
         if not self._erase_if_deleted(done.item.message) and done.ends:
             SERVER_AWAY.call(lambda: self._consumer.recheck(done.item.message, done.ends))
 
@@ -161,13 +157,13 @@ class Committer(threading.Thread):
         known = SERVER_AWAY.call(lambda: status.read(self._consumer.client, message.image_id))
         deleted = known is not None and known.get("status") == "deleted"
         if deleted:
-            original = message.fields.get("original_path")  # not of one that could not be read
+            original = message.fields.get("original_path")  # a message that could not be decoded has none
             folders = SERVER_AWAY.call(lambda: all_folders(self._consumer.client))
             SERVER_AWAY.call(lambda: erase_objects(self._store, message.image_id, original, folders))
         return deleted
 
     def _forget(self, message: Message) -> None:
-        """Let a message go, once of a deleted picture nothing is left behind, whatever was stored in between."""
+        """Drop a superseded message; before that, erase the objects of its picture if that was deleted."""
         self._erase_if_deleted(message)
         SERVER_AWAY.call(lambda: self._consumer.let_go(message.raw))
         metrics.PICTURES.labels(self._stage.name, "dropped").inc()
@@ -176,13 +172,5 @@ class Committer(threading.Thread):
     def _report(self, item: Item, store_seconds: float, outcome: str) -> None:
         for step, seconds in (("fetch", item.fetch_seconds), ("work", item.work_seconds), ("store", store_seconds)):
             metrics.STEP_SECONDS.labels(self._stage.name, step).observe(seconds)
-        metrics.PICTURES.labels(self._stage.name, outcome).inc()
-        logs.get().info(
-            outcome,
-            image_id=item.message.image_id,
-            stage=self._stage.name,
-            attempt=item.message.attempt,
-            ms=round(1000 * (time.monotonic() - item.taken), 1),
-            work_ms=round(1000 * item.work_seconds, 1),
-            key=item.entry("done", "")["key"],
-        )
+        ms, work_ms = round(1000 * (time.monotonic() - item.taken), 1), round(1000 * item.work_seconds, 1)
+        report(logging.INFO, outcome, item, self._stage.name, ms=ms, work_ms=work_ms, key=item.entry("done", "")["key"])

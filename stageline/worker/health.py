@@ -31,11 +31,10 @@ _new_enough: WeakSet[redis.Redis] = WeakSet()
 def readiness(
     checks: Mapping[str, Callable[[], object]], models: ModelWatch | None = None
 ) -> tuple[dict[str, Any], int]:
-    """Try every server; return the report and its HTTP status.
+    """Check every server; return the report and its HTTP status.
 
-    ``ready``; or ``degraded`` when a model that the stage cannot do without is missing, when one is refused, or when
-    the model store is away (200: the service works, and says what is wrong); or ``unavailable`` (503) with a
-    sentence for each server that is away.
+    The status is ``ready`` (200); ``degraded`` (200) when a model that the stage needs is missing, a model is refused,
+    or the model store cannot be reached; or ``unavailable`` (503), with a sentence for each server that is away.
     """
     report: dict[str, Any] = {"status": "ready", "checks": {}}
     if models is not None and models.served:
@@ -51,15 +50,12 @@ def readiness(
 
 
 def _models(models: ModelWatch) -> dict[str, Any]:
-    """What is served, what is missing, what was refused and why."""
+    """The models that are served, those that are missing, and those that were refused and why."""
     report: dict[str, Any] = {"models": {}}
     for model in models.served:
-        now = model.now()
-        report["models"][model.name] = {"serving": now.card.reference if now else None}
-        if model.refused:
-            report["models"][model.name]["refused"] = model.refused
-    lacking = missing(models.served)
-    if lacking:
+        serving = {"serving": now.card.reference if (now := model.now()) else None}
+        report["models"][model.name] = serving | ({"refused": model.refused} if model.refused else {})
+    if lacking := missing(models.served):
         report |= {"missing_models": lacking, "how_to_get_them": {name: how_to_get(name) for name in lacking}}
     if models.away:
         report["model_store"] = models.away
@@ -69,10 +65,10 @@ def _models(models: ModelWatch) -> dict[str, Any]:
 
 
 def check_redis(client: redis.Redis) -> None:
-    """Reach Redis, and see that it takes writes; its version is looked at once for each client.
+    """Check that Redis takes writes, and, once for each client, that its version has BLMOVE.
 
     Raises:
-        Unavailable: it is away, takes no writes now, or is too old for BLMOVE.
+        Unavailable: Redis cannot be reached, takes no writes now, or is too old for BLMOVE.
     """
     check_writes(client)
     if client in _new_enough:
@@ -80,7 +76,7 @@ def check_redis(client: redis.Redis) -> None:
     with reaching_redis():
         try:
             version = str(client.info("server").get("redis_version", ""))
-        except NoPermissionError:  # INFO is not ours to ask: then whoever set this up knows
+        except NoPermissionError:  # this user may not call INFO: the version is not checked
             version = ""
     if is_too_old(version):
         raise Unavailable(f"Redis {version} has no BLMOVE: Redis 6.2 or any Valkey is needed (REDIS_URL)")
@@ -88,21 +84,21 @@ def check_redis(client: redis.Redis) -> None:
 
 
 def check_store_writes(store: ObjectStore) -> None:
-    """Write a small object to the store, and remove it: one that is full, or lets us only read, answers too.
+    """Write a small object to the store and remove it, as a full or read-only store still answers reads.
 
     Raises:
-        Unavailable: it takes no writes, or is away.
+        Unavailable: the store takes no writes, or cannot be reached.
     """
     try:
         store.put(StoredObject(STORE_PROBE, bytes(PROBE_BYTES), "application/octet-stream"))
     except Unavailable as error:
         raise Unavailable(f"the object store takes no writes, so no picture is taken: {error}") from error
-    with contextlib.suppress(Unavailable):  # then the next one goes over it
+    with contextlib.suppress(Unavailable):  # the next check overwrites it
         store.delete(STORE_PROBE)
 
 
 def is_too_old(version: str) -> bool:
-    """Whether a server of that version lacks BLMOVE; False when it does not tell."""
+    """Whether a server of this version lacks BLMOVE; False when the version is not known."""
     numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
     return bool(numbers) and numbers < OLDEST_REDIS
 
@@ -113,11 +109,11 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _Quiet(WSGIRequestHandler):
     def log_message(self, *_: object) -> None:
-        """Say nothing: probes come every few seconds."""
+        """Log nothing, as probes come every few seconds."""
 
 
 def serve(port: int, ready: Callable[[], tuple[dict[str, Any], int]]) -> None:
-    """Answer on all addresses at ``port`` in a thread of its own.
+    """Answer on all addresses at ``port``, from another thread.
 
     Raises:
         SettingsError: the port is taken.

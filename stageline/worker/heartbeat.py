@@ -1,4 +1,4 @@
-"""The lease: a heartbeat in a thread of its own; the work cannot starve it, as OpenCV and the runtimes drop the GIL."""
+"""The lease, which a thread of its own renews; work does not block it, as OpenCV and the runtimes release the GIL."""
 
 import contextlib
 import os
@@ -6,17 +6,17 @@ import threading
 import time
 from collections.abc import Callable
 
-from stageline.broker.queue import Consumer
+from stageline.broker.consumer import Consumer
 from stageline.core import logs
 from stageline.core.errors import Unavailable
 from stageline.core.retrying import HEARTBEAT
 
 EXIT_HUNG = 70  # EX_SOFTWARE, as of a crash
-SAFE_SHARE = 0.8  # of a lease, by our own clock; the rest is for the way to the server
+SAFE_SHARE = 0.8  # of a lease, by this process's clock; the rest allows for the time to reach the server
 
 
 class Lease(threading.Thread):
-    """Beats three times per lease; ends the process when one piece of work takes longer than ``work_timeout``."""
+    """Sends three heartbeats per lease; ends the process when one batch takes longer than ``work_timeout`` seconds."""
 
     def __init__(
         self, consumer: Consumer, seconds: float, work_timeout: float, models: Callable[[], str] = str
@@ -25,7 +25,7 @@ class Lease(threading.Thread):
         self._consumer = consumer
         self._seconds = seconds
         self._work_timeout = work_timeout
-        self._models = models  # what each beat says of the worker's models; by default nothing
+        self._models = models  # returns the lacking models, as JSON, for each heartbeat; by default ""
         self._ended = threading.Event()
         self._renewed = float("-inf")
         self._unbroken_since = float("inf")
@@ -33,41 +33,41 @@ class Lease(threading.Thread):
         self.busy_since: float | None = None
 
     def renew(self) -> None:
-        """Beat once.
+        """Send one heartbeat.
 
         Raises:
-            Unavailable: Redis is away.
+            Unavailable: Redis cannot be reached.
         """
         before = time.monotonic()
         unbroken = self._consumer.heartbeat(self._seconds, self._models())
         if not unbroken or before - self._renewed > SAFE_SHARE * self._seconds:
             self._unbroken_since = time.monotonic()
         self._renewed = before
-        self._announced = self._announced and unbroken  # it is broken at the first beat, and where Redis lost its data
+        self._announced = self._announced and unbroken  # broken at the first heartbeat, and after Redis lost its data
         if not self._announced:
             self._consumer.announce()
             self._announced = True
 
     def is_fresh(self) -> bool:
-        """Whether the lease cannot have run out yet."""
+        """Whether the lease cannot have expired yet."""
         return time.monotonic() - self._renewed < SAFE_SHARE * self._seconds
 
     def covers(self, since: float) -> bool:
-        """Whether nobody can have given away what was asked for at ``since``: no gap between two beats since then."""
+        """Whether messages popped at ``since``, in monotonic seconds, are still held: the lease never expired."""
         return self._unbroken_since <= since and self.is_fresh()
 
     def run(self) -> None:
-        """Beat until ended."""
+        """Send heartbeats until ended."""
         while not self._ended.wait(self._seconds / 3):
             with contextlib.suppress(Unavailable):  # ended meanwhile
-                HEARTBEAT.call(self._beat, self._ended)
+                HEARTBEAT.call(self._check_and_renew, self._ended)
 
-    def _beat(self) -> None:
+    def _check_and_renew(self) -> None:
         self._stop_if_hung()
         self.renew()
 
     def end(self) -> None:
-        """Stop beating; no beat comes after this, as it would bring back a worker that has left."""
+        """Stop the heartbeats; a later one would register a worker that has left."""
         self._ended.set()
         self.join(self._seconds)
 

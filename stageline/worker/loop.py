@@ -1,8 +1,8 @@
 """The worker loop: prefetch, work, commit, in threads that do not wait for each other.
 
-The prefetcher pops messages and has their objects fetched, up to ``PREFETCH`` ahead; the main thread works; the
-committer stores what is ready in one request, and hands on; the lease sends heartbeats. Any of them failing in
-a way that nobody foresaw ends the process: what it held goes back to its queue when the lease has run out.
+The prefetcher pops messages and has their objects fetched, up to ``PREFETCH`` ahead. The main thread does the stage's
+work. The committer stores the output and runs the transitions. The lease sends heartbeats. An unexpected error in any
+of these threads ends the process; its messages go back to the queue when the lease has expired.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from stageline.broker.queue import Consumer
+from stageline.broker.consumer import Consumer
 from stageline.core import logs, metrics
 from stageline.core.errors import Unavailable
 from stageline.core.retrying import SERVER_AWAY
@@ -28,7 +28,7 @@ READY_SECONDS = 0.2
 
 
 class Worker:
-    """One process's worker of one stage."""
+    """The worker of one stage in one process."""
 
     def __init__(
         self, stage: line.Stage, work: Work, store: ObjectStore, settings: Settings, models: Callable[[], str] = str
@@ -45,7 +45,7 @@ class Worker:
         self._committer = Committer(self.consumer, store, self._in_flight, self._lease, settings)
 
     def stop(self) -> None:
-        """Take no more; finish what is being worked, give back the rest. Safe to call from a signal handler."""
+        """Take no more messages, finish the present batch, return the rest. Safe to call from a signal handler."""
         self._stopping.set()
         self._prefetcher.stopping.set()
 
@@ -54,7 +54,7 @@ class Worker:
         try:
             SERVER_AWAY.call(self._lease.renew, self._stopping)  # leased before the first pop
         except Unavailable:
-            return  # stopped before Redis was ever there
+            return  # stopped before Redis was reached
         logs.get().info("started", stage=self._stage.name, worker=self.consumer.identity)
         for thread in (self._lease, self._prefetcher, self._committer):
             thread.start()
@@ -65,7 +65,7 @@ class Worker:
         self._wind_up()
 
     def _next_batch(self) -> list[Item]:
-        """Wait a moment for an item, and take what else is ready, up to the stage's batch size."""
+        """Wait up to READY_SECONDS for an item, and take others that are ready, up to the stage's batch size."""
         batch: list[Item] = []
         with contextlib.suppress(queue.Empty):
             batch.append(self._prefetcher.ready.get(timeout=READY_SECONDS))
@@ -74,21 +74,21 @@ class Worker:
         return batch
 
     def _work_on(self, batch: Sequence[Item]) -> None:
-        """Work on a batch; when it fails as a whole, on each of it alone."""
-        sound = [item for item in batch if item.error is None]
-        if sound:
-            self._attempt(sound)
+        """Process a batch, and pass its items to the committer."""
+        if fetched := [item for item in batch if item.error is None]:
+            self._attempt(fetched)
         for item in batch:
             self._committer.done.put(item)
 
     def _attempt(self, items: Sequence[Item]) -> None:
+        """Do the stage's work on a batch; when that fails, on each item alone."""
         started = self._lease.busy_since = time.monotonic()
         try:
-            outcomes = self._work.run([Task(item.message, item.inputs) for item in items])
-            for item, outcome in zip(items, outcomes, strict=True):
-                item.outcome = outcome
+            outputs = self._work.run([Task(item.message, item.inputs) for item in items])
+            for item, output in zip(items, outputs, strict=True):
+                item.output = output
                 item.work_seconds = (time.monotonic() - started) / len(items)
-        except Exception as error:  # noqa: BLE001 - a picture's failure is its own; it stops no worker
+        except Exception as error:  # noqa: BLE001 - the failure of one picture stops no worker
             if len(items) == 1:
                 items[0].fail(error)
             else:
@@ -98,15 +98,15 @@ class Worker:
             self._lease.busy_since = None
 
     def _wind_up(self) -> None:
-        """Give back what was not begun, hand on what is done, and leave; the servers may be away meanwhile."""
+        """Commit finished items, return the other messages to the queue, and leave; the servers may be away."""
         deadline = time.monotonic() + self._settings.shutdown_seconds
         self._committer.done.put(None)
         self._prefetcher.join(self._settings.shutdown_seconds)
         self._committer.join(max(0.0, deadline - time.monotonic()))
         unbegun: list[bytes] = []
         try:
-            unbegun = self.consumer.held()  # and what could not be stored in time: none of it costs an attempt
-            for raw in reversed(unbegun):  # the first ends up first again
+            unbegun = self.consumer.held()  # also items that could not be stored in time; none of them costs an attempt
+            for raw in reversed(unbegun):  # in reverse, so that the order of the queue is kept
                 self.consumer.put_back(raw)
             self._lease.end()
             self.consumer.leave()

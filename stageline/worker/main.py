@@ -1,11 +1,10 @@
-"""What a stage's own script calls: settings, logs, health, then the worker until SIGTERM."""
+"""The entry point of every stage: reads settings, starts logs and health, and runs the worker until SIGTERM."""
 
 import os
 import signal
 import sys
 import threading
 from functools import partial
-from typing import Any
 
 from stageline.core import logs, settings, threads
 from stageline.core.credentials import CredentialWatch
@@ -24,11 +23,11 @@ WORKER_INDEX = "STAGELINE_WORKER_INDEX"
 
 
 def main(name: str) -> None:
-    """Run the stage of that name: this process, or NUM_WORKERS children that it watches."""
+    """Run the stage ``name``, in this process or in NUM_WORKERS children that it watches."""
     try:
         found = settings.load()
         logs.configure(found, name)
-        with threads.dying_together():
+        with threads.exiting_on_crash():
             _run(name, found)
     except SettingsError as error:
         sys.stderr.write(f"{name}: {error}\n")
@@ -40,7 +39,7 @@ def _run(name: str, found: Settings) -> None:
         _run_children(name, found)
     else:
         _run_worker(name, found).start_anew_if_changed()
-        os._exit(0)  # no waiting for a fetch that hangs on a store that is away: all was given back
+        os._exit(0)  # do not wait for a fetch that hangs while the store is away; its message was returned
 
 
 def _run_children(name: str, found: Settings) -> None:
@@ -54,7 +53,7 @@ def _run_children(name: str, found: Settings) -> None:
 
 
 def _run_worker(name: str, found: Settings) -> CredentialWatch:
-    """Work until told to stop, or the credentials change."""
+    """Run the worker until a signal ends it, or the credentials change."""
     stage = line.stage(name)
     store = open_store(found)
     stopping = threading.Event()
@@ -67,11 +66,8 @@ def _run_worker(name: str, found: Settings) -> CredentialWatch:
     if work.models:
         checks["model_store"] = models.check
 
-    def ready() -> tuple[dict[str, Any], int]:
-        return health.readiness(checks, models)
-
     if found.health_port:
-        health.serve(found.health_port, ready)
+        health.serve(found.health_port, partial(health.readiness, checks, models))
 
     def wind_up() -> None:
         stopping.set()
@@ -92,7 +88,7 @@ def _run_worker(name: str, found: Settings) -> CredentialWatch:
     try:
         SERVER_AWAY.call(store.check, stopping)
     except Unavailable:
-        return watching  # stopped before the store was ever there
+        return watching  # stopped before the store was reached
     models.wait_for_models(stopping.is_set)
     worker.run()
     return watching

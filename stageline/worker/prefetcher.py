@@ -1,16 +1,16 @@
-"""The prefetcher: pops messages into the worker's in-flight list, and has the objects that they need fetched ahead."""
+"""The prefetcher: pops messages into the worker's in-flight list, and fetches their objects ahead of the work."""
 
 import contextlib
 import queue
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 
 from stageline.broker import dead_letters, transitions
-from stageline.broker.queue import Consumer
+from stageline.broker.consumer import Consumer
 from stageline.broker.redis_client import Result
-from stageline.core import logs, threads
+from stageline.core import logs, metrics, threads
 from stageline.core.errors import BadMessage, Forgotten, NewerMessage, Rejected, Unavailable, UnknownFolder
 from stageline.core.retrying import NEWER_MESSAGE, SERVER_AWAY
 from stageline.core.settings import Settings
@@ -30,12 +30,12 @@ STAGES = frozenset(stage.name for stage in line.LINE)
 
 
 class Prefetcher(threading.Thread):
-    """Prefetches while the worker may hold more; a message that failed before, or is of a large picture, only alone."""
+    """Prefetches up to ``PREFETCH`` messages; a retried message, or one of a large picture, is processed alone."""
 
     def __init__(
         self, consumer: Consumer, store: ObjectStore, work: Work, in_flight: InFlight, lease: Lease, settings: Settings
     ) -> None:
-        super().__init__(name="taker", daemon=True)
+        super().__init__(name="prefetcher", daemon=True)
         self._consumer = consumer
         self._store = store
         self._work = work
@@ -43,14 +43,14 @@ class Prefetcher(threading.Thread):
         self._lease = lease
         self._settings = settings
         self._fetchers = ThreadPoolExecutor(FETCHERS, thread_name_prefix="fetcher")
-        self._prefetched: deque[tuple[bytes, float]] = deque()  # and not looked at yet, each with when it was asked for
-        self._begun: list[Item] = []  # and not noted as such yet
+        self._prefetched: deque[tuple[bytes, float]] = deque()  # not decoded yet, each with when its pop was sent
+        self._begun: list[Item] = []  # not recorded in Redis yet
         self._may_have_strays, self._looked = False, time.monotonic()
         self.stopping = threading.Event()
         self.ready: queue.Queue[Item] = queue.Queue()
 
     def run(self) -> None:
-        """Take until told to stop."""
+        """Prefetch until stopped."""
         while not self.stopping.is_set():
             with contextlib.suppress(Unavailable):  # stopped meanwhile
                 SERVER_AWAY.call(self._take, self.stopping, self._expect_strays)
@@ -69,13 +69,13 @@ class Prefetcher(threading.Thread):
         self._may_have_strays = True
 
     def _pop(self) -> None:
-        """Wait for a message, and take what else there is room for; after a broken connection, look for strays first.
+        """Wait for a message, and take more as far as there is room; after a broken connection, look for strays first.
 
-        A stray is a message that the server popped for us while its answer was lost. The server may be in the middle of
-        such a pop while we look, so there is a look every few seconds, too.
+        A stray is a message that the server popped for this worker while its answer was lost. Such a pop may still be
+        in progress during the search, so the search is repeated every few seconds.
         """
         if not self._lease.is_fresh():
-            self._lease.renew()  # what is popped under an expired lease might be returned by nobody
+            self._lease.renew()  # the reaper might never return a message popped under an expired lease
         if self._may_have_strays or time.monotonic() - self._looked > STRAYS_SECONDS:
             self._prefetched = deque((raw, NEVER) for raw in self._strays())
             self._may_have_strays, self._looked = False, time.monotonic()
@@ -88,13 +88,7 @@ class Prefetcher(threading.Thread):
             self._prefetched.extend((raw, asked) for raw in self._consumer.take_more(self._in_flight.room() - 1))
 
     def _strays(self) -> list[bytes]:
-        known, strays = self._in_flight.snapshot(), []
-        for raw in self._consumer.held():
-            if known[raw]:
-                known[raw] -= 1
-            else:
-                strays.append(raw)
-        return strays
+        return list((Counter(self._consumer.held()) - self._in_flight.snapshot()).elements())
 
     def _decode(self, raw: bytes, asked: float) -> None:
         try:
@@ -121,16 +115,16 @@ class Prefetcher(threading.Thread):
                 self._pass_on(Item(message, asked))
 
     def _put_aside(self, raw: bytes, reason: str) -> None:
-        """Have a message wait, as it is, for a worker of a newer version."""
+        """Delay a message unchanged, for a worker of a newer version."""
         logs.get().warning("put aside", stage=self._consumer.stage.name, reason=reason)
         self._consumer.delay(raw, raw, NEWER_MESSAGE.pause(1))
 
     def _refuse(self, raw: bytes, asked: float, error: Rejected, message: Message | None = None) -> None:
-        """Have a message dead-lettered: as a failed picture where its id can be read, else by its bytes alone."""
+        """Dead-letter a message, as a failed picture when its id can be read, else as bytes alone."""
         message = message or Message.salvage(raw)
         if message is None:
-            logs.get().error("buried", stage=self._consumer.stage.name, reason=str(error))
-            self._consumer.dead_letter(raw, dead_letters.letter(self._consumer.stage.name, raw, str(error)))
+            logs.get().error(metrics.DEAD_LETTERED, stage=self._consumer.stage.name, reason=str(error))
+            self._consumer.dead_letter(raw, dead_letters.encode(self._consumer.stage.name, raw, str(error)))
             return
         item = Item(message, asked)
         item.fail(error)
@@ -138,7 +132,7 @@ class Prefetcher(threading.Thread):
         self.ready.put(item)
 
     def _must_be_alone(self, message: Message) -> bool:
-        """A poison picture takes no neighbour with it, and large ones do not add up in memory."""
+        """Whether a message is processed alone: it may crash the worker, or its picture is large in memory."""
         return message.attempt > 1 or message.pixels is None or message.pixels > self._settings.large_pixels
 
     def _pass_on_alone(self, item: Item) -> None:
@@ -150,7 +144,7 @@ class Prefetcher(threading.Thread):
             self._wait_until_empty()
 
     def _give_back_all_but_first(self) -> None:
-        """Hold nothing beside what must be alone: a crash would count for it as well."""
+        """Return all other messages to the queue, as a crash would count as an attempt for them too."""
         while len(self._prefetched) > 1:
             self._consumer.put_back(self._prefetched[-1][0])
             self._prefetched.pop()
@@ -166,17 +160,15 @@ class Prefetcher(threading.Thread):
         self._in_flight.add(item.message.raw)
 
     def _fetch_begun(self) -> None:
-        """Note in one go what is begun, and have its objects fetched."""
+        """Record the begun items in one round trip, and have their objects fetched."""
         items, self._begun = self._begun, []
         if not items:
             return
         stage, worker = self._consumer.stage.name, self._consumer.identity
-        noted = [
-            (item.message, transitions.begun(item.message, stage, item.entry("working", worker))) for item in items
-        ]
+        begun = [(it.message, transitions.begun(it.message, stage, it.entry("working", worker))) for it in items]
         answers: list[int] = [Result.DONE] * len(items)
-        with contextlib.suppress(Unavailable):  # stopped meanwhile: what is not fetched is given back
-            answers = SERVER_AWAY.call(lambda: self._consumer.begin(noted), self.stopping)
+        with contextlib.suppress(Unavailable):  # stopped meanwhile: the messages go back to the queue
+            answers = SERVER_AWAY.call(lambda: self._consumer.begin(begun), self.stopping)
         for item, answer in zip(items, answers, strict=True):
             if answer == Result.SUPERSEDED:
                 item.fail(Forgotten(item.message.image_id))
@@ -185,7 +177,7 @@ class Prefetcher(threading.Thread):
                 threads.submit(self._fetchers, self._fetch, item)
 
     def _fetch(self, item: Item) -> None:
-        """Fetch what the stage needs, however long the store is away; on a stop the item goes on without."""
+        """Fetch the stage's inputs, waiting for the store; after a stop the item fails."""
         try:
             started = time.monotonic()
             keys = self._work.inputs(item.message)
@@ -193,6 +185,6 @@ class Prefetcher(threading.Thread):
                 lambda: {name: self._store.get(key) for name, key in keys.items()}, self.stopping
             )
             item.fetch_seconds = time.monotonic() - started
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this picture's and stops no other
+        except Exception as error:  # noqa: BLE001 - the failure of one picture stops no other
             item.fail(error)
         self.ready.put(item)

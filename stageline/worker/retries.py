@@ -1,21 +1,28 @@
-"""What becomes of a picture that failed at a stage: it is retried later, or dead-lettered."""
+"""Decides how a failed item goes on: it is retried after a pause, or dead-lettered.
+
+``FailureHandler.handle`` decides; the pauses are policies of `stageline.core.retrying`; `Message.retried` makes the
+message of the next attempt; `Consumer.delay` runs lua/delay.lua, which delays it.
+"""
+
+import logging
 
 from stageline.broker import dead_letters, status, transitions
-from stageline.broker.queue import Consumer
+from stageline.broker.consumer import Consumer
 from stageline.broker.redis_client import Result
-from stageline.core import logs, metrics
-from stageline.core.errors import BadMessage, NotFound, Rejected, Unavailable
+from stageline.core import metrics
+from stageline.core.errors import BadMessage, Rejected, Unavailable
 from stageline.core.retrying import LOST_INPUT, SERVER_AWAY, failed_message
 from stageline.core.settings import Settings
+from stageline.maintenance.deletion import has_results
 from stageline.pipeline import results
 from stageline.pipeline.message import Message
 from stageline.pipeline.results import MOVING
 from stageline.store import ObjectStore
-from stageline.worker.in_flight import Item
+from stageline.worker.in_flight import Item, report
 
 
-class Failures:
-    """Retries what a retry may mend, up to MAX_ATTEMPTS; the rest becomes a dead letter, and its results say failed."""
+class FailureHandler:
+    """Retries failures up to MAX_ATTEMPTS; dead-letters the rest, and stores results with the status failed."""
 
     def __init__(self, consumer: Consumer, store: ObjectStore, settings: Settings) -> None:
         self._consumer = consumer
@@ -23,9 +30,9 @@ class Failures:
         self._settings = settings
         self._stage = consumer.stage.name
 
-    def settle(self, item: Item, error: Exception) -> bool:
-        """Retry or dead-letter; wait for servers that are away. False when its picture is to be forgotten instead."""
-        if isinstance(error, Unavailable):  # no fault of the picture's: no attempt is counted
+    def handle(self, item: Item, error: Exception) -> bool:
+        """Retry or dead-letter an item, waiting for servers; return False when the item is superseded."""
+        if isinstance(error, Unavailable):  # a server was away, so no attempt is counted
             raw = item.message.raw
             return SERVER_AWAY.call(lambda: self._consumer.delay(raw, raw, LOST_INPUT.pause(1))) != Result.SUPERSEDED
         if isinstance(error, Rejected) or item.message.attempt >= self._settings.max_attempts:
@@ -46,10 +53,10 @@ class Failures:
         message, reason = item.message, _reason(error)
         if SERVER_AWAY.call(lambda: self._consumer.superseded([message]))[0]:
             return False
-        self._log("buried", item, error)
+        self._log(metrics.DEAD_LETTERED, item, error)
         entry = {**item.entry("failed", self._consumer.identity), "reason": reason}
         whole = None if isinstance(error, BadMessage) else message
-        letter = dead_letters.letter(self._stage, message.raw, reason, item.trace, message=whole, entry=entry)
+        letter = dead_letters.encode(self._stage, message.raw, reason, item.trace, message=whole, entry=entry)
         if whole is None and not self._is_on_its_way(message):
             SERVER_AWAY.call(lambda: self._consumer.dead_letter(message.raw, letter))
             return True
@@ -65,27 +72,15 @@ class Failures:
         return answer != Result.SUPERSEDED
 
     def _is_on_its_way(self, message: Message) -> bool:
-        """Whether a message that is none may be what became of the picture's; else it only bears the name of one."""
+        """Whether a bad message may be a picture's own; otherwise it only has the id of a picture that ended."""
         known = SERVER_AWAY.call(lambda: status.read(self._consumer.client, message.image_id))
         if known is not None:
             return known.get("status") in MOVING
-        try:
-            SERVER_AWAY.call(lambda: self._store.stat(results.key(message.image_id)))
-        except NotFound:
-            return True
-        return False
+        return not SERVER_AWAY.call(lambda: has_results(self._store, message.image_id))
 
     def _log(self, outcome: str, item: Item, error: Exception, **more: object) -> None:
-        metrics.PICTURES.labels(self._stage, outcome).inc()
-        logs.get().error(
-            outcome,
-            image_id=item.message.image_id,
-            stage=self._stage,
-            attempt=item.message.attempt,
-            reason=_reason(error),
-            traceback=None if isinstance(error, Rejected) else item.trace,
-            **more,
-        )
+        trace = None if isinstance(error, Rejected) else item.trace
+        report(logging.ERROR, outcome, item, self._stage, reason=_reason(error), traceback=trace, **more)
 
 
 def _reason(error: Exception) -> str:

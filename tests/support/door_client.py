@@ -9,7 +9,7 @@ from typing import Any
 
 from werkzeug.test import TestResponse
 
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.catalogue.engine import FILE, open_engine
 from stageline.catalogue.migrate import migrate
 from stageline.core.settings import Settings

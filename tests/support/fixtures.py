@@ -10,7 +10,7 @@ from tempfile import mkdtemp
 import pytest
 from sqlalchemy import Engine
 
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.catalogue import open_engine
 from stageline.catalogue.migrate import migrate
 from stageline.core.errors import ModelError, SettingsError

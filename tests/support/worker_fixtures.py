@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.core.settings import Settings
 from stageline.pipeline.message import Message
 from stageline.store import FolderStore

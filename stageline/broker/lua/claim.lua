@@ -1,16 +1,16 @@
--- Claims a request that may be sent again under the same key, or tells what came of it.
+-- Claims a request with an Idempotency-Key, or returns its answer if it was answered before.
 -- KEYS: record
 -- ARGV: fingerprint, owner, held_seconds, kept_seconds, image_id
--- fingerprint: of what is asked for. owner: who asks. held_seconds: for which it is held without a further word
--- (hold.lua). image_id: the id that is chosen for it.
--- Returns {CLAIMED, id}: do it, under this id, which is the one that was chosen first; {ANSWERED, id, answer};
--- {RUNNING, seconds until it may be claimed, if its owner is silent}; {OTHER_REQUEST}: the key was used for another.
+-- fingerprint: a digest of the request. owner: the process that asks. held_seconds: how long the claim lasts without a
+-- renewal (hold.lua). image_id: the id chosen for the picture.
+-- Returns {CLAIMED, id}: the owner must do the request under this id, the first that was chosen for it;
+-- {ANSWERED, id, answer}; {RUNNING, seconds until the claim expires}; {OTHER_REQUEST}: the key belongs to another request.
 local known = redis.call('HMGET', key.record, 'fingerprint', 'owner', 'until', 'id', 'answer')
 if known[1] and known[1] ~= arg.fingerprint then return {result.OTHER_REQUEST} end
 if known[5] then return {result.ANSWERED, known[4], known[5]} end
 local now, left = seconds(), 0
 if known[2] and known[2] ~= arg.owner then left = known[3] - now end
-if left > 0 and left <= arg.held_seconds + 1 then -- more: the clock was set back
+if left > 0 and left <= arg.held_seconds + 1 then -- a longer time means that the clock was set back
   return {result.RUNNING, math.ceil(left)}
 end
 local id = known[4] or arg.image_id

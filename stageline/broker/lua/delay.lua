@@ -1,7 +1,7 @@
--- Puts a message aside until it is due again.
+-- Delays a message: moves it from the in-flight list to the queue's delayed messages.
 -- KEYS: in_flight, delayed, status, events, outcomes, outcomes_since, minute
 -- ARGV: message, again, pause, effects
--- again: the message to try then. pause: in seconds. effects: '' where there are none.
+-- again: the message to queue after the pause. pause: in seconds. effects: '' for none.
 -- Returns DONE; or NOT_HELD or SUPERSEDED, and does nothing.
 if not holds(key.in_flight, arg.message) then return result.NOT_HELD end
 if effects and superseded() then return result.SUPERSEDED end

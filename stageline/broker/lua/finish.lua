@@ -1,4 +1,4 @@
--- Ends a picture's way, or this part of it: out of the in-flight list, no longer unfinished, its status left to expire.
+-- Ends a picture's run, or lets it wait: removes its message, ends its being unfinished, lets its status expire.
 -- KEYS: in_flight, unfinished, pace, status, events, outcomes, outcomes_since, minute
 -- ARGV: message, image_id, status_seconds, effects
 -- Returns DONE; or NOT_HELD or SUPERSEDED, and does nothing.

@@ -1,4 +1,4 @@
--- Hands a message on: out of the worker's in-flight list, its successor onto the next queue.
+-- Removes a message from the in-flight list, and queues its successor for the next stage.
 -- KEYS: in_flight, queue, status, events, outcomes, outcomes_since, minute
 -- ARGV: message, successor, effects
 -- Returns DONE; or NOT_HELD or SUPERSEDED, and does nothing.

@@ -1,8 +1,8 @@
 -- Renews a worker's lease, by the server's own clock.
 -- KEYS: workers, models
 -- ARGV: identity, lease, lacks
--- lacks: what this worker says of its models, as JSON ('': it lacks none).
--- Returns 1 when the lease had not run out before; 0 when it had, or never was.
+-- lacks: the models that this worker lacks, as JSON; '' for none.
+-- Returns 1 when the lease had not expired before; 0 when it had, or when there was none.
 local before = redis.call('ZSCORE', key.workers, arg.identity)
 redis.call('ZADD', key.workers, seconds(), arg.identity)
 if arg.lacks == '' then redis.call('HDEL', key.models, arg.identity)

@@ -1,4 +1,4 @@
--- Takes a message out of the in-flight list for good: its picture was deleted, or sent again.
+-- Removes a message from the in-flight list for good: its picture was deleted or sent again.
 -- KEYS: in_flight
 -- ARGV: message
 return redis.call('LREM', key.in_flight, 1, arg.message)

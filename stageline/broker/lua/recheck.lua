@@ -1,5 +1,5 @@
--- Has the catalogue read again what the bucket says of a picture, apart from any transition.
+-- Appends an outbox event outside any transition, so that the catalogue reads a picture's results again.
 -- KEYS: outcomes, outcomes_since
--- ARGV: outcome
-tell_catalogue(arg.outcome)
+-- ARGV: outbox_event
+push_outbox_event(arg.outbox_event)
 return result.DONE

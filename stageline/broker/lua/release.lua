@@ -1,7 +1,7 @@
 -- Moves delayed messages that are due onto their queue.
 -- KEYS: delayed, queue
 -- ARGV: most
--- Returns how many it moved; at most so many.
+-- Returns the number of messages moved, at most `most`.
 local due = redis.call('ZRANGEBYSCORE', key.delayed, '-inf', seconds(), 'LIMIT', 0, arg.most)
 for _, message in ipairs(due) do
   redis.call('ZREM', key.delayed, message)

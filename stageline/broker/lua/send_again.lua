@@ -1,8 +1,8 @@
 -- Sends a picture down the line again, as its next run.
 -- KEYS: unfinished, pace, queue, status, events, outcomes, outcomes_since, minute
 -- ARGV: image_id, message, most, run_before, effects
--- most: how many may be unfinished. run_before: the run that the picture had.
--- Returns SENT; MOVING while it is on its way; CHANGED when another sent it, or deleted it, meanwhile; FULL.
+-- most: how many pictures may be unfinished. run_before: the picture's run so far.
+-- Returns SENT; MOVING when the picture is in progress; CHANGED when another request sent it again or deleted it; FULL.
 local known = redis.call('HMGET', key.status, 'run', 'status')
 if known[2] == 'submitted' or known[2] == 'processing' or redis.call('ZSCORE', key.unfinished, arg.image_id) then
   return result.MOVING

@@ -1,7 +1,7 @@
--- Takes more messages, without waiting, than the one that a worker's BLMOVE gave it.
+-- Takes further messages after the one that the worker's BLMOVE returned, without waiting.
 -- KEYS: queue, in_flight
 -- ARGV: most
--- Returns at most so many, in the queue's order; at most half of what waits, so that a worker beside this one finds some.
+-- Returns up to `most` messages in the queue's order, and at most half of those that wait, to leave some for other workers.
 local most = math.min(tonumber(arg.most), math.ceil(redis.call('LLEN', key.queue) / 2))
 local taken = {}
 for i = 1, most do

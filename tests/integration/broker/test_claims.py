@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from grab_service.line.claims import BEAT_SECONDS, LEASE_SECONDS
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.broker.redis_client import connect, scripts
 from stageline.core.settings import Settings
 from tests.support.cutting_proxy import CuttingProxy

@@ -12,8 +12,9 @@ import pytest
 from ulid import ULID
 
 from stageline.broker import statistics
+from stageline.broker.consumer import Consumer
 from stageline.broker.keys import WORKERS
-from stageline.broker.queue import Consumer, Producer
+from stageline.broker.producer import Producer
 from stageline.broker.redis_client import ask_time, connect
 from stageline.catalogue import Catalogue
 from stageline.catalogue.rows import rows_of
@@ -74,7 +75,7 @@ def test_a_process_knows_the_time_from_its_first_connection_on(settings, offset:
     code = (
         "import json\nfrom stageline.core import clock\nfrom stageline.broker.redis_client import connect\n"
         f"connect({settings.redis_url!r}).ping()\nfrom stageline.pipeline.first_message import make_id\n"
-        "told = [clock.seconds(), clock.surely().timestamp(), clock.machine().timestamp(), make_id()]\n"
+        "told = [clock.seconds(), clock.earlier().timestamp(), clock.machine_now().timestamp(), make_id()]\n"
         "print(json.dumps(told))"
     )
     before = time.time()

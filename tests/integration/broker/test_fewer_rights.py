@@ -6,7 +6,8 @@ import pytest
 import redis
 
 from stageline.broker import transitions
-from stageline.broker.queue import Consumer, Producer
+from stageline.broker.consumer import Consumer
+from stageline.broker.producer import Producer
 from stageline.broker.redis_client import connect, scripts
 from stageline.core.errors import Unavailable
 from stageline.pipeline import line, results

@@ -11,7 +11,7 @@ from grab_service.line.intake import GrabDoor, Wanted
 from grab_service.uploads.batches import KEEP_AFTER, UploadBatch
 from grab_service.uploads.forms import Sent
 from grab_service.uploads.idempotency import Claim, fingerprint
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.broker.redis_client import Call
 from stageline.store import open_store
 from tests.support.door_client import JPEG, queued

@@ -9,18 +9,19 @@ import redis
 
 from catalogue_service.lease import KEY
 from stageline.broker import overview
+from stageline.broker.consumer import Consumer
 from stageline.broker.keys import MODELS, OUTCOMES, OUTCOMES_SINCE, WORKERS
-from stageline.broker.overview import STILL_SECONDS, Overview
-from stageline.broker.queue import Consumer, Producer
+from stageline.broker.overview import STALLED_SECONDS, Overview
+from stageline.broker.producer import Producer
 from stageline.broker.redis_client import Call, Scripts
 from stageline.core.settings import Settings
-from stageline.maintenance.reaper import Housekeeper
+from stageline.maintenance.reaper import Reaper
 from stageline.pipeline import line
 from stageline.pipeline.message import Message
 from stageline.registry import missing_models
 
 LEASE = 60.0
-LONG = LEASE + STILL_SECONDS + 1000
+LONG = LEASE + STALLED_SECONDS + 1000
 PICTURE = Message.of({"image_id": "a", "original_path": "original/a.jpg"})
 
 
@@ -107,7 +108,7 @@ def test_a_worker_that_is_gone_says_nothing_any_more(client, worker, settings) -
     assert list(client.hgetall(MODELS)) == [dead.identity.encode()]
     client.zadd(WORKERS, {dead.identity: 1})
     assert look(client).problems == []
-    housekeeper = Housekeeper(settings)
+    housekeeper = Reaper(settings)
     housekeeper._quiet_until = 0.0
     housekeeper.sweep()
     assert client.hgetall(MODELS) == {}
@@ -176,7 +177,7 @@ def test_a_list_that_was_empty_is_no_older_than_its_first(client, settings, work
 def test_many_outcomes_that_move_are_said_by_their_number(client, settings) -> None:
     """More than the catalogue takes at once."""
     push(settings)
-    client.rpush(OUTCOMES, *["x"] * overview.BEHIND)
+    client.rpush(OUTCOMES, *["x"] * overview.MAX_BACKLOG)
     assert look(client).problems == [
         "the catalogue is 1001 outcomes behind: see that catalogue_service runs (DATABASE_URL)"
     ]

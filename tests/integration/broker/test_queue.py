@@ -5,7 +5,8 @@ import json
 import pytest
 
 from stageline.broker import dead_letters, keys, status, transitions
-from stageline.broker.queue import Consumer, Producer
+from stageline.broker.consumer import Consumer
+from stageline.broker.producer import Producer
 from stageline.broker.redis_client import Call
 from stageline.core.errors import StagelineError
 from stageline.core.retrying import failed_message
@@ -54,7 +55,7 @@ def test_accepting_may_be_repeated(door: Producer) -> None:
 def test_the_line_takes_no_more_than_it_may(door: Producer) -> None:
     """With as many unfinished as allowed, a further picture is refused and leaves no trace."""
     assert [accept(door, name) for name in "abcd"] == [True, True, True, False]
-    assert door.is_full()
+    assert door.unfinished() == 3
     assert status.read(door.client, "d") is None
     assert door.depths()["resize"]["waiting"] == 3
 
@@ -144,7 +145,7 @@ def test_a_buried_message_can_be_replayed_once(door: Producer, consumer: Consume
     got = Message.decode(taken(consumer).retried("resize", ENTRY).raw)
     door.client.lpush(keys.in_flight_key(consumer.identity), got.raw)
     entry = {**ENTRY, "state": "failed", "attempt": 2}
-    letter = dead_letters.letter("resize", got.raw, "why", "trace", message=got, entry=entry)
+    letter = dead_letters.encode("resize", got.raw, "why", "trace", message=got, entry=entry)
     document = results.failure(got, "resize", "why", entry)
     consumer.dead_letter(got.raw, letter, got, transitions.failed(got, "resize", entry, document))
     assert door.unfinished() == 0
@@ -173,7 +174,7 @@ def test_the_dead_letters_of_a_picture_are_forgotten_with_it(door: Producer) -> 
     for number in range(1300):
         sent = message("a" if number % 650 == 0 else f"b{number}", note="a")
         entry = {**ENTRY, "run": 1 + number // 650}
-        door.client.rpush(keys.DEAD_LETTERS, dead_letters.letter("resize", sent.raw, "why", message=sent, entry=entry))
+        door.client.rpush(keys.DEAD_LETTERS, dead_letters.encode("resize", sent.raw, "why", message=sent, entry=entry))
     letters.drop_of("a", before_run=2)
     assert [content["entry"]["run"] for _, content in letters.list() if content["image_id"] == "a"] == [2]
     letters.drop_of("a")
@@ -185,7 +186,7 @@ def test_a_dead_letter_that_is_no_message_cannot_be_replayed(door: Producer, con
     raw = b"\xff\x00 not json"
     door.client.rpush(RESIZE.queue, raw)
     consumer.take(0.1)
-    consumer.dead_letter(raw, dead_letters.letter("resize", raw, "not JSON"))
+    consumer.dead_letter(raw, dead_letters.encode("resize", raw, "not JSON"))
     letters = dead_letters.DeadLetters(door.client)
     ((kept, content),) = letters.list()
     assert __import__("base64").b64decode(content["raw_base64"]) == raw

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from stageline.broker import events, keys, statistics, status, time_left, transitions
-from stageline.broker.queue import Consumer, Producer
+from stageline.broker.consumer import Consumer
+from stageline.broker.producer import Producer
 from stageline.broker.redis_client import Result
 from stageline.pipeline import line, results
 from stageline.pipeline.message import Message

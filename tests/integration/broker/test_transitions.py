@@ -11,7 +11,7 @@ USED = re.compile(r"\b(key|arg|result)\.(\w+)")
 EFFECTS = {"status", "events", "outcomes", "outcomes_since", "minute"}
 OF_THE_SHARED = {  # a function of the file that stands before every script → the keys and arguments that it takes
     r"write_effects\(\)": {*EFFECTS, "effects"}, r"superseded\(\)": {"status", "effects"},
-    r"(enter|leave)\(": {"unfinished", "pace", "status"}, r"tell_catalogue\(": {"outcomes", "outcomes_since"},
+    r"(enter|leave)\(": {"unfinished", "pace", "status"}, r"push_outbox_event\(": {"outcomes", "outcomes_since"},
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from stageline.broker.keys import OUTCOMES, name_key, status_key
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.catalogue import Catalogue, open_engine
 from stageline.catalogue.migrate import migrate
 from stageline.catalogue.writer import Writer

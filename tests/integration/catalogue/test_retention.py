@@ -99,7 +99,7 @@ def test_what_was_lost_on_its_way_goes_too(catalogue_engine, redis, redis_server
     keep(bucket, said)
     bucket.put(StoredObject("original/other.jpg", b"x", "image/jpeg"))
     for name in ("lost", "stays"):
-        redis.rpush(DEAD_LETTERS, dead_letters.letter("tag", b"{}", "no", message=Message({"image_id": name}, b"{}")))
+        redis.rpush(DEAD_LETTERS, dead_letters.encode("tag", b"{}", "no", message=Message({"image_id": name}, b"{}")))
         redis.hincrby(DEAD_COUNTS, "tag", 1)
     Writer(catalogue_engine, bucket, 2).apply([ended(said), outcome("lost", "processing", 2)])
     swept(catalogue_engine, bucket, redis_server, 2, datetime(2026, 11, 25, tzinfo=UTC))

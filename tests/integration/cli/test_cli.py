@@ -9,7 +9,7 @@ import time
 import pytest
 import redis
 
-from stageline.broker.dead_letters import letter
+from stageline.broker.dead_letters import encode
 from stageline.broker.keys import DEAD_LETTERS
 from stageline.broker.redis_client import connect
 from stageline.core.settings import Settings
@@ -172,8 +172,8 @@ def test_dead_letters_are_named_before_they_go(stageline, redis_server) -> None:
     assert "no dead letters" in stageline("dead", "replay", "all", **env).stderr
     for image_id in ("abc", "abd", "abcd"):
         message = Message.of({"image_id": image_id, "original_path": f"original/{image_id}.jpg"})
-        client.rpush(DEAD_LETTERS, letter("tag", message.raw, "[it] failed", message=message))
-        client.rpush(DEAD_LETTERS, letter("tag", b"noise", "no message"))
+        client.rpush(DEAD_LETTERS, encode("tag", message.raw, "[it] failed", message=message))
+        client.rpush(DEAD_LETTERS, encode("tag", b"noise", "no message"))
     for vague in ("", "ab", "x"):
         refused = stageline("dead", "drop", vague, **env)
         assert refused.returncode == 1

@@ -14,7 +14,7 @@ import pytest
 import urllib3
 
 from stageline.broker.keys import OUTCOMES
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.core.settings import Settings
 from stageline.local.ports import free_port
 from stageline.pipeline import line
@@ -73,9 +73,9 @@ EVERYWHERE = (
 STAGE = (
     *EVERYWHERE,
     Death("lease", "stageline.worker.heartbeat:Lease._stop_if_hung"),
-    Death("taker", "stageline.worker.prefetcher:Prefetcher._pop"),
+    Death("prefetcher", "stageline.worker.prefetcher:Prefetcher._pop"),
     Death("fetcher", "stageline.worker.prefetcher:Prefetcher._fetch"),
-    Death("storer", "stageline.worker.committer:Committer._commit_all"),
+    Death("committer", "stageline.worker.committer:Committer._commit_all"),
     Death("models", "stageline.registry.serving:ModelWatch.run"),
     Death("cache", "stageline.store.hot_cache:HotCache._tell_later"),
     Death("MainThread", "stageline.worker.loop:Worker._next_batch"),
@@ -99,7 +99,7 @@ DEATHS = {
     ),
     "grab_service": (
         Death("credentials", "stageline.core.credentials:read"),
-        Death("housekeeper", "stageline.maintenance.reaper:Housekeeper.sweep", gravely=True),
+        Death("reaper", "stageline.maintenance.reaper:Reaper.sweep", gravely=True),
         Death("events", "stageline.broker.events:read"),
         Death("bucket", "stageline.store.folder:FolderStore.check"),
         Death("cache", "stageline.store.hot_cache:HotCache._tell_later"),

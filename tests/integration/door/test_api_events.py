@@ -15,7 +15,7 @@ from grab_service.streaming import hub as hubs
 from grab_service.streaming.hub import Hub
 from stageline.broker.events import Event, is_after
 from stageline.broker.keys import EVENTS
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.core.errors import Unavailable
 from stageline.pipeline import line
 from tests.support.api_line import PATIENCE, Api, ApiLine, until

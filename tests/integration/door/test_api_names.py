@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from grab_service.api.schemas.pictures import Pictures, PictureStatus
 from grab_service.api.schemas.uploads import Accepted, Batch, BatchAccepted, Processing
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.catalogue import migrate, open_engine
 from stageline.catalogue.engine import writing
 from tests.support.api_line import Api, ApiLine, until

@@ -9,7 +9,7 @@ import pytest
 from grab_service.api.schemas.line import Faces, Health, Models, Stats
 from grab_service.api.schemas.pictures import Ledger, Pictures, PictureStatus
 from grab_service.api.schemas.uploads import Processing
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.pipeline.message import FOLDERS
 from stageline.store import ObjectStore
 from tests.support.api_line import JPEG, STAGES, UNKNOWN, Api, ApiLine, completed, until

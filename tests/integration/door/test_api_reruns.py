@@ -7,7 +7,7 @@ import pytest
 from grab_service.api.schemas.line import Replays
 from grab_service.api.schemas.pictures import Ledger, PictureStatus, TaskAnswer
 from grab_service.api.schemas.uploads import Processing
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.pipeline.message import FOLDERS
 from stageline.store import ObjectStore
 from stageline.store.base import StoredObject

@@ -8,7 +8,7 @@ import pytest
 
 from grab_service.api.schemas.pictures import PictureStatus
 from grab_service.api.schemas.uploads import Accepted, Batch, BatchAccepted
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from tests.support.api_line import STAGES, Api, ApiLine, until
 from tests.support.picture_makers import all_kinds, encoded, scene
 

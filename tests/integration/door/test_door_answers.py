@@ -9,7 +9,8 @@ from flask.testing import FlaskClient
 from grab_service.http.app import create_app
 from grab_service.line.intake import GrabDoor
 from stageline.broker import dead_letters
-from stageline.broker.queue import Consumer, Producer
+from stageline.broker.consumer import Consumer
+from stageline.broker.producer import Producer
 from stageline.core.settings import Settings
 from stageline.pipeline import line
 from stageline.store import FolderStore, ObjectStore
@@ -120,7 +121,7 @@ def test_dead_letters_are_counted_and_junk_among_them_harms_no_page(client: Flas
         raw = b"not a message %d" % number
         lists.rpush("objectdetect_queue", raw)
         consumer.take(0.1)
-        consumer.dead_letter(raw, dead_letters.letter("detect", raw, "why"))
+        consumer.dead_letter(raw, dead_letters.encode("detect", raw, "why"))
     lists.rpush("dead_letters", b"\xff", b"[]", b"{}")
     assert client.get("/queue-status").get_json()["stages"]["detect"]["dead"] == 3
     assert b'stageline_queue_messages{stage="detect",state="dead"} 3.0' in client.get("/metrics").data

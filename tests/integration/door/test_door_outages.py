@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stageline.broker.keys import UNFINISHED
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.core.settings import Settings
 from stageline.pipeline.message import Message
 from stageline.store import FolderStore, S3Store

@@ -15,8 +15,8 @@ from grab_service.images import downloads
 from grab_service.images.downloads import Places
 from grab_service.line.intake import GrabDoor, Wanted
 from stageline.broker import dead_letters
+from stageline.broker.consumer import Consumer
 from stageline.broker.keys import DEAD_LETTERS
-from stageline.broker.queue import Consumer
 from stageline.catalogue.cursor import encode
 from stageline.catalogue.reader import Filter
 from stageline.core.settings import Settings
@@ -151,13 +151,13 @@ def test_a_status_has_the_job_id_of_its_upload(client: FlaskClient, door: GrabDo
 def test_the_dead_are_replayed_so_many_at_once(client: FlaskClient, door: GrabDoor, monkeypatch) -> None:
     """Each call sends some, and says how many are left; what cannot be sent stays, and is in nobody's way."""
     monkeypatch.setattr("grab_service.images.reruns.MAX_REPLAYS", 3)
-    monkeypatch.setattr(dead_letters, "AT_ONCE", 2)
+    monkeypatch.setattr(dead_letters, "BATCH_SIZE", 2)
     consumer, ids = Consumer(door.settings.redis_url, line.stage("resize"), "one", 60), []
     door.client.rpush(DEAD_LETTERS, b"junk", b"more junk")
     for _ in range(5):
         ids.append(client.post("/upload", data=JPEG).get_json()["image_id"])
         raw = consumer.take(1)
-        consumer.dead_letter(raw, dead_letters.letter("resize", raw, "why", message=Message.decode(raw)))
+        consumer.dead_letter(raw, dead_letters.encode("resize", raw, "why", message=Message.decode(raw)))
     found = client.post("/dead/replay", data='{"all": true}', headers=JSON).get_json()
     assert ([each["image_id"] for each in found["replayed"]], found["left"]) == (ids[:3], 2)
     named = client.post("/dead/replay", data=json.dumps({"image_ids": [ids[4], "x"]}), headers=JSON).get_json()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from PIL import Image
 
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from tests.support.processes import descendants, peak_rss_mb
 from tests.support.served_door import JPEG, MAX_BYTES, PATIENCE, Answer, ServedDoor, assert_problem
 from tests.support.servers import RedisServer

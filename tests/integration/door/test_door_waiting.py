@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.core.settings import Settings
 from tests.support.served_door import JPEG, ServedDoor, assert_problem, until
 

@@ -15,7 +15,7 @@ from minio import MinioAdmin
 from minio.credentials.providers import StaticProvider
 
 from stageline.broker.keys import MODELS
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.store import FolderStore, S3Store
 from stageline.store.base import STORE_PROBE
 from tests.support.processes import descendants

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.broker.redis_client import connect
 from stageline.pipeline import line
 from tests.support.faults import assert_each_has_one_result, attempts_of, happens, pid_of, send, wait_for

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stageline.broker import status
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.broker.redis_client import Result
 from stageline.imaging.codec import probe
 from stageline.maintenance.deletion import erase_objects

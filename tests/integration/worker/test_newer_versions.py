@@ -5,7 +5,8 @@ import json
 import pytest
 
 from stageline.broker import keys
-from stageline.broker.queue import Consumer, Producer
+from stageline.broker.consumer import Consumer
+from stageline.broker.producer import Producer
 from stageline.core.errors import Unavailable
 from stageline.pipeline.message import Message
 from stageline.worker.heartbeat import Lease

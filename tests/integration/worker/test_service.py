@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from stageline.broker import keys
-from stageline.broker.queue import Producer
+from stageline.broker.producer import Producer
 from stageline.local.ports import free_port
 from stageline.pipeline.message import Message
 from stageline.store import FolderStore

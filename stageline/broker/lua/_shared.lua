@@ -1,10 +1,10 @@
--- Stands before every script, after the tables that redis_client.py makes of the names that a script declares: key, of
--- its KEYS; arg, of its ARGV; result, of what it may answer. Who passes side effects (tell.py) declares the argument
--- `effects` and the keys status, events, outcomes, outcomes_since, minute.
+-- redis_client.py prepends this file to every script, after the tables of the names that the script declares: `key` of
+-- its KEYS, `arg` of its ARGV, `result` of its answers. A script that takes side effects (transitions.py) declares the
+-- argument `effects` and the keys status, events, outcomes, outcomes_since, minute.
 local EVENTS_KEPT, OUTCOMES_WHOLE, MINUTE_KEPT = 20000, 10000, 7200
 local effects = (arg.effects or '') ~= '' and cmsgpack.unpack(arg.effects)
 
--- Whether a picture was deleted, or sent down the line again, since this message was made.
+-- Whether the picture was deleted, or sent down the line again, since this message was made.
 local function superseded()
   local run = redis.call('HGET', key.status, 'run')
   return run and tonumber(run) > effects.run
@@ -12,28 +12,28 @@ end
 
 local function holds(list, message) return redis.call('LPOS', list, message) ~= false end
 
--- The server's time, asked for before a script's first write: a user who may not ask it is refused the whole script.
+-- The server's time, read before the script's first write: a user without the right to TIME is refused the whole script.
 local TIME = redis.call('TIME')
 local function seconds() return TIME[1] + TIME[2] / 1e6 end
 
--- Puts an outcome on the list, and notes since when its first stands there, by the server's clock: see overview.py.
--- A list that was emptied by hand begins anew.
-local function tell_catalogue(outcome)
+-- Appends an outbox event, and records since when the first of the list has been first, by the server's clock: see
+-- overview.py. That time begins anew when the list was empty.
+local function push_outbox_event(event)
   local first = redis.call('LLEN', key.outcomes) == 0
   redis.call('SET', key.outcomes_since, seconds(), unpack(first and {} or {'NX'}))
-  redis.call('RPUSH', key.outcomes, outcome)
+  redis.call('RPUSH', key.outcomes, event)
 end
 
--- Writes the side effects of a transition: the status, events, an outcome for the catalogue, this minute's counts.
+-- Writes the side effects of a transition: the picture's status, events, an outbox event, this minute's counts.
 local function write_effects()
   if #effects.status > 0 then redis.call('HSET', key.status, unpack(effects.status)) end
   for _, event in ipairs(effects.events) do
     redis.call('XADD', key.events, 'MAXLEN', '~', EVENTS_KEPT, '*',
       'type', event[1], 'image_id', effects.image_id, 'data', event[2])
   end
-  if effects.outcome ~= '' then
+  if effects.outbox_event ~= '' then
     local whole = redis.call('LLEN', key.outcomes) < OUTCOMES_WHOLE
-    tell_catalogue(whole and effects.outcome or effects.outcome_in_short)
+    push_outbox_event(whole and effects.outbox_event or effects.outbox_event_short)
   end
   for name, count in pairs(effects.counts) do redis.call('HINCRBY', key.minute, name, count) end
   if next(effects.counts) then redis.call('EXPIRE', key.minute, MINUTE_KEPT) end
@@ -41,8 +41,8 @@ end
 
 local function mean(old, sample, weight) return old and old + weight * (sample - old) or sample end
 
--- Puts a picture in line with those that are unfinished, and notes how many are before it, and the time it may take.
--- The model and what it learns: see stageline/broker/time_left.py.
+-- Adds a picture to the unfinished ones, and records how many are before it and the estimated time it takes.
+-- stageline/broker/time_left.py describes the model.
 local function enter(image_id)
   local ahead = redis.call('ZCARD', key.unfinished)
   local known = redis.call('HMGET', key.pace, 'gap', 'alone', 'ratio')
@@ -53,13 +53,13 @@ local function enter(image_id)
   redis.call('ZADD', key.unfinished, seconds(), image_id)
 end
 
--- Takes a picture out from among the unfinished, and learns from how long it took.
+-- Removes a picture from the unfinished ones, and updates the model with the time it took.
 local function leave(image_id)
   local entered = redis.call('ZSCORE', key.unfinished, image_id)
   if not entered then return end
   local left, was = seconds(), redis.call('HMGET', key.status, 'ahead', 'estimate')
   local known = redis.call('HMGET', key.pace, 'last', 'gap', 'alone', 'ratio', 'busy', 'gaps')
-  -- Never below 0, also where the server's clock was set back in between.
+  -- Not below 0, also when the server's clock was set back in between.
   local took, gap, alone = math.max(0, left - entered), tonumber(known[2]), tonumber(known[3])
   local ratio = tonumber(known[4]) or 1
   local gaps, others = tonumber(known[6]) or 0, redis.call('ZCARD', key.unfinished) - 1
