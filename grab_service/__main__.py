@@ -12,7 +12,7 @@ from gunicorn.app.base import BaseApplication
 
 from grab_service.api.connections import CONNECTIONS, NoAccessLog, PatientWorker
 from grab_service.http.app import create_app
-from grab_service.line.intake import GrabDoor
+from grab_service.line.intake import Intake
 from stageline.core import logs, settings, threads
 from stageline.core.credentials import CredentialWatch
 from stageline.core.errors import EXIT_SETTINGS, SettingsError
@@ -73,7 +73,7 @@ class DoorServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         """Make the application in gunicorn's worker, and start the housekeeper there."""
         store = open_store(self._found)
         threading.Thread(target=_make_ready, args=(store,), name="bucket", daemon=True).start()
-        door = GrabDoor(store, self._found)
+        door = Intake(store, self._found)
         door.housekeeper = Housekeeper(self._found)
         door.housekeeper.start()
         app = create_app(self._found, door)

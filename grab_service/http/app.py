@@ -10,7 +10,7 @@ from grab_service.api import addresses, problems
 from grab_service.http import openapi
 from grab_service.http.routes import events, faces, line, pictures, uploads
 from grab_service.images.downloads import Places
-from grab_service.line.intake import GrabDoor
+from grab_service.line.intake import Intake
 from grab_service.streaming.hub import Hub
 from grab_service.ui import page as the_page
 from grab_service.uploads import limits
@@ -23,7 +23,7 @@ GROUPS = (uploads, pictures, line, faces, events)
 ABOUT = "Pictures in, findings out. Every error is an application/problem+json (RFC 9457) with a sentence."
 
 
-def create_app(settings: Settings, door: GrabDoor) -> Flask:
+def create_app(settings: Settings, door: Intake) -> Flask:
     """Make the application."""
     app = OpenAPI(
         __name__,

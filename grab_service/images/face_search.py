@@ -9,7 +9,7 @@ import numpy as np
 
 from grab_service.api.problems import BadParameters, Misfit, NoModel, NotNow
 from grab_service.images.lookup import Known
-from grab_service.line.intake import GrabDoor, Wanted
+from grab_service.line.intake import Intake, Wanted
 from stageline.broker import status
 from stageline.core.errors import BadImage, NotFound, Unavailable
 from stageline.maintenance.deletion import all_folders, erase_objects
@@ -27,7 +27,7 @@ LOOK_SECONDS = 0.1
 class FaceSearch:
     """Looks for faces."""
 
-    def __init__(self, door: GrabDoor, known: Known, repository: Repository) -> None:
+    def __init__(self, door: Intake, known: Known, repository: Repository) -> None:
         self._door, self._known, self._repository = door, known, repository
 
     def of_face(self, image_id: str, face: int, limit: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from grab_service.api.problems import NotKnown
 from grab_service.images.lookup import Found, Known
-from grab_service.line.intake import GrabDoor
+from grab_service.line.intake import Intake
 from stageline.core.errors import NotFound, Unavailable
 from stageline.pipeline import line
 from stageline.pipeline.first_message import STAGE
@@ -20,7 +20,7 @@ TASK = re.compile(r"([A-Za-z0-9_-]{1,64})\.([1-9][0-9]{0,8})", re.ASCII)
 class History:
     """Tells what was done."""
 
-    def __init__(self, door: GrabDoor, known: Known) -> None:
+    def __init__(self, door: Intake, known: Known) -> None:
         self._door, self._known = door, known
 
     def of(self, image_id: str) -> dict[str, Any]:

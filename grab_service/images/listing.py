@@ -6,7 +6,7 @@ from typing import Any
 from grab_service.api.problems import BadParameters, Misfit
 from grab_service.api.schemas.pictures import ImagesQuery
 from grab_service.images.lookup import DELETED
-from grab_service.line.intake import GrabDoor
+from grab_service.line.intake import Intake
 from stageline.broker import status
 from stageline.catalogue.cursor import BadCursor
 from stageline.catalogue.reader import Filter
@@ -18,7 +18,7 @@ ENDED = ("completed", "failed")
 MAY_MOVE = (*MOVING, "waiting")
 
 
-def page(door: GrabDoor, query: ImagesQuery) -> dict[str, Any]:
+def page(door: Intake, query: ImagesQuery) -> dict[str, Any]:
     """Return a page of pictures, newest first.
 
     Raises:
@@ -34,7 +34,7 @@ def page(door: GrabDoor, query: ImagesQuery) -> dict[str, Any]:
     return {"images": images, "next_cursor": found.next_cursor}
 
 
-def _as_they_stand(door: GrabDoor, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _as_they_stand(door: Intake, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows, with what Redis knows newer; while Redis is away they are told as they are."""
     moving = [row["image_id"] for row in rows if row["status"] in MAY_MOVE]
     live: dict[str, dict[str, Any] | None] = {}

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from grab_service.api.problems import NotKnown
-from grab_service.line.intake import GrabDoor, door
+from grab_service.line.intake import Intake, door
 from stageline.broker import status, time_left
 from stageline.core.errors import NotFound, Unavailable
 from stageline.maintenance.deletion import all_folders, erase_objects
@@ -50,7 +50,7 @@ class Found:
 class Known:
     """Tells of pictures."""
 
-    def __init__(self, door: GrabDoor) -> None:
+    def __init__(self, door: Intake) -> None:
         self._door = door
 
     def find(self, image_id: str) -> Found:

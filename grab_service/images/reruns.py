@@ -6,7 +6,7 @@ from typing import Any
 from grab_service.api.problems import NotNow
 from grab_service.api.schemas.line import MAX_REPLAYS
 from grab_service.images.lookup import Known
-from grab_service.line.intake import GrabDoor
+from grab_service.line.intake import Intake
 from stageline.broker import dead_letters
 from stageline.broker.redis_client import Result
 from stageline.core.errors import NotFound, StagelineError, Unavailable
@@ -21,7 +21,7 @@ MOVES = "the picture is on its way down the line: wait until it has come to its 
 class Reruns:
     """Sends pictures again."""
 
-    def __init__(self, door: GrabDoor, known: Known) -> None:
+    def __init__(self, door: Intake, known: Known) -> None:
         self._door, self._known = door, known
 
     def process(self, image_id: str, stage: str | None) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class Taken:
         return self.image_id != self.message.image_id
 
 
-class GrabDoor:
+class Intake:
     """The door's state: the queue's producer side, and the object store."""
 
     def __init__(self, store: ObjectStore, settings: Settings) -> None:
@@ -177,6 +177,6 @@ class GrabDoor:
         return LineFull(f"{most} pictures are on their way, which is all that MAX_QUEUE_SIZE allows; try again soon")
 
 
-def door() -> GrabDoor:
+def door() -> Intake:
     """The door of the running application."""
-    return cast("GrabDoor", current_app.config["DOOR"])
+    return cast("Intake", current_app.config["DOOR"])

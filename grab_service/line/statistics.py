@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from grab_service.line.intake import GrabDoor
+from grab_service.line.intake import Intake
 from stageline import __version__
 from stageline.broker import overview
 from stageline.broker import statistics as stats
@@ -21,7 +21,7 @@ SHOWN = ("mean_ms", "p50_ms", "p95_ms", "p99_ms", "throughput_per_second")
 class LineStatistics:
     """Counts."""
 
-    def __init__(self, door: GrabDoor) -> None:
+    def __init__(self, door: Intake) -> None:
         self._door = door
 
     def stats(self, minutes: int) -> dict[str, Any]:

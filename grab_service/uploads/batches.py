@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from grab_service.api.problems import Gone, NotKnown, content, describe
-from grab_service.line.intake import GrabDoor, Wanted
+from grab_service.line.intake import Intake, Wanted
 from grab_service.uploads.forms import Sent
 from grab_service.uploads.idempotency import Claim
 from stageline.broker import status, time_left
@@ -32,7 +32,7 @@ FOR_NOW = (429, 503)  # problems that the same file may not have the next time
 class UploadBatch:
     """A batch that is being taken: what came of each file so far, and a digest of all that was sent."""
 
-    door: GrabDoor
+    door: Intake
     wanted: Wanted
     trace: str
     claim: Claim | None = None
@@ -141,7 +141,7 @@ class UploadBatch:
         self.files.append({**filenames.name_fields(*name), "problem": problem})
 
 
-def told(door: GrabDoor, batch_id: str) -> dict[str, Any]:
+def told(door: Intake, batch_id: str) -> dict[str, Any]:
     """Tell how a batch stands: from its record, after a day from the catalogue.
 
     Raises:
@@ -166,7 +166,7 @@ def told(door: GrabDoor, batch_id: str) -> dict[str, Any]:
     return {**told, "done": not moving, "estimated_seconds_left": longest, "files": files}
 
 
-def _as_they_stand(door: GrabDoor, batch_id: str, files: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _as_they_stand(door: Intake, batch_id: str, files: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     ids = [each["image_id"] for each in files if each.get("image_id")]
     live = dict(zip(ids, status.read_all(door.client, ids), strict=True)) if ids else {}
     rows: dict[str, str] = {}

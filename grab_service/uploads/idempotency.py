@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 
 from grab_service.api.problems import BadParameters, Misfit, StillRunning
 from grab_service.line.claims import KEPT_SECONDS, LEASE_SECONDS, settle
-from grab_service.line.intake import GrabDoor
+from grab_service.line.intake import Intake
 from stageline.broker.redis_client import Call, Result, Scripts
 from stageline.core.errors import StagelineError, Unavailable
 
@@ -32,7 +32,7 @@ class Claim:
     do again what was done. ``replay`` is the answer, where there is one.
     """
 
-    def __init__(self, door: GrabDoor, key: str, fingerprint: str, new_id: str) -> None:
+    def __init__(self, door: Intake, key: str, fingerprint: str, new_id: str) -> None:
         """Claim the key for what the fingerprint says.
 
         Raises:

@@ -7,7 +7,7 @@ import pytest
 
 from grab_service.api.problems import StillRunning
 from grab_service.line.claims import LEASE_SECONDS, Holds
-from grab_service.line.intake import GrabDoor, Wanted
+from grab_service.line.intake import Intake, Wanted
 from grab_service.uploads.batches import KEEP_AFTER, UploadBatch
 from grab_service.uploads.forms import Sent
 from grab_service.uploads.idempotency import Claim, fingerprint
@@ -18,7 +18,7 @@ from tests.support.door_client import JPEG, queued
 from tests.support.served_door import until
 
 
-def claim(door: GrabDoor, data: bytes = b"x") -> Claim:
+def claim(door: Intake, data: bytes = b"x") -> Claim:
     return Claim(door, "k", fingerprint(data), uuid.uuid4().hex)
 
 
@@ -31,7 +31,7 @@ def claiming(name: object) -> Call:
 
 def test_a_heartbeat_brings_back_no_claim_that_is_anothers_or_settled(settings) -> None:
     """A process that was out of touch for too long learns that it was taken over, and stops."""
-    one, other = (GrabDoor(open_store(settings), settings) for _ in range(2))
+    one, other = (Intake(open_store(settings), settings) for _ in range(2))
     first = claim(one)
     with first.held():
         one.client.hset(first._record, "until", 0)  # as after some seconds without a heartbeat
@@ -55,7 +55,7 @@ def test_a_heartbeat_brings_back_no_claim_that_is_anothers_or_settled(settings) 
 
 def test_a_batch_whose_claim_was_taken_over_stops(settings) -> None:
     """Whoever took it over goes on with it; the first one takes only a few files more."""
-    one, other = (GrabDoor(open_store(settings), settings) for _ in range(2))
+    one, other = (Intake(open_store(settings), settings) for _ in range(2))
     first = claim(one)
     batch = UploadBatch(one, Wanted(batch_id=first.image_id), "", first)
     with first.held():
@@ -71,7 +71,7 @@ def test_a_batch_whose_claim_was_taken_over_stops(settings) -> None:
 
 def test_a_claim_until_a_time_far_away_is_free(settings) -> None:
     """Redis's clock was set back: a claim lasts no longer for that."""
-    door = GrabDoor(open_store(settings), settings)
+    door = Intake(open_store(settings), settings)
     first = claim(door)
     with pytest.raises(StillRunning) as told:
         claim(door)
@@ -101,7 +101,7 @@ def test_many_claims_share_one_thread_which_ends_with_them(settings) -> None:
 
 def test_a_claim_whose_record_redis_lost_is_claimed_anew(settings) -> None:
     """As after a restart without its file: a batch goes on under its id, and nobody else begins the same meanwhile."""
-    one, other = (GrabDoor(open_store(settings), settings) for _ in range(2))
+    one, other = (Intake(open_store(settings), settings) for _ in range(2))
     first = claim(one)
     batch = UploadBatch(one, Wanted(batch_id=first.image_id), "", first)
     with first.held():
@@ -122,7 +122,7 @@ def test_a_claim_whose_record_redis_lost_is_claimed_anew(settings) -> None:
 @pytest.mark.parametrize("other_goes_on", [True, False])
 def test_a_claim_whose_record_redis_lost_may_be_anothers(settings, *, other_goes_on: bool) -> None:
     """Another request began under an id of its own, before the heartbeat: the first stops."""
-    one, other = (GrabDoor(open_store(settings), settings) for _ in range(2))
+    one, other = (Intake(open_store(settings), settings) for _ in range(2))
     first = claim(one)
     with first.held():
         one.client.delete(first._record)
@@ -137,7 +137,7 @@ def test_a_claim_whose_record_redis_lost_may_be_anothers(settings, *, other_goes
 
 def test_a_heartbeat_claims_nothing_anew_that_a_request_let_go_of(settings) -> None:
     """The request was refused, or broke off, while the heartbeat was on its way: all stays as it was left."""
-    door = GrabDoor(open_store(settings), settings)
+    door = Intake(open_store(settings), settings)
     for refused in (True, False):
         first = claim(door)
         with first.held():
@@ -152,7 +152,7 @@ def test_a_heartbeat_claims_nothing_anew_that_a_request_let_go_of(settings) -> N
 
 def test_a_batch_that_was_taken_over_keeps_no_list_over_the_others(settings) -> None:
     """A door was frozen, and another did the batch: the first says 409, and a repeat gets the other's answer."""
-    one, other = (GrabDoor(open_store(settings), settings) for _ in range(2))
+    one, other = (Intake(open_store(settings), settings) for _ in range(2))
     first = claim(one)
     frozen = UploadBatch(one, Wanted(batch_id=first.image_id), "", first)
     frozen.take(Sent(JPEG, "first.jpg"))
@@ -174,7 +174,7 @@ def test_a_batch_that_was_taken_over_keeps_no_list_over_the_others(settings) -> 
 
 def test_an_answer_that_was_told_stays(settings) -> None:
     """What fails after the picture was accepted, as while its client waits, frees no key."""
-    door = GrabDoor(open_store(settings), settings)
+    door = Intake(open_store(settings), settings)
     first = claim(door)
     first.remember({"status": 202})
     first.leave(refused=True)

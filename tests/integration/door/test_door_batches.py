@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from grab_service.http.app import create_app
-from grab_service.line.intake import GrabDoor, Wanted
+from grab_service.line.intake import Intake, Wanted
 from grab_service.uploads import batches
 from grab_service.uploads.forms import Sent
 from stageline.core.settings import Settings
@@ -26,10 +26,10 @@ def body(*pictures: bytes) -> bytes:
     return b"".join(head + data + b"\r\n" for data in pictures)
 
 
-def door(settings: Settings, **more: Any) -> GrabDoor:
+def door(settings: Settings, **more: Any) -> Intake:
     """A door on a folder."""
     found = limits(with_catalogue(settings), **more)
-    made = GrabDoor(FolderStore(found.stageline_data / "images"), found)
+    made = Intake(FolderStore(found.stageline_data / "images"), found)
     made.store.check()
     return made
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from grab_service.http.app import create_app
-from grab_service.line.intake import GrabDoor
+from grab_service.line.intake import Intake
 from stageline.broker import keys, overview
 from stageline.broker.queue import Consumer, Producer
 from stageline.maintenance.reaper import FORGET_SECONDS, GRACE_SECONDS, Housekeeper
@@ -151,7 +151,7 @@ def test_a_lease_that_ran_out_does_not_cover_what_was_asked_for_before(consumer)
 
 def test_a_housekeeper_that_fails_is_told_of_by_health(door, settings) -> None:
     """A fault that waiting cannot mend stops no upload: /health is degraded and says it, for as long as it lasts."""
-    served = GrabDoor(FolderStore(settings.stageline_data / "images"), settings)
+    served = Intake(FolderStore(settings.stageline_data / "images"), settings)
     served.housekeeper = Housekeeper(settings)
     served.housekeeper.start()
     client = create_app(settings, served).test_client()
