@@ -29,7 +29,7 @@ GUNICORN_LOGS: dict[str, Any] = {
 }
 
 
-class DoorServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
+class ApiServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     """gunicorn with our settings; one process, threads inside it, since the work is waiting and decoding."""
 
     def __init__(self, found: Settings) -> None:
@@ -95,7 +95,7 @@ def main() -> None:
     except SettingsError as error:
         sys.stderr.write(f"grab: {error}\n")
         sys.exit(EXIT_SETTINGS)
-    server, first = DoorServer(found), os.getpid()
+    server, first = ApiServer(found), os.getpid()
     try:
         with threads.dying_together():
             server.run()
