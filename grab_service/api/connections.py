@@ -38,7 +38,7 @@ class SlowClient(NoMoreData, TimeoutError):  # type: ignore[misc] # gunicorn has
         return "it came too slowly"
 
 
-class PatientSocket(socket.socket):
+class DeadlineSocket(socket.socket):
     """A connection whose reads and writes end in time, whatever its timeout is set to."""
 
     def __init__(self, accepted: socket.socket) -> None:
@@ -134,7 +134,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         except (BlockingIOError, ConnectionAbortedError):
             return
         self.nr_conns += 1
-        conn = TConn(self.cfg, PatientSocket(accepted), address, listener.getsockname())
+        conn = TConn(self.cfg, DeadlineSocket(accepted), address, listener.getsockname())
         if len(self.pending_conns) >= MAX_SILENT:
             self.pending_conns[0].timeout = 0
             self.murder_pending()

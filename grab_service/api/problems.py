@@ -17,7 +17,7 @@ from werkzeug.exceptions import (
 from werkzeug.exceptions import NotFound as WrongPath
 from werkzeug.routing import RequestRedirect
 
-from grab_service.api.connections import PatientSocket
+from grab_service.api.connections import DeadlineSocket
 from stageline.core import logs
 from stageline.core.errors import BadImage, StagelineError, Unavailable
 
@@ -167,7 +167,7 @@ def _linger(answer: Response) -> Response:
 
     def read_on() -> None:
         left, deadline = LINGER_BYTES, time.monotonic() + LINGER_SECONDS
-        if isinstance(connection, PatientSocket):
+        if isinstance(connection, DeadlineSocket):
             connection.allow(LINGER_SECONDS)
         with contextlib.suppress(Exception):  # it is gone, or sends nonsense: nothing is owed to it
             while left > 0 and time.monotonic() < deadline and (chunk := body.read(CHUNK)):

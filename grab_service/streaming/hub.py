@@ -11,7 +11,7 @@ from typing import cast
 
 from flask import current_app, request
 
-from grab_service.api.connections import STOPPING, PatientSocket
+from grab_service.api.connections import STOPPING, DeadlineSocket
 from grab_service.api.problems import NoPlace
 from stageline.broker import events
 from stageline.broker.events import Event
@@ -150,6 +150,6 @@ def hub() -> Hub:
 def watch(image_id: str | None = None) -> Watcher:
     """Begin to watch for the client of this request; see `Hub.watch`."""
     connection = request.environ.get("gunicorn.socket")
-    if isinstance(connection, PatientSocket):
+    if isinstance(connection, DeadlineSocket):
         return hub().watch(image_id, connection.is_gone)
     return hub().watch(image_id)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from flask import current_app, request
 
-from grab_service.api.connections import UPLOAD_SECONDS, PatientSocket
+from grab_service.api.connections import UPLOAD_SECONDS, DeadlineSocket
 from grab_service.api.problems import NoPlace
 from stageline.core.errors import Unavailable
 
@@ -49,5 +49,5 @@ def place() -> Iterator[None]:
 def allow_more_time() -> None:
     """Give what is still to come of a long body as long as an upload has."""
     connection = request.environ.get("gunicorn.socket")
-    if isinstance(connection, PatientSocket):
+    if isinstance(connection, DeadlineSocket):
         connection.allow(UPLOAD_SECONDS)
