@@ -10,7 +10,7 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
-from grab_service.api.connections import CONNECTIONS, NoAccessLog, PatientWorker
+from grab_service.api.connections import CONNECTIONS, NoAccessLog, DeadlineWorker
 from grab_service.http.app import create_app
 from grab_service.line.intake import Intake
 from stageline.core import logs, settings, threads
@@ -41,7 +41,7 @@ class ApiServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         """Hand gunicorn its settings."""
         chosen: dict[str, Any] = {
             "bind": f"{self._found.host}:{self._found.port}",
-            "worker_class": PatientWorker,
+            "worker_class": DeadlineWorker,
             "workers": self._found.num_workers,
             "threads": CONNECTIONS,
             "timeout": 120,

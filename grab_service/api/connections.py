@@ -119,7 +119,7 @@ class NoAccessLog(Logger):  # type: ignore[misc] # gunicorn has no types
         """Say nothing."""
 
 
-class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
+class DeadlineWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     """gunicorn's worker with threads, on such sockets."""
 
     def handle_exit(self, sig: Any, frame: Any) -> None:
