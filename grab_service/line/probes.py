@@ -21,7 +21,7 @@ from stageline.store import CachedStore, ObjectStore
 from stageline.worker import health
 
 PATIENCE = 4.0  # seconds that /health waits for all answers together; the page waits eight
-READY_PATIENCE = 8.0  # … and /readyz; a kubelet waits ten
+READY_TIMEOUT = 8.0  # … and /readyz; a kubelet waits ten
 GOOD_SECONDS, BAD_SECONDS = 30.0, 2.0  # that it is believed that the store takes writes, or that it does not
 SLOW_SECONDS = 60.0  # … that it takes them, while it is asked anew and has not answered yet
 Answers = Mapping[str, Callable[[], Any]]
@@ -122,7 +122,7 @@ class Probes:
 
     def reach(self) -> Answers:
         """Ask whether what the door needs is there: a name → a call that raises Unavailable where it is not."""
-        return _ask_all(self._reach, READY_PATIENCE)
+        return _ask_all(self._reach, READY_TIMEOUT)
 
     def look(self) -> Answers:
         """Ask everything. The object store must take writes too; ``overview`` answers with the line's."""
