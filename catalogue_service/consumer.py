@@ -23,7 +23,7 @@ APPLIED = Counter("stageline_outcomes_total", "Outcomes that the catalogue took 
 BACKLOG = Gauge("stageline_outcomes_waiting", "Outcomes that the catalogue has yet to write down.")
 
 
-class OutcomeConsumer:
+class OutboxConsumer:
     """Takes outcomes in batches; a batch that was applied and not yet taken off is applied again, to no effect."""
 
     def __init__(self, redis_url: str, writer: Writer, lease: WriterLease) -> None:

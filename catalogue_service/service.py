@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from catalogue_service.consumer import OutcomeConsumer
+from catalogue_service.consumer import OutboxConsumer
 from catalogue_service.lease import WriterLease
 from catalogue_service.retention import Retention
 from stageline.broker.redis_client import connect
@@ -44,7 +44,7 @@ def _run(found: Settings) -> CredentialWatch:
     stopping = threading.Event()
     engine, store = open_engine(found, STATEMENT_SECONDS), open_store(found)
     lease = WriterLease(found.redis_url, found.lease_seconds)
-    consumer = OutcomeConsumer(found.redis_url, Writer(engine, store, found.retention_days), lease)
+    consumer = OutboxConsumer(found.redis_url, Writer(engine, store, found.retention_days), lease)
 
     def wind_up() -> None:
         stopping.set()
@@ -80,7 +80,7 @@ def _make_ready(engine: Engine, store: ObjectStore, found: Settings) -> None:
     expiry.bring_up_to_date(engine, found.retention_days)
 
 
-def _serve_health(found: Settings, engine: Engine, store: ObjectStore, consumer: OutcomeConsumer) -> None:
+def _serve_health(found: Settings, engine: Engine, store: ObjectStore, consumer: OutboxConsumer) -> None:
     client = connect(found.redis_url)
     catalogue = Catalogue(engine)
 
