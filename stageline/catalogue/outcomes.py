@@ -20,7 +20,7 @@ OF_THE_UPLOAD = ("filename", "filename_key", "filename_guessed", "width", "heigh
 
 
 @dataclass(frozen=True)
-class PictureOutcome:
+class OutboxEvent:
     """One thing that became of a picture."""
 
     image_id: str
@@ -31,7 +31,7 @@ class PictureOutcome:
     document: Mapping[str, Any] | None = None
 
     @classmethod
-    def decode(cls, raw: bytes) -> "PictureOutcome":
+    def decode(cls, raw: bytes) -> "OutboxEvent":
         """Read one off the list.
 
         Raises:
@@ -40,7 +40,7 @@ class PictureOutcome:
         return cls.of(documents.parse(raw, "an outcome"))
 
     @classmethod
-    def of(cls, fields: Mapping[str, Any]) -> "PictureOutcome":
+    def of(cls, fields: Mapping[str, Any]) -> "OutboxEvent":
         """Check an outcome's fields.
 
         Raises:
@@ -63,7 +63,7 @@ class PictureOutcome:
 class Step:
     """An outcome, and the rows that its document makes, where it has one."""
 
-    outcome: PictureOutcome
+    outcome: OutboxEvent
     rows: PictureRows | None = None
     is_from_bucket: bool = False  # the rows are of what the bucket had when this was applied
 
@@ -145,7 +145,7 @@ class PictureChange:
         self.image, self.whole = rows.image, rows
         self.tasks = {task["run"]: task for task in rows.tasks}
 
-    def _move(self, outcome: PictureOutcome, retention_days: int) -> None:
+    def _move(self, outcome: OutboxEvent, retention_days: int) -> None:
         """Note that a run was begun; what an earlier one found stays until this one has ended."""
         before = self.image or _unknown(outcome, retention_days)
         moved = {"status": outcome.status, "run": outcome.run, "rank": RANKS[outcome.status], "updated_at": outcome.at}
@@ -156,7 +156,7 @@ class PictureChange:
             self.tasks[outcome.run]["from_stage"] = outcome.from_stage
 
 
-def _unknown(outcome: PictureOutcome, retention_days: int) -> Row:
+def _unknown(outcome: OutboxEvent, retention_days: int) -> Row:
     """The row of a picture that was never announced: a foreign producer only pushes its message."""
     uploaded_at = min(clean.ulid_time(outcome.image_id) or outcome.at, outcome.at)
     names = (*OF_THE_UPLOAD, "kind")
@@ -164,6 +164,6 @@ def _unknown(outcome: PictureOutcome, retention_days: int) -> Row:
     return row | {"expires_at": expiry(uploaded_at, retention_days)}
 
 
-def _task(outcome: PictureOutcome) -> Row:
+def _task(outcome: OutboxEvent) -> Row:
     run = {"image_key": outcome.image_id, "run": outcome.run, "from_stage": None, "created_at": outcome.at}
     return run | {"finished_at": None, "reason": None}

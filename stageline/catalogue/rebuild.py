@@ -10,7 +10,7 @@ from sqlalchemy import Engine, delete, select
 
 from stageline.catalogue import bulk, clean, documents
 from stageline.catalogue.engine import reading, writing
-from stageline.catalogue.outcomes import PictureOutcome
+from stageline.catalogue.outcomes import OutboxEvent
 from stageline.catalogue.tables import OF_A_PICTURE, image_info
 from stageline.catalogue.writer import READERS, Writer
 from stageline.core import logs
@@ -92,7 +92,7 @@ class Rebuilder:
         self._take([each.image_id for each in found if each.status != "submitted"])  # it came to its end meanwhile
         self.done.originals += sum(each.status == "submitted" for each in found)
 
-    def _apply(self, found: Sequence[PictureOutcome]) -> int:
+    def _apply(self, found: Sequence[OutboxEvent]) -> int:
         """Write, also over what is further, unless Redis knows the picture; return how many were no good."""
         image_ids = [each.image_id for each in found]
         back = set(image_ids).difference(self._is_moving(image_ids))
@@ -138,7 +138,7 @@ def _some(pairs: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
         yield some
 
 
-def _finished(store: ObjectStore, image_id: str) -> PictureOutcome | None:
+def _finished(store: ObjectStore, image_id: str) -> OutboxEvent | None:
     """The outcome that the results of a picture tell of."""
     try:
         document = documents.read_results(store, image_id)
@@ -146,13 +146,13 @@ def _finished(store: ObjectStore, image_id: str) -> PictureOutcome | None:
         if clean.time(at) is None:  # a foreign one
             at = iso(store.stat(results.key(image_id)).modified)
         told = {name: document.get(name) for name in ("status", "run")}
-        return PictureOutcome.of({"image_id": image_id, **told, "at": at, "document": document})
+        return OutboxEvent.of({"image_id": image_id, **told, "at": at, "document": document})
     except (BadMessage, NotFound) as error:
         logs.get().warning("picture skipped", image_id=image_id, reason=str(error))
         return None
 
 
-def _begun(store: ObjectStore, image_id: str, key: str) -> PictureOutcome | None:
+def _begun(store: ObjectStore, image_id: str, key: str) -> OutboxEvent | None:
     """A picture of which nothing is known but its original: it is on its way, or was forgotten."""
     try:
         stored = store.stat(key).modified
@@ -164,8 +164,8 @@ def _begun(store: ObjectStore, image_id: str, key: str) -> PictureOutcome | None
         uploaded_at = (clean.ulid_time(image_id) or stored).isoformat()
         document = {"image_id": image_id, "original_path": key, "filename": key.partition("/")[2]}
         document |= {"status": "submitted", "uploaded_at": uploaded_at}
-        return PictureOutcome.of({"image_id": image_id, "status": "submitted", "at": iso(stored), "document": document})
-    return PictureOutcome(image_id, "completed")
+        return OutboxEvent.of({"image_id": image_id, "status": "submitted", "at": iso(stored), "document": document})
+    return OutboxEvent(image_id, "completed")
 
 
 def _remove(engine: Engine, keys: Sequence[str]) -> int:

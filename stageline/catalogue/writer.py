@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, select, text
 from stageline.catalogue import bulk, documents, vector
 from stageline.catalogue.engine import writing
 from stageline.catalogue.history import RANKS
-from stageline.catalogue.outcomes import WITH_DOCUMENT, PictureChange, PictureOutcome, Step
+from stageline.catalogue.outcomes import WITH_DOCUMENT, PictureChange, OutboxEvent, Step
 from stageline.catalogue.rows import Row, rows_of
 from stageline.catalogue.tables import (
     OF_A_PICTURE,
@@ -65,7 +65,7 @@ class Writer:
 
     def apply_outcomes(
         self,
-        found: Sequence[PictureOutcome],
+        found: Sequence[OutboxEvent],
         given: int | None = None,
         *,
         back: Collection[str] = (),
@@ -93,7 +93,7 @@ class Writer:
         applied, count = applied + self._write(steps, back), count + len(steps)
         return applied + Applied(skipped=(len(found) if given is None else given) - count)
 
-    def _steps(self, outcomes: Sequence[PictureOutcome], *, is_read: bool) -> Iterator[Step]:
+    def _steps(self, outcomes: Sequence[OutboxEvent], *, is_read: bool) -> Iterator[Step]:
         """Make the outcomes' steps, in their order; a few ahead where the bucket has to be asked."""
         ahead: deque[Callable[[], Step | None]] = deque()
         for outcome in outcomes:
@@ -108,7 +108,7 @@ class Writer:
         """Let the threads go."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _read(self, outcome: PictureOutcome, *, is_read: bool) -> Step | None:
+    def _read(self, outcome: OutboxEvent, *, is_read: bool) -> Step | None:
         """Make an outcome's rows, with its document and its embeddings from the bucket where it refers to them."""
         document, is_from_bucket = outcome.document, is_read
         if outcome.status not in WITH_DOCUMENT:
@@ -158,15 +158,15 @@ class Writer:
         return changed
 
 
-def _decoded(raw: bytes) -> PictureOutcome | None:
+def _decoded(raw: bytes) -> OutboxEvent | None:
     try:
-        return PictureOutcome.decode(raw)
+        return OutboxEvent.decode(raw)
     except BadMessage as error:
         logs.get().warning("outcome skipped", reason=str(error))
         return None
 
 
-def _needs_bucket(outcome: PictureOutcome) -> bool:
+def _needs_bucket(outcome: OutboxEvent) -> bool:
     if outcome.status not in WITH_DOCUMENT:
         return False
     if outcome.document is None:
@@ -174,7 +174,7 @@ def _needs_bucket(outcome: PictureOutcome) -> bool:
     return documents.wants_embeddings(outcome.document, outcome.image_id)
 
 
-def _skip(outcome: PictureOutcome, reason: str) -> None:
+def _skip(outcome: OutboxEvent, reason: str) -> None:
     logs.get().warning("outcome skipped", image_id=outcome.image_id, status=outcome.status, reason=reason)
 
 
