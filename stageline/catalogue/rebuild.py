@@ -96,7 +96,7 @@ class Rebuilder:
         """Write, also over what is further, unless Redis knows the picture; return how many were no good."""
         image_ids = [each.image_id for each in found]
         back = set(image_ids).difference(self._is_moving(image_ids))
-        return self._writer.apply_outcomes(found, back=back, is_read=True).skipped
+        return self._writer.apply_events(found, back=back, is_read=True).skipped
 
 
 def rebuild(

@@ -61,9 +61,9 @@ class Writer:
         Raises:
             Unavailable: the database or the object store is away: nothing was applied, try again.
         """
-        return self.apply_outcomes([outcome for outcome in map(_decoded, raw) if outcome is not None], len(raw))
+        return self.apply_events([outcome for outcome in map(_decoded, raw) if outcome is not None], len(raw))
 
-    def apply_outcomes(
+    def apply_events(
         self,
         found: Sequence[OutboxEvent],
         given: int | None = None,

@@ -113,7 +113,7 @@ def test_rows_of_an_older_version_are_named(kind, tmp_path, request) -> None:
     bucket = FolderStore(tmp_path / "bucket")
     bucket.check()
     again = document("a", updated_at=at(50))
-    assert Writer(engine, bucket, 0).apply_outcomes([OutboxEvent.of({**again, "document": again})]).changed == 1
+    assert Writer(engine, bucket, 0).apply_events([OutboxEvent.of({**again, "document": again})]).changed == 1
     assert all(row["named"] for row in dump(engine)["prediction_results"])
     engine.dispose()
 
