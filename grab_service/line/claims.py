@@ -8,7 +8,7 @@ from stageline.core.errors import Unavailable
 from stageline.core.retrying import HEARTBEAT
 
 LEASE_SECONDS = 10  # that a claim stands without a heartbeat: what a process held that died is free after that
-BEAT_SECONDS = LEASE_SECONDS / 3
+HEARTBEAT_SECONDS = LEASE_SECONDS / 3
 KEPT_SECONDS = 86_400  # that a record is kept
 MAX_UNSAID = 10_000
 
@@ -80,7 +80,7 @@ class Holds:
         """Renew, and say what is unsaid, until there is neither."""
         pause = threading.Event()  # never set
         while True:
-            pause.wait(HEARTBEAT.pause(1) if self._unsaid else BEAT_SECONDS)
+            pause.wait(HEARTBEAT.pause(1) if self._unsaid else HEARTBEAT_SECONDS)
             with self._lock:
                 if not self._held and not self._unsaid:
                     self._thread = None
