@@ -27,7 +27,7 @@ GRACE_SECONDS = 10.0  # after these,
 SLOWEST = 1 << 16  # so many bytes a second must have been read
 PIECE = 1 << 16  # bytes of an answer that must be taken within IDLE_SECONDS
 DRAIN_SECONDS = 2.0  # for the last of an answer to arrive before the connection closes
-GOODBYE_BYTES = 1 << 16
+DRAIN_BYTES = 1 << 16
 STOPPING = threading.Event()  # set when the process is told to stop: answers that never end then do
 
 
@@ -100,7 +100,7 @@ class DeadlineSocket(socket.socket):
 
     def say_goodbye(self) -> None:
         """Let the last of the answer arrive, here and now: gunicorn would wait for it where it accepts others."""
-        deadline, most = time.monotonic() + DRAIN_SECONDS, GOODBYE_BYTES
+        deadline, most = time.monotonic() + DRAIN_SECONDS, DRAIN_BYTES
         with contextlib.suppress(OSError):
             self.shutdown(socket.SHUT_WR)
             while most > 0 and (left := deadline - time.monotonic()) > 0:
