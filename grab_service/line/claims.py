@@ -10,7 +10,7 @@ from stageline.core.retrying import HEARTBEAT
 LEASE_SECONDS = 10  # that a claim stands without a heartbeat: what a process held that died is free after that
 HEARTBEAT_SECONDS = LEASE_SECONDS / 3
 KEPT_SECONDS = 86_400  # that a record is kept
-MAX_UNSAID = 10_000
+MAX_UNSENT = 10_000
 
 
 def settle(record: str, owner: str, answer: str = "", nothing_done_as: str = "") -> Call:
@@ -58,7 +58,7 @@ class Holds:
         """Say what came of claims, by their owners, as soon as Redis answers; of too many the oldest are let go."""
         with self._lock:
             self._unsaid |= settle
-            while len(self._unsaid) > MAX_UNSAID:
+            while len(self._unsaid) > MAX_UNSENT:
                 del self._unsaid[next(iter(self._unsaid))]
             self._beat_from_now_on()
 
