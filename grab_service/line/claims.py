@@ -52,9 +52,9 @@ class Holds:
         try:
             self._scripts.run(settle)
         except Unavailable:
-            self.say_later({owner: settle})
+            self.send_later({owner: settle})
 
-    def say_later(self, settle: dict[str, Call]) -> None:
+    def send_later(self, settle: dict[str, Call]) -> None:
         """Say what came of claims, by their owners, as soon as Redis answers; of too many the oldest are let go."""
         with self._lock:
             self._unsaid |= settle
@@ -121,7 +121,7 @@ class Holds:
         try:
             self._scripts.run_all(list(unsaid.values()))
         except Unavailable:
-            self.say_later(unsaid)
+            self.send_later(unsaid)
 
 
 def _id(claim: Call) -> str:

@@ -66,7 +66,7 @@ class Claim:
         try:
             *_, told = scripts.run_all([*unsaid.values(), self._claim()])
         except Unavailable:
-            self._holds.say_later({**unsaid, self._owner: self._settle("", self._new_id)})
+            self._holds.send_later({**unsaid, self._owner: self._settle("", self._new_id)})
             raise
         return list(told)
 
