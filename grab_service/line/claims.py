@@ -62,7 +62,7 @@ class Holds:
                 del self._unsaid[next(iter(self._unsaid))]
             self._beat_from_now_on()
 
-    def take_unsaid(self, record: str | None = None) -> dict[str, Call]:
+    def take_unsent(self, record: str | None = None) -> dict[str, Call]:
         """Take over what is still to be said, of one record or of all: who takes it says it."""
         with self._lock:
             taken = {owner: call for owner, call in self._unsaid.items() if record in (None, call.given["record"])}
@@ -117,7 +117,7 @@ class Holds:
             return owner in self._held
 
     def _say_again(self) -> None:
-        unsaid = self.take_unsaid()
+        unsaid = self.take_unsent()
         try:
             self._scripts.run_all(list(unsaid.values()))
         except Unavailable:

@@ -62,7 +62,7 @@ class Claim:
 
     def _ask(self, scripts: Scripts) -> list[Any]:
         """Claim, once all is said that this process has to say of earlier claims of that key."""
-        unsaid = self._holds.take_unsaid(self._record)
+        unsaid = self._holds.take_unsent(self._record)
         try:
             *_, told = scripts.run_all([*unsaid.values(), self._claim()])
         except Unavailable:
