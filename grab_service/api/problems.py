@@ -29,7 +29,7 @@ ASKING_HEALTH = ("line.whole_health", "line.readyz")  # whose 503 says what they
 LINGER_BYTES, LINGER_SECONDS, CHUNK = 256 * 1024 * 1024, 10.0, 1 << 16
 
 
-class Misfit(NamedTuple):
+class FieldError(NamedTuple):
     """A parameter that is not what it must be."""
 
     field: str
@@ -39,7 +39,7 @@ class Misfit(NamedTuple):
 class BadParameters(StagelineError):
     """Parameters are not what they must be; each is named."""
 
-    def __init__(self, misfits: Sequence[Misfit]) -> None:
+    def __init__(self, misfits: Sequence[FieldError]) -> None:
         super().__init__("; ".join(f"{field}: {message}" for field, message in misfits))
         self.misfits = list(misfits)
 
@@ -97,7 +97,7 @@ STATUSES: dict[type[StagelineError], int] = {
 }
 
 
-def content(status: int, detail: str, misfits: Sequence[Misfit] = ()) -> dict[str, Any]:
+def content(status: int, detail: str, misfits: Sequence[FieldError] = ()) -> dict[str, Any]:
     """What a problem says, as plain data."""
     said: dict[str, Any] = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
     said["detail"] = detail
@@ -106,7 +106,7 @@ def content(status: int, detail: str, misfits: Sequence[Misfit] = ()) -> dict[st
     return said
 
 
-def problem(status: int, detail: str, misfits: Sequence[Misfit] = (), retry_after: int | None = None) -> Response:
+def problem(status: int, detail: str, misfits: Sequence[FieldError] = (), retry_after: int | None = None) -> Response:
     """An error as application/problem+json; with when to try again, in seconds, where that may help."""
     answer = Response(json.dumps(content(status, detail, misfits)) + "\n", status, mimetype=PROBLEM)
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
@@ -119,7 +119,7 @@ def problem(status: int, detail: str, misfits: Sequence[Misfit] = (), retry_afte
 def describe(error: Exception) -> dict[str, Any] | None:
     """What an error about one picture says, for an answer about many; None for one that is about none."""
     if isinstance(error, BadImage):
-        return content(error.status, str(error), [Misfit("image", str(error))])
+        return content(error.status, str(error), [FieldError("image", str(error))])
     if isinstance(error, HTTPException):
         return content(413, what_fits()) if isinstance(error, RequestEntityTooLarge) else None
     status = 503 if isinstance(error, Unavailable) else STATUSES.get(type(error))  # type: ignore[arg-type]
@@ -130,7 +130,7 @@ def handle_errors(app: Flask) -> None:
     """Have the application answer every error as a problem."""
     app.register_error_handler(HTTPException, _http_problem)
     app.register_error_handler(BadParameters, lambda error: problem(422, str(error), error.misfits))
-    app.register_error_handler(BadImage, lambda error: problem(error.status, str(error), [Misfit("image", str(error))]))
+    app.register_error_handler(BadImage, lambda error: problem(error.status, str(error), [FieldError("image", str(error))]))
     for kind, status in STATUSES.items():
         app.register_error_handler(kind, lambda error, status=status: problem(status, str(error)))
     app.register_error_handler(

@@ -13,7 +13,7 @@ from flask import Response, request
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from grab_service.api.problems import BadParameters, BodyTooLarge, Misfit, WrongType
+from grab_service.api.problems import BadParameters, BodyTooLarge, FieldError, WrongType
 
 MAX_JSON = 1024 * 1024
 JSON = "application/json"
@@ -32,7 +32,7 @@ def checked(view: View) -> View:
     @wraps(view)
     def wrapper(**path: Any) -> Response:
         given: dict[str, BaseModel] = {}
-        wrong: list[Misfit] = [] if takes_query else [Misfit(name[:SHOWN], NONE_HERE) for name in request.args]
+        wrong: list[FieldError] = [] if takes_query else [FieldError(name[:SHOWN], NONE_HERE) for name in request.args]
         for name, model in models.items():
             try:
                 given[name] = model.model_validate(_READERS[name](model, path))
@@ -77,7 +77,7 @@ def read_json(model: type[BaseModel]) -> Any:
     except RequestEntityTooLarge:
         raise BodyTooLarge(f"the JSON is too large; at most {MAX_JSON:,} bytes of it are taken") from None
     except (ValueError, RecursionError) as error:
-        raise BadParameters([Misfit("body", f"this is no JSON: {error}")]) from None
+        raise BadParameters([FieldError("body", f"this is no JSON: {error}")]) from None
 
 
 def _refuse(constant: str) -> None:
@@ -87,7 +87,7 @@ def _refuse(constant: str) -> None:
 def _query(_model: type[BaseModel], _path: object) -> Mapping[str, str]:
     twice = [name for name, values in request.args.lists() if len(values) > 1]
     if twice:
-        raise BadParameters([Misfit(name, "it is given more than once") for name in twice])
+        raise BadParameters([FieldError(name, "it is given more than once") for name in twice])
     return request.args.to_dict()
 
 
@@ -104,18 +104,18 @@ _READERS: dict[str, Callable[[type[BaseModel], Any], Any]] = {
 }
 
 
-def _misfits(error: ValidationError, model: type[BaseModel]) -> list[Misfit]:
+def _misfits(error: ValidationError, model: type[BaseModel]) -> list[FieldError]:
     return [_misfit(dict(found), model) for found in error.errors(include_url=False)]
 
 
-def _misfit(found: Mapping[str, Any], model: type[BaseModel]) -> Misfit:
+def _misfit(found: Mapping[str, Any], model: type[BaseModel]) -> FieldError:
     field = ".".join(str(part) for part in found["loc"]) or "body"
     if found["type"] == "extra_forbidden":
         known = ", ".join(info.alias or name for name, info in model.model_fields.items())
-        return Misfit(field[:SHOWN], f"there is no such parameter; there is {known}")
+        return FieldError(field[:SHOWN], f"there is no such parameter; there is {known}")
     message = str(found["msg"]).removeprefix("Value error, ")
     value = found.get("input")
     if isinstance(value, str | int | float) and found["type"] != "missing":
         text = str(value)
         message += f", not {text[:SHOWN]!r}{'…' if len(text) > SHOWN else ''}"
-    return Misfit(field, message)
+    return FieldError(field, message)

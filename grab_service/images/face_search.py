@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from grab_service.api.problems import BadParameters, Misfit, NoModel, NotNow
+from grab_service.api.problems import BadParameters, FieldError, NoModel, NotNow
 from grab_service.images.lookup import Known
 from grab_service.line.intake import Intake, Wanted
 from stageline.broker import status
@@ -45,11 +45,11 @@ class FaceSearch:
             raise NotNow("the picture is on its way down the line: its faces are not known yet")
         faces = found.document.get("faces") or []
         if face >= len(faces):
-            raise BadParameters([Misfit("face", f"the picture has {len(faces)} faces; they are counted from 0")])
+            raise BadParameters([FieldError("face", f"the picture has {len(faces)} faces; they are counted from 0")])
         reference = faces[face].get("embedding")
         if not reference:
             self._refuse_without_model()
-            raise BadParameters([Misfit("face", "this face has no embedding: send the picture through classify again")])
+            raise BadParameters([FieldError("face", "this face has no embedding: send the picture through classify again")])
         kept = self._findings(str(reference["key"]))
         same = (found.image_id, face)
         return self._nearest(kept[int(reference["index"])] if int(reference["index"]) < len(kept) else {}, limit, same)
@@ -91,7 +91,7 @@ class FaceSearch:
             vector = np.asarray(embedding, dtype=np.float32)
             found = self._door.catalogue.nearest_faces(vector, limit + (same is not None), model)
         except (ValueError, TypeError):
-            raise BadParameters([Misfit("face", "its embedding is damaged: send the picture through again")]) from None
+            raise BadParameters([FieldError("face", "its embedding is damaged: send the picture through again")]) from None
         nearest = [each for each in found if (each["image_id"], each["face"]) != same][:limit]
         return {"model": model, "faces": [each | {"links": _links(each["image_id"])} for each in nearest]}
 

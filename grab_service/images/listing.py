@@ -3,7 +3,7 @@
 import contextlib
 from typing import Any
 
-from grab_service.api.problems import BadParameters, Misfit
+from grab_service.api.problems import BadParameters, FieldError
 from grab_service.api.schemas.pictures import ImagesQuery
 from grab_service.images.lookup import DELETED
 from grab_service.line.intake import Intake
@@ -29,7 +29,7 @@ def page(door: Intake, query: ImagesQuery) -> dict[str, Any]:
     try:
         found = door.catalogue.pictures(wanted, query.cursor, query.limit)
     except BadCursor as error:
-        raise BadParameters([Misfit("cursor", str(error))]) from None
+        raise BadParameters([FieldError("cursor", str(error))]) from None
     images = [_shown(row) for row in _as_they_stand(door, found.images) if query.status in (None, row["status"])]
     return {"images": images, "next_cursor": found.next_cursor}
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from werkzeug.exceptions import HTTPException
 
-from grab_service.api.problems import BadParameters, Misfit, StillRunning
+from grab_service.api.problems import BadParameters, FieldError, StillRunning
 from grab_service.line.claims import KEPT_SECONDS, LEASE_SECONDS, settle
 from grab_service.line.intake import Intake
 from stageline.broker.redis_client import Call, Result, Scripts
@@ -98,7 +98,7 @@ class Claim:
         Raises:
             BadParameters: always.
         """
-        raise BadParameters([Misfit(KEY, OTHER)])
+        raise BadParameters([FieldError(KEY, OTHER)])
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from grab_service.api.problems import BadParameters, Misfit
+from grab_service.api.problems import BadParameters, FieldError
 from grab_service.api.schemas.common import ImagePath, content, responses
 from grab_service.api.schemas.line import Resume
 from grab_service.http.validation import checked
@@ -51,7 +51,7 @@ def events_of(path: ImagePath, header: Resume) -> Response:
 def _after(header: Resume) -> str | None:
     after = header.last_event_id
     if after and not events.ID.fullmatch(after):
-        raise BadParameters([Misfit("Last-Event-ID", "it is the id of an event that was told before")])
+        raise BadParameters([FieldError("Last-Event-ID", "it is the id of an event that was told before")])
     return after or None
 
 

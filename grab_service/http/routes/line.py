@@ -9,7 +9,7 @@ from flask_openapi3.models.tag import Tag
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from grab_service.api.answers import answer
-from grab_service.api.problems import RETRY_SECONDS, BadParameters, Misfit
+from grab_service.api.problems import RETRY_SECONDS, BadParameters, FieldError
 from grab_service.api.schemas.common import content, responses
 from grab_service.api.schemas.line import (
     Alive,
@@ -93,7 +93,7 @@ def models() -> Response:
 def replay(body: ReplayQuestion) -> Response:
     """Send dead letters down the line again: those of the pictures named, or all."""
     if body.all == (body.image_ids is not None):
-        raise BadParameters([Misfit("image_ids", 'name pictures in image_ids, or say {"all": true}: one of the two')])
+        raise BadParameters([FieldError("image_ids", 'name pictures in image_ids, or say {"all": true}: one of the two')])
     return answer(Reruns(door(), known()).replay(body.image_ids))
 
 
