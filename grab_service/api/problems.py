@@ -39,9 +39,9 @@ class FieldError(NamedTuple):
 class BadParameters(StagelineError):
     """Parameters are not what they must be; each is named."""
 
-    def __init__(self, misfits: Sequence[FieldError]) -> None:
-        super().__init__("; ".join(f"{field}: {message}" for field, message in misfits))
-        self.misfits = list(misfits)
+    def __init__(self, field_errors: Sequence[FieldError]) -> None:
+        super().__init__("; ".join(f"{field}: {message}" for field, message in field_errors))
+        self.field_errors = list(field_errors)
 
 
 class WrongType(StagelineError):
@@ -97,18 +97,18 @@ STATUSES: dict[type[StagelineError], int] = {
 }
 
 
-def content(status: int, detail: str, misfits: Sequence[FieldError] = ()) -> dict[str, Any]:
+def content(status: int, detail: str, field_errors: Sequence[FieldError] = ()) -> dict[str, Any]:
     """What a problem says, as plain data."""
     said: dict[str, Any] = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
     said["detail"] = detail
     if status == HTTPStatus.UNPROCESSABLE_ENTITY:
-        said["errors"] = [{"field": field, "message": message} for field, message in misfits]
+        said["errors"] = [{"field": field, "message": message} for field, message in field_errors]
     return said
 
 
-def problem(status: int, detail: str, misfits: Sequence[FieldError] = (), retry_after: int | None = None) -> Response:
+def problem(status: int, detail: str, field_errors: Sequence[FieldError] = (), retry_after: int | None = None) -> Response:
     """An error as application/problem+json; with when to try again, in seconds, where that may help."""
-    answer = Response(json.dumps(content(status, detail, misfits)) + "\n", status, mimetype=PROBLEM)
+    answer = Response(json.dumps(content(status, detail, field_errors)) + "\n", status, mimetype=PROBLEM)
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         retry_after = retry_after or RETRY_SECONDS
     if retry_after:
@@ -129,7 +129,7 @@ def describe(error: Exception) -> dict[str, Any] | None:
 def handle_errors(app: Flask) -> None:
     """Have the application answer every error as a problem."""
     app.register_error_handler(HTTPException, _http_problem)
-    app.register_error_handler(BadParameters, lambda error: problem(422, str(error), error.misfits))
+    app.register_error_handler(BadParameters, lambda error: problem(422, str(error), error.field_errors))
     app.register_error_handler(BadImage, lambda error: problem(error.status, str(error), [FieldError("image", str(error))]))
     for kind, status in STATUSES.items():
         app.register_error_handler(kind, lambda error, status=status: problem(status, str(error)))

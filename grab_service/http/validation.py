@@ -39,7 +39,7 @@ def checked(view: View) -> View:
             except ValidationError as error:
                 wrong += _misfits(error, model)
             except BadParameters as error:
-                wrong += error.misfits
+                wrong += error.field_errors
         if wrong:
             raise BadParameters(wrong)
         return view(**given)
