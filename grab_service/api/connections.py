@@ -98,7 +98,7 @@ class DeadlineSocket(socket.socket):
         except OSError:
             return True
 
-    def say_goodbye(self) -> None:
+    def drain(self) -> None:
         """Let the last of the answer arrive, here and now: gunicorn would wait for it where it accepts others."""
         deadline, most = time.monotonic() + DRAIN_SECONDS, DRAIN_BYTES
         with contextlib.suppress(OSError):
@@ -153,7 +153,7 @@ class DeadlineWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no type
         conn.sock.allow(HEAD_SECONDS)
         goes_on = super().handle(conn)
         if goes_on is False:
-            conn.sock.say_goodbye()
+            conn.sock.drain()
         return goes_on
 
     def handle_request(self, req: Any, conn: Any) -> Any:

@@ -121,7 +121,7 @@ def describe(error: Exception) -> dict[str, Any] | None:
     if isinstance(error, BadImage):
         return content(error.status, str(error), [FieldError("image", str(error))])
     if isinstance(error, HTTPException):
-        return content(413, what_fits()) if isinstance(error, RequestEntityTooLarge) else None
+        return content(413, size_limit()) if isinstance(error, RequestEntityTooLarge) else None
     status = 503 if isinstance(error, Unavailable) else STATUSES.get(type(error))  # type: ignore[arg-type]
     return content(status, str(error)) if status else None
 
@@ -142,7 +142,7 @@ def handle_errors(app: Flask) -> None:
     app.after_request(_look_again)
 
 
-def what_fits() -> str:
+def size_limit() -> str:
     """How large an upload may be."""
     config = current_app.config
     most = f"the upload is too large; at most {config['MAX_UPLOAD_BYTES']:,} bytes are taken (MAX_UPLOAD_BYTES)"
@@ -183,7 +183,7 @@ def _http_problem(error: HTTPException) -> Response:
     if isinstance(error, RequestRedirect):
         return cast("Response", error.get_response())
     if isinstance(error, RequestEntityTooLarge):
-        return problem(413, what_fits())
+        return problem(413, size_limit())
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         allowed = ", ".join(sorted(error.valid_methods))
         answer = problem(405, f"{request.method} is not for {request.path[:80]}: it takes {allowed}")

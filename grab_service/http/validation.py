@@ -37,7 +37,7 @@ def checked(view: View) -> View:
             try:
                 given[name] = model.model_validate(_READERS[name](model, path))
             except ValidationError as error:
-                wrong += _misfits(error, model)
+                wrong += _field_errors(error, model)
             except BadParameters as error:
                 wrong += error.field_errors
         if wrong:
@@ -58,7 +58,7 @@ def parsed(model: type[Body]) -> Body:
     try:
         return model.model_validate(read_json(model))
     except ValidationError as error:
-        raise BadParameters(_misfits(error, model)) from None
+        raise BadParameters(_field_errors(error, model)) from None
 
 
 def read_json(model: type[BaseModel]) -> Any:
@@ -104,11 +104,11 @@ _READERS: dict[str, Callable[[type[BaseModel], Any], Any]] = {
 }
 
 
-def _misfits(error: ValidationError, model: type[BaseModel]) -> list[FieldError]:
-    return [_misfit(dict(found), model) for found in error.errors(include_url=False)]
+def _field_errors(error: ValidationError, model: type[BaseModel]) -> list[FieldError]:
+    return [_field_error(dict(found), model) for found in error.errors(include_url=False)]
 
 
-def _misfit(found: Mapping[str, Any], model: type[BaseModel]) -> FieldError:
+def _field_error(found: Mapping[str, Any], model: type[BaseModel]) -> FieldError:
     field = ".".join(str(part) for part in found["loc"]) or "body"
     if found["type"] == "extra_forbidden":
         known = ", ".join(info.alias or name for name, info in model.model_fields.items())
