@@ -20,7 +20,7 @@ from stageline.core.settings import Settings
 from stageline.store import CachedStore, ObjectStore
 from stageline.worker import health
 
-PATIENCE = 4.0  # seconds that /health waits for all answers together; the page waits eight
+HEALTH_TIMEOUT = 4.0  # seconds that /health waits for all answers together; the page waits eight
 READY_TIMEOUT = 8.0  # … and /readyz; a kubelet waits ten
 GOOD_SECONDS, BAD_SECONDS = 30.0, 2.0  # that it is believed that the store takes writes, or that it does not
 SLOW_SECONDS = 60.0  # … that it takes them, while it is asked anew and has not answered yet
@@ -60,26 +60,26 @@ class Probe:
         with self._lock:
             self._until, self._was_good, self._forgotten = 0.0, False, self._asked
 
-    def wait(self, asked: "Future[Any]", began: float, patience: float) -> Any:
+    def wait(self, asked: "Future[Any]", began: float, timeout: float) -> Any:
         """Return the answer.
 
         Raises:
-            Unavailable: the server is away, or has not answered ``patience`` seconds after ``began``, which is of the
+            Unavailable: the server is away, or has not answered ``timeout`` seconds after ``began``, which is of the
                 monotonic clock.
         """
-        answer = self._wait(asked, began, patience)
+        answer = self._wait(asked, began, timeout)
         if asked is self._forgotten:  # something was refused since it was asked
-            return self._wait(self.ask(), began, patience)
+            return self._wait(self.ask(), began, timeout)
         return answer
 
-    def _wait(self, asked: "Future[Any]", began: float, patience: float) -> Any:
+    def _wait(self, asked: "Future[Any]", began: float, timeout: float) -> Any:
         try:
-            error = asked.exception(max(0.0, began + patience - time.monotonic()))
+            error = asked.exception(max(0.0, began + timeout - time.monotonic()))
         except NotInTime:
             with self._lock:
                 if self._was_good and time.monotonic() - self._asked_at < self._slow:
                     return None
-            raise Unavailable(f"{self._what} has not answered for {patience:g} s") from None
+            raise Unavailable(f"{self._what} has not answered for {timeout:g} s") from None
         if error is not None:
             raise Unavailable(str(error)) from error
         return asked.result()
@@ -126,7 +126,7 @@ class Probes:
 
     def look(self) -> Answers:
         """Ask everything. The object store must take writes too; ``overview`` answers with the line's."""
-        asked = _ask_all({**self._reach, **self._others, "writes": self._writes}, PATIENCE)
+        asked = _ask_all({**self._reach, **self._others, "writes": self._writes}, HEALTH_TIMEOUT)
         return {**asked, "object_store": partial(_both, asked["object_store"], asked["writes"])}
 
     def forget(self) -> None:
@@ -164,9 +164,9 @@ def check_cache(store: ObjectStore) -> str:
     return "ok"
 
 
-def _ask_all(probes: Mapping[str, Probe], patience: float) -> Answers:
+def _ask_all(probes: Mapping[str, Probe], timeout: float) -> Answers:
     began = time.monotonic()
-    return {name: partial(probe.wait, probe.ask(), began, patience) for name, probe in probes.items()}
+    return {name: partial(probe.wait, probe.ask(), began, timeout) for name, probe in probes.items()}
 
 
 def _both(reach: Callable[[], Any], write: Callable[[], Any]) -> None:
