@@ -19,7 +19,7 @@ def settle(record: str, owner: str, answer: str = "", nothing_done_as: str = "")
     return Call("settle", record=record, owner=owner, kept_seconds=KEPT_SECONDS, **how)
 
 
-class Holds:
+class HeldClaims:
     """Renews what is held, and says again what Redis did not answer to; its thread runs while there is such work."""
 
     def __init__(self, scripts: Scripts) -> None:
@@ -27,14 +27,14 @@ class Holds:
         self._lock = threading.Lock()
         self._held: dict[str, Call] = {}  # a claim's owner → the step that claimed it
         self._lost: set[str] = set()  # owners whose claim another has taken over
-        self._unsaid: dict[str, Call] = {}  # a claim's owner → what came of it
+        self._unsent: dict[str, Call] = {}  # a claim's owner → what came of it
         self._thread: threading.Thread | None = None
 
     def begin(self, owner: str, claim: Call) -> None:
         """Hold a claim from now on; should Redis lose its record, it is claimed anew, under the same id."""
         with self._lock:
             self._held[owner] = claim
-            self._beat_from_now_on()
+            self._start_heartbeat()
 
     def end(self, owner: str) -> None:
         """Hold it no more."""
@@ -47,7 +47,7 @@ class Holds:
         with self._lock:
             return owner in self._lost
 
-    def say(self, owner: str, settle: Call) -> None:
+    def send(self, owner: str, settle: Call) -> None:
         """Say what came of a claim; where Redis does not answer, later."""
         try:
             self._scripts.run(settle)
@@ -57,39 +57,39 @@ class Holds:
     def send_later(self, settle: dict[str, Call]) -> None:
         """Say what came of claims, by their owners, as soon as Redis answers; of too many the oldest are let go."""
         with self._lock:
-            self._unsaid |= settle
-            while len(self._unsaid) > MAX_UNSENT:
-                del self._unsaid[next(iter(self._unsaid))]
-            self._beat_from_now_on()
+            self._unsent |= settle
+            while len(self._unsent) > MAX_UNSENT:
+                del self._unsent[next(iter(self._unsent))]
+            self._start_heartbeat()
 
     def take_unsent(self, record: str | None = None) -> dict[str, Call]:
         """Take over what is still to be said, of one record or of all: who takes it says it."""
         with self._lock:
-            taken = {owner: call for owner, call in self._unsaid.items() if record in (None, call.given["record"])}
+            taken = {owner: call for owner, call in self._unsent.items() if record in (None, call.given["record"])}
             for owner in taken:
-                del self._unsaid[owner]
+                del self._unsent[owner]
             return taken
 
-    def _beat_from_now_on(self) -> None:
+    def _start_heartbeat(self) -> None:
         """Have a thread that beats; the lock is held."""
         if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._beat, name="claims", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="claims", daemon=True)
             self._thread.start()
 
-    def _beat(self) -> None:
-        """Renew, and say what is unsaid, until there is neither."""
+    def _run(self) -> None:
+        """Renew, and say what is unsent, until there is neither."""
         pause = threading.Event()  # never set
         while True:
-            pause.wait(HEARTBEAT.pause(1) if self._unsaid else HEARTBEAT_SECONDS)
+            pause.wait(HEARTBEAT.pause(1) if self._unsent else HEARTBEAT_SECONDS)
             with self._lock:
-                if not self._held and not self._unsaid:
+                if not self._held and not self._unsent:
                     self._thread = None
                     return
                 held = list(self._held.items())
             if held:
                 self._renew(held)
-            if self._unsaid:
-                self._say_again()
+            if self._unsent:
+                self._send_again()
 
     def _renew(self, held: Sequence[tuple[str, Call]]) -> None:
         try:
@@ -108,7 +108,7 @@ class Holds:
             if (how, told) != (Result.CLAIMED, [_id(claim).encode()]):
                 lost.add(owner)
             elif not self._is_held(owner):  # its request ended meanwhile, and it was gone because that let go of it
-                self.say(owner, settle(str(claim.given["record"]), owner, nothing_done_as=_id(claim)))
+                self.send(owner, settle(str(claim.given["record"]), owner, nothing_done_as=_id(claim)))
         with self._lock:
             self._lost |= lost & self._held.keys()
 
@@ -116,12 +116,12 @@ class Holds:
         with self._lock:
             return owner in self._held
 
-    def _say_again(self) -> None:
-        unsaid = self.take_unsent()
+    def _send_again(self) -> None:
+        unsent = self.take_unsent()
         try:
-            self._scripts.run_all(list(unsaid.values()))
+            self._scripts.run_all(list(unsent.values()))
         except Unavailable:
-            self.send_later(unsaid)
+            self.send_later(unsent)
 
 
 def _id(claim: Call) -> str:

@@ -7,7 +7,7 @@ from typing import Any, cast
 from flask import current_app
 
 from grab_service.api.problems import LineFull
-from grab_service.line.claims import Holds
+from grab_service.line.claims import HeldClaims
 from grab_service.line.probes import Probes
 from stageline.broker import status
 from stageline.broker.dead_letters import DeadLetters
@@ -76,7 +76,7 @@ class Intake:
         self.settings = settings
         self.line = Producer(settings.redis_url, settings.max_queue_size, settings.status_ttl)
         self.client = self.line.client
-        self.holds = Holds(self.line.scripts)
+        self.holds = HeldClaims(self.line.scripts)
         self.dead = DeadLetters(self.client)
         self.catalogue = Catalogue(open_engine(settings))  # dialled when first asked
         self.probes = Probes(self.client, store, self.catalogue, settings)

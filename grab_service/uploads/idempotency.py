@@ -62,11 +62,11 @@ class Claim:
 
     def _ask(self, scripts: Scripts) -> list[Any]:
         """Claim, once all is said that this process has to say of earlier claims of that key."""
-        unsaid = self._holds.take_unsent(self._record)
+        unsent = self._holds.take_unsent(self._record)
         try:
-            *_, told = scripts.run_all([*unsaid.values(), self._claim()])
+            *_, told = scripts.run_all([*unsent.values(), self._claim()])
         except Unavailable:
-            self._holds.send_later({**unsaid, self._owner: self._settle("", self._new_id)})
+            self._holds.send_later({**unsent, self._owner: self._settle("", self._new_id)})
             raise
         return list(told)
 
@@ -118,14 +118,14 @@ class Claim:
 
     def leave(self, *, refused: bool = False) -> None:
         """Remember no answer: who sends the same again goes on under the same id, or, where nothing was done, anew."""
-        self._holds.say(self._owner, self._settle("", self._new_id if refused else ""))
+        self._holds.send(self._owner, self._settle("", self._new_id if refused else ""))
 
     def remember(self, answer: dict[str, Any]) -> None:
         """Keep what the answer is made of for who asks again; it is small: what is large is read anew, by its id.
 
         While Redis is away the id alone is known there, which does.
         """
-        self._holds.say(self._owner, self._settle(json.dumps(answer)))
+        self._holds.send(self._owner, self._settle(json.dumps(answer)))
 
     def _settle(self, answer: str, nothing_done_as: str = "") -> Call:
         return settle(self._record, self._owner, answer, nothing_done_as)

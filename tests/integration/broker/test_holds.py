@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from grab_service.api.problems import StillRunning
-from grab_service.line.claims import LEASE_SECONDS, Holds
+from grab_service.line.claims import LEASE_SECONDS, HeldClaims
 from grab_service.line.intake import Intake, Wanted
 from grab_service.uploads.batches import KEEP_AFTER, UploadBatch
 from grab_service.uploads.forms import Sent
@@ -82,7 +82,7 @@ def test_a_claim_until_a_time_far_away_is_free(settings) -> None:
 
 def test_many_claims_share_one_thread_which_ends_with_them(settings) -> None:
     """However many requests work at once, and however often."""
-    holds = Holds(Producer(settings.redis_url, 1).scripts)
+    holds = HeldClaims(Producer(settings.redis_url, 1).scripts)
 
     def beats() -> int:
         return sum(thread.name == "claims" for thread in threading.enumerate())
