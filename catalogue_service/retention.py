@@ -36,8 +36,8 @@ class Retention(threading.Thread):
         self._store = store
         self._lease = lease
         self._settings = settings
-        self._door = Producer(settings.redis_url, settings.max_queue_size, settings.status_ttl)
-        self._dead = DeadLetters(self._door.client)
+        self._producer = Producer(settings.redis_url, settings.max_queue_size, settings.status_ttl)
+        self._dead = DeadLetters(self._producer.client)
         self._erased = _Erased()
         self._probes_again: datetime | None = None
         self._ended = threading.Event()
@@ -84,7 +84,7 @@ class Retention(threading.Thread):
 
     def _erase_all(self, pictures: Sequence[Mapping[str, Any]]) -> int:
         image_ids = [picture["image_key"] for picture in pictures]
-        known = dict(zip(image_ids, status.read_all(self._door.client, image_ids), strict=True))
+        known = dict(zip(image_ids, status.read_all(self._producer.client, image_ids), strict=True))
         erased = 0
         for picture in pictures:
             live = known[picture["image_key"]]
@@ -96,9 +96,9 @@ class Retention(threading.Thread):
 
     def _erase(self, image_id: str, sha256: str | None, filename: str | None, original_path: str | None = None) -> None:
         """Erase first, so that a crash leaves a row to begin from; again behind the tombstone, for what came since."""
-        folders = all_folders(self._door.client)
+        folders = all_folders(self._producer.client)
         erase_objects(self._store, image_id, original_path, folders)
-        self._door.delete(image_id, sha256, filename)
+        self._producer.delete(image_id, sha256, filename)
         self._dead.drop_of(image_id)
         erase_objects(self._store, image_id, original_path, folders)
         self._erased.add(image_id)
@@ -111,9 +111,9 @@ class Retention(threading.Thread):
         keys = [key for folder in FOLDERS for key in self._store.keys(f"{folder}/{PROBE}") if KEY.fullmatch(key)]
         young = {id_of(key) for key in keys if not self._is_old(key, now)}
         for image_id in sorted({id_of(key) for key in keys} - young):
-            self._door.delete(image_id, probe=True)
+            self._producer.delete(image_id, probe=True)
             self._dead.drop_of(image_id)
-            erase_objects(self._store, image_id, None, all_folders(self._door.client))
+            erase_objects(self._store, image_id, None, all_folders(self._producer.client))
 
     def _is_old(self, key: str, now: datetime) -> bool:
         """By the line's clock, which the id was made by; else by the store's."""

@@ -1,4 +1,4 @@
-"""Run the door: ``python -m grab_service``. gunicorn serves it; the housekeeper runs beside it."""
+"""Run the API: ``python -m grab_service``. gunicorn serves it; the reaper runs beside it."""
 
 import gc
 import os
@@ -70,13 +70,13 @@ class ApiServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         self.watching.begin()
 
     def load(self) -> Any:
-        """Make the application in gunicorn's worker, and start the housekeeper there."""
+        """Make the application in gunicorn's worker, and start the reaper there."""
         store = open_store(self._found)
         threading.Thread(target=_make_ready, args=(store,), name="bucket", daemon=True).start()
-        door = Intake(store, self._found)
-        door.housekeeper = Housekeeper(self._found)
-        door.housekeeper.start()
-        app = create_app(self._found, door)
+        intake = Intake(store, self._found)
+        intake.reaper = Housekeeper(self._found)
+        intake.reaper.start()
+        app = create_app(self._found, intake)
         gc.freeze()  # what is there now stays: no need to look through it again and again
         return app
 

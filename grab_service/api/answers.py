@@ -1,4 +1,4 @@
-"""How the door answers when all is well."""
+"""How the API answers when all is well."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Every error that the door answers with: one format (RFC 9457), one place."""
+"""Every error that the API answers with: one format (RFC 9457), one place."""
 
 import contextlib
 import json
@@ -154,7 +154,7 @@ def size_limit() -> str:
 def _look_again(answer: Response) -> Response:
     """Have /health look anew at whether writes are taken, once anything was answered that they are not."""
     if answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE and request.endpoint not in ASKING_HEALTH:
-        current_app.config["DOOR"].probes.forget()
+        current_app.config["INTAKE"].probes.forget()
     return answer
 
 

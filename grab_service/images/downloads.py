@@ -9,7 +9,7 @@ from flask import Response, current_app, request
 
 from grab_service.api.problems import NoPlace, NotKnown
 from grab_service.images.lookup import known, short
-from grab_service.line.intake import door
+from grab_service.line.intake import intake
 from stageline.core.errors import NotFound, Unavailable
 from stageline.imaging import codec
 
@@ -96,7 +96,7 @@ def _not_modified(key: str) -> Response | None:
     if not request.if_none_match or request.if_match:
         return None
     try:
-        etag = door().store.stat(key).etag
+        etag = intake().store.stat(key).etag
     except Unavailable:  # the cache may have it
         return None
     if not request.if_none_match.contains_weak(etag):
@@ -107,10 +107,10 @@ def _not_modified(key: str) -> Response | None:
 
 
 def _sent(key: str) -> Response:
-    places, settings = cast("Places", current_app.config["PLACES"]), door().settings
+    places, settings = cast("Places", current_app.config["PLACES"]), intake().settings
     place = places.enter(settings.max_upload_bytes)
     try:
-        data = door().store.get(key)
+        data = intake().store.get(key)
         place.hold(len(data))
         kind = codec.probe(data, settings.max_image_pixels).content_type
         made = _headed(Response(data, mimetype=kind))

@@ -27,8 +27,8 @@ LOOK_SECONDS = 0.1
 class FaceSearch:
     """Looks for faces."""
 
-    def __init__(self, door: Intake, known: Known, repository: Repository) -> None:
-        self._door, self._known, self._repository = door, known, repository
+    def __init__(self, intake: Intake, known: Known, repository: Repository) -> None:
+        self._intake, self._known, self._repository = intake, known, repository
 
     def of_face(self, image_id: str, face: int, limit: int) -> dict[str, Any]:
         """Find the faces nearest to one of a picture's, which is itself left out.
@@ -65,7 +65,7 @@ class FaceSearch:
         """
         self._refuse_without_model()
         image_id = f"{PROBE}{make_id()}"
-        self._door.accept(data, filename, trace, Wanted(image_id=image_id, probe=True))
+        self._intake.accept(data, filename, trace, Wanted(image_id=image_id, probe=True))
         return image_id
 
     def of_sent(self, image_id: str, limit: int) -> dict[str, Any]:
@@ -79,8 +79,8 @@ class FaceSearch:
             self._wait(image_id)
             faces = [each for each in self._findings(f"findings/{image_id}.json") if each.get("embedding")]
         finally:
-            self._door.line.delete(image_id, probe=True)
-            erase_objects(self._door.store, image_id, None, all_folders(self._door.client))
+            self._intake.line.delete(image_id, probe=True)
+            erase_objects(self._intake.store, image_id, None, all_folders(self._intake.client))
         if not faces:
             raise BadImage("no face was found in the picture", 422)
         return self._nearest(max(faces, key=_area), limit, None)
@@ -89,7 +89,7 @@ class FaceSearch:
         embedding, model = face.get("embedding"), face.get("model")
         try:
             vector = np.asarray(embedding, dtype=np.float32)
-            found = self._door.catalogue.nearest_faces(vector, limit + (same is not None), model)
+            found = self._intake.catalogue.nearest_faces(vector, limit + (same is not None), model)
         except (ValueError, TypeError):
             raise BadParameters([FieldError("face", "its embedding is damaged: send the picture through again")]) from None
         nearest = [each for each in found if (each["image_id"], each["face"]) != same][:limit]
@@ -98,7 +98,7 @@ class FaceSearch:
     def _wait(self, image_id: str) -> None:
         deadline = time.monotonic() + PROBE_SECONDS
         while time.monotonic() < deadline:
-            told = status.read(self._door.client, image_id) or {}
+            told = status.read(self._intake.client, image_id) or {}
             how = told.get("status", "submitted")
             if how == "failed":
                 raise BadImage(f"the picture cannot be searched with: {told.get('reason', 'it failed')}", 422)
@@ -111,7 +111,7 @@ class FaceSearch:
 
     def _findings(self, key: str) -> list[Mapping[str, Any]]:
         try:
-            return list(json.loads(self._door.store.get(key)).get("faces") or [])
+            return list(json.loads(self._intake.store.get(key)).get("faces") or [])
         except NotFound:
             return []
 

@@ -20,8 +20,8 @@ TASK = re.compile(r"([A-Za-z0-9_-]{1,64})\.([1-9][0-9]{0,8})", re.ASCII)
 class History:
     """Tells what was done."""
 
-    def __init__(self, door: Intake, known: Known) -> None:
-        self._door, self._known = door, known
+    def __init__(self, intake: Intake, known: Known) -> None:
+        self._intake, self._known = intake, known
 
     def of(self, image_id: str) -> dict[str, Any]:
         """Tell what each stage did to a picture, with the objects it left.
@@ -55,7 +55,7 @@ class History:
         if found.status in MOVING and run == found.run:
             return self._present(found, run)
         document = found.document or self._known.results(found.image_id) or {}
-        told = _past(found.image_id, run, document) or self._door.catalogue.task(found.image_id, run)
+        told = _past(found.image_id, run, document) or self._intake.catalogue.task(found.image_id, run)
         if told is None:
             raise NotKnown(f"nothing is known any more of the run {run} of {found.image_id}")
         return told
@@ -64,7 +64,7 @@ class History:
         """The task that a picture is on: its stages from Redis, when it began from the catalogue where that knows."""
         catalogued = None
         with contextlib.suppress(Unavailable):
-            catalogued = self._door.catalogue.task(found.image_id, run)
+            catalogued = self._intake.catalogue.task(found.image_id, run)
         begun = {"from": line.LINE[0].name, "created_at": found.get("created_at")} if run == 1 else {}
         begun = {name: (catalogued or {}).get(name) or begun.get(name) for name in ("from", "created_at")}
         history = _steps((found.live or {}).get("stages") or {}, run)
@@ -75,7 +75,7 @@ class History:
         for key in (entry or {}).get("keys") or filter(None, [(entry or {}).get("key")]):
             size = etag = None
             with contextlib.suppress(NotFound):
-                stat = self._door.store.stat(str(key))
+                stat = self._intake.store.stat(str(key))
                 size, etag = stat.size, stat.etag
             yield {"key": str(key), "size": size, "etag": etag}
 

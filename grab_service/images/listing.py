@@ -18,7 +18,7 @@ ENDED = ("completed", "failed")
 MAY_MOVE = (*MOVING, "waiting")
 
 
-def page(door: Intake, query: ImagesQuery) -> dict[str, Any]:
+def page(intake: Intake, query: ImagesQuery) -> dict[str, Any]:
     """Return a page of pictures, newest first.
 
     Raises:
@@ -27,19 +27,19 @@ def page(door: Intake, query: ImagesQuery) -> dict[str, Any]:
     """
     wanted = Filter(query.status, query.kind, query.category, query.since, query.until, query.filename)
     try:
-        found = door.catalogue.pictures(wanted, query.cursor, query.limit)
+        found = intake.catalogue.pictures(wanted, query.cursor, query.limit)
     except BadCursor as error:
         raise BadParameters([FieldError("cursor", str(error))]) from None
-    images = [_shown(row) for row in _as_they_stand(door, found.images) if query.status in (None, row["status"])]
+    images = [_shown(row) for row in _as_they_stand(intake, found.images) if query.status in (None, row["status"])]
     return {"images": images, "next_cursor": found.next_cursor}
 
 
-def _as_they_stand(door: Intake, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _as_they_stand(intake: Intake, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows, with what Redis knows newer; while Redis is away they are told as they are."""
     moving = [row["image_id"] for row in rows if row["status"] in MAY_MOVE]
     live: dict[str, dict[str, Any] | None] = {}
     with contextlib.suppress(Unavailable):
-        live = dict(zip(moving, status.read_all(door.client, moving), strict=True)) if moving else {}
+        live = dict(zip(moving, status.read_all(intake.client, moving), strict=True)) if moving else {}
     told = [row | _fresh(live.get(row["image_id"])) for row in rows]
     return [row for row in told if row["status"] != DELETED]
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from grab_service.api.problems import NotKnown
-from grab_service.line.intake import Intake, door
+from grab_service.line.intake import Intake, intake
 from stageline.broker import status, time_left
 from stageline.core.errors import NotFound, Unavailable
 from stageline.maintenance.deletion import all_folders, erase_objects
@@ -50,8 +50,8 @@ class Found:
 class Known:
     """Tells of pictures."""
 
-    def __init__(self, door: Intake) -> None:
-        self._door = door
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
 
     def find(self, image_id: str) -> Found:
         """Find a picture by its id, or else the newest of that filename, in whichever normal form it is typed.
@@ -70,7 +70,7 @@ class Known:
         """Find a picture by its id; None where there is none, or it was deleted. ``row``: the catalogue's, if known."""
         if not ID.fullmatch(image_id) or image_id.startswith(PROBE):  # a probe is nobody's
             return None
-        live = status.read(self._door.client, image_id)
+        live = status.read(self._intake.client, image_id)
         if live is not None and live.get("status") == DELETED:
             return None
         document = None if live and live.get("status") in MOVING else self.results(image_id)
@@ -84,7 +84,7 @@ class Known:
     def results(self, image_id: str) -> Mapping[str, Any] | None:
         """Return results/<id>.json; None where there is none."""
         try:
-            document: Mapping[str, Any] = json.loads(self._door.store.get(results.key(image_id)))
+            document: Mapping[str, Any] = json.loads(self._intake.store.get(results.key(image_id)))
         except NotFound:
             return None
         return document
@@ -121,14 +121,14 @@ class Known:
         """
         found = self.by_id(image_id)
         may_be = bool(ID.fullmatch(image_id)) and not image_id.startswith(PROBE)
-        gone = found is None and may_be and status.read(self._door.client, image_id)
+        gone = found is None and may_be and status.read(self._intake.client, image_id)
         if found is None and not gone:
             raise NotKnown(f"no picture has the id {short(image_id)}")
         if found is not None:
-            self._door.line.delete(image_id, found.get("sha256"), found.get("filename"))
-        self._door.dead.drop_of(image_id)
+            self._intake.line.delete(image_id, found.get("sha256"), found.get("filename"))
+        self._intake.dead.drop_of(image_id)
         original = found.get("original_path") if found else None
-        erase_objects(self._door.store, image_id, original, all_folders(self._door.client))
+        erase_objects(self._intake.store, image_id, original, all_folders(self._intake.client))
 
     def image_key(self, image_id: str, stage: str) -> str:
         """Return where a picture is as a stage leaves it, once it has come to it.
@@ -142,12 +142,12 @@ class Known:
 
     def _newest_named(self, filename: str) -> Found | None:
         """The newest picture of that name: Redis knows those of the last hour, the catalogue all."""
-        recent = self._door.line.newest_named(filename)
+        recent = self._intake.line.newest_named(filename)
         found = self.by_id(recent) if recent else None
         if found:
             return found
         try:
-            row = self._door.catalogue.newest_named(filename)
+            row = self._intake.catalogue.newest_named(filename)
         except Unavailable:
             if ID.fullmatch(filename):  # it is more likely an id that nobody has
                 return None
@@ -157,7 +157,7 @@ class Known:
     def _row(self, image_id: str) -> dict[str, Any] | None:
         """What the catalogue says of a picture that has neither a status nor results: Redis may have lost its data."""
         try:
-            return self._door.catalogue.picture(image_id)
+            return self._intake.catalogue.picture(image_id)
         except Unavailable:
             return None
 
@@ -166,7 +166,7 @@ class Known:
             return {"estimated_seconds_left": None, "position": None}
         stages = (found.live or {}).get("stages", {})
         done = sum(stages.get(stage.name, {}).get("state") == "done" for stage in line.LINE)
-        left = time_left.remaining(self._door.client, [found.image_id], {found.image_id: done}).get(found.image_id)
+        left = time_left.remaining(self._intake.client, [found.image_id], {found.image_id: done}).get(found.image_id)
         return {"estimated_seconds_left": left and left.seconds, "position": left and left.position}
 
     def _times(self, found: Found) -> dict[str, Any]:
@@ -178,7 +178,7 @@ class Known:
         return {"created_at": created, "updated_at": updated, "processing_time": took}
 
     def _paths(self, found: Found) -> dict[str, Any]:
-        bucket = self._door.settings.s3_bucket
+        bucket = self._intake.settings.s3_bucket
         original, tagged = found.get("original_path"), (found.document or {}).get("tagged_path")
         return {
             "original_path": original,
@@ -201,7 +201,7 @@ def metadata(document: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _stages(entries: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Every stage in the line's order, and the door's own where it took the picture in."""
+    """Every stage in the line's order, and the API's own where it took the picture in."""
     known = entries or {}
     grab = {STAGE: known[STAGE]} if STAGE in known else {}
     return grab | {stage.name: known.get(stage.name, {"state": "waiting"}) for stage in line.LINE}
@@ -230,4 +230,4 @@ def short(given: str) -> str:
 
 def known() -> Known:
     """What the running application knows of pictures."""
-    return Known(door())
+    return Known(intake())

@@ -21,8 +21,8 @@ MOVES = "the picture is on its way down the line: wait until it has come to its 
 class Reruns:
     """Sends pictures again."""
 
-    def __init__(self, door: Intake, known: Known) -> None:
-        self._door, self._known = door, known
+    def __init__(self, intake: Intake, known: Known) -> None:
+        self._intake, self._known = intake, known
 
     def process(self, image_id: str, stage: str | None) -> dict[str, Any]:
         """Send a picture on, or again from a stage.
@@ -40,13 +40,13 @@ class Reruns:
             message, begin = rerun.prepare(document, stage, self._is_there)
         except rerun.CannotRun as error:
             raise NotNow(str(error)) from None
-        came = self._door.line.send_again(message, begin)
+        came = self._intake.line.send_again(message, begin)
         if came == Result.FULL:
-            raise self._door.full()
+            raise self._intake.full()
         if came != Result.SENT:
             raise NotNow(MOVES.format(found.image_id))
         if document.get("status") == "failed":
-            self._door.dead.drop_of(found.image_id, before_run=message.run)
+            self._intake.dead.drop_of(found.image_id, before_run=message.run)
         told = {"task_id": f"{found.image_id}.{message.run}", "image_id": found.image_id, "run": message.run}
         return {**told, "from": begin.name, "status": "processing"}
 
@@ -56,7 +56,7 @@ class Reruns:
         if image_ids is None:
             return self._replay_all(told)
         unseen = dict.fromkeys(image_ids)
-        for raw, content in self._door.dead.of(set(image_ids)):
+        for raw, content in self._intake.dead.of(set(image_ids)):
             unseen.pop(str(content.get("image_id")), None)
             self._replay(raw, content, told)
         told["refused"] += [{"image_id": name, "detail": "there is no dead letter of this picture"} for name in unseen]
@@ -65,11 +65,11 @@ class Reruns:
     def _replay_all(self, told: dict[str, Any]) -> dict[str, Any]:
         """The oldest first, MAX_REPLAYS at a time; ``left``: how many were not come to."""
         stay = 0  # those that were looked at, and are on the list still
-        while letters := self._door.dead.some(stay):
+        while letters := self._intake.dead.some(stay):
             for raw in letters:
                 stay += not self._replay(raw, dead_letters.read(raw), told)
                 if len(told["replayed"]) == MAX_REPLAYS:
-                    told["left"] = max(0, self._door.dead.count() - stay)
+                    told["left"] = max(0, self._intake.dead.count() - stay)
                     return told
         return told
 
@@ -77,7 +77,7 @@ class Reruns:
         """Note what comes of a letter; False where it stays on the list."""
         image_id = content.get("image_id")
         try:
-            message = self._door.dead.replay(raw, content)
+            message = self._intake.dead.replay(raw, content)
         except Unavailable:
             raise
         except StagelineError as error:
@@ -92,7 +92,7 @@ class Reruns:
 
     def _is_there(self, key: str) -> bool:
         try:
-            self._door.store.stat(key)
+            self._intake.store.stat(key)
         except NotFound:
             return False
         return True

@@ -1,4 +1,4 @@
-"""What the door does, apart from HTTP: take pictures in, count what waits, reach its servers."""
+"""What the API does, apart from HTTP: take pictures in, count what waits, reach its servers."""
 
 import time
 from dataclasses import dataclass
@@ -69,18 +69,18 @@ class Taken:
 
 
 class Intake:
-    """The door's state: the queue's producer side, and the object store."""
+    """The API's state: the queue's producer side, and the object store."""
 
     def __init__(self, store: ObjectStore, settings: Settings) -> None:
         self.store = store
         self.settings = settings
         self.line = Producer(settings.redis_url, settings.max_queue_size, settings.status_ttl)
         self.client = self.line.client
-        self.holds = HeldClaims(self.line.scripts)
+        self.claims = HeldClaims(self.line.scripts)
         self.dead = DeadLetters(self.client)
         self.catalogue = Catalogue(open_engine(settings))  # dialled when first asked
         self.probes = Probes(self.client, store, self.catalogue, settings)
-        self.housekeeper: Housekeeper | None = None  # where one runs beside it, in this process
+        self.reaper: Housekeeper | None = None  # where one runs beside it, in this process
         self._roomy_until = 0.0
         self.counted: tuple[dict[str, int], float] = {}, 0.0  # the catalogue's pictures by status, and until when
 
@@ -177,6 +177,6 @@ class Intake:
         return LineFull(f"{most} pictures are on their way, which is all that MAX_QUEUE_SIZE allows; try again soon")
 
 
-def door() -> Intake:
-    """The door of the running application."""
-    return cast("Intake", current_app.config["DOOR"])
+def intake() -> Intake:
+    """The intake of the running application."""
+    return cast("Intake", current_app.config["INTAKE"])

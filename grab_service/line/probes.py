@@ -100,7 +100,7 @@ class Probe:
 
 
 class Probes:
-    """All that the door asks of its servers."""
+    """All that the API asks of its servers."""
 
     def __init__(self, client: Any, store: ObjectStore, catalogue: Catalogue, settings: Settings) -> None:
         store_is, redis_is = "the object store (MINIO_ENDPOINT)", "Redis (REDIS_URL)"
@@ -121,7 +121,7 @@ class Probes:
         }
 
     def reach(self) -> Answers:
-        """Ask whether what the door needs is there: a name → a call that raises Unavailable where it is not."""
+        """Ask whether what the API needs is there: a name → a call that raises Unavailable where it is not."""
         return _ask_all(self._reach, READY_TIMEOUT)
 
     def look(self) -> Answers:

@@ -21,8 +21,8 @@ SHOWN = ("mean_ms", "p50_ms", "p95_ms", "p99_ms", "throughput_per_second")
 class LineStatistics:
     """Counts."""
 
-    def __init__(self, door: Intake) -> None:
-        self._door = door
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
 
     def stats(self, minutes: int) -> dict[str, Any]:
         """Sum up the last minutes.
@@ -30,8 +30,8 @@ class LineStatistics:
         Raises:
             Unavailable: Redis is away.
         """
-        told = stats.read(self._door.client, minutes)
-        whole, depths, workers = told["line"], self._door.queues()["stages"], self.workers()
+        told = stats.read(self._intake.client, minutes)
+        whole, depths, workers = told["line"], self._intake.queues()["stages"], self.workers()
         ended = whole.get("completed", 0) + whole.get("failed", 0)
         latency = {name: _seconds(whole[f"{name}_ms"]) for name in ("p50", "p95", "p99")}
         stages = {}
@@ -57,14 +57,14 @@ class LineStatistics:
         Raises:
             Unavailable: Redis is away.
         """
-        return overview.read(self._door.client, self._door.settings.lease_seconds).workers
+        return overview.read(self._intake.client, self._intake.settings.lease_seconds).workers
 
     def health(self) -> tuple[dict[str, Any], int]:
         """Look at everything, for some seconds at most.
 
-        The status is 503 where the door cannot take pictures, 200 where only others cannot work.
+        The status is 503 where the API cannot take pictures, 200 where only others cannot work.
         """
-        asked = self._door.probes.look()
+        asked = self._intake.probes.look()
         report, code = health.readiness({name: asked[name] for name in NEEDED})
         checks = report["checks"]
         problems = [said for said in checks.values() if said != "ok"]
@@ -73,8 +73,8 @@ class LineStatistics:
             checks[name] = _said(asked[name], problems)
         if checks["object_store"] == "ok":
             _said(asked["room"], problems)
-        if self._door.housekeeper is not None and self._door.housekeeper.failing:
-            problems.append(self._door.housekeeper.failing)
+        if self._intake.reaper is not None and self._intake.reaper.failing:
+            problems.append(self._intake.reaper.failing)
         if problems and code == 200:  # noqa: PLR2004 - HTTP's
             report["status"] = "degraded"
         return {
@@ -85,7 +85,7 @@ class LineStatistics:
             "refused_models": told.refused,
             "outcomes": {"waiting": told.outcomes, "still_seconds": told.still_seconds},
             "problems": problems,
-            "console_url": self._door.settings.minio_console_url,
+            "console_url": self._intake.settings.minio_console_url,
         }, code
 
     def _told(self, asked: Callable[[], Overview], checks: Mapping[str, str], problems: list[str]) -> Overview:
@@ -109,13 +109,13 @@ class LineStatistics:
 
     def _counts(self) -> dict[str, int]:
         """The catalogue's counts; to count a million rows takes it a while, so they are kept for some seconds."""
-        kept, until = self._door.counted
+        kept, until = self._intake.counted
         if time.monotonic() < until:
             return kept
         began = time.monotonic()
-        counts = self._door.catalogue.counts()
+        counts = self._intake.catalogue.counts()
         took = time.monotonic() - began
-        self._door.counted = counts, time.monotonic() + max(2.0, 50 * took)
+        self._intake.counted = counts, time.monotonic() + max(2.0, 50 * took)
         return counts
 
 

@@ -53,7 +53,7 @@ class Watcher:
 
     @property
     def over(self) -> bool:
-        """Whether it ends here: the door is stopping, this one did not keep up, or hung up."""
+        """Whether it ends here: the API is stopping, this one did not keep up, or hung up."""
         return STOPPING.is_set() or self.cut_off or self._is_gone()
 
     def leave(self) -> None:

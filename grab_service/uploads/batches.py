@@ -32,7 +32,7 @@ FOR_NOW = (429, 503)  # problems that the same file may not have the next time
 class UploadBatch:
     """A batch that is being taken: what came of each file so far, and a digest of all that was sent."""
 
-    door: Intake
+    intake: Intake
     wanted: Wanted
     trace: str
     claim: Claim | None = None
@@ -61,7 +61,7 @@ class UploadBatch:
             more = f"a batch takes {MAX_FILES:,} files: send this one and those after it in another"
             self._refuse(name, content(413, more))
         elif sent.data is None:
-            most = self.door.settings.max_upload_bytes
+            most = self.intake.settings.max_upload_bytes
             self._refuse(name, content(413, f"the file is too large; {most:,} bytes are taken (MAX_UPLOAD_BYTES)"))
         else:
             self._accept(sent.data, name)
@@ -100,8 +100,8 @@ class UploadBatch:
         record = json.dumps({"created_at": self.created_at, "files": self.files})
         if self.claim is None:
             with reaching_redis():
-                self.door.client.set(_record(self.batch_id), record, ex=KEPT_SECONDS)
-        elif not self.door.line.scripts.run(self.claim.keep_batch(_record(self.batch_id), record, KEPT_SECONDS)):
+                self.intake.client.set(_record(self.batch_id), record, ex=KEPT_SECONDS)
+        elif not self.intake.line.scripts.run(self.claim.keep_batch(_record(self.batch_id), record, KEPT_SECONDS)):
             self.claim.refuse_lost()
 
     def recall(self) -> None:
@@ -111,7 +111,7 @@ class UploadBatch:
             Gone: it was not kept so long.
         """
         with reaching_redis():
-            raw = cast("bytes | None", self.door.client.get(_record(self.batch_id)))
+            raw = cast("bytes | None", self.intake.client.get(_record(self.batch_id)))
         if raw is None:
             raise Gone(f"this was done under the id {self.batch_id}, and what came of each file is not kept any more")
         self.files = json.loads(raw)["files"]
@@ -128,7 +128,7 @@ class UploadBatch:
             image_id = f"{self.batch_id}-{len(self.files)}-{hashlib.sha256(data).hexdigest()[:8]}"
         wanted = replace(self.wanted, image_id=image_id, filename_guessed=name.guessed)
         try:
-            taken = self.door.accept(data, name.text, self.trace, wanted)
+            taken = self.intake.accept(data, name.text, self.trace, wanted)
         except Exception as error:
             told = describe(error)
             if told is None:
@@ -141,7 +141,7 @@ class UploadBatch:
         self.files.append({**filenames.name_fields(*name), "problem": problem})
 
 
-def told(door: Intake, batch_id: str) -> dict[str, Any]:
+def told(intake: Intake, batch_id: str) -> dict[str, Any]:
     """Tell how a batch stands: from its record, after a day from the catalogue.
 
     Raises:
@@ -149,30 +149,30 @@ def told(door: Intake, batch_id: str) -> dict[str, Any]:
         Unavailable: it is older, and the catalogue is away.
     """
     with reaching_redis():
-        raw = cast("bytes | None", door.client.get(_record(batch_id)))
+        raw = cast("bytes | None", intake.client.get(_record(batch_id)))
     if raw is None:
-        found = door.catalogue.batch(batch_id) if batch_id.isascii() and batch_id.isalnum() else None
+        found = intake.catalogue.batch(batch_id) if batch_id.isascii() and batch_id.isalnum() else None
         if found is None:
             raise NotKnown(f"no batch has the id {batch_id[:80]}")
         record = {"created_at": found["created_at"], "files": found["files"]}
     else:
         record = json.loads(raw)
-    files = list(_as_they_stand(door, batch_id, record["files"]))
+    files = list(_as_they_stand(intake, batch_id, record["files"]))
     counts = Counter(str(each.get("status") or "refused") for each in files)
     moving = [each["image_id"] for each in files if each.get("status") in MOVING]
-    left = [each.seconds for each in time_left.remaining(door.client, moving, {}).values()] if moving else []
+    left = [each.seconds for each in time_left.remaining(intake.client, moving, {}).values()] if moving else []
     longest = max((seconds for seconds in left if seconds is not None), default=None)
     told = {"batch_id": batch_id, "created_at": record["created_at"], "total": len(files), "counts": counts}
     return {**told, "done": not moving, "estimated_seconds_left": longest, "files": files}
 
 
-def _as_they_stand(door: Intake, batch_id: str, files: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _as_they_stand(intake: Intake, batch_id: str, files: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     ids = [each["image_id"] for each in files if each.get("image_id")]
-    live = dict(zip(ids, status.read_all(door.client, ids), strict=True)) if ids else {}
+    live = dict(zip(ids, status.read_all(intake.client, ids), strict=True)) if ids else {}
     rows: dict[str, str] = {}
     if any(each is None for each in live.values()):
         with contextlib.suppress(Unavailable):
-            found = door.catalogue.batch(batch_id) or {"files": []}
+            found = intake.catalogue.batch(batch_id) or {"files": []}
             rows = {each["image_id"]: each["status"] for each in found["files"]}
     for each in files:
         if "problem" in each:

@@ -32,7 +32,7 @@ class Claim:
     do again what was done. ``replay`` is the answer, where there is one.
     """
 
-    def __init__(self, door: Intake, key: str, fingerprint: str, new_id: str) -> None:
+    def __init__(self, intake: Intake, key: str, fingerprint: str, new_id: str) -> None:
         """Claim the key for what the fingerprint says.
 
         Raises:
@@ -40,13 +40,13 @@ class Claim:
             StillRunning: a request of that key runs.
             Unavailable: Redis is away; should it have been claimed all the same, it is freed as soon as Redis answers.
         """
-        self._holds = door.holds
+        self._claims = intake.claims
         self._record = f"stageline:once:{hashlib.sha256(key.encode()).hexdigest()}"
         self._owner = uuid.uuid4().hex
         self._new_id = self.image_id = new_id
         self._fingerprint = fingerprint
         self.replay: dict[str, Any] | None = None
-        how, *told = self._ask(door.line.scripts)
+        how, *told = self._ask(intake.line.scripts)
         if how == Result.OTHER_REQUEST:
             self.refuse_other()
         if how == Result.RUNNING:
@@ -62,11 +62,11 @@ class Claim:
 
     def _ask(self, scripts: Scripts) -> list[Any]:
         """Claim, once all is said that this process has to say of earlier claims of that key."""
-        unsent = self._holds.take_unsent(self._record)
+        unsent = self._claims.take_unsent(self._record)
         try:
             *_, told = scripts.run_all([*unsent.values(), self._claim()])
         except Unavailable:
-            self._holds.send_later({**unsent, self._owner: self._settle("", self._new_id)})
+            self._claims.send_later({**unsent, self._owner: self._settle("", self._new_id)})
             raise
         return list(told)
 
@@ -76,7 +76,7 @@ class Claim:
         Raises:
             StillRunning: another has taken it over, and goes on under the same id.
         """
-        if self._holds.is_lost(self._owner):
+        if self._claims.is_lost(self._owner):
             self.refuse_lost()
 
     def refuse_lost(self) -> NoReturn:
@@ -106,26 +106,26 @@ class Claim:
 
         Of what may have been done, by now or before, the id is kept.
         """
-        self._holds.begin(self._owner, self._claim())
+        self._claims.begin(self._owner, self._claim())
         try:
             yield
         except BaseException as error:
-            self._holds.end(self._owner)  # before it is let go of, so that no heartbeat claims it anew
+            self._claims.end(self._owner)  # before it is let go of, so that no heartbeat claims it anew
             self.leave(refused=isinstance(error, StagelineError | HTTPException) and not isinstance(error, Unavailable))
             raise
         finally:
-            self._holds.end(self._owner)
+            self._claims.end(self._owner)
 
     def leave(self, *, refused: bool = False) -> None:
         """Remember no answer: who sends the same again goes on under the same id, or, where nothing was done, anew."""
-        self._holds.send(self._owner, self._settle("", self._new_id if refused else ""))
+        self._claims.send(self._owner, self._settle("", self._new_id if refused else ""))
 
     def remember(self, answer: dict[str, Any]) -> None:
         """Keep what the answer is made of for who asks again; it is small: what is large is read anew, by its id.
 
         While Redis is away the id alone is known there, which does.
         """
-        self._holds.send(self._owner, self._settle(json.dumps(answer)))
+        self._claims.send(self._owner, self._settle(json.dumps(answer)))
 
     def _settle(self, answer: str, nothing_done_as: str = "") -> Call:
         return settle(self._record, self._owner, answer, nothing_done_as)

@@ -21,7 +21,7 @@ from grab_service.images import downloads, listing
 from grab_service.images.history import History
 from grab_service.images.lookup import known
 from grab_service.images.reruns import Reruns
-from grab_service.line.intake import door
+from grab_service.line.intake import intake
 from grab_service.uploads import batches
 
 routes = APIBlueprint("pictures", __name__, abp_tags=[Tag(name="pictures", description="What became of them.")])
@@ -40,7 +40,7 @@ def status(path: NamePath) -> Response:
 @checked
 def images(query: ImagesQuery) -> Response:
     """List pictures, newest first, page by page; what arrives meanwhile changes no later page."""
-    return answer(listing.page(door(), query))
+    return answer(listing.page(intake(), query))
 
 
 @routes.get("/image/<image_id>", responses=responses({200: PICTURE, 206: PART, 304: None}, 404, 412, 416))
@@ -62,7 +62,7 @@ def delete(path: ImagePath) -> Response:
 @checked
 def process(path: NamePath, query: ProcessQuery) -> Response:
     """Send a waiting picture on, or run one again, from the beginning or from a stage."""
-    told = Reruns(door(), known()).process(path.image_id, query.from_stage)
+    told = Reruns(intake(), known()).process(path.image_id, query.from_stage)
     return answer(told, 202, Location=f"/task/{told['task_id']}")
 
 
@@ -70,18 +70,18 @@ def process(path: NamePath, query: ProcessQuery) -> Response:
 @checked
 def ledger(path: NamePath) -> Response:
     """Tell what each stage did to a picture, and what it left."""
-    return answer(History(door(), known()).of(path.image_id))
+    return answer(History(intake(), known()).of(path.image_id))
 
 
 @routes.get("/task/<task_id>", responses=responses({200: TaskAnswer}, 404))
 @checked
 def task(path: TaskPath) -> Response:
     """Tell of one way of a picture down the line, with all that was tried."""
-    return answer(History(door(), known()).task(path.task_id))
+    return answer(History(intake(), known()).task(path.task_id))
 
 
 @routes.get("/batch/<batch_id>", responses=responses({200: Batch}, 404))
 @checked
 def batch(path: BatchPath) -> Response:
     """Tell how a batch stands."""
-    return answer(batches.told(door(), path.batch_id))
+    return answer(batches.told(intake(), path.batch_id))

@@ -22,7 +22,7 @@ from grab_service.api.schemas.uploads import (
 )
 from grab_service.http.validation import checked
 from grab_service.images.lookup import known
-from grab_service.line.intake import Taken, Wanted, door
+from grab_service.line.intake import Taken, Wanted, intake
 from grab_service.streaming import event_streams
 from grab_service.streaming.hub import Watcher, watch
 from grab_service.uploads import batches, forms
@@ -64,7 +64,7 @@ def upload(query: UploadQuery, header: Once) -> Response:
 
     It is the multipart field `image` or `file`, or the raw body. Once it is answered, it is not lost.
     """
-    door().refuse_when_full()
+    intake().refuse_when_full()
     new_id = make_id()
     with ExitStack() as stack:
         with turn():
@@ -80,7 +80,7 @@ def upload(query: UploadQuery, header: Once) -> Response:
                 leaving.callback(watcher.leave)
             wanted = Wanted(query.process, query.dedupe, image_id=image_id, again=image_id != new_id,
                             filename_guessed=sent.guessed)  # fmt: skip
-            taken = door().accept(data, name, traceparent(request.headers.get("traceparent")), wanted)
+            taken = intake().accept(data, name, traceparent(request.headers.get("traceparent")), wanted)
         del data, sent
         if query.follow and watcher:
             leaving.pop_all()  # the answer goes on, and leaves at its end
@@ -108,13 +108,13 @@ def batch_upload(query: BatchQuery, header: Once) -> Response:
     if request.mimetype != FORM:
         raise WrongType(f"a batch is sent as a form ({FORM}), as by curl -F image=@a.jpg -F image=@b.jpg")
     request.max_content_length = batches.MAX_BYTES
-    door().refuse_when_full()
+    intake().refuse_when_full()
     new_id = make_id()
     claim = _claimed(header.idempotency_key, new_id)
     batch_id = claim.image_id if claim else new_id
     trace = traceparent(request.headers.get("traceparent"))
     wanted = Wanted(query.process, query.dedupe, batch_id, again=batch_id != new_id)
-    batch = batches.UploadBatch(door(), wanted, trace, claim)
+    batch = batches.UploadBatch(intake(), wanted, trace, claim)
     if claim and claim.replay:
         return _replayed_batch(batch, claim)
     with claim.held() if claim else nullcontext():
@@ -147,7 +147,7 @@ def _claimed(key: str | None, new_id: str, *sent: str | bytes) -> Claim | None:
     if key is None:
         return None
     asked = [f"{name}={value}" for name, value in sorted(request.args.items())]
-    return Claim(door(), key, fingerprint(request.method, request.path, "&".join(asked), *sent), new_id)
+    return Claim(intake(), key, fingerprint(request.method, request.path, "&".join(asked), *sent), new_id)
 
 
 def _replayed(told: dict[str, Any]) -> Response:
@@ -218,6 +218,6 @@ def _accepted(taken: Taken) -> dict[str, Any]:
     told_so_far = {"image_id": taken.image_id, "job_id": taken.image_id, "task_id": f"{taken.image_id}.{run}"}
     told_so_far |= filenames.name_fields(fields["filename"], fields.get("filename_guessed"))
     told_so_far |= {"file_size": fields["file_size"], "status": status}
-    seconds = None if taken.duplicate else door().estimate(taken.image_id)
+    seconds = None if taken.duplicate else intake().estimate(taken.image_id)
     made = {**told_so_far, "message": message, "estimated_seconds": seconds}
     return {**made, "duplicate": True} if taken.duplicate else made

@@ -37,7 +37,7 @@ def test_a_heartbeat_brings_back_no_claim_that_is_anothers_or_settled(settings) 
         one.client.hset(first._record, "until", 0)  # as after some seconds without a heartbeat
         second = claim(other)
         assert second.image_id == first.image_id
-        one.holds._renew([(first._owner, first._claim())])
+        one.claims._renew([(first._owner, first._claim())])
         with pytest.raises(StillRunning):
             first.refuse_if_lost()
         first.remember({"a": 1})
@@ -61,7 +61,7 @@ def test_a_batch_whose_claim_was_taken_over_stops(settings) -> None:
     with first.held():
         one.client.hset(first._record, "until", 0)
         claim(other)
-        one.holds._renew([(first._owner, first._claim())])
+        one.claims._renew([(first._owner, first._claim())])
         for _ in range(KEEP_AFTER - 1):
             batch.take(Sent(JPEG, "a.jpg"))
         with pytest.raises(StillRunning):
@@ -107,7 +107,7 @@ def test_a_claim_whose_record_redis_lost_is_claimed_anew(settings) -> None:
     with first.held():
         batch.take(Sent(JPEG, "a.jpg"))
         one.client.delete(first._record)
-        one.holds._renew([(first._owner, first._claim())])
+        one.claims._renew([(first._owner, first._claim())])
         with pytest.raises(StillRunning):
             claim(other)
         for _ in range(KEEP_AFTER):
@@ -129,7 +129,7 @@ def test_a_claim_whose_record_redis_lost_may_be_anothers(settings, *, other_goes
         second = claim(other)
         if not other_goes_on:
             second.leave()
-        one.holds._renew([(first._owner, first._claim())])
+        one.claims._renew([(first._owner, first._claim())])
         with pytest.raises(StillRunning):
             first.refuse_if_lost()
     assert other.client.hget(second._record, "id").decode() == second.image_id != first.image_id
@@ -144,7 +144,7 @@ def test_a_heartbeat_claims_nothing_anew_that_a_request_let_go_of(settings) -> N
             late = [(first._owner, first._claim())]
             first.leave(refused=refused)
             left = door.client.hgetall(first._record)
-        door.holds._renew(late)
+        door.claims._renew(late)
         assert door.client.hgetall(first._record) == left
         assert b"owner" not in left
         claim(door).leave(refused=True)
