@@ -10,7 +10,7 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
-from grab_service.api.connections import CONNECTIONS, NoAccessLog, DeadlineWorker
+from grab_service.api.connections import CONNECTIONS, DeadlineWorker, NoAccessLog
 from grab_service.http.app import create_app
 from grab_service.line.intake import Intake
 from stageline.core import logs, settings, threads

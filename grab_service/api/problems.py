@@ -106,7 +106,9 @@ def content(status: int, detail: str, field_errors: Sequence[FieldError] = ()) -
     return said
 
 
-def problem(status: int, detail: str, field_errors: Sequence[FieldError] = (), retry_after: int | None = None) -> Response:
+def problem(
+    status: int, detail: str, field_errors: Sequence[FieldError] = (), retry_after: int | None = None
+) -> Response:
     """An error as application/problem+json; with when to try again, in seconds, where that may help."""
     answer = Response(json.dumps(content(status, detail, field_errors)) + "\n", status, mimetype=PROBLEM)
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
@@ -130,7 +132,9 @@ def handle_errors(app: Flask) -> None:
     """Have the application answer every error as a problem."""
     app.register_error_handler(HTTPException, _http_problem)
     app.register_error_handler(BadParameters, lambda error: problem(422, str(error), error.field_errors))
-    app.register_error_handler(BadImage, lambda error: problem(error.status, str(error), [FieldError("image", str(error))]))
+    app.register_error_handler(
+        BadImage, lambda error: problem(error.status, str(error), [FieldError("image", str(error))])
+    )
     for kind, status in STATUSES.items():
         app.register_error_handler(kind, lambda error, status=status: problem(status, str(error)))
     app.register_error_handler(

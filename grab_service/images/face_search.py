@@ -49,7 +49,9 @@ class FaceSearch:
         reference = faces[face].get("embedding")
         if not reference:
             self._refuse_without_model()
-            raise BadParameters([FieldError("face", "this face has no embedding: send the picture through classify again")])
+            raise BadParameters(
+                [FieldError("face", "this face has no embedding: send the picture through classify again")]
+            )
         kept = self._findings(str(reference["key"]))
         same = (found.image_id, face)
         return self._nearest(kept[int(reference["index"])] if int(reference["index"]) < len(kept) else {}, limit, same)
@@ -91,7 +93,9 @@ class FaceSearch:
             vector = np.asarray(embedding, dtype=np.float32)
             found = self._intake.catalogue.nearest_faces(vector, limit + (same is not None), model)
         except (ValueError, TypeError):
-            raise BadParameters([FieldError("face", "its embedding is damaged: send the picture through again")]) from None
+            raise BadParameters(
+                [FieldError("face", "its embedding is damaged: send the picture through again")]
+            ) from None
         nearest = [each for each in found if (each["image_id"], each["face"]) != same][:limit]
         return {"model": model, "faces": [each | {"links": _links(each["image_id"])} for each in nearest]}
 

@@ -93,7 +93,9 @@ def models() -> Response:
 def replay(body: ReplayQuestion) -> Response:
     """Send dead letters down the line again: those of the pictures named, or all."""
     if body.all == (body.image_ids is not None):
-        raise BadParameters([FieldError("image_ids", 'name pictures in image_ids, or say {"all": true}: one of the two')])
+        raise BadParameters(
+            [FieldError("image_ids", 'name pictures in image_ids, or say {"all": true}: one of the two')]
+        )
     return answer(Reruns(intake(), known()).replay(body.image_ids))
 
 
