@@ -10,7 +10,7 @@ from sqlalchemy import Engine, delete, select
 
 from stageline.catalogue import bulk, clean, documents
 from stageline.catalogue.engine import reading, writing
-from stageline.catalogue.outcomes import OutboxEvent
+from stageline.catalogue.outbox import OutboxEvent
 from stageline.catalogue.tables import OF_A_PICTURE, image_info
 from stageline.catalogue.writer import READERS, Writer
 from stageline.core import logs

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, select, text
 from stageline.catalogue import bulk, documents, vector
 from stageline.catalogue.engine import writing
 from stageline.catalogue.history import RANKS
-from stageline.catalogue.outcomes import WITH_DOCUMENT, OutboxEvent, PictureChange, Step
+from stageline.catalogue.outbox import WITH_DOCUMENT, OutboxEvent, PictureChange, Step
 from stageline.catalogue.rows import Row, rows_of
 from stageline.catalogue.tables import (
     OF_A_PICTURE,

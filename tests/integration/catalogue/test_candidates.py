@@ -8,7 +8,7 @@ from sqlalchemy import Engine, event, text
 from stageline.catalogue import Catalogue, Filter, clean, open_engine
 from stageline.catalogue.engine import reading, writing
 from stageline.catalogue.migrate import migrate
-from stageline.catalogue.outcomes import OutboxEvent
+from stageline.catalogue.outbox import OutboxEvent
 from stageline.catalogue.reader import page_query
 from stageline.catalogue.rebuild import rebuild
 from stageline.catalogue.rows import rows_of

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stageline.catalogue import Catalogue, bulk
-from stageline.catalogue.outcomes import OutboxEvent
+from stageline.catalogue.outbox import OutboxEvent
 from stageline.catalogue.writer import Writer
 from stageline.core.errors import Unavailable
 from stageline.store import FolderStore
