@@ -106,11 +106,9 @@ def content(status: int, detail: str, field_errors: Sequence[FieldError] = ()) -
     return said
 
 
-def problem(
-    status: int, detail: str, field_errors: Sequence[FieldError] = (), retry_after: int | None = None
-) -> Response:
+def problem(status: int, detail: str, errors: Sequence[FieldError] = (), retry_after: int | None = None) -> Response:
     """An error as application/problem+json; with when to try again, in seconds, where that may help."""
-    answer = Response(json.dumps(content(status, detail, field_errors)) + "\n", status, mimetype=PROBLEM)
+    answer = Response(json.dumps(content(status, detail, errors)) + "\n", status, mimetype=PROBLEM)
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         retry_after = retry_after or RETRY_SECONDS
     if retry_after:

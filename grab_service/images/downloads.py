@@ -8,7 +8,7 @@ from typing import cast
 from flask import Response, current_app, request
 
 from grab_service.api.problems import NoPlace, NotKnown
-from grab_service.images.lookup import known, short
+from grab_service.images.lookup import lookup, short
 from grab_service.line.intake import intake
 from stageline.core.errors import NotFound, Unavailable
 from stageline.imaging import codec
@@ -84,7 +84,7 @@ def show(image_id: str, stage: str) -> Response:
         NotKnown: no such picture, or the stage has not come to it yet.
         NoPlace: too many others are being sent.
     """
-    key = known().image_key(image_id, stage)
+    key = lookup().image_key(image_id, stage)
     try:
         return _not_modified(key) or _sent(key)
     except NotFound:

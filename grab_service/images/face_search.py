@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from grab_service.api.problems import BadParameters, FieldError, NoModel, NotNow
-from grab_service.images.lookup import Known
+from grab_service.images.lookup import PictureLookup
 from grab_service.line.intake import Intake, Wanted
 from stageline.broker import status
 from stageline.core.errors import BadImage, NotFound, Unavailable
@@ -27,8 +27,8 @@ LOOK_SECONDS = 0.1
 class FaceSearch:
     """Looks for faces."""
 
-    def __init__(self, intake: Intake, known: Known, repository: Repository) -> None:
-        self._intake, self._known, self._repository = intake, known, repository
+    def __init__(self, intake: Intake, lookup: PictureLookup, repository: Repository) -> None:
+        self._intake, self._lookup, self._repository = intake, lookup, repository
 
     def of_face(self, image_id: str, face: int, limit: int) -> dict[str, Any]:
         """Find the faces nearest to one of a picture's, which is itself left out.
@@ -40,7 +40,7 @@ class FaceSearch:
             NoModel: the model that makes embeddings is not installed.
             Unavailable: the catalogue is away.
         """
-        found = self._known.find(image_id)
+        found = self._lookup.find(image_id)
         if found.document is None:
             raise NotNow("the picture is on its way down the line: its faces are not known yet")
         faces = found.document.get("faces") or []

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from grab_service.api.problems import NotKnown
-from grab_service.images.lookup import Found, Known
+from grab_service.images.lookup import Found, PictureLookup
 from grab_service.line.intake import Intake
 from stageline.core.errors import NotFound, Unavailable
 from stageline.pipeline import line
@@ -20,8 +20,8 @@ TASK = re.compile(r"([A-Za-z0-9_-]{1,64})\.([1-9][0-9]{0,8})", re.ASCII)
 class History:
     """Tells what was done."""
 
-    def __init__(self, intake: Intake, known: Known) -> None:
-        self._intake, self._known = intake, known
+    def __init__(self, intake: Intake, lookup: PictureLookup) -> None:
+        self._intake, self._lookup = intake, lookup
 
     def of(self, image_id: str) -> dict[str, Any]:
         """Tell what each stage did to a picture, with the objects it left.
@@ -29,7 +29,7 @@ class History:
         Raises:
             NotKnown: there is no such picture.
         """
-        found = self._known.find(image_id)
+        found = self._lookup.find(image_id)
         entries = (found.live or found.document or {}).get("stages") or {}
         names = [STAGE, *(stage.name for stage in line.LINE)]
         stages = [
@@ -48,13 +48,13 @@ class History:
             NotKnown: there is none of that id.
         """
         match = TASK.fullmatch(task_id)
-        found = self._known.by_id(match[1]) if match else None
+        found = self._lookup.by_id(match[1]) if match else None
         if match is None or found is None or int(match[2]) > found.run:
             raise NotKnown("no picture went down the line under that task_id: it is <image_id>.<run>")
         run = int(match[2])
         if found.status in MOVING and run == found.run:
             return self._present(found, run)
-        document = found.document or self._known.results(found.image_id) or {}
+        document = found.document or self._lookup.results(found.image_id) or {}
         told = _past(found.image_id, run, document) or self._intake.catalogue.task(found.image_id, run)
         if told is None:
             raise NotKnown(f"nothing is known any more of the run {run} of {found.image_id}")

@@ -47,7 +47,7 @@ class Found:
         return None
 
 
-class Known:
+class PictureLookup:
     """Tells of pictures."""
 
     def __init__(self, intake: Intake) -> None:
@@ -228,6 +228,6 @@ def short(given: str) -> str:
     return given if len(given) <= 80 else f"{given[:80]}…"  # noqa: PLR2004 - what is repeated stays readable
 
 
-def known() -> Known:
+def lookup() -> PictureLookup:
     """What the running application knows of pictures."""
-    return Known(intake())
+    return PictureLookup(intake())

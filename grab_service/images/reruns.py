@@ -5,7 +5,7 @@ from typing import Any
 
 from grab_service.api.problems import NotNow
 from grab_service.api.schemas.line import MAX_REPLAYS
-from grab_service.images.lookup import Known
+from grab_service.images.lookup import PictureLookup
 from grab_service.line.intake import Intake
 from stageline.broker import dead_letters
 from stageline.broker.redis_client import Result
@@ -21,8 +21,8 @@ MOVES = "the picture is on its way down the line: wait until it has come to its 
 class Reruns:
     """Sends pictures again."""
 
-    def __init__(self, intake: Intake, known: Known) -> None:
-        self._intake, self._known = intake, known
+    def __init__(self, intake: Intake, lookup: PictureLookup) -> None:
+        self._intake, self._lookup = intake, lookup
 
     def process(self, image_id: str, stage: str | None) -> dict[str, Any]:
         """Send a picture on, or again from a stage.
@@ -32,7 +32,7 @@ class Reruns:
             NotNow: it is on its way, or what that stage takes is gone.
             LineFull: the line takes no more now.
         """
-        found = self._known.find(image_id)
+        found = self._lookup.find(image_id)
         if found.status in MOVING and not found.lost:
             raise NotNow(MOVES.format(found.image_id))
         document = found.document or {name: found.get(name) for name in (*ROW, "image_id") if found.get(name)}

@@ -8,7 +8,7 @@ from typing import Any
 
 from grab_service.api.answers import written
 from grab_service.api.problems import NotKnown
-from grab_service.images.lookup import Known
+from grab_service.images.lookup import PictureLookup
 from grab_service.streaming.hub import Hub, Watcher
 from stageline.broker.events import Event, is_after
 from stageline.core.errors import Unavailable
@@ -42,7 +42,7 @@ def stream(hub: Hub, watcher: Watcher, after: str | None) -> Iterator[str]:
             yield as_sse(event)
 
 
-def stream_one(hub: Hub, watcher: Watcher, known: Known, after: str | None) -> Iterator[str] | None:
+def stream_one(hub: Hub, watcher: Watcher, lookup: PictureLookup, after: str | None) -> Iterator[str] | None:
     """Tell how one picture stands and what happens to it, to its end; None where that was all told before.
 
     Raises:
@@ -52,7 +52,7 @@ def stream_one(hub: Hub, watcher: Watcher, known: Known, after: str | None) -> I
     newest, gap = hub.newest(), False
     if after is not None:
         after, gap = hub.place_of(after)
-    told = known.status(image_id)
+    told = lookup.status(image_id)
     if told["image_id"] != image_id:
         raise NotKnown(f"events are told by id: that of the picture called so is {told['image_id']}")
     if gap:  # how it stands makes up for what is missing
@@ -90,23 +90,23 @@ def as_sse(event: Event) -> str:
     return f"id: {event.id}\nevent: {event.type}\ndata: {event.data}\n\n"
 
 
-def wait(watcher: Watcher, known: Known, seconds: float) -> dict[str, Any] | None:
+def wait(watcher: Watcher, lookup: PictureLookup, seconds: float) -> dict[str, Any] | None:
     """Wait until a picture has come to its end; return its status then, or None when the time is over.
 
     Raises:
         NotKnown: it was deleted meanwhile.
     """
-    told = _ended(known, str(watcher.image_id))
+    told = _ended(lookup, str(watcher.image_id))
     for event in _until(watcher, time.monotonic() + seconds):
         if told is None and (event is None or event.type in LAST):
-            told = _ended(known, str(watcher.image_id))
+            told = _ended(lookup, str(watcher.image_id))
         if told is not None:
             break
     return told
 
 
 def follow(
-    watcher: Watcher, known: Known, accepted: Mapping[str, Any], link: Callable[[str], str], seconds: float
+    watcher: Watcher, lookup: PictureLookup, accepted: Mapping[str, Any], link: Callable[[str], str], seconds: float
 ) -> Iterator[bytes]:
     """Tell each stage of a picture as it happens, and at the end what was found; a JSON object a line.
 
@@ -114,14 +114,14 @@ def follow(
     """
     image_id = str(watcher.image_id)
     yield _line({"event": "accepted", **accepted})
-    told = _end_of(known, image_id) if accepted.get("duplicate") else None
+    told = _end_of(lookup, image_id) if accepted.get("duplicate") else None
     for event in () if told else _until(watcher, time.monotonic() + seconds):
         if event is not None and event.type == "stage":
             yield _line({"event": "stage", **json.loads(event.data)})
         if event is None and told is not None:
             break
         if event is None or event.type in LAST:
-            told = _end_of(known, image_id)
+            told = _end_of(lookup, image_id)
             if event is not None and told is not None:
                 break
     how = told["status"] if told else "timeout"
@@ -134,19 +134,19 @@ def _line(content: Mapping[str, Any]) -> bytes:
     return written(content, None) + b"\n"
 
 
-def _ended(known: Known, image_id: str) -> dict[str, Any] | None:
+def _ended(lookup: PictureLookup, image_id: str) -> dict[str, Any] | None:
     """How a picture stands that has come to its end; None while it moves, and while nobody can say."""
     try:
-        told = known.status(image_id)
+        told = lookup.status(image_id)
     except Unavailable:
         return None
     return None if told["status"] in MOVING else told
 
 
-def _end_of(known: Known, image_id: str) -> dict[str, Any] | None:
+def _end_of(lookup: PictureLookup, image_id: str) -> dict[str, Any] | None:
     """The same, of one that may have been deleted."""
     try:
-        return _ended(known, image_id)
+        return _ended(lookup, image_id)
     except NotKnown:
         return {"status": "deleted", "results": None}
 

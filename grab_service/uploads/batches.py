@@ -141,7 +141,7 @@ class UploadBatch:
         self.files.append({**filenames.name_fields(*name), "problem": problem})
 
 
-def told(intake: Intake, batch_id: str) -> dict[str, Any]:
+def state(intake: Intake, batch_id: str) -> dict[str, Any]:
     """Tell how a batch stands: from its record, after a day from the catalogue.
 
     Raises:

@@ -10,7 +10,7 @@ from grab_service.api.problems import BadParameters, FieldError
 from grab_service.api.schemas.common import ImagePath, content, responses
 from grab_service.api.schemas.line import Resume
 from grab_service.http.validation import checked
-from grab_service.images.lookup import known
+from grab_service.images.lookup import lookup
 from grab_service.streaming import event_streams
 from grab_service.streaming.hub import Watcher, hub, watch
 from stageline.broker import events
@@ -38,7 +38,7 @@ def events_of(path: ImagePath, header: Resume) -> Response:
     after = _after(header)
     watcher = watch(path.image_id)
     try:
-        told = event_streams.stream_one(hub(), watcher, known(), after)
+        told = event_streams.stream_one(hub(), watcher, lookup(), after)
     except BaseException:
         watcher.leave()
         raise

@@ -22,7 +22,7 @@ from grab_service.api.schemas.line import (
     StatsQuery,
 )
 from grab_service.http.validation import checked
-from grab_service.images.lookup import known
+from grab_service.images.lookup import lookup
 from grab_service.images.reruns import Reruns
 from grab_service.line import statistics
 from grab_service.line.intake import intake
@@ -96,7 +96,7 @@ def replay(body: ReplayQuestion) -> Response:
         raise BadParameters(
             [FieldError("image_ids", 'name pictures in image_ids, or say {"all": true}: one of the two')]
         )
-    return answer(Reruns(intake(), known()).replay(body.image_ids))
+    return answer(Reruns(intake(), lookup()).replay(body.image_ids))
 
 
 def _reported(report: dict[str, Any], code: int) -> Response:

@@ -19,7 +19,7 @@ from grab_service.api.schemas.uploads import Batch, BatchPath, Processing, Proce
 from grab_service.http.validation import checked
 from grab_service.images import downloads, listing
 from grab_service.images.history import History
-from grab_service.images.lookup import known
+from grab_service.images.lookup import lookup
 from grab_service.images.reruns import Reruns
 from grab_service.line.intake import intake
 from grab_service.uploads import batches
@@ -33,7 +33,7 @@ PART = content("image/*", "the part that Range names", {"type": "string", "forma
 @checked
 def status(path: NamePath) -> Response:
     """Tell where a picture is, and what was found in it."""
-    return answer(known().status(path.image_id))
+    return answer(lookup().status(path.image_id))
 
 
 @routes.get("/images", responses=responses({200: Pictures}))
@@ -54,7 +54,7 @@ def image(path: NamePath, query: ImageQuery) -> Response:
 @checked
 def delete(path: ImagePath) -> Response:
     """Delete a picture and all that was made of it; one that is still on its way leaves nothing behind."""
-    known().remove(path.image_id)
+    lookup().remove(path.image_id)
     return Response(status=204)
 
 
@@ -62,7 +62,7 @@ def delete(path: ImagePath) -> Response:
 @checked
 def process(path: NamePath, query: ProcessQuery) -> Response:
     """Send a waiting picture on, or run one again, from the beginning or from a stage."""
-    told = Reruns(intake(), known()).process(path.image_id, query.from_stage)
+    told = Reruns(intake(), lookup()).process(path.image_id, query.from_stage)
     return answer(told, 202, Location=f"/task/{told['task_id']}")
 
 
@@ -70,18 +70,18 @@ def process(path: NamePath, query: ProcessQuery) -> Response:
 @checked
 def ledger(path: NamePath) -> Response:
     """Tell what each stage did to a picture, and what it left."""
-    return answer(History(intake(), known()).of(path.image_id))
+    return answer(History(intake(), lookup()).of(path.image_id))
 
 
 @routes.get("/task/<task_id>", responses=responses({200: TaskAnswer}, 404))
 @checked
 def task(path: TaskPath) -> Response:
     """Tell of one way of a picture down the line, with all that was tried."""
-    return answer(History(intake(), known()).task(path.task_id))
+    return answer(History(intake(), lookup()).task(path.task_id))
 
 
 @routes.get("/batch/<batch_id>", responses=responses({200: Batch}, 404))
 @checked
 def batch(path: BatchPath) -> Response:
     """Tell how a batch stands."""
-    return answer(batches.told(intake(), path.batch_id))
+    return answer(batches.state(intake(), path.batch_id))

@@ -21,7 +21,7 @@ from grab_service.api.schemas.uploads import (
     UploadQuery,
 )
 from grab_service.http.validation import checked
-from grab_service.images.lookup import known
+from grab_service.images.lookup import lookup
 from grab_service.line.intake import Taken, Wanted, intake
 from grab_service.streaming import event_streams
 from grab_service.streaming.hub import Watcher, watch
@@ -153,9 +153,9 @@ def _claimed(key: str | None, new_id: str, *sent: str | bytes) -> Claim | None:
 def _replayed(told: dict[str, Any]) -> Response:
     """Give the same answer; one that told how the picture had ended tells how it stands now."""
     image_id = told["image_id"]
-    if known().by_id(image_id) is None:
+    if lookup().by_id(image_id) is None:
         raise Gone(f"this was done, as {image_id}, and the picture was deleted since; to send it again take a new key")
-    body = told["body"] or known().status(image_id)
+    body = told["body"] or lookup().status(image_id)
     return answer(body, told["status"], Location=_where(image_id), **REPLAYED)
 
 
@@ -185,7 +185,7 @@ def _watcher(query: UploadQuery, image_id: str) -> Watcher | None:
 def _outcome(taken: Taken, watcher: Watcher | None, seconds: int) -> tuple[dict[str, Any], int]:
     if watcher and seconds:
         watcher.image_id = taken.image_id
-        ended = event_streams.wait(watcher, known(), seconds)
+        ended = event_streams.wait(watcher, lookup(), seconds)
         if ended is not None:
             return ended, 200
     return _accepted(taken), 200 if taken.duplicate else 202
@@ -197,7 +197,7 @@ def _followed(watcher: Watcher, taken: Taken, seconds: float, claim: Claim | Non
     if claim:
         claim.remember({"status": 202, "image_id": taken.image_id, "body": accepted})
     lines = event_streams.follow(
-        watcher, known(), accepted, lambda image_id: f"{host}image/{image_id}?stage=tagged", seconds
+        watcher, lookup(), accepted, lambda image_id: f"{host}image/{image_id}?stage=tagged", seconds
     )
     made = Response(lines, 200, mimetype=LINES, headers={"X-Accel-Buffering": "no", "Cache-Control": "no-store"})
     made.call_on_close(watcher.leave)
@@ -212,7 +212,7 @@ def _accepted(taken: Taken) -> dict[str, Any]:
     fields, where = taken.message.fields, _where(taken.image_id)
     run, status, message = 1, "submitted", f"accepted; follow it at {where}"
     if taken.duplicate:
-        told = known().by_id(taken.image_id)
+        told = lookup().by_id(taken.image_id)
         run, status = (told.run, told.status) if told else (1, "submitted")
         message = f"this very picture is there already; see {where}"
     told_so_far = {"image_id": taken.image_id, "job_id": taken.image_id, "task_id": f"{taken.image_id}.{run}"}

@@ -96,4 +96,4 @@ def test_what_was_taken_is_kept_on_the_way(settings: Settings) -> None:
     batch = batches.UploadBatch(found, Wanted(batch_id=make_id()), "")
     for number in range(batches.KEEP_AFTER):
         batch.take(Sent(JPEG + b"%d" % number, "a.jpg"))
-    assert batches.told(found, batch.batch_id)["counts"] == {"submitted": batches.KEEP_AFTER}
+    assert batches.state(found, batch.batch_id)["counts"] == {"submitted": batches.KEEP_AFTER}

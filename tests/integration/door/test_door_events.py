@@ -11,7 +11,7 @@ import pytest
 
 from grab_service.http.app import create_app
 from grab_service.images import face_search
-from grab_service.images.lookup import Known
+from grab_service.images.lookup import PictureLookup
 from grab_service.line.intake import Intake, Wanted
 from grab_service.streaming import event_streams
 from grab_service.streaming.hub import Hub
@@ -67,14 +67,14 @@ def test_an_event_that_is_yet_to_come_is_the_newest(door: Intake, hub: Hub, monk
 
 def test_what_is_not_kept_any_more_is_a_gap(door: Intake, hub: Hub) -> None:
     """It is said first; of one picture, how it stands makes up for it. Where all is kept there is none."""
-    known = Known(door)
+    lookup = PictureLookup(door)
     for image_id in ("a", "b"):
         door.accept(JPEG, "a.jpg", "", Wanted(image_id=image_id))
     assert told(event_streams.stream(hub, hub.watch(), "0-0"), 2) == ["accepted", "accepted"]
-    assert told(event_streams.stream_one(hub, hub.watch("a"), known, "0-0"), 1) == ["accepted"]
+    assert told(event_streams.stream_one(hub, hub.watch("a"), lookup, "0-0"), 1) == ["accepted"]
     door.client.xtrim(EVENTS, 1, approximate=False)
     assert told(event_streams.stream(hub, hub.watch(), "0-0"), 2) == ["gap", "accepted"]
-    assert told(event_streams.stream_one(hub, hub.watch("a"), known, "0-0"), 2) == ["gap", "status"]
+    assert told(event_streams.stream_one(hub, hub.watch("a"), lookup, "0-0"), 2) == ["gap", "status"]
     newest = hub.newest()
     door.accept(JPEG, "c.jpg", "", Wanted())
     assert told(event_streams.stream(hub, hub.watch(), newest), 1) == ["accepted"]
