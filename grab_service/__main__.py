@@ -21,7 +21,7 @@ from stageline.core.settings import Settings
 from stageline.maintenance.reaper import Housekeeper
 from stageline.store import ObjectStore, open_store
 
-# gunicorn's own lines, like every library's, go where ours go: see stageline.core.logs.
+# gunicorn logs through our handler, like every library: see stageline.core.logs.
 GUNICORN_LOGS: dict[str, Any] = {
     "root": {"level": "WARNING", "handlers": ["ours"]},
     "handlers": {"ours": {"class": "stageline.core.logs.FromLibraries"}},
@@ -30,7 +30,7 @@ GUNICORN_LOGS: dict[str, Any] = {
 
 
 class ApiServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
-    """gunicorn with our settings; one process, threads inside it, since the work is waiting and decoding."""
+    """gunicorn with our settings: threads inside one process, since requests mostly wait or decode pictures."""
 
     def __init__(self, found: Settings) -> None:
         self._found = found
@@ -38,7 +38,7 @@ class ApiServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         super().__init__()
 
     def load_config(self) -> None:
-        """Hand gunicorn its settings."""
+        """Set gunicorn's settings."""
         chosen: dict[str, Any] = {
             "bind": f"{self._found.host}:{self._found.port}",
             "worker_class": DeadlineWorker,
@@ -47,19 +47,19 @@ class ApiServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "timeout": 120,
             "graceful_timeout": int(self._found.shutdown_seconds),
             "keepalive": 15,
-            "limit_request_line": 8190,  # the most it takes: room for a name of 2.7 KB, percent-encoded
+            "limit_request_line": 8190,  # gunicorn's maximum: room for a percent-encoded name of 2.7 KB
             "loglevel": "warning",
             "logger_class": NoAccessLog,
             "logconfig_dict": GUNICORN_LOGS,
             "proc_name": "stageline-grab",
-            "control_socket_disable": True,  # it would be one per user, below HOME
+            "control_socket_disable": True,  # gunicorn would create one per user, below HOME
             "when_ready": lambda _: self._watch_credentials(),
         }
         for name, value in chosen.items():
             self.cfg.set(name, value)
 
     def _watch_credentials(self) -> None:
-        """Wind up by gunicorn's own handler of SIGTERM when they change; a real SIGTERM is noted before it."""
+        """Stop through gunicorn's handler of SIGTERM when the credentials change; record a real SIGTERM first."""
         self._end: Any = signal.getsignal(signal.SIGTERM)
 
         def end(signalled: int, frame: FrameType | None) -> None:
@@ -77,12 +77,12 @@ class ApiServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         intake.reaper = Housekeeper(self._found)
         intake.reaper.start()
         app = create_app(self._found, intake)
-        gc.freeze()  # what is there now stays: no need to look through it again and again
+        gc.freeze()  # these objects live as long as the process: the collector need not scan them
         return app
 
 
 def _make_ready(store: ObjectStore) -> None:
-    """Have the bucket made before it is asked for; while that cannot be, the log says why."""
+    """Create the bucket before the first request; log the reason while this fails."""
     SERVER_AWAY.call(store.check)
 
 
@@ -100,7 +100,7 @@ def main() -> None:
         with threads.dying_together():
             server.run()
     except SystemExit:
-        if os.getpid() == first:  # and not one of its workers, which leave by this way too
+        if os.getpid() == first:  # gunicorn's workers also end here
             server.watching.start_anew_if_changed()
         raise
 

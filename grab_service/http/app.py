@@ -1,4 +1,4 @@
-"""the HTTP API: the application, made of its groups of routes."""
+"""The Flask application with its groups of routes."""
 
 import threading
 

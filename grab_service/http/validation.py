@@ -1,7 +1,7 @@
-"""What a view is handed is what its models say: its path, its query, its headers, its JSON body.
+"""Validates path, query, headers and JSON body of a request by the models that its view is annotated with.
 
-flask-openapi3 documents a view by the very same annotations; the checking is done here, since its own makes each
-model's JSON schema anew for every request.
+flask-openapi3 documents a view by the same annotations. Its own validation is not used: it builds the JSON schema of
+each model again for every request.
 """
 
 import json
@@ -24,7 +24,7 @@ Body = TypeVar("Body", bound=BaseModel)
 
 
 def checked(view: View) -> View:
-    """Call the view with its models; what does not fit them is a 422 that names each field."""
+    """Call the view with its models; answer 422, with each wrong field, where the request does not fit."""
     hints = get_type_hints(view)
     models: dict[str, type[BaseModel]] = {name: hints[name] for name in _READERS if name in hints}
     takes_query = "query" in models
@@ -44,16 +44,16 @@ def checked(view: View) -> View:
             raise BadParameters(wrong)
         return view(**given)
 
-    wrapper.__delay_validate_request__ = True  # type: ignore[attr-defined] # flask-openapi3 then leaves it to us
+    wrapper.__delay_validate_request__ = True  # type: ignore[attr-defined] # turns off the validation of flask-openapi3
     return wrapper
 
 
 def parsed(model: type[Body]) -> Body:
-    """Return the request's JSON body as the model; for a view that takes other bodies, too.
+    """Return the request's JSON body as the model; for a view that also takes other bodies.
 
     Raises:
-        WrongType: it is not sent as JSON.
-        BadParameters: it does not fit.
+        WrongType: the body is not sent as JSON.
+        BadParameters: the body does not fit the model.
     """
     try:
         return model.model_validate(read_json(model))
@@ -65,8 +65,8 @@ def read_json(model: type[BaseModel]) -> Any:
     """Return the request's body as plain data.
 
     Raises:
-        WrongType: it is not sent as JSON.
-        BadParameters: it is not JSON.
+        WrongType: the body is not sent as JSON.
+        BadParameters: the body is not JSON.
     """
     if request.mimetype != JSON:
         fields = ", ".join(model.model_fields)

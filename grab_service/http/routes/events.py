@@ -38,14 +38,14 @@ def events_of(path: ImagePath, header: Resume) -> Response:
     after = _after(header)
     watcher = watch(path.image_id)
     try:
-        told = event_streams.stream_one(hub(), watcher, lookup(), after)
+        pieces = event_streams.stream_one(hub(), watcher, lookup(), after)
     except BaseException:
         watcher.leave()
         raise
-    if told is None:  # a browser that is told so does not come again
+    if pieces is None:  # a browser that gets a 204 does not reconnect
         watcher.leave()
         return Response(status=204)
-    return _streamed(watcher, told)
+    return _streamed(watcher, pieces)
 
 
 def _after(header: Resume) -> str | None:
@@ -65,5 +65,5 @@ def _streamed(watcher: Watcher, pieces: Iterator[str]) -> Response:
 def _until_redis_is_away(pieces: Iterator[str]) -> Iterator[str]:
     try:
         yield from pieces
-    except Unavailable:  # the client comes again, and is told then what is the matter
+    except Unavailable:  # the client reconnects, and then gets the error
         return

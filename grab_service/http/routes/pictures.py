@@ -1,4 +1,4 @@
-"""Telling of pictures, showing them, sending them on, deleting them."""
+"""Status, pages, images, deletion, reruns and history of pictures."""
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
@@ -62,8 +62,8 @@ def delete(path: ImagePath) -> Response:
 @checked
 def process(path: NamePath, query: ProcessQuery) -> Response:
     """Send a waiting picture on, or run one again, from the beginning or from a stage."""
-    told = Reruns(intake(), lookup()).process(path.image_id, query.from_stage)
-    return answer(told, 202, Location=f"/task/{told['task_id']}")
+    begun = Reruns(intake(), lookup()).process(path.image_id, query.from_stage)
+    return answer(begun, 202, Location=f"/task/{begun['task_id']}")
 
 
 @routes.get("/ledger/<image_id>", responses=responses({200: LedgerAnswer}, 404))
