@@ -1,4 +1,4 @@
-"""How many uploads are taken at once: each is in memory whole; and how many searches wait."""
+"""Limits on concurrent uploads, each of which is in memory whole, and on waiting searches."""
 
 import contextlib
 import threading
@@ -11,15 +11,15 @@ from grab_service.api.problems import NoPlace
 from stageline.core.errors import Unavailable
 
 TURN_SECONDS = 30.0
-SEARCHES = 8  # by pictures, at once: each waits for the line, and holds a thread
+SEARCHES = 8  # by pictures, at once: each holds a thread while it waits for the line
 
 
 @contextlib.contextmanager
 def turn() -> Iterator[None]:
-    """Wait for a place among the uploads that are taken at once.
+    """Wait for a place among the concurrent uploads.
 
     Raises:
-        Unavailable: none came free in time.
+        Unavailable: no place became free within TURN_SECONDS.
     """
     turns: threading.Semaphore = current_app.config["TURNS"]
     if not turns.acquire(timeout=TURN_SECONDS):
@@ -35,7 +35,7 @@ def place() -> Iterator[None]:
     """Take a place among the searches by pictures.
 
     Raises:
-        NoPlace: there is none.
+        NoPlace: all places are taken.
     """
     places: threading.Semaphore = current_app.config["SEARCHES"]
     if not places.acquire(blocking=False):
@@ -47,7 +47,7 @@ def place() -> Iterator[None]:
 
 
 def allow_more_time() -> None:
-    """Give what is still to come of a long body as long as an upload has."""
+    """Give the rest of a long body the time of one upload."""
     connection = request.environ.get("gunicorn.socket")
     if isinstance(connection, DeadlineSocket):
         connection.allow(UPLOAD_SECONDS)

@@ -83,12 +83,12 @@ def upload(query: UploadQuery, header: Once) -> Response:
             taken = intake().accept(data, name, traceparent(request.headers.get("traceparent")), wanted)
         del data, sent
         if query.follow and watcher:
-            leaving.pop_all()  # the answer goes on, and leaves at its end
+            leaving.pop_all()  # the answer itself leaves when it ends
             return _followed(watcher, taken, query.wait or event_streams.FOLLOW_SECONDS, claim)
-        if claim and watcher and query.wait:  # who lost this connection, and asks again, waits for none of it
-            body, status = _outcome(taken, None, 0)
+        if claim and watcher and query.wait:  # a client that lost the connection and repeats the request does not wait
+            body, status = _result(taken, None, 0)
             claim.remember({"status": status, "image_id": taken.image_id, "body": body})
-        body, status = _outcome(taken, watcher, query.wait)
+        body, status = _result(taken, watcher, query.wait)
         if claim:
             claim.remember({"status": status, "image_id": taken.image_id, "body": None if "stages" in body else body})
     return answer(body, status, Location=_where(taken.image_id))
@@ -122,7 +122,7 @@ def batch_upload(query: BatchQuery, header: Once) -> Response:
             for sent in _files():
                 with turn():
                     batch.take(sent)
-        except Exception as error:  # noqa: BLE001 - what is about the form ends it, anything else goes on up
+        except Exception as error:  # noqa: BLE001 - raised again unless it is about the form
             batch.break_off(error)
         finally:
             if batch.files:
@@ -137,7 +137,7 @@ def batch_upload(query: BatchQuery, header: Once) -> Response:
 
 
 def _files() -> Iterator[forms.Sent]:
-    """The form's files, one by one; each has as long to come as an upload has."""
+    """Yield the files of the form; each has the time of one upload."""
     for sent in forms.files(batches.FIELDS, most_parts=None):
         allow_more_time()
         yield sent
@@ -150,28 +150,27 @@ def _claimed(key: str | None, new_id: str, *sent: str | bytes) -> Claim | None:
     return Claim(intake(), key, fingerprint(request.method, request.path, "&".join(asked), *sent), new_id)
 
 
-def _replayed(told: dict[str, Any]) -> Response:
-    """Give the same answer; one that told how the picture had ended tells how it stands now."""
-    image_id = told["image_id"]
+def _replayed(kept: dict[str, Any]) -> Response:
+    """Repeat the answer; in place of a final status, give the current one."""
+    image_id = kept["image_id"]
     if lookup().by_id(image_id) is None:
         raise Gone(f"this was done, as {image_id}, and the picture was deleted since; to send it again take a new key")
-    body = told["body"] or lookup().status(image_id)
-    return answer(body, told["status"], Location=_where(image_id), **REPLAYED)
+    body = kept["body"] or lookup().status(image_id)
+    return answer(body, kept["status"], Location=_where(image_id), **REPLAYED)
 
 
 def _replayed_batch(batch: batches.UploadBatch, claim: Claim) -> Response:
-    """Give the same answer to the same files; they are read, and not taken again."""
+    """Repeat the answer to the same files; they are read, but not accepted again."""
     for sent in _files():
         batch.look_at(sent)
-    told = claim.replay or {}
-    if told.get("sent") != batch.digest.hexdigest():
+    if (claim.replay or {}).get("sent") != batch.digest.hexdigest():
         claim.refuse_other()
     batch.recall()
     return answer(batch.answer(), 202, Location=f"/batch/{batch.batch_id}", **REPLAYED)
 
 
 def _watcher(query: UploadQuery, image_id: str) -> Watcher | None:
-    """Begin to watch before the picture moves; who only waits is told 202 where there is no place left."""
+    """Begin to watch before the picture moves; None without a place for a request that only waits: it gets a 202."""
     if not (query.follow or query.wait):
         return None
     try:
@@ -182,7 +181,7 @@ def _watcher(query: UploadQuery, image_id: str) -> Watcher | None:
         return None
 
 
-def _outcome(taken: Taken, watcher: Watcher | None, seconds: int) -> tuple[dict[str, Any], int]:
+def _result(taken: Taken, watcher: Watcher | None, seconds: int) -> tuple[dict[str, Any], int]:
     if watcher and seconds:
         watcher.image_id = taken.image_id
         ended = event_streams.wait(watcher, lookup(), seconds)
@@ -212,12 +211,11 @@ def _accepted(taken: Taken) -> dict[str, Any]:
     fields, where = taken.message.fields, _where(taken.image_id)
     run, status, message = 1, "submitted", f"accepted; follow it at {where}"
     if taken.duplicate:
-        told = lookup().by_id(taken.image_id)
-        run, status = (told.run, told.status) if told else (1, "submitted")
+        found = lookup().by_id(taken.image_id)
+        run, status = (found.run, found.status) if found else (1, "submitted")
         message = f"this very picture is there already; see {where}"
-    told_so_far = {"image_id": taken.image_id, "job_id": taken.image_id, "task_id": f"{taken.image_id}.{run}"}
-    told_so_far |= filenames.name_fields(fields["filename"], fields.get("filename_guessed"))
-    told_so_far |= {"file_size": fields["file_size"], "status": status}
     seconds = None if taken.duplicate else intake().estimate(taken.image_id)
-    made = {**told_so_far, "message": message, "estimated_seconds": seconds}
-    return {**made, "duplicate": True} if taken.duplicate else made
+    body = {"image_id": taken.image_id, "job_id": taken.image_id, "task_id": f"{taken.image_id}.{run}"}
+    body |= filenames.name_fields(fields["filename"], fields.get("filename_guessed"))
+    body |= {"file_size": fields["file_size"], "status": status, "message": message, "estimated_seconds": seconds}
+    return body | ({"duplicate": True} if taken.duplicate else {})
