@@ -1,4 +1,4 @@
-"""The nearest faces: of a face that the line knows, or of one in a picture that is only looked at."""
+"""Finds the nearest faces: to a face in the catalogue, or to one in a picture sent only for the search."""
 
 import json
 import time
@@ -25,18 +25,20 @@ LOOK_SECONDS = 0.1
 
 
 class FaceSearch:
-    """Looks for faces."""
+    """Searches for similar faces."""
 
     def __init__(self, intake: Intake, lookup: PictureLookup, repository: Repository) -> None:
         self._intake, self._lookup, self._repository = intake, lookup, repository
 
     def of_face(self, image_id: str, face: int, limit: int) -> dict[str, Any]:
-        """Find the faces nearest to one of a picture's, which is itself left out.
+        """Return the faces nearest to a face of a picture, without that face.
+
+        ``face`` counts the picture's faces from 0.
 
         Raises:
             NotKnown: there is no such picture.
-            NotNow: it is still on its way.
-            BadParameters: it has no such face.
+            NotNow: the picture is still being processed.
+            BadParameters: the picture has no such face, or the face has no embedding.
             NoModel: the model that makes embeddings is not installed.
             Unavailable: the catalogue is away.
         """
@@ -57,11 +59,11 @@ class FaceSearch:
         return self._nearest(kept[int(reference["index"])] if int(reference["index"]) < len(kept) else {}, limit, same)
 
     def send(self, data: bytes, filename: str, trace: str) -> str:
-        """Send a picture down the line to look for its faces; return the id by which `of_sent` finds them.
+        """Send a picture down the line as a probe; return its id for `of_sent`.
 
         Raises:
-            BadImage: it is no picture.
-            LineFull: the line takes no more now.
+            BadImage: the data is no picture.
+            LineFull: the line is full.
             NoModel: the model that makes embeddings is not installed.
             Unavailable: a server is away.
         """
@@ -71,11 +73,11 @@ class FaceSearch:
         return image_id
 
     def of_sent(self, image_id: str, limit: int) -> dict[str, Any]:
-        """Find the faces nearest to the largest one in that picture, which is forgotten again.
+        """Return the faces nearest to the largest face of the probe, then delete the probe.
 
         Raises:
-            BadImage: it has no face, or failed.
-            Unavailable: a server is away, or the line did not come to it in time.
+            BadImage: the picture has no face, or failed.
+            Unavailable: a server is away, or the line did not process the picture in time.
         """
         try:
             self._wait(image_id)
@@ -102,11 +104,11 @@ class FaceSearch:
     def _wait(self, image_id: str) -> None:
         deadline = time.monotonic() + PROBE_SECONDS
         while time.monotonic() < deadline:
-            told = status.read(self._intake.client, image_id) or {}
-            how = told.get("status", "submitted")
-            if how == "failed":
-                raise BadImage(f"the picture cannot be searched with: {told.get('reason', 'it failed')}", 422)
-            if how not in MOVING:
+            fields = status.read(self._intake.client, image_id) or {}
+            state = fields.get("status", "submitted")
+            if state == "failed":
+                raise BadImage(f"the picture cannot be searched with: {fields.get('reason', 'it failed')}", 422)
+            if state not in MOVING:
                 return
             time.sleep(LOOK_SECONDS)
         raise Unavailable(

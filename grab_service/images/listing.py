@@ -1,4 +1,4 @@
-"""Pages of pictures: the catalogue's rows, and over them how those stand now that still move."""
+"""Pages of pictures: rows of the catalogue, with the current status from Redis of pictures that still move."""
 
 import contextlib
 from typing import Any
@@ -22,7 +22,7 @@ def page(intake: Intake, query: ImagesQuery) -> dict[str, Any]:
     """Return a page of pictures, newest first.
 
     Raises:
-        BadParameters: the cursor is none that a page gave.
+        BadParameters: the cursor comes from no page.
         Unavailable: the catalogue is away.
     """
     wanted = Filter(query.status, query.kind, query.category, query.since, query.until, query.filename)
@@ -35,13 +35,13 @@ def page(intake: Intake, query: ImagesQuery) -> dict[str, Any]:
 
 
 def _as_they_stand(intake: Intake, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows, with what Redis knows newer; while Redis is away they are told as they are."""
+    """Return the rows with newer fields from Redis; while Redis is away they stay as they are."""
     moving = [row["image_id"] for row in rows if row["status"] in MAY_MOVE]
     live: dict[str, dict[str, Any] | None] = {}
     with contextlib.suppress(Unavailable):
         live = dict(zip(moving, status.read_all(intake.client, moving), strict=True)) if moving else {}
-    told = [row | _fresh(live.get(row["image_id"])) for row in rows]
-    return [row for row in told if row["status"] != DELETED]
+    updated = (row | _fresh(live.get(row["image_id"])) for row in rows)
+    return [row for row in updated if row["status"] != DELETED]
 
 
 def _fresh(live: dict[str, Any] | None) -> dict[str, Any]:

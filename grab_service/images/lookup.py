@@ -1,4 +1,4 @@
-"""What is known of a picture: from Redis while it moves and for a while after, then from its results."""
+"""Looks up pictures: in Redis while they move and for STATUS_TTL after, then in their results."""
 
 import json
 from collections import Counter
@@ -22,25 +22,25 @@ DELETED = "deleted"
 
 @dataclass(frozen=True)
 class Found:
-    """A picture: its status in Redis, its results, or both. What is newer is the status."""
+    """A picture: its status in Redis, its results, or both. The status is newer."""
 
     image_id: str
     live: Mapping[str, Any] | None
     document: Mapping[str, Any] | None
-    lost: bool = False  # Redis knows nothing of it, nor do results tell: ``live`` is the catalogue's row
+    lost: bool = False  # neither Redis nor results have it: ``live`` is the catalogue's row
 
     @property
     def status(self) -> str:
-        """Where it stands."""
+        """The status."""
         return str((self.live or self.document or {}).get("status") or "submitted")
 
     @property
     def run(self) -> int:
-        """Which time it goes, or went, down the line."""
+        """The number of its current or last run, from 1."""
         return int(self.get("run") or 1)
 
     def get(self, name: str) -> Any:
-        """A field, of the status where it has it, else of the results."""
+        """Return a field of the status, or else of the results."""
         for source in (self.live, self.document):
             if source and source.get(name) not in (None, ""):
                 return source[name]
@@ -48,16 +48,16 @@ class Found:
 
 
 class PictureLookup:
-    """Tells of pictures."""
+    """Finds pictures, reports their status and deletes them."""
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
 
     def find(self, image_id: str) -> Found:
-        """Find a picture by its id, or else the newest of that filename, in whichever normal form it is typed.
+        """Find a picture by its id, or else the newest with that filename, in any Unicode normal form.
 
         Raises:
-            NotKnown: there is none.
+            NotKnown: there is no such picture.
         """
         found = self.by_id(image_id)
         if found is None and filenames.is_seen(image_id):
@@ -67,8 +67,8 @@ class PictureLookup:
         return found
 
     def by_id(self, image_id: str, row: Mapping[str, Any] | None = None) -> Found | None:
-        """Find a picture by its id; None where there is none, or it was deleted. ``row``: the catalogue's, if known."""
-        if not ID.fullmatch(image_id) or image_id.startswith(PROBE):  # a probe is nobody's
+        """Find a picture by its id; None if there is none, or it was deleted. ``row``: its catalogue row, if read."""
+        if not ID.fullmatch(image_id) or image_id.startswith(PROBE):  # probes are not shown
             return None
         live = status.read(self._intake.client, image_id)
         if live is not None and live.get("status") == DELETED:
@@ -77,12 +77,11 @@ class PictureLookup:
         if live or document:
             return Found(image_id, live, document)
         row = row or self._row(image_id)
-        return (
-            Found(image_id, {**row, "created_at": row["uploaded_at"], "stages": {}}, None, lost=True) if row else None
-        )
+        live = {**row, "created_at": row["uploaded_at"], "stages": {}} if row else None
+        return Found(image_id, live, None, lost=True) if live else None
 
     def results(self, image_id: str) -> Mapping[str, Any] | None:
-        """Return results/<id>.json; None where there is none."""
+        """Return results/<id>.json; None if it does not exist."""
         try:
             document: Mapping[str, Any] = json.loads(self._intake.store.get(results.key(image_id)))
         except NotFound:
@@ -90,16 +89,16 @@ class PictureLookup:
         return document
 
     def status(self, image_id: str) -> dict[str, Any]:
-        """Tell where a picture is, what each stage did, and, at the end, what was found.
+        """Return the answer of GET /status: the status, each stage, and at the end the results.
 
         Raises:
             NotKnown: no picture has that id.
         """
         found = self.find(image_id)
-        said = found.live or found.document or {}
-        told: dict[str, Any] = {"image_id": found.image_id, "job_id": found.image_id}
-        told |= filenames.name_fields(found.get("filename"), found.get("filename_guessed"))
-        told |= {
+        newest = found.live or found.document or {}
+        body: dict[str, Any] = {"image_id": found.image_id, "job_id": found.image_id}
+        body |= filenames.name_fields(found.get("filename"), found.get("filename_guessed"))
+        body |= {
             "file_size": found.get("file_size"),
             "width": found.get("origin_w") or found.get("width"),
             "height": found.get("origin_h") or found.get("height"),
@@ -107,14 +106,14 @@ class PictureLookup:
             "status": found.status,
             "kind": found.get("kind"),
             "run": found.run,
+            "task_id": f"{found.image_id}.{found.run}",
         }
-        told |= {"task_id": f"{found.image_id}.{found.run}"}
-        told |= {name: found.get(name) for name in ("reason", "failed_stage", "batch_id") if found.get(name)}
-        told |= self._times(found) | self._paths(found) | metadata(found.document)
-        return {**told, **self._left(found), "stages": _stages(said.get("stages")), "results": found.document}
+        body |= {name: found.get(name) for name in ("reason", "failed_stage", "batch_id") if found.get(name)}
+        body |= self._times(found) | self._paths(found) | metadata(found.document)
+        return {**body, **self._left(found), "stages": _stages(newest.get("stages")), "results": found.document}
 
     def remove(self, image_id: str) -> None:
-        """Delete a picture: all that Redis, the bucket and, in a moment, the catalogue have of it. May be repeated.
+        """Delete a picture from Redis, the bucket and, a little later, the catalogue. May be repeated.
 
         Raises:
             NotKnown: no picture has that id.
@@ -131,7 +130,7 @@ class PictureLookup:
         erase_objects(self._intake.store, image_id, original, all_folders(self._intake.client))
 
     def image_key(self, image_id: str, stage: str) -> str:
-        """Return where a picture is as a stage leaves it, once it has come to it.
+        """Return the key of the picture that a stage writes.
 
         Raises:
             NotKnown: there is no such picture.
@@ -141,7 +140,7 @@ class PictureLookup:
         return str(found.get("original_path") or key) if stage == "original" else key
 
     def _newest_named(self, filename: str) -> Found | None:
-        """The newest picture of that name: Redis knows those of the last hour, the catalogue all."""
+        """Return the newest picture with that name: Redis has the recent ones, the catalogue all."""
         recent = self._intake.line.newest_named(filename)
         found = self.by_id(recent) if recent else None
         if found:
@@ -149,13 +148,13 @@ class PictureLookup:
         try:
             row = self._intake.catalogue.newest_named(filename)
         except Unavailable:
-            if ID.fullmatch(filename):  # it is more likely an id that nobody has
+            if ID.fullmatch(filename):  # more likely an unknown id than a name
                 return None
             raise
         return self.by_id(str(row["image_id"]), row) if row else None
 
     def _row(self, image_id: str) -> dict[str, Any] | None:
-        """What the catalogue says of a picture that has neither a status nor results: Redis may have lost its data."""
+        """Return the catalogue's row of a picture without status and results: Redis may have lost its data."""
         try:
             return self._intake.catalogue.picture(image_id)
         except Unavailable:
@@ -188,7 +187,7 @@ class PictureLookup:
 
 
 def metadata(document: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What was found and what was blurred, in short; null where the line has not come so far."""
+    """Return counts of what was found and blurred; null while the stages have not finished."""
     if document is None or "detections" not in document:
         return {"detection_metadata": None, "blur_metadata": None}
     detections, faces = document.get("detections") or [], document.get("faces") or []
@@ -201,14 +200,14 @@ def metadata(document: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _stages(entries: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Every stage in the line's order, and the API's own where it took the picture in."""
+    """Return the entries of all stages in the line's order, after that of the upload if there is one."""
     known = entries or {}
     grab = {STAGE: known[STAGE]} if STAGE in known else {}
     return grab | {stage.name: known.get(stage.name, {"state": "waiting"}) for stage in line.LINE}
 
 
 def _begun(found: Found) -> str | None:
-    """When a picture that another producer sent, which said no time, began its first run, or its first stage."""
+    """Return when the first run or stage began, for a picture of a foreign producer without a time."""
     runs = (found.document or {}).get("runs") or [{}]
     entries = [each for each in (found.get("stages") or {}).values() if isinstance(each, Mapping)]
     started = [str(each["started"]) for each in entries if each.get("started")]
@@ -224,10 +223,10 @@ def _seconds(begun: object, ended: object) -> float | None:
 
 
 def short(given: str) -> str:
-    """What somebody gave, as an answer repeats it."""
-    return given if len(given) <= 80 else f"{given[:80]}…"  # noqa: PLR2004 - what is repeated stays readable
+    """Return a given text, cut for an answer that repeats it."""
+    return given if len(given) <= 80 else f"{given[:80]}…"  # noqa: PLR2004
 
 
 def lookup() -> PictureLookup:
-    """What the running application knows of pictures."""
+    """Return the lookup of the running application."""
     return PictureLookup(intake())
