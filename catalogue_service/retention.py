@@ -51,7 +51,7 @@ class Retention(threading.Thread):
                 self.sweep(clock.surely())
             except Unavailable as error:
                 logs.get().warning("nothing is erased for now", reason=str(error))
-            except Exception:  # noqa: BLE001 - the next sweep may do better
+            except Exception:  # noqa: BLE001 - the next sweep tries again
                 logs.get().exception("the sweep failed; it tries again")
 
     def end(self) -> None:

@@ -75,11 +75,7 @@ def _surest(categories: Sequence[Mapping[str, Any]]) -> dict[Any, Mapping[str, A
 
 
 def _mark(
-    item: Mapping[str, Any],
-    label: str | None,
-    named: Mapping[Any, Mapping[str, Any]],
-    size: Pair,
-    factor: int,
+    item: Mapping[str, Any], label: str | None, named: Mapping[Any, Mapping[str, Any]], size: Pair, factor: int
 ) -> Mark | None:
     """Return the finding on a canvas of ``factor`` times the picture's size; None where it lies outside.
 

@@ -8,12 +8,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple, cast
 
 from flask import Flask, Response, current_app, request
-from werkzeug.exceptions import (
-    HTTPException,
-    MethodNotAllowed,
-    RequestedRangeNotSatisfiable,
-    RequestEntityTooLarge,
-)
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestedRangeNotSatisfiable, RequestEntityTooLarge
 from werkzeug.exceptions import NotFound as WrongPath
 from werkzeug.routing import RequestRedirect
 

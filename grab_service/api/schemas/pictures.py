@@ -4,17 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from grab_service.api.schemas.common import (
-    Answer,
-    Box,
-    Counts,
-    Guessed,
-    Moment,
-    Parameters,
-    Text,
-    Whole,
-    like,
-)
+from grab_service.api.schemas.common import Answer, Box, Counts, Guessed, Moment, Parameters, Text, Whole, like
 from stageline.pipeline import line
 from stageline.pipeline.filenames import MAX_BYTES
 

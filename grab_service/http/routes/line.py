@@ -11,16 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from grab_service.api.answers import answer
 from grab_service.api.problems import RETRY_SECONDS, BadParameters, FieldError
 from grab_service.api.schemas.common import content, responses
-from grab_service.api.schemas.line import (
-    Alive,
-    Health,
-    Models,
-    QueueStatus,
-    ReplayQuestion,
-    Replays,
-    Stats,
-    StatsQuery,
-)
+from grab_service.api.schemas.line import Alive, Health, Models, QueueStatus, ReplayQuestion, Replays, Stats, StatsQuery
 from grab_service.http.validation import checked
 from grab_service.images.lookup import lookup
 from grab_service.images.reruns import Reruns

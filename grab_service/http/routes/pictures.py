@@ -6,14 +6,7 @@ from flask_openapi3.models.tag import Tag
 
 from grab_service.api.answers import answer
 from grab_service.api.schemas.common import ImagePath, NamePath, content, responses
-from grab_service.api.schemas.pictures import (
-    ImageQuery,
-    ImagesQuery,
-    Pictures,
-    PictureStatus,
-    TaskAnswer,
-    TaskPath,
-)
+from grab_service.api.schemas.pictures import ImageQuery, ImagesQuery, Pictures, PictureStatus, TaskAnswer, TaskPath
 from grab_service.api.schemas.pictures import Ledger as LedgerAnswer
 from grab_service.api.schemas.uploads import Batch, BatchPath, Processing, ProcessQuery
 from grab_service.http.validation import checked
