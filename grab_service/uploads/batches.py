@@ -154,7 +154,7 @@ def state(intake: Intake, batch_id: str) -> dict[str, Any]:
         found = intake.catalogue.batch(batch_id) if batch_id.isascii() and batch_id.isalnum() else None
         if found is None:
             raise NotKnown(f"no batch has the id {batch_id[:80]}")
-    record = found if raw is None else json.loads(raw)
+    record = json.loads(raw) if raw is not None else found or {}
     files = list(_as_they_stand(intake, batch_id, record["files"]))
     counts = Counter(str(each.get("status") or "refused") for each in files)
     moving = [each["image_id"] for each in files if each.get("status") in MOVING]

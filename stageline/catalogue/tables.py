@@ -1,4 +1,4 @@
-"""The catalogue's tables. The migrations make them; a test holds the two to each other."""
+"""The catalogue's tables. The migrations create them; a test compares the two."""
 
 from datetime import UTC, datetime
 
@@ -24,14 +24,14 @@ from sqlalchemy.types import TypeDecorator
 
 METADATA = MetaData()
 EMBEDDING_SIZE = 512  # numbers, each of 4 bytes
-TEXT = Text().with_variant(Text(collation="C"), "postgresql")  # ordered by bytes, as SQLite and the bucket do
+TEXT = Text().with_variant(Text(collation="C"), "postgresql")  # ordered by bytes, like SQLite and the bucket
 LIST = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
-LACKS_KEY = text("filename_key IS NULL AND filename <> ''")  # written down by an older version: see name_keys
+LACKS_KEY = text("filename_key IS NULL AND filename <> ''")  # written by an older version: see name_keys
 BIG = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """A moment in UTC: takes none that does not say its zone, and always gives one that does."""
+    """A time in UTC: refuses times without a zone, and always returns one with a zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -40,7 +40,7 @@ class UtcTime(TypeDecorator[datetime]):
         """Store in UTC.
 
         Raises:
-            ValueError: the time does not say its zone.
+            ValueError: the time has no zone.
         """
         if value is None:
             return None
@@ -60,8 +60,8 @@ image_info = Table(
     "image_info",
     METADATA,
     Column("image_key", TEXT, primary_key=True),  # the picture's id
-    Column("filename", TEXT),  # as it came, up to 4 KiB: too long for an index
-    Column("filename_key", TEXT),  # by which it is looked up: stageline.pipeline.filenames.lookup_key
+    Column("filename", TEXT),  # as uploaded, up to 4 KiB: too long for an index
+    Column("filename_key", TEXT),  # for lookups by name: stageline.pipeline.filenames.lookup_key
     Column("filename_guessed", Boolean),  # whether its encoding was a guess; null: no
     Column("kind", TEXT),  # face or object
     Column("status", TEXT, nullable=False),
@@ -79,7 +79,7 @@ image_info = Table(
     Column("updated_at", UtcTime, nullable=False),
     Column("completed_at", UtcTime),
     Column("expires_at", UtcTime),
-    # Newest first: each is read backwards.
+    # Pages are newest first: these are read backwards.
     Index("ix_image_info_newest", "uploaded_at", "image_key"),
     Index("ix_image_info_status", "status", "uploaded_at", "image_key"),
     Index("ix_image_info_status_kind", "status", "kind", "uploaded_at", "image_key"),
@@ -96,7 +96,7 @@ prediction_results = Table(
     METADATA,
     Column("image_key", TEXT, primary_key=True),
     Column("task", TEXT, primary_key=True),  # object-detection, image-classification or imagenet
-    Column("position", Integer, primary_key=True),  # as in the results; of what is not named: -1, -2, ... in its order
+    Column("position", Integer, primary_key=True),  # as in the results; of candidates and guesses: -1, -2, ...
     Column("category", TEXT, nullable=False),
     Column("confidence", Float(53), nullable=False),
     Column("hostname", TEXT),  # the WORKER_ID of the worker that found it
@@ -106,14 +106,14 @@ prediction_results = Table(
     Column("model_sha256", TEXT),
     Column("box", LIST),  # null: of the whole picture
     Column("uploaded_at", UtcTime, nullable=False),  # the picture's, for paging by category
-    Column("named", Boolean, nullable=False, server_default=true()),  # false: a candidate, or a guess
+    Column("named", Boolean, nullable=False, server_default=true()),  # false: a candidate or a guess
     Index(
         "ix_prediction_results_named",
         "category",
         "uploaded_at",
         "image_key",
         postgresql_where=text("named"),
-        sqlite_where=text("named = 1"),  # as SQLAlchemy says `named` to each
+        sqlite_where=text("named = 1"),  # as SQLAlchemy writes `named` for each
     ),
 )
 
@@ -147,7 +147,7 @@ task_history = Table(
     "task_history",
     METADATA,
     Column("image_key", TEXT, primary_key=True),
-    Column("position", Integer, primary_key=True),  # in the order in which it happened
+    Column("position", Integer, primary_key=True),  # in order of time
     Column("run", Integer, nullable=False),
     Column("stage", TEXT, nullable=False),
     Column("attempt", Integer, nullable=False),
@@ -168,4 +168,4 @@ deleted_images = Table(
     Index("ix_deleted_images_deleted_at", "deleted_at"),
 )
 
-OF_A_PICTURE = (image_info, prediction_results, faces, tasks, task_history)  # the rows that come and go with it
+OF_A_PICTURE = (image_info, prediction_results, faces, tasks, task_history)  # the tables with the rows of a picture

@@ -215,7 +215,7 @@ def _accepted(taken: Taken) -> dict[str, Any]:
         run, status = (found.run, found.status) if found else (1, "submitted")
         message = f"this very picture is there already; see {where}"
     seconds = None if taken.duplicate else intake().estimate(taken.image_id)
-    body = {"image_id": taken.image_id, "job_id": taken.image_id, "task_id": f"{taken.image_id}.{run}"}
+    body: dict[str, Any] = {"image_id": taken.image_id, "job_id": taken.image_id, "task_id": f"{taken.image_id}.{run}"}
     body |= filenames.name_fields(fields["filename"], fields.get("filename_guessed"))
     body |= {"file_size": fields["file_size"], "status": status, "message": message, "estimated_seconds": seconds}
     return body | ({"duplicate": True} if taken.duplicate else {})
