@@ -95,7 +95,7 @@ def _ink(colour: Colour) -> Colour:
 
 @lru_cache(maxsize=512)
 def _fitted(name: str, percent: str, category: str, text_size: int, room: int) -> tuple[str, int]:
-    """Return a label, at most ``room`` pixels wide, and its width, without the category or the name's end where needed."""
+    """Return a label, at most ``room`` pixels wide, and its width; shorten it if needed."""
     longest = min(len(name), MAX_LABEL)
     full = f"{percent} · {category}" if category else percent
     for kept, tail in ((longest, full), *((kept, percent) for kept in range(longest, -1, -1))):

@@ -32,7 +32,7 @@ const PATHS = {
   line: "M2.5 10h3M8.5 10h3M14.5 10h3M7 11.5a1.5 1.5 0 1 0 0-3 1.5 1.5 0 0 0 0 3ZM13 11.5a1.5 1.5 0 1 0 0-3 1.5 1.5 0 0 0 0 3Z",
 };
 
-/** An icon that says nothing by itself: the text beside it does. */
+/** A decorative icon beside a text with its meaning. */
 export function icon(name, extra = "") {
   const path = PATHS[name];
   if (!path) throw new Error(`no icon ${name}`);
@@ -41,7 +41,7 @@ export function icon(name, extra = "") {
   return found;
 }
 
-/** What each status looks like and is called. */
+/** The icon and the name of each status. */
 export const STATUSES = {
   submitted: { icon: "clock", label: "Submitted" },
   processing: { icon: "spin", label: "Processing" },
