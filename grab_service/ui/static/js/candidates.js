@@ -64,12 +64,12 @@ function row({ thing, place, many }, index, overlay, withModel) {
 
 function note(thing, withModel) {
   const why = reason(thing);
-  const who = withModel && thing.model ? modelCode(thing) : null;
-  return why || who ? h("p.finding-note", why, why && who ? " · " : null, who) : null;
+  const source = withModel && thing.model ? modelCode(thing) : null;
+  return why || source ? h("p.finding-note", why, why && source ? " · " : null, source) : null;
 }
 
 function reason({ reason: known, detected }) {
-  const reason = REASONS[known] ?? known ?? "not named";
-  if (!detected) return reason;
-  return [reason, known === "contradicted" ? ", which says " : "; detected as ", h("b", detected)];
+  const text = REASONS[known] ?? known ?? "not named";
+  if (!detected) return text;
+  return [text, known === "contradicted" ? ", which says " : "; detected as ", h("b", detected)];
 }

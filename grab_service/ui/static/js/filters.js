@@ -1,4 +1,4 @@
-// What the gallery shows: by name, status, kind and category. The address has the filters too, so that they can be linked.
+// What the gallery shows: by name, status, kind and category. The filters are also in the address, as a link.
 
 import { h } from "./dom.js";
 import { icon, STATUSES } from "./icons.js";

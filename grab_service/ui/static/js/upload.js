@@ -1,4 +1,4 @@
-// Sending files: at most four at once, each until the line has accepted or refused it. This module does not touch the page.
+// Sending files: at most four at once, each until the line has accepted or refused it. Independent of the page.
 
 import { problemOf } from "./api.js";
 import { on, state as connection, trouble } from "./events.js";
