@@ -1,7 +1,6 @@
 """Limits on concurrent uploads, each of which is in memory whole, and on waiting searches."""
 
 import contextlib
-import threading
 from collections.abc import Iterator
 
 from flask import current_app, request
@@ -21,13 +20,12 @@ def turn() -> Iterator[None]:
     Raises:
         Unavailable: no place became free within TURN_SECONDS.
     """
-    turns: threading.Semaphore = current_app.config["TURNS"]
-    if not turns.acquire(timeout=TURN_SECONDS):
+    if not current_app.config["TURNS"].acquire(timeout=TURN_SECONDS):
         raise Unavailable("as many uploads as DOOR_THREADS allows are being taken already")
     try:
         yield
     finally:
-        turns.release()
+        current_app.config["TURNS"].release()
 
 
 @contextlib.contextmanager
@@ -37,13 +35,12 @@ def place() -> Iterator[None]:
     Raises:
         NoPlace: all places are taken.
     """
-    places: threading.Semaphore = current_app.config["SEARCHES"]
-    if not places.acquire(blocking=False):
+    if not current_app.config["SEARCHES"].acquire(blocking=False):
         raise NoPlace(f"{SEARCHES} searches by pictures wait for the line already; try again soon")
     try:
         yield
     finally:
-        places.release()
+        current_app.config["SEARCHES"].release()
 
 
 def allow_more_time() -> None:

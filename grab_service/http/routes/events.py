@@ -1,4 +1,4 @@
-"""Events, as they happen."""
+"""Streams of events."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Faces that look alike."""
+"""The search for similar faces."""
 
 from flask import Response, current_app, request
 from flask_openapi3.blueprint import APIBlueprint

@@ -1,4 +1,4 @@
-"""The line itself: its queues, its health, its figures, its models, its dead letters."""
+"""Queues, health, statistics, models and dead letters of the line."""
 
 from http import HTTPStatus
 from typing import Any

@@ -1,4 +1,4 @@
-"""Taking pictures in."""
+"""Uploads of pictures and batches."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext
@@ -10,16 +10,8 @@ from flask_openapi3.models.tag import Tag
 
 from grab_service.api.answers import answer
 from grab_service.api.problems import FORM, Gone, NoPlace, WrongType, problem
+from grab_service.api.schemas import uploads as schemas
 from grab_service.api.schemas.common import responses
-from grab_service.api.schemas.uploads import (
-    BATCH_BODY,
-    UPLOAD_BODY,
-    Accepted,
-    BatchAccepted,
-    BatchQuery,
-    Once,
-    UploadQuery,
-)
 from grab_service.http.validation import checked
 from grab_service.images.lookup import lookup
 from grab_service.line.intake import Taken, Wanted, intake
@@ -55,14 +47,14 @@ def _count(made: Response) -> Response:
 
 @routes.post(
     "/upload",
-    responses=responses({200: OK, 202: Accepted}, 400, 404, 408, 409, 410, 413, 415, 429),
-    openapi_extensions=UPLOAD_BODY,
+    responses=responses({200: OK, 202: schemas.Accepted}, 400, 404, 408, 409, 410, 413, 415, 429),
+    openapi_extensions=schemas.UPLOAD_BODY,
 )
 @checked
-def upload(query: UploadQuery, header: Once) -> Response:
+def upload(query: schemas.UploadQuery, header: schemas.Once) -> Response:
     """Take a picture.
 
-    It is the multipart field `image` or `file`, or the raw body. Once it is answered, it is not lost.
+    It is the multipart field `image` or `file`, or the raw body. schemas.Once it is answered, it is not lost.
     """
     intake().refuse_when_full()
     new_id = make_id()
@@ -96,11 +88,11 @@ def upload(query: UploadQuery, header: Once) -> Response:
 
 @routes.post(
     "/batch-upload",
-    responses=responses({202: BatchAccepted}, 400, 408, 409, 410, 413, 415, 429),
-    openapi_extensions=BATCH_BODY,
+    responses=responses({202: schemas.BatchAccepted}, 400, 408, 409, 410, 413, 415, 429),
+    openapi_extensions=schemas.BATCH_BODY,
 )
 @checked
-def batch_upload(query: BatchQuery, header: Once) -> Response:
+def batch_upload(query: schemas.BatchQuery, header: schemas.Once) -> Response:
     """Take many pictures, of which a bad one harms no other.
 
     They are files of a form, in any number of fields `image`, `file`, `images` or `files`: at most 1,000, and 2 GiB.
@@ -169,7 +161,7 @@ def _replayed_batch(batch: batches.UploadBatch, claim: Claim) -> Response:
     return answer(batch.answer(), 202, Location=f"/batch/{batch.batch_id}", **REPLAYED)
 
 
-def _watcher(query: UploadQuery, image_id: str) -> Watcher | None:
+def _watcher(query: schemas.UploadQuery, image_id: str) -> Watcher | None:
     """Begin to watch before the picture moves; None without a place for a request that only waits: it gets a 202."""
     if not (query.follow or query.wait):
         return None
