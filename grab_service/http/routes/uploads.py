@@ -54,7 +54,7 @@ def _count(made: Response) -> Response:
 def upload(query: schemas.UploadQuery, header: schemas.Once) -> Response:
     """Take a picture.
 
-    It is the multipart field `image` or `file`, or the raw body. schemas.Once it is answered, it is not lost.
+    It is the multipart field `image` or `file`, or the raw body. Once it is answered, it is not lost.
     """
     intake().refuse_when_full()
     new_id = make_id()
