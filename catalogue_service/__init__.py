@@ -1,1 +1,1 @@
-"""Writes down in the catalogue what became of each picture, and erases what is past its time."""
+"""Writes the outbox events of pictures to the catalogue, and erases expired pictures."""

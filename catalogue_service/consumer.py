@@ -1,4 +1,4 @@
-"""The loop: outcomes off their list in Redis, into the catalogue, and only then off the list."""
+"""The consumer loop: applies outbox events to the catalogue, and only then removes them from their list in Redis."""
 
 import contextlib
 import threading
@@ -14,7 +14,7 @@ from stageline.core.errors import Unavailable
 from stageline.core.retrying import SERVER_AWAY
 
 AT_ONCE = 500
-READ_AT_ONCE = 50  # of the list; the first that brings us past so many bytes ends the batch
+READ_AT_ONCE = 50  # read in pieces: a batch ends above MAX_BYTES
 MAX_BYTES = 16 * 1024 * 1024
 POLL_SECONDS = 0.2
 STANDBY_SECONDS = 1.0
@@ -23,8 +23,8 @@ APPLIED = Counter("stageline_outcomes_total", "Outcomes that the catalogue took 
 BACKLOG = Gauge("stageline_outcomes_waiting", "Outcomes that the catalogue has yet to write down.")
 
 
-class OutcomeConsumer:
-    """Takes outcomes in batches; a batch that was applied and not yet taken off is applied again, to no effect."""
+class OutboxConsumer:
+    """Consumes outbox events in batches; applying a batch again after a crash changes nothing."""
 
     def __init__(self, redis_url: str, writer: Writer, lease: WriterLease) -> None:
         self._client = connect(redis_url)
@@ -35,17 +35,17 @@ class OutcomeConsumer:
         self._waits_for: str | None = "its tables are being looked at"
 
     def check(self) -> None:
-        """Tell whether outcomes are written down: by this process, or by another, for which this one stands by.
+        """Check that events are applied, by this process or by the one that holds the lease.
 
         Raises:
-            Unavailable: they are not.
+            Unavailable: no process applies them.
         """
         if self._waits_for is not None:
             raise Unavailable(f"the catalogue is not written now: {self._waits_for}")
         self._lease.check()
 
     def run(self) -> None:
-        """Consume until ended; wait, for as long as it takes, while Redis, the database or the bucket is away."""
+        """Consume until ended; wait without limit while Redis, the database or the bucket is away."""
         while not self._ended.is_set():
             with contextlib.suppress(Unavailable):  # ended meanwhile
                 SERVER_AWAY.call(self._step_if_held, self._ended, self._note_outage)
@@ -61,14 +61,14 @@ class OutcomeConsumer:
         self._waits_for = str(error)
 
     def end(self) -> None:
-        """Stop after the batch at hand."""
+        """Stop after the current batch."""
         self._ended.set()
 
     def step(self) -> int:
-        """Apply one batch, and take it off the list; return how many outcomes it had.
+        """Apply one batch and remove it from the list; return the number of its events.
 
         Raises:
-            Unavailable: Redis, the database or the bucket is away; nothing was taken off.
+            Unavailable: Redis, the database or the bucket is away; nothing was removed.
         """
         batch = self._read()
         if not batch:
@@ -77,7 +77,7 @@ class OutcomeConsumer:
         applied = self._writer.apply(batch)
         ours: Given = {"identity": self._lease.identity, "count": len(batch), "first": batch[0], "last": batch[-1]}
         if not self._scripts.run(Call("trim_outcomes", writer=KEY, **ours)):
-            self._lease.renew()  # is it still ours?
+            self._lease.renew()  # another process may hold the lease now
             return 0
         for result, count in vars(applied).items():
             APPLIED.labels(result).inc(count)

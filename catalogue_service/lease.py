@@ -1,4 +1,4 @@
-"""Only one process writes at a time: whoever holds the lease. Another takes over when it lapses."""
+"""The writer's lease: only its holder writes the catalogue. Another process takes over when the lease expires."""
 
 import contextlib
 import threading
@@ -14,9 +14,9 @@ KEY = f"{OUTCOMES}:writer"
 
 
 class WriterLease(threading.Thread):
-    """Asks for the lease, and renews it while it has it, three times per lease.
+    """Takes the lease when it is free, and renews a held one three times per lease.
 
-    It keeps two writers from doing the same work. Were both to write, the rows would be the same all the same.
+    It saves double work only: two writers at once would write the same rows.
     """
 
     def __init__(self, redis_url: str, seconds: float) -> None:
@@ -30,24 +30,24 @@ class WriterLease(threading.Thread):
 
     @property
     def is_held(self) -> bool:
-        """Whether this process is the one that writes, as far as it knows."""
+        """Whether this process held the lease at the last renewal."""
         return self._is_held.is_set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait until the lease is held."""
+        """Wait up to ``seconds`` for the lease; return whether it is held."""
         return self._is_held.wait(seconds)
 
     def check(self) -> None:
-        """Tell whether the lease can be asked for.
+        """Check the last renewal.
 
         Raises:
-            Unavailable: it could not be, the last time.
+            Unavailable: Redis was away.
         """
         if self._refused is not None:
             raise Unavailable(self._refused)
 
     def renew(self) -> None:
-        """Ask once.
+        """Take or renew the lease once.
 
         Raises:
             Unavailable: Redis is away.
@@ -76,12 +76,9 @@ class WriterLease(threading.Thread):
         self._is_held.clear()
 
     def end(self) -> None:
-        """Give the lease up, so that another need not wait for it to lapse."""
+        """Release the lease, so that another process need not wait until it expires."""
         self._ended.set()
         self.join(self._seconds)
-        try:
-            with reaching_redis():
-                if self._client.get(KEY) == self.identity.encode():
-                    self._client.delete(KEY)
-        except Unavailable:
-            pass
+        with contextlib.suppress(Unavailable), reaching_redis():
+            if self._client.get(KEY) == self.identity.encode():
+                self._client.delete(KEY)

@@ -1,4 +1,4 @@
-"""Erasing what is past its time: pictures by RETENTION_DAYS, and what is left of probes."""
+"""Erases expired pictures, by RETENTION_DAYS, and what is left of probes."""
 
 import threading
 import time
@@ -28,7 +28,7 @@ REMEMBERED_SECONDS = 600.0
 
 
 class Retention(threading.Thread):
-    """Sweeps once a minute, where this process is the one that writes."""
+    """Sweeps once a minute while this process holds the writer's lease."""
 
     def __init__(self, catalogue: Catalogue, store: ObjectStore, lease: WriterLease, settings: Settings) -> None:
         super().__init__(name="retention", daemon=True)
@@ -36,8 +36,8 @@ class Retention(threading.Thread):
         self._store = store
         self._lease = lease
         self._settings = settings
-        self._door = Producer(settings.redis_url, settings.max_queue_size, settings.status_ttl)
-        self._dead = DeadLetters(self._door.client)
+        self._producer = Producer(settings.redis_url, settings.max_queue_size, settings.status_ttl)
+        self._dead = DeadLetters(self._producer.client)
         self._erased = _Erased()
         self._probes_again: datetime | None = None
         self._ended = threading.Event()
@@ -51,7 +51,7 @@ class Retention(threading.Thread):
                 self.sweep(clock.earlier())
             except Unavailable as error:
                 logs.get().warning("nothing is erased for now", reason=str(error))
-            except Exception:  # noqa: BLE001 - the next sweep may do better
+            except Exception:  # noqa: BLE001 - the next sweep tries again
                 logs.get().exception("the sweep failed; it tries again")
 
     def end(self) -> None:
@@ -59,10 +59,10 @@ class Retention(threading.Thread):
         self._ended.set()
 
     def sweep(self, now: datetime) -> None:
-        """Erase what is past its time at ``now``.
+        """Erase what has expired at ``now``.
 
         Raises:
-            Unavailable: Redis, the database or the bucket is away; what is left is done another time.
+            Unavailable: Redis, the database or the bucket is away; the next sweep erases the rest.
         """
         if self._settings.retention_days:
             self._sweep_pictures(now)
@@ -70,7 +70,7 @@ class Retention(threading.Thread):
         expiry.forget_tombstones(self._catalogue.engine, now)
 
     def _sweep_pictures(self, now: datetime) -> None:
-        """Erase all that are past their time, but those that move; the writer takes their rows away."""
+        """Erase all expired pictures except those that move; the writer removes their rows."""
         erased, after = 0, None
         while not self._ended.is_set() and self._lease.is_held:
             found = self._catalogue.expired(now, AT_ONCE, after)
@@ -84,7 +84,7 @@ class Retention(threading.Thread):
 
     def _erase_all(self, pictures: Sequence[Mapping[str, Any]]) -> int:
         image_ids = [picture["image_key"] for picture in pictures]
-        known = dict(zip(image_ids, status.read_all(self._door.client, image_ids), strict=True))
+        known = dict(zip(image_ids, status.read_all(self._producer.client, image_ids), strict=True))
         erased = 0
         for picture in pictures:
             live = known[picture["image_key"]]
@@ -95,28 +95,28 @@ class Retention(threading.Thread):
         return erased
 
     def _erase(self, image_id: str, sha256: str | None, filename: str | None, original_path: str | None = None) -> None:
-        """Erase first, so that a crash leaves a row to begin from; again behind the tombstone, for what came since."""
-        folders = all_folders(self._door.client)
+        """Erase before the tombstone, so that a crash leaves the row, and after it, for objects written meanwhile."""
+        folders = all_folders(self._producer.client)
         erase_objects(self._store, image_id, original_path, folders)
-        self._door.delete(image_id, sha256, filename)
+        self._producer.delete(image_id, sha256, filename)
         self._dead.drop_of(image_id)
         erase_objects(self._store, image_id, original_path, folders)
         self._erased.add(image_id)
 
     def _sweep_probes(self, now: datetime) -> None:
-        """Erase what a door that died left of pictures that somebody only looked for others with."""
+        """Erase the probes, pictures sent only for a search, that a dead API process has left."""
         if self._probes_again is not None and now < self._probes_again:
             return
         self._probes_again = now + PROBES_EVERY
         keys = [key for folder in FOLDERS for key in self._store.keys(f"{folder}/{PROBE}") if KEY.fullmatch(key)]
         young = {id_of(key) for key in keys if not self._is_old(key, now)}
         for image_id in sorted({id_of(key) for key in keys} - young):
-            self._door.delete(image_id, probe=True)
+            self._producer.delete(image_id, probe=True)
             self._dead.drop_of(image_id)
-            erase_objects(self._store, image_id, None, all_folders(self._door.client))
+            erase_objects(self._store, image_id, None, all_folders(self._producer.client))
 
     def _is_old(self, key: str, now: datetime) -> bool:
-        """By the line's clock, which the id was made by; else by the store's."""
+        """Whether a probe is old by the time in its id, or else by that of its object in the store."""
         try:
             made = clean.ulid_time(id_of(key).removeprefix(PROBE)) or self._store.stat(key).modified
         except NotFound:
@@ -125,18 +125,18 @@ class Retention(threading.Thread):
 
 
 class _Erased:
-    """What was erased in the last minutes: until the writer comes to it, its rows still stand."""
+    """The pictures erased in the last minutes: their rows exist until the writer has removed them."""
 
     def __init__(self) -> None:
         self._at: dict[str, float] = {}
 
     def add(self, image_id: str) -> None:
-        """Remember it."""
+        """Remember an erased picture."""
         self._at.pop(image_id, None)
         self._at[image_id] = time.monotonic()
         if len(self._at) > MAX_REMEMBERED:
             del self._at[next(iter(self._at))]
 
     def has(self, image_id: str) -> bool:
-        """Whether it was erased lately."""
+        """Return whether a picture was erased lately."""
         return time.monotonic() - self._at.get(image_id, float("-inf")) < REMEMBERED_SECONDS

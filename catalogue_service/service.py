@@ -1,14 +1,13 @@
-"""The wiring: settings, logs, health, migrations, and then the consumer until SIGTERM."""
+"""Starts the service: settings, logs, health, migrations, and then the consumer until SIGTERM."""
 
 import os
 import signal
 import sys
 import threading
-from typing import Any
 
 from sqlalchemy import Engine
 
-from catalogue_service.consumer import OutcomeConsumer
+from catalogue_service.consumer import OutboxConsumer
 from catalogue_service.lease import WriterLease
 from catalogue_service.retention import Retention
 from stageline.broker.redis_client import connect
@@ -23,7 +22,7 @@ from stageline.core.settings import Settings
 from stageline.store import ObjectStore, open_store
 from stageline.worker import health
 
-STATEMENT_SECONDS = 60.0  # longer than a reader's: nobody waits for it
+STATEMENT_SECONDS = 60.0  # longer than for readers: no client waits for the writer
 
 
 def main() -> None:
@@ -36,15 +35,15 @@ def main() -> None:
     except SettingsError as error:
         sys.stderr.write(f"catalogue: {error}\n")
         sys.exit(EXIT_SETTINGS)
-    os._exit(0)  # no waiting for a read that hangs on a store that is away
+    os._exit(0)  # without waiting for a read from a store that is away
 
 
 def _run(found: Settings) -> CredentialWatch:
-    """Write until told to stop, or the credentials change."""
+    """Write until SIGTERM, SIGINT or a change of the credentials."""
     stopping = threading.Event()
     engine, store = open_engine(found, STATEMENT_SECONDS), open_store(found)
     lease = WriterLease(found.redis_url, found.lease_seconds)
-    consumer = OutcomeConsumer(found.redis_url, Writer(engine, store, found.retention_days), lease)
+    consumer = OutboxConsumer(found.redis_url, Writer(engine, store, found.retention_days), lease)
 
     def wind_up() -> None:
         stopping.set()
@@ -64,7 +63,7 @@ def _run(found: Settings) -> CredentialWatch:
     try:
         SERVER_AWAY.call(lambda: _make_ready(engine, store, found), stopping)
     except Unavailable:
-        return watching  # stopped before the servers were ever there
+        return watching  # stopped before the servers were reached
     retention = Retention(Catalogue(engine), store, lease, found)
     lease.start()
     retention.start()
@@ -80,19 +79,12 @@ def _make_ready(engine: Engine, store: ObjectStore, found: Settings) -> None:
     expiry.bring_up_to_date(engine, found.retention_days)
 
 
-def _serve_health(found: Settings, engine: Engine, store: ObjectStore, consumer: OutcomeConsumer) -> None:
-    client = connect(found.redis_url)
-    catalogue = Catalogue(engine)
+def _serve_health(found: Settings, engine: Engine, store: ObjectStore, consumer: OutboxConsumer) -> None:
+    client, catalogue = connect(found.redis_url), Catalogue(engine)
 
     def check_catalogue() -> None:
         catalogue.check()
         consumer.check()
 
-    checks = {
-        "redis": lambda: health.check_redis(client), "object_store": store.check, "catalogue": check_catalogue,
-    }  # fmt: skip
-
-    def ready() -> tuple[dict[str, Any], int]:
-        return health.readiness(checks)
-
-    health.serve(found.health_port, ready)
+    checks = {"redis": lambda: health.check_redis(client), "object_store": store.check, "catalogue": check_catalogue}
+    health.serve(found.health_port, lambda: health.readiness(checks))

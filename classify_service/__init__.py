@@ -1,1 +1,1 @@
-"""Says what the findings are: categories of the picture and of its objects, embeddings of its faces."""
+"""Classifies pictures and their objects, and embeds their faces."""

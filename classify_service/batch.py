@@ -1,4 +1,4 @@
-"""A batch of pictures: what is looked at in each goes through each network together with that of the others."""
+"""A batch of pictures: the crops of all its pictures go through each network together."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ Keep = Callable[[FloatArray], None]
 
 @dataclass(frozen=True)
 class ModelsInUse:
-    """The models as they are while a batch is looked at; None where one is not installed."""
+    """The models for one batch; None where a model is not installed."""
 
     categories: Loaded[Classifier] | None = None
     imagenet: Loaded[Classifier] | None = None
@@ -29,28 +29,28 @@ class ModelsInUse:
 
 @dataclass(frozen=True)
 class Rows:
-    """What the networks said of one picture; nothing where a model is not installed."""
+    """The networks' outputs for one picture; empty where a model is not installed."""
 
     categories: dict[int | None, FloatArray] = field(default_factory=dict)
-    """The place of a detection, None for the whole picture → the probabilities of the categories, [labels]."""
+    """The index of a detection, or None for the whole picture → the probabilities of the categories, [labels]."""
     imagenet: list[FloatArray] = field(default_factory=list)
-    """One: the probabilities of ImageNet's classes, [labels], of the whole picture."""
+    """At most one: the probabilities of ImageNet's classes, [labels], for the whole picture."""
     faces: dict[int, FloatArray] = field(default_factory=dict)
-    """The place of a face → its embedding, [512]."""
+    """The index of a face → its embedding, [512]."""
 
 
 class _Look(NamedTuple):
-    """A part of a picture that is to be looked at."""
+    """A part of a picture for a network."""
 
     scale: float
-    """By how much the picture may be shrunk for it."""
+    """The scale to which the picture may be shrunk for it."""
     cut: Callable[[Original], Pixels]
     through: Gathered
     keep: Keep
 
 
 class CropBatch:
-    """Pictures are decoded one after the other; what is kept of each is its crops, at the networks' sizes."""
+    """Decodes pictures one after the other, and keeps only their crops at the networks' sizes."""
 
     def __init__(self, models: ModelsInUse, max_pixels: int) -> None:
         """Begin a batch of pictures that have at most `max_pixels` each."""
@@ -62,18 +62,18 @@ class CropBatch:
         self._max_pixels = max_pixels
 
     def add(self, data: bytes, detections: Items, faces: Items, *, whole: bool = True) -> Rows:
-        """Take a picture's crops, and return what will hold their rows when the batch is finished.
+        """Add a picture's crops; return the rows, which are complete after `finish`.
 
         Args:
             data: the original's file.
             detections: each with a ``label``, a ``score`` and a ``box``, in pixels of the original as it is meant to be
                 seen.
-            faces: likewise, and perhaps ``landmarks``.
-            whole: whether the whole picture is looked at, too.
+            faces: each with a ``score``, a ``box``, and perhaps ``landmarks``.
+            whole: whether the whole picture is classified too.
 
         Raises:
-            BadImage: it cannot be decoded.
-            ModelError: a network gave what its card does not say.
+            BadImage: the picture cannot be decoded.
+            ModelError: the outputs of a network do not match its card.
         """
         rows = Rows()
         info = codec.probe(data, self._max_pixels)
@@ -89,10 +89,10 @@ class CropBatch:
         return rows
 
     def finish(self) -> None:
-        """Compute what still waits: each picture's rows are complete then.
+        """Compute the waiting crops: the rows of all pictures are complete then.
 
         Raises:
-            ModelError: a network gave what its card does not say.
+            ModelError: the outputs of a network do not match its card.
         """
         for part in (self._categories, self._imagenet, self._faces):
             if part:

@@ -1,4 +1,4 @@
-"""Which category a crop shows, and how surely."""
+"""Classifiers: the category of a crop, with its confidence."""
 
 from collections.abc import Sequence
 
@@ -13,19 +13,19 @@ from stageline.registry.detector_labels import must_suit_the_detector
 
 
 class Classifier:
-    """A classifier as its card describes it; keeps nothing between two calls.
+    """A classifier as its card describes it; stateless between calls.
 
     Confidences are the softmax of the network's outputs. Those of the networks that were trained here are calibrated
-    on CIFAR-10's own held-out pictures (the temperature is folded into their last layer: models/training): of crops
-    like these, nine in ten with a confidence of 0.9 are what it says. That promises nothing about pictures that show
-    none of the ten: see docs/decisions/0006-categories-and-their-confidence.md.
+    on CIFAR-10's own held-out pictures (the temperature is folded into their last layer: models/training): of such
+    crops with a confidence of 0.9, nine in ten are right. This says nothing about pictures that show none of the ten
+    classes: see docs/decisions/0006-categories-and-their-confidence.md.
     """
 
     def __init__(self, model: ModelFiles, settings: Settings) -> None:
-        """Open the network, and see that it gives one number per label.
+        """Open the network, and check that it outputs one number per label.
 
         Raises:
-            ModelError: it does not, or is no classifier.
+            ModelError: the outputs differ, or the model is no classifier.
         """
         self.labels = model.card.labels
         self.detector_labels = model.card.detector_labels
@@ -35,18 +35,18 @@ class Classifier:
         """Return the probability of each label, float32 [n, labels], for crops, BGR uint8 [h, w, 3] of any sizes.
 
         Raises:
-            ModelError: the network gives what its card does not say.
+            ModelError: the outputs of the network do not match its card.
         """
         return self.probabilities([self.network.fitted(crop) for crop in crops])
 
     def probabilities(self, fitted: Sequence[Pixels]) -> FloatArray:
-        """Do the same for crops that were fitted already, by `network.fitted`."""
+        """Return the same for crops already fitted by `network.fitted`."""
         outputs = self.network.run(fitted)
         powers = np.exp(outputs - outputs.max(axis=1, keepdims=True, initial=-np.inf))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
     def knows(self, detected: str) -> bool:
-        """Tell whether it can name what the detector calls that; one whose card maps no labels is asked about all."""
+        """Return whether the classifier covers a label of the detector; without mapped labels it covers all."""
         return not self.detector_labels or detected in self.detector_labels
 
     def best(self, probabilities: FloatArray, count: int = 1) -> list[tuple[str, float]]:
@@ -56,10 +56,10 @@ class Classifier:
 
 
 def load_classifier(model: ModelFiles, settings: Settings) -> Classifier:
-    """Open a classifier, and compute with it once; see `Classifier`.
+    """Open a classifier, and run it once; see `Classifier`.
 
     Raises:
-        ModelError: it is no good, or its card maps labels that the detector does not have.
+        ModelError: the model is invalid, or its card maps labels that the detector does not have.
         Unavailable: the model store, which knows the detector's labels, is away.
     """
     must_suit_the_detector(model.card, settings)

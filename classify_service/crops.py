@@ -1,4 +1,4 @@
-"""Which parts of a picture are looked at, and the picture itself, decoded no larger than they need."""
+"""The parts of a picture for the networks, and the picture, decoded no larger than they need."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,16 +7,16 @@ from typing import Any
 from stageline.imaging import codec
 from stageline.imaging.codec import Pixels
 
-MAX_CROPS = 300  # objects, and faces, of one picture that are looked at: the surest; a detector gives no more
-CONTEXT = 1.2  # an object is looked at in a square, its side this many times the longer one of its box
+MAX_CROPS = 300  # of the objects, and of the faces, of one picture: the surest; a detector returns no more
+CONTEXT = 1.2  # an object's crop is a square whose side is this many times the longer side of its box
 Span = tuple[int, int, int, int]  # x1, y1, x2, y2 in whole pixels
 
 
 def parts(findings: Sequence[Mapping[str, Any]], width: int, height: int) -> list[tuple[int, Span]]:
     """Return the places and boxes of the `MAX_CROPS` surest findings that have an area in a picture of that size.
 
-    Edges are cut to whole pixels as facenet-pytorch does, toward zero, and to the picture; a box whose corners are
-    swapped is taken as it must be meant.
+    Edges are cut to whole pixels toward zero, as in facenet-pytorch, and to the picture; swapped corners of a box are
+    put in order.
     """
     found = []
     for index, finding in enumerate(findings):
@@ -31,8 +31,8 @@ def parts(findings: Sequence[Mapping[str, Any]], width: int, height: int) -> lis
 def squared(box: Span, width: int, height: int) -> Span:
     """Return the square about a box that is `CONTEXT` times as long as its longer side, moved and cut to the picture.
 
-    Classifiers learnt from pictures whose shapes are natural, with something around the object: such crops are named
-    right half again as often as tight ones, stretched (docs/decisions/0006-categories-and-their-confidence.md).
+    Classifiers learnt from undistorted pictures with some context around the object: such crops are classified
+    correctly half again as often as tight, stretched ones (docs/decisions/0006-categories-and-their-confidence.md).
     """
     side = round(CONTEXT * max(box[2] - box[0], box[3] - box[1]))
     spans = []
@@ -43,25 +43,25 @@ def squared(box: Span, width: int, height: int) -> Span:
 
 
 class Original:
-    """The original, upright, at the least size that its decoder has and that is asked for."""
+    """The original, upright, decoded at the smallest size that is large enough for its parts."""
 
     def __init__(self, data: bytes, info: codec.ImageInfo, scales: Iterable[float], max_pixels: int) -> None:
         """Decode it once.
 
         Args:
             data: the file.
-            info: what its header says.
-            scales: by how much each part may be shrunk: the decoded picture is no smaller than the largest of them.
-            max_pixels: the most that it may have.
+            info: its header.
+            scales: the scale to which each part may be shrunk: the decoded picture is no smaller than the largest.
+            max_pixels: the most pixels that it may have.
 
         Raises:
-            BadImage: it cannot be decoded.
+            BadImage: the file cannot be decoded.
         """
         longest = max(info.width, info.height)
         least = math.ceil(longest * min(1.0, max(scales, default=0.0)))
         self.pixels, _ = codec.decode(data, max_pixels, at_least=max(1, least))
         self.scale = (self.pixels.shape[1] / info.width, self.pixels.shape[0] / info.height)
-        """Pixels of `pixels` for one of the original, across and down; 1 where the decoder did not shrink it."""
+        """Pixels of `pixels` per pixel of the original, across and down; 1 where the decoder did not shrink it."""
 
     def placed(self, box: Span) -> Span:
         """Return where a box of the original lies in `pixels`, in whole pixels, at least one."""

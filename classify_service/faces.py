@@ -1,7 +1,7 @@
-"""Faces, upright and cut out, and their embeddings: 512 numbers that are close for two pictures of one person.
+"""Upright crops of faces, and their embeddings: 512 numbers that are close for two pictures of one person.
 
 Method: Schroff et al. 2015, "FaceNet: A Unified Embedding for Face Recognition and Clustering", arXiv:1503.03832; the
-network is facenet-pytorch's InceptionResnetV1, and what it is given is what facenet-pytorch's `extract_face` cuts.
+network is facenet-pytorch's InceptionResnetV1, with crops as facenet-pytorch's `extract_face` makes them.
 """
 
 import math
@@ -19,27 +19,27 @@ from stageline.registry.card import ModelFiles
 
 EMBEDDING = 512
 FIVE = 5  # landmarks: the left and the right eye as seen in the picture, the nose, the mouth's corners
-MIN_APART = 1.0  # pixels: landmarks that are closer say nothing about an angle
-DETAIL = 4  # a face is turned at no more than this many times the size it is needed at
+MIN_APART = 1.0  # pixels: closer landmarks give no angle
+DETAIL = 4  # a face is turned at no more than this many times its final size
 Span = tuple[int, int, int, int]  # x1, y1, x2, y2 in whole pixels
 
 
 class FaceEmbedder:
-    """A network that embeds faces; keeps nothing between two calls."""
+    """A network that embeds faces; stateless between calls."""
 
     def __init__(self, model: ModelFiles, settings: Settings) -> None:
-        """Open the network, and see that it gives 512 numbers.
+        """Open the network, and check that it outputs 512 numbers.
 
         Raises:
-            ModelError: it does not, or embeds no faces.
+            ModelError: the outputs differ, or the model embeds no faces.
         """
         self.network = CropNetwork(model, "face-embedding", EMBEDDING, settings)
 
     def embed(self, faces: Sequence[Pixels]) -> FloatArray:
-        """Return embeddings, float32 [n, 512], each of length 1, for faces, BGR uint8, as `aligned` cuts them.
+        """Return embeddings, float32 [n, 512], each of length 1, for faces, BGR uint8, cropped by `aligned`.
 
         Raises:
-            ModelError: the network gives what its card does not say.
+            ModelError: the outputs of the network do not match its card.
         """
         found = self.network.run(faces)
         lengths = np.linalg.norm(found, axis=1, keepdims=True)
@@ -47,16 +47,16 @@ class FaceEmbedder:
 
 
 def load_embedder(model: ModelFiles, settings: Settings) -> FaceEmbedder:
-    """Open a network that embeds faces, and compute with it once; see `FaceEmbedder`."""
+    """Open a network that embeds faces, and run it once; see `FaceEmbedder`."""
     return FaceEmbedder(model, settings)
 
 
 def aligned(bgr: Pixels, box: Span, landmarks: Sequence[Sequence[float]] | None, size: tuple[int, int]) -> Pixels:
     """Turn a face about its box's centre until its eyes are level, and cut the box out, at (height, width).
 
-    The sides of the box are resized each by itself, so that a face that is level already is what facenet-pytorch's
-    `extract_face` (margin 0) cuts. As there, a box that reached beyond the picture ends at its edge; the corners that
-    a turned box has beyond it repeat the picture's edge, which adds no outline that a network could take for one.
+    Width and height are resized separately, so that a level face gives the same crop as facenet-pytorch's
+    `extract_face` (margin 0). As there, a box ends at the edge of the picture. The corners of a turned box beyond that
+    edge repeat its pixels, which adds no false outline.
 
     Args:
         bgr: uint8 [h, w, 3].
@@ -71,12 +71,12 @@ def aligned(bgr: Pixels, box: Span, landmarks: Sequence[Sequence[float]] | None,
 
 
 def tilt(landmarks: Sequence[Sequence[float]] | None) -> float:
-    """Return by what angle a face leans clockwise, in radians, 0 where its landmarks do not tell.
+    """Return the angle by which a face leans clockwise, in radians; 0 where its landmarks give none.
 
     Args:
-        landmarks: points [x, y]: the eyes, nose and mouth's corners as MTCNN gives them, or the eyes alone. Whoever
-            names the eyes in the other order is understood: with a mouth, by where it is; without, no face is taken to
-            stand on its head. In a profile the eyes nearly coincide: then the line from them to the mouth tells.
+        landmarks: points [x, y]: the eyes, nose and mouth's corners as MTCNN gives them, or the eyes alone. The eyes
+            may come in either order: the mouth decides, and without a mouth no face stands on its head. In a profile
+            the eyes nearly coincide: then the line from them to the mouth gives the angle.
     """
     points = np.asarray(landmarks or [], np.float64)
     if len(points) not in (2, FIVE):
@@ -94,7 +94,7 @@ def tilt(landmarks: Sequence[Sequence[float]] | None) -> float:
 
 
 def _turned(bgr: Pixels, box: Span, angle: float, most: int) -> Pixels:
-    """Return the box's content, turned back by the angle about its centre; no side is longer than `most`."""
+    """Return the content of the box, turned back by the angle about its centre, with sides up to `most`."""
     left, top, right, bottom = box
     middle = np.array([left + right - 1, top + bottom - 1]) / 2  # OpenCV counts from a pixel's centre
     reach = math.ceil(math.hypot(right - left, bottom - top) / 2) + 2

@@ -1,4 +1,4 @@
-"""What the networks said, as the message and findings/<image_id>.json have it."""
+"""The networks' outputs as fields of the message and of findings/<image_id>.json."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,13 +14,13 @@ EMBEDDING_DECIMALS = 7
 
 
 def imagenet(by: Loaded[Classifier], rows: Rows) -> list[Item]:
-    """List the five classes of ImageNet that the whole picture shows most likely, however unsure: guesses, no names."""
+    """List the five most likely classes of ImageNet for the whole picture: guesses, however unsure."""
     best = [named for probabilities in rows.imagenet for named in by.value.best(probabilities, TOP)]
     return [item(by.card.stamp, label, confidence, None) for label, confidence in best if label]
 
 
 def embeddings(by: Loaded[FaceEmbedder], rows: Rows, faces: Sequence[Mapping[str, Any]]) -> list[Item]:
-    """List the embeddings of a picture's faces, each with the box it stands for."""
+    """List the embeddings of a picture's faces, each with the box of its face."""
     return [
         {
             "box": faces[index]["box"],
@@ -32,10 +32,10 @@ def embeddings(by: Loaded[FaceEmbedder], rows: Rows, faces: Sequence[Mapping[str
 
 
 def referring(rows: Rows, faces: Sequence[Mapping[str, Any]], key: str) -> list[Item]:
-    """Return the message's faces, each with where its embedding is, if it has one; see `embeddings`."""
+    """Return the message's faces, each with the place of its embedding, if it has one; see `embeddings`."""
     at = {place: index for index, place in enumerate(rows.faces)}
-    told = []
-    for place, face in enumerate(faces):
-        known = {name: value for name, value in face.items() if name != "embedding"}  # of an earlier run
-        told.append(known | {"embedding": {"key": key, "index": at[place]}} if place in at else known)
-    return told
+    bare = [{name: value for name, value in face.items() if name != "embedding"} for face in faces]  # of an earlier run
+    return [
+        face | ({"embedding": {"key": key, "index": at[place]}} if place in at else {})
+        for place, face in enumerate(bare)
+    ]

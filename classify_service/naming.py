@@ -1,4 +1,4 @@
-"""Which of the answers of a classifier are said: what is named, and what is kept as a candidate, and why."""
+"""Decides which answers of a classifier become categories, and which stay candidates with a reason."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,39 +17,39 @@ Detections = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Rule:
-    """From when on something is named: docs/decisions/0006-categories-and-their-confidence.md."""
+    """Thresholds for categories: docs/decisions/0006-categories-and-their-confidence.md."""
 
     min_confidence: float
-    """Of the classifier."""
+    """The least confidence of the classifier."""
     trusted_score: float
-    """Of a detection that names its category by itself, whatever the classifier says."""
+    """The least score of a detection whose label counts against the classifier."""
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """What a classifier says of a part of a picture: the surest of its labels that name something."""
+    """A classifier's answer for a part of a picture: the surest label that names something."""
 
     category: str
     confidence: float
     sure: bool
-    """Whether it is as sure as asked for, and no label that names nothing ("none of these") is surer."""
+    """Whether it reaches min_confidence, and the empty label ("none of these") is not surer."""
 
 
 def categories(
     by: Loaded[Classifier], rows: Rows, detections: Detections | None, rule: Rule
 ) -> tuple[list[Item], list[Item]]:
-    """Return what is named of the whole picture (box null) and of its objects, and the candidates.
+    """Return the categories of the whole picture (box null) and of its objects, and the candidates.
 
     Args:
         by: the classifier.
-        rows: what it said.
-        detections: the objects, or None where nobody looked for any.
-        rule: when it is named.
+        rows: its outputs.
+        detections: the objects, or None where no model looked for any.
+        rule: the thresholds.
 
-    A classifier whose card does not map the detector's labels is believed where it is sure. One whose card does is
-    believed of an object where it is sure of what the detector says; else the detector is, where its score is trusted.
-    Of a whole picture it is believed where the detector found something of that category; and where it found nothing,
-    if the classifier can say "none of these".
+    Without mapped labels of the detector in its card, a sure classifier decides. With mapped labels it decides for an
+    object if it is sure and agrees with the detector; else the detector decides, if its score is trusted. For a whole
+    picture it decides if the detector found an object of that category, or found nothing and the classifier has an
+    empty label ("none of these").
     """
     named: list[Item] = []
     candidates: list[Item] = []
@@ -63,15 +63,15 @@ def categories(
             of_it = _of_a_mapped_object(by, answer, (detections or ())[index], rule)
         else:
             of_it = _of_an_object(by, answer, (detections or ())[index])
-        for said in of_it:
-            (candidates if "reason" in said else named).append(said)
+        for each in of_it:
+            (candidates if "reason" in each else named).append(each)
     return named, candidates
 
 
 def item(stamp: Mapping[str, str], category: str, confidence: float, box: Sequence[float] | None, **more: str) -> Item:
-    """Return a category as the wire has it: whose word it is, how sure, and of what."""
-    said = {"category": category, "confidence": round(confidence, CONFIDENCE_DECIMALS), "box": box}
-    return {**said, **stamp, **more}
+    """Return a category as the message has it: with its confidence, its box and the model."""
+    category_of_box = {"category": category, "confidence": round(confidence, CONFIDENCE_DECIMALS), "box": box}
+    return {**category_of_box, **stamp, **more}
 
 
 def _answer(by: Loaded[Classifier], row: FloatArray, rule: Rule) -> _Answer | None:
@@ -94,9 +94,9 @@ def _of_the_whole(by: Loaded[Classifier], answer: _Answer, detections: Detection
 
 
 def _fits(classifier: Classifier, category: str, detections: Detections | None) -> bool:
-    """Tell whether something of that category was found; or nothing, and the classifier can say "none of these".
+    """Return whether an object of that category was found, or none and the classifier has an empty label.
 
-    One that cannot takes a meadow for a deer: nothing but the detector says that there is anything.
+    A classifier without one takes a meadow for a deer: only the detector shows whether there is an object.
     """
     if detections is None:
         return False
@@ -113,7 +113,7 @@ def _of_an_object(by: Loaded[Classifier], answer: _Answer, detection: Mapping[st
 def _of_a_mapped_object(
     by: Loaded[Classifier], answer: _Answer, detection: Mapping[str, Any], rule: Rule
 ) -> Iterator[Item]:
-    """Name the category of the detector's label; what the classifier says instead is a candidate."""
+    """Yield the category of the detector's label; another answer of the classifier is a candidate."""
     detected, box = str(detection["label"]), detection["box"]
     expected = by.value.detector_labels[detected]
     agrees, trusted = answer.category == expected, detection["score"] >= rule.trusted_score

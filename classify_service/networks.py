@@ -1,4 +1,4 @@
-"""Crops through a network, several at a time."""
+"""Runs crops through a network in batches."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,17 +11,17 @@ from stageline.imaging.codec import Pixels
 from stageline.inference import FloatArray, Options, model_input, open_network
 from stageline.registry.card import NETWORK, ModelFiles
 
-BATCH_SIZE = 16  # crops in one call: on a CPU more bring nothing, and each costs its layers' memory
+BATCH_SIZE = 16  # crops in one call: more are no faster on a CPU, and each costs the memory of its layers
 
 
 class CropNetwork:
-    """A network that gives a row of numbers for each crop, fed as its card says; keeps nothing between two calls."""
+    """A network that outputs a row of numbers per crop, with its card's input; stateless between calls."""
 
     def __init__(self, model: ModelFiles, task: str, outputs: int, settings: Settings) -> None:
-        """Open the network, and hold it against its card by computing.
+        """Open the network, and check it against its card by running it.
 
         Raises:
-            ModelError: it is for another task, takes something else than the card says, or gives other outputs than
+            ModelError: the model is for another task, its input differs from the card, or its outputs are not
                 [crops, outputs].
         """
         model.must_be_for(task)
@@ -34,7 +34,7 @@ class CropNetwork:
         self._try()
 
     def _try(self) -> None:
-        """Compute on black, white and noise, alone and together: what fails on crops should fail here."""
+        """Run black, white and noise, alone and together: a network that fails on crops should fail here."""
         noise = np.random.default_rng(0).integers(0, 256, (*self.size, 3), np.uint8)
         crops = [np.zeros_like(noise), np.full_like(noise, 255), noise]
         for some in (crops[:1], crops, (crops * BATCH_SIZE)[: self._most]):
@@ -45,14 +45,14 @@ class CropNetwork:
         return preprocessing.fitted(bgr, self.size, self.card.preprocessing)
 
     def useful_scale(self, width: int, height: int) -> float:
-        """Return by how much a crop of that size may be shrunk beforehand and still fill the input."""
+        """Return the scale to which a crop of that size may be shrunk beforehand and still fill the input."""
         return preprocessing.useful_scale(width, height, self.size, self.card.preprocessing)
 
     def run(self, crops: Sequence[Pixels]) -> FloatArray:
-        """Compute float32 [n, outputs], all finite, for fitted crops, as few calls as the network allows.
+        """Compute float32 [n, outputs], all finite, for fitted crops, in as few calls as the network allows.
 
         Raises:
-            ModelError: the network gives something else.
+            ModelError: the network outputs something else.
         """
         batches = [crops[at : at + self._most] for at in range(0, len(crops), self._most)]
         return np.concatenate([np.empty((0, self._outputs), np.float32), *map(self._rows, batches)])
@@ -70,21 +70,21 @@ class CropNetwork:
 
 
 class Gathered:
-    """Crops of several pictures that are computed together, once there are enough: few are in memory at a time."""
+    """Collects crops of several pictures and runs BATCH_SIZE of them together, so that few are in memory."""
 
     def __init__(self, compute: Callable[[Sequence[Pixels]], FloatArray]) -> None:
-        """Take what computes a row for each of several fitted crops."""
+        """Take the function that computes a row for each fitted crop."""
         self._compute = compute
         self._waiting: list[tuple[Pixels, Callable[[FloatArray], None]]] = []
 
     def add(self, crop: Pixels, keep: Callable[[FloatArray], None]) -> None:
-        """Add a crop, and what is to be done with its row."""
+        """Add a crop, and the function that receives its row."""
         self._waiting.append((crop, keep))
         if len(self._waiting) == BATCH_SIZE:
             self.finish()
 
     def finish(self) -> None:
-        """Compute what still waits."""
+        """Compute the waiting crops."""
         rows = self._compute([crop for crop, _ in self._waiting])
         for (_, keep), row in zip(self._waiting, rows, strict=True):
             keep(row)

@@ -1,4 +1,4 @@
-"""From a crop, BGR uint8 [h, w, 3], to the size of a network's input. Pure functions."""
+"""Fits crops, BGR uint8 [h, w, 3], to the size of a network's input. Pure functions."""
 
 import math
 
@@ -15,7 +15,7 @@ def input_size(card: Card) -> Size:
     """Return the height and width of the network's input.
 
     Raises:
-        ModelError: the card asks for something that crops are not given as.
+        ModelError: the card asks for a preprocessing that does not exist for crops.
     """
     size, resize = model_input.input_size(card), card.preprocessing.resize
     if resize is not None and resize < max(size):
@@ -24,11 +24,11 @@ def input_size(card: Card) -> Size:
 
 
 def fitted(bgr: Pixels, size: Size, how: Preprocessing) -> Pixels:
-    """Return a crop at the input's size, uint8 [height, width, 3], in memory of its own.
+    """Return a crop at the input's size, uint8 [height, width, 3], in its own memory.
 
-    ``stretch`` resizes each side by itself; ``letterbox`` keeps the shape, at the top left of grey; ``crop`` resizes
-    the shorter side to `how.resize` (absent: as far as needed) and cuts out the middle, as torchvision does for
-    ImageNet: Resize, then CenterCrop.
+    ``stretch`` resizes width and height separately. ``letterbox`` keeps the shape, at the top left of a grey canvas.
+    ``crop`` resizes the shorter side to `how.resize` (absent: as far as needed) and cuts out the middle, as torchvision
+    does for ImageNet: Resize, then CenterCrop.
     """
     height, width = size
     if how.fit == "crop":
@@ -41,7 +41,7 @@ def fitted(bgr: Pixels, size: Size, how: Preprocessing) -> Pixels:
 
 
 def useful_scale(crop_width: int, crop_height: int, size: Size, how: Preprocessing) -> float:
-    """Return by how much a crop may be shrunk beforehand and still fill the input; above 1 where it is too small."""
+    """Return the scale to which a crop may be shrunk and still fill the input; above 1 where it is too small."""
     height, width = size
     if how.fit == "crop":
         return (how.resize or max(size)) / min(crop_width, crop_height)
@@ -52,7 +52,7 @@ def useful_scale(crop_width: int, crop_height: int, size: Size, how: Preprocessi
 def _middle(bgr: Pixels, size: Size, shorter: int) -> Pixels:
     """Resize the shorter side to that length, and cut out the middle.
 
-    What lies far from the middle is cut off first: a picture of 1 × 10 000 would have to be made 256 × 2 560 000.
+    The far ends are cut off first: otherwise a picture of 1 × 10 000 would become 256 × 2 560 000.
     """
     scale = shorter / min(bgr.shape[:2])
     most = [4 * math.ceil(side / scale) for side in size]

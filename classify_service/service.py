@@ -1,4 +1,4 @@
-"""The wiring of the classify stage."""
+"""The classify stage."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,10 +20,10 @@ MODEL_LOADERS = {"classification": load_classifier, "face-embedding": load_embed
 
 
 class Classify:
-    """original/, with what was detected in it → findings/.
+    """original/ and its detections → findings/.
 
-    A picture's `kind` is its route: of a picture with faces the faces are embedded, and the whole is not classified.
-    Objects are classified in both kinds.
+    A picture's `kind` decides: with faces, the faces are embedded and the whole picture is not classified. Objects are
+    classified in both kinds.
     """
 
     batch_size = 8
@@ -39,11 +39,11 @@ class Classify:
         self.models: Sequence[Served[Any]] = list(dict.fromkeys((self._categories, self._imagenet, self._faces)))
 
     def inputs(self, message: Message) -> Mapping[str, str]:
-        """Ask for the original."""
+        """Name the original as input."""
         return {"original": message.original_path}
 
     def run(self, tasks: Sequence[Task]) -> Sequence[StageOutput]:
-        """Look at the pictures of a batch, all by the same models."""
+        """Process a batch of pictures, all with the same models."""
         models = ModelsInUse(self._categories.now(), self._imagenet.now(), self._faces.now())
         batch = CropBatch(models, self._settings.max_image_pixels)
         looked_at = [_look(batch, task) for task in tasks]
@@ -51,7 +51,7 @@ class Classify:
         return [self._outcome(task.message, rows, models) for task, rows in zip(tasks, looked_at, strict=True)]
 
     def _outcome(self, message: Message, rows: Rows, models: ModelsInUse) -> StageOutput:
-        """Say what was found; what a missing model would have found is absent, and the model named."""
+        """Return the findings; those of a missing model are absent, and the model is named."""
         key = f"findings/{message.image_id}.json"
         faces = _list(message, "faces")
         fields: dict[str, Any] = {}
@@ -60,7 +60,7 @@ class Classify:
             fields["categories"], fields["candidates"] = found
         if models.imagenet:
             fields["imagenet"] = findings.imagenet(models.imagenet, rows)
-        own = {model.name for model in self.models}  # what an earlier run missed of these may be there now
+        own = {model.name for model in self.models}  # models that an earlier run missed may be installed now
         before = [name for name in _list(message, "missing_models") if name not in own]
         missing = dict.fromkeys([*before, *self._missing(models, faces)])
         fields["missing_models"] = list(missing)
@@ -72,20 +72,20 @@ class Classify:
         return StageOutput([StoredObject(key, json.dumps(document).encode(), "application/json")], fields)
 
     def _detections(self, message: Message) -> list[Any] | None:
-        """Return what was detected; None where nothing was because nobody could look for objects."""
+        """Return the detections; None where there are none because the detector was missing."""
         detections = message.fields.get("detections")
         missing = self._settings.detect_model in _list(message, "missing_models")
         return detections if detections or not missing else None
 
     def _missing(self, models: ModelsInUse, faces: Sequence[Any]) -> list[str]:
-        """Name the models that this picture wanted, and that are not installed as this batch knows it."""
+        """Return the names of the models that this picture needed, and that this batch does not have."""
         served = (self._categories, models.categories), (self._imagenet, models.imagenet), (self._faces, models.faces)
         lacking = [model for model, loaded in served if loaded is None and not model.optional]
         return [model.name for model in lacking if faces or model is not self._faces]
 
 
 def _look(batch: CropBatch, task: Task) -> Rows:
-    """Have a picture looked at; a foreign producer may leave out its kind."""
+    """Add a picture to the batch; a foreign producer may leave out its kind."""
     detections, faces = _list(task.message, "detections"), _list(task.message, "faces")
     kind = task.message.fields.get("kind") or ("face" if faces else "object")
     return batch.add(task.inputs["original"], detections, faces, whole=kind != "face")
@@ -97,5 +97,5 @@ def _list(message: Message, name: str) -> list[Any]:
 
 
 def create(settings: Settings) -> Classify:
-    """Make the stage's work."""
+    """Create the stage."""
     return Classify(settings)

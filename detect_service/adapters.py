@@ -1,4 +1,4 @@
-"""Adapters: how the outputs of each kind of detector become boxes. A card names its own; see docs/adding-a-model.md."""
+"""Adapters: each turns the outputs of one kind of detector into boxes. A card names one; see docs/adding-a-model.md."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,45 +18,45 @@ MAX_CANDIDATES = 1000
 
 @dataclass(frozen=True)
 class AdapterInput:
-    """What an adapter is told beside the outputs."""
+    """What an adapter needs besides the outputs."""
 
     height: int
     width: int
-    """Of the picture as the network was given it, in pixels."""
+    """Of the network's input, in pixels."""
     labels: int
-    """How many the card has."""
+    """The number of labels in the card."""
     min_score: float
-    """Findings below it are not asked for."""
+    """Findings with a lower score may be left out."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """What a network found in its input."""
+    """Findings of a network in its input."""
 
     boxes: FloatArray
     """[n, 4] of x1, y1, x2, y2, in pixels of the network's input."""
     scores: FloatArray
     """[n], 0..1."""
     labels: NDArray[np.int64]
-    """[n], each the place of its label in the card's list, counted from 0."""
+    """[n], the index of each label in the card's list, from 0."""
 
 
 Adapter = Callable[[Sequence[FloatArray], AdapterInput], Candidates]
 
 
 def yolox(outputs: Sequence[FloatArray], seen: AdapterInput) -> Candidates:
-    """Read YOLOX as its authors export it: [1, cells, 5 + classes], still on the grid; then suppress overlaps.
+    """Read YOLOX's outputs as its authors export it, [1, cells, 5 + classes] on the grid, and suppress overlaps.
 
     Source: Ge et al. 2021, "YOLOX: Exceeding YOLO Series in 2021", arXiv:2107.08430, and its demo's decoding. A cell
     has its centre and the logarithms of its sides, in strides, its objectness, and a probability for each class.
 
     Raises:
-        ModelError: the outputs are others than that.
+        ModelError: the outputs differ from that.
     """
     all_corners, all_strides = _cells(seen.height, seen.width)
     check_shapes(outputs, "the adapter yolox reads", (1, len(all_corners), 5 + seen.labels))
     cells = outputs[0][0]
-    likely = np.flatnonzero(cells[:, 4] >= seen.min_score)  # a score is objectness × class, so never above it
+    likely = np.flatnonzero(cells[:, 4] >= seen.min_score)  # a score is objectness × class: never above the former
     cells, corners, strides = cells[likely], all_corners[likely], all_strides[likely]
     by_class = cells[:, 4:5] * cells[:, 5:]
     labels = by_class.argmax(axis=1)
@@ -70,14 +70,14 @@ def yolox(outputs: Sequence[FloatArray], seen: AdapterInput) -> Candidates:
 
 
 def ssd(outputs: Sequence[FloatArray], seen: AdapterInput) -> Candidates:
-    """Read what TensorFlow's object detection API exports: boxes, classes, scores and their number, suppressed already.
+    """Read the outputs of TensorFlow's object detection API, with overlaps suppressed.
 
     In this order, that of their names: ``detection_boxes`` [1, n, 4] of y1, x1, y2, x2 as shares of the picture,
     ``detection_classes`` [1, n], counted from 1, ``detection_scores`` [1, n], ``num_detections`` [1].
     Source: the ONNX model zoo's ssd_mobilenet_v1_10.onnx, as ONNX_HUB_MANIFEST.json there describes it.
 
     Raises:
-        ModelError: the outputs are others than that, or in another order.
+        ModelError: the outputs differ from that, or have another order.
     """
     check_shapes(outputs, "the adapter ssd reads", (1, "n", 4), (1, "n"), (1, "n"), (1,))
     boxes, classes, scores, number = outputs
@@ -90,11 +90,11 @@ def ssd(outputs: Sequence[FloatArray], seen: AdapterInput) -> Candidates:
 def torchvision_ssd(outputs: Sequence[FloatArray], seen: AdapterInput) -> Candidates:  # noqa: ARG001 - every adapter is called alike
     """Read torchvision's SSD and SSDlite: ``boxes`` [n, 4] in pixels of the input, ``scores`` [n], ``labels`` [n].
 
-    In the order of the dictionary that torchvision.models.detection gives; overlaps are suppressed already, and labels
-    are counted from 1, as 0 is the background.
+    In the order of the dictionary of torchvision.models.detection; overlaps are suppressed, and labels count from 1, as
+    0 is the background.
 
     Raises:
-        ModelError: the outputs are others than that.
+        ModelError: the outputs differ from that.
     """
     check_shapes(outputs, "the adapter torchvision-ssd reads", ("n", 4), ("n",), ("n",))
     boxes, scores, labels = outputs
@@ -103,10 +103,10 @@ def torchvision_ssd(outputs: Sequence[FloatArray], seen: AdapterInput) -> Candid
 
 
 def check_shapes(outputs: Sequence[FloatArray], wants: str, *wanted: tuple[int | str, ...]) -> None:
-    """Hold outputs against their shapes, in which a name stands for a size that is the same wherever it stands.
+    """Check the shapes of outputs; a name in a shape stands for one size wherever it occurs.
 
     Raises:
-        ModelError: they differ.
+        ModelError: the shapes differ.
     """
     named: dict[int | str, int] = {}
     fits = len(outputs) == len(wanted) and all(
@@ -123,7 +123,7 @@ def check_shapes(outputs: Sequence[FloatArray], wants: str, *wanted: tuple[int |
 
 
 def _check_scores(scores: FloatArray, order: str) -> None:
-    if (scores > 1.5).any():  # noqa: PLR2004 - between what half precision makes of 1 and the second class's number
+    if (scores > 1.5).any():  # noqa: PLR2004 - between 1 in half precision and the number of the second class
         raise ModelError(f"it gives scores above 1; the adapter {order}, in this order")
 
 
@@ -132,8 +132,8 @@ def _shown(shape: Sequence[int | str]) -> str:
 
 
 def suppressed(found: Candidates, least_overlap: float = NMS_IOU) -> Candidates:
-    """Leave of a class's boxes that overlap by more (intersection over union) only the best; all finite, best first."""
-    finite = np.isfinite(found.boxes).all(axis=1)  # one that is not would take all others along
+    """Keep the best of boxes of one class that overlap by more (intersection over union); finite boxes, best first."""
+    finite = np.isfinite(found.boxes).all(axis=1)  # an infinite box would suppress all others
     found = Candidates(found.boxes[finite], found.scores[finite], found.labels[finite])
     if len(found.scores) == 0:
         return found
@@ -148,7 +148,7 @@ def suppressed(found: Candidates, least_overlap: float = NMS_IOU) -> Candidates:
 
 @lru_cache(maxsize=32)
 def _cells(height: int, width: int) -> tuple[FloatArray, FloatArray]:
-    """The corner [n, 2] and the stride [n, 1] of every cell, in the order of YOLOX's output."""
+    """Return the corner [n, 2] and the stride [n, 1] of every cell, in the order of YOLOX's output."""
     grids, strides = [], []
     for stride in STRIDES:
         rows, columns = np.mgrid[: height // stride, : width // stride]

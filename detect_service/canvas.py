@@ -1,4 +1,4 @@
-"""From a picture to the array that a detector's card asks for, and from boxes in that back to the picture."""
+"""Converts a picture to the array in a detector's card, and boxes in that array back to the picture."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,19 +11,19 @@ from stageline.imaging.codec import Pixels
 from stageline.inference import FloatArray, model_input
 from stageline.registry.card import Card
 
-STEP = 32  # pixels: what the coarsest cells of YOLO's kin cover
+STEP = 32  # pixels: the coarsest cells of YOLO-like networks
 
 
 @dataclass(frozen=True)
 class Placed:
-    """An array for the network, and where the picture lies in it: its top left is the array's."""
+    """An array for the network with the picture at its top left, and their scale."""
 
     array: NDArray[Any]
     height: int
     width: int
     """Of the array, in pixels."""
     scale: tuple[float, float]
-    """Pixels of the array for one of the picture, across and down."""
+    """Pixels of the array per pixel of the picture, across and down."""
 
     def in_picture(self, boxes: FloatArray, width: int, height: int) -> FloatArray:
         """Move boxes [n, 4] from the array to the picture of that size, and clip them there."""
@@ -32,19 +32,19 @@ class Placed:
 
 
 class Canvas:
-    """What a card says of the network's input."""
+    """The network's input, as its card describes it."""
 
     def __init__(self, card: Card) -> None:
         """Read the card.
 
         Raises:
-            ModelError: it asks for something that detectors are not given.
+            ModelError: the card asks for a preprocessing that does not exist for detectors.
         """
         self.height, self.width = model_input.input_size(card)
         if card.preprocessing.fit == "crop":
             raise ModelError(f"{card.reference}: preprocessing.fit is crop; a detector's is letterbox or stretch")
         self.least = False
-        """Letterbox into no more than the picture needs: for networks that take any multiple of 32."""
+        """Whether to letterbox to the smallest size: for networks that take any multiple of 32."""
         self._card = card
 
     def place(self, bgr: Pixels) -> Placed:
@@ -62,8 +62,8 @@ class Canvas:
 def letterbox(bgr: Pixels, height: int, width: int, *, least: bool) -> tuple[Pixels, float]:
     """Scale a picture to fit into height × width, at the top left of a grey canvas; return that and the scale.
 
-    With `least` the canvas is no larger than the picture needs, in steps of 32 pixels: what lies beyond the picture
-    costs as much as the picture.
+    With `least` the canvas is no larger than the picture needs, in steps of 32 pixels: grey pixels cost as much as
+    the picture's.
     """
     ratio = min(height / bgr.shape[0], width / bgr.shape[1])
     inner = max(1, round(bgr.shape[0] * ratio)), max(1, round(bgr.shape[1] * ratio))

@@ -1,4 +1,4 @@
-"""Opening the detectors: of objects, any that has an adapter; of faces, MTCNN."""
+"""Opens the detectors: any object detector with an adapter, and MTCNN for faces."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from stageline.core.settings import Settings
 from stageline.inference import Network, Options, open_network
 from stageline.registry.card import NETWORK, ModelFiles
 
-# MTCNN's networks: an input as small as shows that what must be free is free, and the output that it must give.
+# MTCNN's networks: a small input that shows that its free sizes are free, and the output that it must give.
 FACE_NETWORKS: dict[str, tuple[tuple[int, ...], tuple[int | str, ...]]] = {
     "pnet.onnx": ((1, 3, 24, 36), (1, 5, "rows", "columns")),
     "rnet.onnx": ((2, 3, 24, 24), (2, 5)),
@@ -19,20 +19,20 @@ FACE_NETWORKS: dict[str, tuple[tuple[int, ...], tuple[int | str, ...]]] = {
 
 
 def load_objects(model: ModelFiles, settings: Settings) -> ObjectDetector:
-    """Open an object detector, and compute with it once.
+    """Open an object detector, and run it once.
 
     Raises:
-        ModelError: it is no object detector, or not what its card says.
+        ModelError: the model is no object detector, or does not match its card.
     """
     model.must_be_for("object-detection")
     return ObjectDetector(_open(model, NETWORK, model.network, settings), model.card)
 
 
 def load_faces(model: ModelFiles, settings: Settings) -> FaceDetector:
-    """Open MTCNN's three networks, and compute with each once.
+    """Open MTCNN's three networks, and run each once.
 
     Raises:
-        ModelError: it is no face detector, lacks one of the networks, or one is not what it should be.
+        ModelError: the model is no face detector, or one of its networks is absent or has other outputs.
     """
     model.must_be_for("face-detection")
     absent = [name for name in FACE_NETWORKS if name not in model.files]

@@ -1,11 +1,11 @@
 """Faces in a picture by MTCNN: a pyramid of small proposals (P-Net), refined twice (R-Net, O-Net).
 
 Method: Zhang et al. 2016, "Joint Face Detection and Alignment using Multi-task Cascaded Convolutional
-Networks", arXiv:1604.02878. It finds what facenet-pytorch 2.5.3 (Tim Esler, MIT) finds, whose roundings, +1
-conventions and order of steps are kept, each where it changes a result; benchmarks/mtcnn.py compares the two.
+Networks", arXiv:1604.02878. It finds the same faces as facenet-pytorch 2.5.3 (Tim Esler, MIT): its roundings, +1
+conventions and order of steps are kept where they change a result; benchmarks/mtcnn.py compares the two.
 
-Most time of the reference goes into resizing. Its resize is a mean over whole pixels, so one integral image of
-the picture gives every level of the pyramid, and every crop of a batch at once, by a few gathers.
+The reference spends most of its time in resizing. Its resize is a mean over whole pixels, so one integral image
+of the picture gives every level of the pyramid, and all crops of a batch at once, by a few gathers.
 """
 
 import math
@@ -19,13 +19,13 @@ from stageline.inference import FloatArray, Network
 
 IntArray = npt.NDArray[np.intp]
 
-CELL, STRIDE = 12, 2  # pixels of a level that P-Net looks at per decision, and between two decisions
-BLOCK = 256  # boxes compared with each other at a time, which bounds the memory of suppression
+CELL, STRIDE = 12, 2  # pixels of a level: the side of one P-Net decision, and the distance between two
+BLOCK = 256  # boxes compared at a time, which bounds the memory of suppression
 
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One face, in pixels of the picture; box and landmarks may reach beyond its edges, as the networks guess.
+    """One face, in pixels of the picture; box and landmarks may reach beyond its edges.
 
     `box` is (x1, y1, x2, y2), `score` 0..1, `landmarks` are (x, y) of the left and right eye as seen in the
     picture, the nose, the left and the right corner of the mouth.
@@ -40,9 +40,9 @@ class Areas:
     """Means over rectangles of one picture, from its integral image (16 bytes per pixel)."""
 
     def __init__(self, bgr: npt.NDArray[np.uint8]) -> None:
-        """Sum up `bgr`, uint8 [h, w, 3]. Sums may wrap around beyond 8 megapixels: their differences do not."""
+        """Sum up `bgr`, uint8 [h, w, 3]. Sums may wrap around beyond 8 megapixels; their differences do not."""
         self.height, self.width = bgr.shape[:2]
-        # Four channels, because numpy gathers 16 bytes at once, and 12 one by one.
+        # Four channels, because numpy gathers 16 bytes at once, but 12 bytes one by one.
         self._sums = cv2.integral(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGBA), sdepth=cv2.CV_32S).reshape(-1, 4)
 
     def means(self, boxes: IntArray, height: int, width: int) -> FloatArray:
@@ -81,10 +81,10 @@ def _overlaps(some: FloatArray, others: FloatArray, plus: int) -> FloatArray:
 
 
 def suppress(boxes: FloatArray, scores: FloatArray, limit: float, plus: int = 0) -> IntArray:
-    """Give the indices of the boxes [n, 4] that no better one overlaps by more than `limit`, best first.
+    """Return the indices of the boxes [n, 4] that no better one overlaps by more than `limit`, best first.
 
-    With `plus` 0 it is torchvision's nms; with 1, as the last step has it, sides are counted in pixels
-    (x2 - x1 + 1) and the overlap is measured against the smaller box.
+    With `plus` 0 this is torchvision's nms; with 1, for the last step, sides are counted in pixels
+    (x2 - x1 + 1) and the overlap is relative to the smaller box.
     """
     if len(scores) <= 1:
         return np.arange(len(scores))
@@ -112,7 +112,7 @@ def _square(boxes: FloatArray) -> FloatArray:
 
 
 def _moved(boxes: FloatArray, offsets: FloatArray, plus: int) -> FloatArray:
-    """Move each edge of boxes [n, 4] by its offset [n, 4], a share of the box's width or height."""
+    """Move each edge of boxes [n, 4] by its offset [n, 4], relative to the box's width or height."""
     size = boxes[:, 2:] - boxes[:, :2] + np.float32(plus)
     moved: FloatArray = boxes + offsets * np.concatenate([size, size], axis=1)
     return moved
@@ -123,7 +123,7 @@ def _sigmoid(logits: FloatArray) -> FloatArray:
 
 
 class FaceDetector:
-    """MTCNN over three networks made by models/mtcnn.py; keeps nothing between two pictures."""
+    """MTCNN over three networks made by models/mtcnn.py; stateless between pictures."""
 
     def __init__(
         self,
@@ -135,16 +135,16 @@ class FaceDetector:
         factor: float = 0.709,
         batch: int = 32,
     ) -> None:
-        """Find faces of `min_face` pixels and more, on levels each `factor` times the size of the one before.
+        """Find faces of at least `min_face` pixels, on levels each `factor` times the size of the one before.
 
-        `thresholds` are the least scores after P-, R- and O-Net. At most `batch` crops are in memory at a time;
-        32 keep R-Net's layers in a core's own cache.
+        `thresholds` are the least scores after P-, R- and O-Net. At most `batch` crops are in memory at a time:
+        with 32 R-Net's layers fit into a core's cache.
         """
         if min_face < 1 or not 0 < factor < 1 or not all(0 < t < 1 for t in thresholds) or batch < 1:
             raise ValueError("min_face and batch must be at least 1, factor and thresholds between 0 and 1")
         self._pnet, self._rnet, self._onet = pnet, rnet, onet
         self._min_face, self._thresholds, self._factor, self._batch = min_face, thresholds, factor, batch
-        # The first threshold as a logit, in float32: most cells of a level then never need their sigmoid.
+        # The first threshold as a float32 logit: most cells then need no sigmoid.
         self._least_logit = np.float32(math.log(thresholds[0] / (1 - thresholds[0])))
 
     def detect(self, bgr: npt.NDArray[np.uint8]) -> list[Face]:
@@ -158,12 +158,12 @@ class FaceDetector:
         if not scales:
             return []
         areas = Areas(np.ascontiguousarray(bgr))
-        with np.errstate(all="ignore"):  # boxes without area divide 0 by 0, far logits overflow: both as wanted
+        with np.errstate(all="ignore"):  # boxes without area divide 0 by 0, large logits overflow: both intended
             boxes = self._refined(areas, self._proposed(areas, scales))
             return self._final(areas, boxes)
 
     def _scales(self, height: int, width: int) -> list[float]:
-        """Give the levels' sizes relative to the picture, down to where its shorter side is one cell."""
+        """Return the levels' scales, down to a shorter side of one cell."""
         scale = CELL / self._min_face
         shorter, scales = min(height, width) * scale, []
         while shorter >= CELL:
@@ -196,11 +196,11 @@ class FaceDetector:
     def _looked_at(
         self, areas: Areas, network: Network, side: int, boxes: FloatArray, least: float
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Run `network` on the boxes [n, 4]: those that score more than `least`, their scores, the other findings."""
+        """Run `network` on boxes [n, 4]; return those with a score above `least`, their scores and other outputs."""
         whole = boxes.astype(np.intp)
         low = np.maximum(whole[:, :2], 1) - 1  # the reference counts pixels from 1
         high = np.minimum(whole[:, 2:], [areas.width, areas.height])
-        inside = (high > low).all(axis=1)  # a box outside the picture has no pixels; the reference fails on it
+        inside = (high > low).all(axis=1)  # a box outside has no pixels; the reference fails on it
         boxes, whole = boxes[inside], np.concatenate([low, high], axis=1)[inside]
         starts = range(0, max(len(whole), 1), self._batch)
         batches = [network.run(areas.means(whole[at : at + self._batch], side, side))[0] for at in starts if len(whole)]
@@ -210,7 +210,7 @@ class FaceDetector:
         return boxes[good], scores[good], findings[good, 1:]
 
     def _refined(self, areas: Areas, boxes: FloatArray) -> FloatArray:
-        """Second step: the squares [n, 4] that R-Net takes for faces, moved as it says."""
+        """Second step: the squares [n, 4] that R-Net takes for faces, moved by its offsets."""
         boxes, scores, found = self._looked_at(areas, self._rnet, 24, boxes, self._thresholds[1])
         picks = suppress(boxes, scores, 0.7)
         return _square(_moved(boxes[picks], found[picks, :4], plus=1))

@@ -1,9 +1,9 @@
-"""Pure functions: from the pixels of the picture that was looked at to those of the original."""
+"""Scales findings from the pixels of the examined picture to those of the original. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-DECIMALS = 1  # a tenth of a pixel is more than any detector knows
+DECIMALS = 1  # no detector is more exact than a tenth of a pixel
 
 
 def to_original(
@@ -11,7 +11,7 @@ def to_original(
 ) -> list[dict[str, Any]]:
     """Scale boxes and landmarks from a picture of size ``seen`` to ``original``, both (width, height), and clip.
 
-    What has no area within the original is left out.
+    Findings without an area within the original are left out.
     """
     scale = (original[0] / seen[0], original[1] / seen[1])
     moved = []

@@ -1,4 +1,4 @@
-"""Objects in a picture, by any detector that an adapter reads."""
+"""Finds objects in a picture with any detector that has an adapter."""
 
 from dataclasses import dataclass
 
@@ -24,14 +24,14 @@ class FoundObject:
 
 
 class ObjectDetector:
-    """A detector as its card describes it; keeps nothing between two pictures."""
+    """A detector as its card describes it; stateless between pictures."""
 
     def __init__(self, network: Network, card: Card) -> None:
-        """Hold the network against its card, by computing on a plain picture.
+        """Check the network against its card by running a plain picture.
 
         Raises:
-            ModelError: the card names no adapter that there is, the network does not take what the card says, or it
-                gives other outputs than the adapter reads.
+            ModelError: the card names an unknown adapter, the network's input differs from the card, or its outputs
+                from the adapter's.
         """
         if card.adapter not in ADAPTERS:
             known = f"there are {', '.join(ADAPTERS)}: see docs/adding-a-model.md"
@@ -45,10 +45,10 @@ class ObjectDetector:
     def detect(self, bgr: Pixels, min_score: float) -> list[FoundObject]:
         """Find objects in BGR uint8 [h, w, 3], the best first, at most 300, none below ``min_score``.
 
-        What the card has no label for (the background, the gaps in COCO's numbers) is left out.
+        Classes without a label in the card (the background, the gaps in COCO's numbers) are left out.
 
         Raises:
-            ModelError: the network gives what its adapter does not read.
+            ModelError: the outputs of the network do not match its adapter.
         """
         found = self._find(bgr, min_score)
         objects = []
@@ -71,7 +71,7 @@ class ObjectDetector:
         return Candidates(boxes, found.scores, found.labels)
 
     def _takes_less(self) -> bool:
-        """Tell whether the network takes a part of its canvas, a low one and a narrow one: both its sides are free."""
+        """Return whether both sides of the input are free, by running a low and a narrow canvas."""
         self._canvas.least = True
         try:
             for height, width in ((STEP, self._canvas.width), (self._canvas.height, STEP)):

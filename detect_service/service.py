@@ -1,4 +1,4 @@
-"""The wiring of the detect stage."""
+"""The detect stage."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ MODEL_LOADERS = {"object-detection": load_objects, "face-detection": load_faces}
 
 
 class Detect(OneByOne):
-    """grayscale/ (or what DETECT_ON says) and original/ → detections/."""
+    """grayscale/ (or another folder, by DETECT_ON) and original/ → detections/."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -29,7 +29,7 @@ class Detect(OneByOne):
         self.models = (self._objects, self._faces)
 
     def inputs(self, message: Message) -> Mapping[str, str]:
-        """Ask for the picture to look for objects in, and the original, in colour, for faces."""
+        """Name the picture for objects, and the original, in colour, for faces."""
         keys = {"original": message.original_path}
         if self._settings.detect_on == "grayscale":
             keys["picture"] = message.path
@@ -38,7 +38,7 @@ class Detect(OneByOne):
         return keys
 
     def run_one(self, task: Task) -> StageOutput:
-        """Find objects and faces, and put their boxes into the original's pixels."""
+        """Find objects and faces, with boxes in the original's pixels."""
         settings, message = self._settings, task.message
         objects, faces = self._objects.now(), self._faces.now()
         missing = [model.name for model, now in ((self._objects, objects), (self._faces, faces)) if now is None]
@@ -58,7 +58,7 @@ class Detect(OneByOne):
 
 
 def _detections(now: Loaded[ObjectDetector] | None, bgr: codec.Pixels, min_score: float) -> list[dict[str, Any]]:
-    """Find objects in BGR uint8 [h, w, 3]; boxes in its pixels, as the wire wants them; none without a model."""
+    """Find objects in BGR uint8 [h, w, 3]; with boxes in its pixels, as in the message; none without a model."""
     if now is None:
         return []
     return [
@@ -68,7 +68,7 @@ def _detections(now: Loaded[ObjectDetector] | None, bgr: codec.Pixels, min_score
 
 
 def _found_faces(now: Loaded[FaceDetector] | None, bgr: codec.Pixels) -> list[dict[str, Any]]:
-    """Find faces in BGR uint8 [h, w, 3]; boxes and landmarks in its pixels, likewise."""
+    """Find faces in BGR uint8 [h, w, 3]; with boxes and landmarks in its pixels; none without a model."""
     if now is None:
         return []
     return [
@@ -106,5 +106,5 @@ def _outcome(
 
 
 def create(settings: Settings) -> Detect:
-    """Make the stage's work."""
+    """Create the stage."""
     return Detect(settings)

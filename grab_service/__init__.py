@@ -1,1 +1,1 @@
-"""The door: takes uploads, answers for their status, and keeps house."""
+"""The API: takes uploads, reports their status and runs the reaper."""

@@ -1,4 +1,4 @@
-"""Run the door: ``python -m grab_service``. gunicorn serves it; the housekeeper runs beside it."""
+"""Run the API: ``python -m grab_service``. gunicorn serves it; the reaper runs beside it."""
 
 import gc
 import os
@@ -10,9 +10,9 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
-from grab_service.api.connections import CONNECTIONS, NoAccessLog, PatientWorker
+from grab_service.api.connections import CONNECTIONS, DeadlineWorker, NoAccessLog
 from grab_service.http.app import create_app
-from grab_service.line.intake import GrabDoor
+from grab_service.line.intake import Intake
 from stageline.core import logs, settings, threads
 from stageline.core.credentials import CredentialWatch
 from stageline.core.errors import EXIT_SETTINGS, SettingsError
@@ -21,7 +21,7 @@ from stageline.core.settings import Settings
 from stageline.maintenance.reaper import Reaper
 from stageline.store import ObjectStore, open_store
 
-# gunicorn's own lines, like every library's, go where ours go: see stageline.core.logs.
+# gunicorn logs through our handler, like every library: see stageline.core.logs.
 GUNICORN_LOGS: dict[str, Any] = {
     "root": {"level": "WARNING", "handlers": ["ours"]},
     "handlers": {"ours": {"class": "stageline.core.logs.FromLibraries"}},
@@ -29,8 +29,8 @@ GUNICORN_LOGS: dict[str, Any] = {
 }
 
 
-class DoorServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
-    """gunicorn with our settings; one process, threads inside it, since the work is waiting and decoding."""
+class ApiServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
+    """gunicorn with our settings: threads inside one process, since requests mostly wait or decode pictures."""
 
     def __init__(self, found: Settings) -> None:
         self._found = found
@@ -38,28 +38,28 @@ class DoorServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         super().__init__()
 
     def load_config(self) -> None:
-        """Hand gunicorn its settings."""
+        """Set gunicorn's settings."""
         chosen: dict[str, Any] = {
             "bind": f"{self._found.host}:{self._found.port}",
-            "worker_class": PatientWorker,
+            "worker_class": DeadlineWorker,
             "workers": self._found.num_workers,
             "threads": CONNECTIONS,
             "timeout": 120,
             "graceful_timeout": int(self._found.shutdown_seconds),
             "keepalive": 15,
-            "limit_request_line": 8190,  # the most it takes: room for a name of 2.7 KB, percent-encoded
+            "limit_request_line": 8190,  # gunicorn's maximum: room for a percent-encoded name of 2.7 KB
             "loglevel": "warning",
             "logger_class": NoAccessLog,
             "logconfig_dict": GUNICORN_LOGS,
             "proc_name": "stageline-grab",
-            "control_socket_disable": True,  # it would be one per user, below HOME
+            "control_socket_disable": True,  # gunicorn would create one per user, below HOME
             "when_ready": lambda _: self._watch_credentials(),
         }
         for name, value in chosen.items():
             self.cfg.set(name, value)
 
     def _watch_credentials(self) -> None:
-        """Wind up by gunicorn's own handler of SIGTERM when they change; a real SIGTERM is noted before it."""
+        """Stop through gunicorn's handler of SIGTERM when the credentials change; record a real SIGTERM first."""
         self._end: Any = signal.getsignal(signal.SIGTERM)
 
         def end(signalled: int, frame: FrameType | None) -> None:
@@ -70,19 +70,19 @@ class DoorServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         self.watching.begin()
 
     def load(self) -> Any:
-        """Make the application in gunicorn's worker, and start the housekeeper there."""
+        """Make the application in gunicorn's worker, and start the reaper there."""
         store = open_store(self._found)
         threading.Thread(target=_make_ready, args=(store,), name="bucket", daemon=True).start()
-        door = GrabDoor(store, self._found)
-        door.housekeeper = Reaper(self._found)
-        door.housekeeper.start()
-        app = create_app(self._found, door)
-        gc.freeze()  # what is there now stays: no need to look through it again and again
+        intake = Intake(store, self._found)
+        intake.reaper = Reaper(self._found)
+        intake.reaper.start()
+        app = create_app(self._found, intake)
+        gc.freeze()  # these objects live as long as the process: the collector need not scan them
         return app
 
 
 def _make_ready(store: ObjectStore) -> None:
-    """Have the bucket made before it is asked for; while that cannot be, the log says why."""
+    """Create the bucket before the first request; log the reason while this fails."""
     SERVER_AWAY.call(store.check)
 
 
@@ -95,12 +95,12 @@ def main() -> None:
     except SettingsError as error:
         sys.stderr.write(f"grab: {error}\n")
         sys.exit(EXIT_SETTINGS)
-    server, first = DoorServer(found), os.getpid()
+    server, first = ApiServer(found), os.getpid()
     try:
         with threads.exiting_on_crash():
             server.run()
     except SystemExit:
-        if os.getpid() == first:  # and not one of its workers, which leave by this way too
+        if os.getpid() == first:  # gunicorn's workers also end here
             server.watching.start_anew_if_changed()
         raise
 

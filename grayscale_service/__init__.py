@@ -1,1 +1,1 @@
-"""Makes a picture grey."""
+"""Converts pictures to grey."""

@@ -1,4 +1,4 @@
-"""The pure function: colour to grey."""
+"""Conversion from colour to grey. Pure."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""The wiring of the grayscale stage."""
+"""The grayscale stage."""
 
 from collections.abc import Mapping
 
@@ -17,11 +17,11 @@ class Grayscale(OneByOne):
         self._settings = settings
 
     def inputs(self, message: Message) -> Mapping[str, str]:
-        """Ask for what the stage before wrote."""
+        """Name the picture of the stage before as input."""
         return {"picture": message.path}
 
     def run_one(self, task: Task) -> StageOutput:
-        """Decode, grey, encode."""
+        """Decode, convert to grey, encode."""
         pixels, _ = codec.decode(task.inputs["picture"], self._settings.max_image_pixels)
         key = f"grayscale/{task.message.image_id}.jpg"
         encoded = codec.encode_jpeg(to_gray(pixels), self._settings.jpeg_quality)
@@ -29,5 +29,5 @@ class Grayscale(OneByOne):
 
 
 def create(settings: Settings) -> Grayscale:
-    """Make the stage's work."""
+    """Create the stage."""
     return Grayscale(settings)

@@ -1,1 +1,1 @@
-"""Makes a picture small enough for the detector."""
+"""Shrinks pictures for the detector."""

@@ -1,4 +1,4 @@
-"""The wiring of the resize stage."""
+"""The resize stage."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ class Resize(OneByOne):
         self._settings = settings
 
     def inputs(self, message: Message) -> Mapping[str, str]:
-        """Ask for the original."""
+        """Name the original as input."""
         return {"original": message.original_path}
 
     def run_one(self, task: Task) -> StageOutput:
@@ -34,5 +34,5 @@ class Resize(OneByOne):
 
 
 def create(settings: Settings) -> Resize:
-    """Make the stage's work."""
+    """Create the stage."""
     return Resize(settings)

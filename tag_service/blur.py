@@ -1,4 +1,4 @@
-"""Hide regions of a picture beyond recognition: what is left of one is a handful of colours, smoothly blended."""
+"""Hides regions of a picture beyond recognition: each becomes a few smoothly blended colours."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -15,7 +15,7 @@ Pixels = NDArray[np.uint8]
 FACE = "face"
 CELLS = 5  # colours over a region's longer side: too few for a face, and for a program that matches mosaics
 MIN_CELL = 4  # pixels: a small region keeps fewer cells, else a cell would be one of its pixels
-SAMPLES = 320  # pixels over the longer side that the averages are taken from, so that 50 megapixels cost no more
+SAMPLES = 320  # pixels over the longer side for the averages, so that 50 megapixels cost no more
 # A face detector's box ends at the brow and the ears; these shares of its size cover hair, ears and chin too.
 MARGIN_SIDE, MARGIN_TOP, MARGIN_BOTTOM = 0.30, 0.50, 0.25
 
@@ -27,13 +27,13 @@ def regions_to_hide(
     *,
     heads: bool = False,
 ) -> list[Box]:
-    """Choose what is to be hidden.
+    """Return the regions to hide.
 
     Args:
         detections: findings with a ``label`` and a ``box``, [x1, y1, x2, y2] in pixels.
         faces: findings with a ``box``; chosen where ``classes`` names "face", grown so that the head is covered.
         classes: labels to hide, in any case.
-        heads: hide every face, whatever ``classes`` says, and where a detected person has none, the head's place.
+        heads: hide every face, whatever ``classes`` holds, and the estimated head of each person without a face.
 
     Returns:
         Boxes [x1, y1, x2, y2] in pixels, not clipped: ``blur_regions`` knows the picture's size and clips.
@@ -50,12 +50,12 @@ def regions_to_hide(
 
 
 def blur_regions(bgr: Pixels, boxes: Sequence[Sequence[float]]) -> Pixels:
-    """Blur regions in place; each pixel that a box touches is replaced, and no other.
+    """Blur regions in place: every pixel that a box touches, and no other.
 
     Args:
         bgr: uint8 [h, w, 3] (or [h, w]), writeable.
-        boxes: [x1, y1, x2, y2] in pixels, anywhere. An edge that is no number is taken as the picture's own edge:
-            rather too much is hidden than too little.
+        boxes: [x1, y1, x2, y2] in pixels, anywhere. An edge that is NaN counts as the picture's edge, so that
+            too much is hidden rather than too little.
 
     Returns:
         The same array.
@@ -78,23 +78,23 @@ def touched(box: Sequence[float], width: int, height: int) -> tuple[slice, slice
 def _blur(region: Pixels, *, direct: bool) -> None:
     """Replace a region, uint8 [h, w, ...] with h, w ≥ 1, by at most CELLS averages over its longer side.
 
-    ``direct`` says that OpenCV can write to it: no second array of its size is needed then.
+    With ``direct`` OpenCV writes to it, without a second array of its size.
     """
     height, width = region.shape[:2]
     longest = max(height, width)
     step = max(1, longest // SAMPLES)
-    sampled = np.ascontiguousarray(region[::step, ::step])  # what is lost between the samples was to be lost anyway
+    sampled = np.ascontiguousarray(region[::step, ::step])  # pixels between the samples would be lost anyway
     cells = max(1, min(CELLS, longest // MIN_CELL))
     size = (max(1, round(cells * width / longest)), max(1, round(cells * height / longest)))
     averages = cv2.resize(sampled, size, interpolation=cv2.INTER_AREA)
     if direct:
         cv2.resize(averages, (width, height), dst=region, interpolation=cv2.INTER_CUBIC)
-    else:  # a flipped or turned view; numpy refuses a read-only one by name
+    else:  # a flipped or turned view; numpy raises for a read-only one
         np.copyto(region, cv2.resize(averages, (width, height), interpolation=cv2.INTER_CUBIC))
 
 
 def _sorted(box: Sequence[float]) -> Box:
-    """Return the box with its corners in order, top left first; an edge that is no number stays where it is."""
+    """Return the box with its corners in order, top left first; a NaN stays where it is."""
     x1, y1, x2, y2 = (float(edge) for edge in box)
     if x1 > x2:
         x1, x2 = x2, x1

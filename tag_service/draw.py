@@ -1,4 +1,4 @@
-"""Draw findings onto a picture: labelled boxes, faces and their landmarks, readable at any size of picture."""
+"""Draws findings onto a picture: labelled boxes, faces and landmarks, readable at any size of picture."""
 
 import math
 import zlib
@@ -15,7 +15,7 @@ MAX_ENLARGEMENT = 16
 CROWD = 12  # findings: with more, labels get smaller
 MIN_TEXT = 8  # pixels: smaller text cannot be read, so none is drawn
 FACE_COLOUR: Colour = (60, 214, 255)  # amber, which no class has
-# RGB: far enough apart to be told from each other, and bright enough to be seen on most pictures.
+# RGB: different enough to be distinguished, and bright enough for most pictures.
 _RGB = bytes.fromhex(
     "e6394c 2f80ed 27ae60 f2711c 9b51e0 00b5ad e84393 7cb518 4c5fd7 c0562b 0fa3d8 b5179e"
     "1e8f4e ff6f61 6a4fe3 3fc380 d81e5b 0077b6 a3b100 8e44ad ff8a3d 16a2a2 c2185b 5b8c2a"
@@ -32,20 +32,20 @@ def draw_findings(
     faces: Sequence[Mapping[str, Any]],
     categories: Sequence[Mapping[str, Any]] = (),
 ) -> Pixels:
-    """Draw labelled boxes, faces with their landmarks, and what the whole picture shows, in a corner.
+    """Draw labelled boxes, faces with landmarks, and the category of the whole picture in a corner.
 
     Args:
         bgr: uint8 [h, w, 3]. It may be drawn on in place: pass an array that is no longer needed.
         detections: ``{"label", "score", "box": [x1, y1, x2, y2]}``, in pixels of ``bgr``, scores 0..1.
         faces: ``{"score", "box", "landmarks": [[x, y], …]}``, in pixels of ``bgr``; landmarks may be absent.
-        categories: ``{"category", "confidence", "box"}``: of a detection with that very box, whose label gains it; or,
-            without a box, of the whole picture. Of several of one and the same, the surest counts. One with
-            ``detected`` means the same as the detector's label, and is not drawn.
+        categories: ``{"category", "confidence", "box"}``: added to the label of the detection with the
+            same box, or, without a box, of the whole picture. Of several for one box the surest counts. One with
+            ``detected`` equals the detector's label, and is not drawn.
 
     Returns:
         uint8 [h · n, w · n, 3]. n is 1 (the same array, where it can be written to) unless the long side is under
         SMALL and there is something to draw: then n is the whole number that brings it there, so that labels can
-        be read. Boxes that lie outside are left out, and a label that finds no free place beside its box is too.
+        be read. Boxes outside the picture are left out, and so are labels without a free place near their box.
     """
     height, width = bgr.shape[:2]
     factor = min(MAX_ENLARGEMENT, max(1, math.ceil(SMALL / max(height, width))))
@@ -68,22 +68,18 @@ def draw_findings(
 
 
 def _surest(categories: Sequence[Mapping[str, Any]]) -> dict[Any, Mapping[str, Any]]:
-    """Return the surest category of each box that says more than the detector; by None, that of the picture."""
-    told = [item for item in categories if item.get("detected") is None]
-    told.sort(key=lambda item: item["confidence"] if math.isfinite(item["confidence"]) else -1.0)
-    return {tuple(item["box"]) if item.get("box") else None: item for item in told}
+    """Return the surest category of each box that the detector did not give; under None, that of the picture."""
+    own = [item for item in categories if item.get("detected") is None]
+    own.sort(key=lambda item: item["confidence"] if math.isfinite(item["confidence"]) else -1.0)
+    return {tuple(item["box"]) if item.get("box") else None: item for item in own}
 
 
 def _mark(
-    item: Mapping[str, Any],
-    label: str | None,
-    named: Mapping[Any, Mapping[str, Any]],
-    size: Pair,
-    factor: int,
+    item: Mapping[str, Any], label: str | None, named: Mapping[Any, Mapping[str, Any]], size: Pair, factor: int
 ) -> Mark | None:
     """Return the finding on a canvas of ``factor`` times the picture's size; None where it lies outside.
 
-    ``label`` is None for a face; ``named`` are the categories, as `_surest` gives them; ``size`` is (width, height).
+    ``label`` is None for a face; ``named`` are the categories from `_surest`; ``size`` is (width, height).
     """
     x1, y1, x2, y2 = (float(edge) for edge in item["box"])
     across, down = _span(x1, x2, size[0], factor), _span(y1, y2, size[1], factor)
@@ -104,12 +100,12 @@ def _mark(
 
 
 def _words(name: str) -> str:
-    """Return a name as it can be drawn, cut where it is longer than anybody would read."""
+    """Return a name for drawing, cut after MAX_LABEL + 1 characters."""
     return "".join(c if c.isprintable() else " " for c in name[: MAX_LABEL + 1]).strip()
 
 
 def _percent(share: float) -> str:
-    """Return a share of 1 as ``91%``: 100% is 1 alone, and what is no number is nothing."""
+    """Return a share of 1 as ``91%``: only 1 is 100%, and NaN is nothing."""
     return f"{min(round(100 * share), 99 if share < 1 else 100)}%" if math.isfinite(share) else ""
 
 
@@ -128,7 +124,7 @@ def _span(low: float, high: float, size: int, factor: int) -> Pair | None:
 
 
 def _canvas(bgr: Pixels, factor: int) -> Pixels:
-    """Return what is drawn on: an enlarged copy, or the array itself where OpenCV can write to it."""
+    """Return the canvas: an enlarged copy, or the array itself where OpenCV can write to it."""
     if factor > 1:
         size = (bgr.shape[1] * factor, bgr.shape[0] * factor)
         return np.asarray(cv2.resize(bgr, size, interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
@@ -140,7 +136,7 @@ def _draw_boxes(canvas: Pixels, marks: Sequence[Mark], line: int, factor: int) -
     for mark in sorted(marks, key=lambda m: (m.box[0] - m.box[2]) * (m.box[3] - m.box[1])):
         x1, y1, x2, y2 = mark.box
         least = min(x2 - x1, y2 - y1)
-        own = min(line, max(1, least // 7))  # a thick line would hide what a small box holds
+        own = min(line, max(1, least // 7))  # a thick line would hide the content of a small box
         rim = max(1, own // 3)
         for part in _sides(max(0, x1 - rim), max(0, y1 - rim), x2 + rim, y2 + rim, rim):
             canvas[part] >>= 1  # a shadow around the line shows it on any background

@@ -1,4 +1,4 @@
-"""Where a person's head is to be looked for when only the box of the whole person is known."""
+"""Estimates the heads of persons of whom only the box of the whole body is known."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,18 +6,18 @@ from typing import NamedTuple
 Box = list[float]
 
 PERSON = "person"
-MIN_FACE = 0.2  # of a head region's height: a lower face is that of somebody further away
+MIN_FACE = 0.2  # of a head region's height: a lower face belongs to a person further away
 
 
 class Reach(NamedTuple):
-    """How much of a person's box a head region takes: all of its width, and from its top edge some of its height."""
+    """The extent of a head region: the full width of the person's box, and a part of its height from the top."""
 
     by_height: float
     """Shares of the box's height, downwards."""
     by_width: float
     """Shares of the box's width, downwards: a wide box is a person who sits, lies, or is seen down to the chest."""
     above: float
-    """Shares of the box's height, upwards: hair and hats reach beyond what a detector draws."""
+    """Shares of the box's height, upwards: hair and hats reach beyond the detector's box."""
 
 
 # Fitted on half of 128 labelled pictures: docs/decisions/0020-heads-and-the-privacy-copy.md has the search.
@@ -25,17 +25,17 @@ REACH = Reach(by_height=0.25, by_width=0.30, above=0.06)
 
 
 def head_regions(persons: Sequence[Box], faces: Sequence[Box], reach: Reach = REACH) -> list[Box]:
-    """Estimate where the heads of those persons are whose face was not found.
+    """Estimate the heads of the persons whose face was not found.
 
-    A head lies anywhere between a person's left and right edge, as arms reach out, so a region is as wide as its box.
+    Since arms reach out, a head may be anywhere between the left and right edge: a region is as wide as the box.
 
     Args:
         persons: boxes [x1, y1, x2, y2] in pixels, x1 ≤ x2 and y1 ≤ y2.
-        faces: likewise. Each is that of at most one person: of the smallest region that its centre lies in.
-        reach: how far a region reaches.
+        faces: boxes too. Each belongs to at most one person: that of the smallest region around its centre.
+        reach: the extent of a region.
 
     Returns:
-        Boxes [x1, y1, x2, y2] in pixels, not clipped, of the persons that no face belongs to, in their order.
+        Boxes [x1, y1, x2, y2] in pixels, not clipped, of the persons without a face, in their order.
     """
     regions = [_top_of(person, reach) for person in persons]
     left = set(range(len(regions)))
@@ -47,7 +47,7 @@ def head_regions(persons: Sequence[Box], faces: Sequence[Box], reach: Reach = RE
 
 
 def _top_of(person: Box, reach: Reach) -> Box:
-    """Return the part of a person's box where the head is; the higher, the wider the box is."""
+    """Return the part of a person's box with the head; the wider the box, the higher the part."""
     x1, y1, x2, y2 = person
     width, height = x2 - x1, y2 - y1
     down = min(height, reach.by_height * height + reach.by_width * width)
@@ -55,7 +55,7 @@ def _top_of(person: Box, reach: Reach) -> Box:
 
 
 def _holds(region: Box, face: Box) -> bool:
-    """Whether a face's centre lies in a region, and the face is large enough to be that of this person."""
+    """Return whether a face's centre lies in a region, and the face is large enough for this person."""
     x, y = (face[0] + face[2]) / 2, (face[1] + face[3]) / 2
     inside = region[0] <= x <= region[2] and region[1] <= y <= region[3]
     return inside and face[3] - face[1] >= MIN_FACE * (region[3] - region[1])

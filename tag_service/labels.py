@@ -1,4 +1,4 @@
-"""Labels on a picture: worded, fitted, placed so that none hides another, and drawn."""
+"""Labels on a picture: shortened, placed without hiding each other, and drawn."""
 
 import math
 import threading
@@ -17,27 +17,27 @@ Pair = tuple[int, int]
 Rect = tuple[int, int, int, int]  # x1, y1, x2, y2
 
 MAX_LABEL = 48  # characters of a name
-MAX_LABELS = 200  # the surest findings' labels: with more, one would see labels and no picture
+MAX_LABELS = 200  # of the surest findings: more would cover the picture
 WEIGHT = 600  # of the font: semibold
 DARK: Colour = (24, 20, 16)
 LIGHT: Colour = (255, 255, 255)
 
 
 class Mark(NamedTuple):
-    """A finding as it is drawn: box in whole pixels of the canvas, within it, with x1 < x2 and y1 < y2."""
+    """A finding to draw: its box in whole pixels of the canvas, within it, with x1 < x2 and y1 < y2."""
 
     box: Rect
     name: str
     percent: str
     category: str
-    """What the label adds, as ``cat 88%``, or nothing."""
+    """An addition to the label, as ``cat 88%``, or empty."""
     score: float
     colour: Colour
     landmarks: Sequence[Sequence[float]]
 
 
 class _Fonts(threading.local):
-    """The typeface that OpenCV carries, one instance per thread: it holds state while it draws."""
+    """OpenCV's typeface, one instance per thread, since it holds state while drawing."""
 
     def __init__(self) -> None:
         self.sans = cv2.FontFace("sans")
@@ -47,12 +47,12 @@ _fonts = _Fonts()
 
 
 def draw_labels(canvas: Pixels, marks: Sequence[Mark], caption: tuple[str, str] | None, text_size: int) -> None:
-    """Place and draw labels, the surest finding's first: where there is not room for all, it keeps its own.
+    """Place and draw labels, those of the surest findings first; labels without room are left out.
 
     Args:
         canvas: uint8 [h, w, 3], writeable.
         marks: the findings.
-        caption: a name and its percentage, of the whole picture: in the corner where it hides least, and no label.
+        caption: a name and its percentage for the whole picture, in the corner where it hides least, and no label.
         text_size: pixels, of the font.
     """
     height, width = canvas.shape[:2]
@@ -67,7 +67,7 @@ def draw_labels(canvas: Pixels, marks: Sequence[Mark], caption: tuple[str, str] 
         if at is not None:
             placed.append((at[0], at[1], at[0] + wide + 2 * pad, at[1] + tall))
             shown.append((mark, text))
-    for (mark, _), label in zip(shown, placed, strict=True):  # all of these before the first label: none is crossed
+    for (mark, _), label in zip(shown, placed, strict=True):  # before all labels, so that no leader crosses one
         _draw_leader(canvas, label, mark, max(1, text_size // 8))
     for (mark, text), label in zip(shown, placed, strict=True):
         _draw_text(canvas, text, label, mark.colour, text_size, pad)
@@ -95,7 +95,7 @@ def _ink(colour: Colour) -> Colour:
 
 @lru_cache(maxsize=512)
 def _fitted(name: str, percent: str, category: str, text_size: int, room: int) -> tuple[str, int]:
-    """Return a label, at most ``room`` pixels wide, and its width; for that the category goes, then the name's end."""
+    """Return a label, at most ``room`` pixels wide, and its width; shorten it if needed."""
     longest = min(len(name), MAX_LABEL)
     full = f"{percent} · {category}" if category else percent
     for kept, tail in ((longest, full), *((kept, percent) for kept in range(longest, -1, -1))):
@@ -107,10 +107,10 @@ def _fitted(name: str, percent: str, category: str, text_size: int, room: int) -
 
 
 def _place(box: Rect, size: Pair, canvas: Pair, boxes: Boxes, placed: Sequence[Rect]) -> Pair | None:
-    """Return a label's top left corner, covering no other label and as little of any finding as it can.
+    """Return a label's top left corner that covers no other label and as little as possible of the findings.
 
     ``size`` and ``canvas`` are width and height; ``boxes`` is [n, 4], all findings, ``placed`` the labels so far.
-    First along the box's edges, then further off; None where all of that is taken.
+    First along the box's edges, then further away; None where all places are taken.
     """
     (x1, y1, x2, y2), (w, h) = box, size
     near = [(x, y) for y in (y1 - h, y1, y2, y2 - h) for x in (x1, x2 - w)] + [(x1 - w, y1), (x2, y1)]
@@ -130,9 +130,9 @@ def _best(
     placed: Sequence[Rect],
     near: Pair | None = None,
 ) -> Pair | None:
-    """Return the top left corner, of these, where a label hides none of those placed, and least of the findings.
+    """Return the spot, a top left corner, where a label hides no placed label and least of the findings.
 
-    None where all are taken. Of spots that are as good the first is chosen, or the one that lies nearest to ``near``.
+    None where all are taken. Among equal spots the first is chosen, or the nearest to ``near``.
     """
     gap = _gap(size[1])
     taken = np.array(placed, dtype=np.float64).reshape(-1, 4) + np.array((-gap, -gap, gap, gap))
@@ -149,7 +149,7 @@ def _best(
 
 
 def _gap(tall: int) -> int:
-    """Return how many pixels of picture are left between two labels, which may have one colour."""
+    """Return the gap between two labels, which may have the same colour, in pixels."""
     return max(1, tall // 16)
 
 

@@ -1,4 +1,4 @@
-"""The wiring of the tag stage, the end of the line."""
+"""The tag stage, the end of the line."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,11 +24,11 @@ class Tag(OneByOne):
         self._settings = settings
 
     def inputs(self, message: Message) -> Mapping[str, str]:
-        """Ask for the original."""
+        """Name the original as input."""
         return {"original": message.original_path}
 
     def run_one(self, task: Task) -> StageOutput:
-        """Hide, then draw; no privacy copy is written while a model that should find what to hide is missing."""
+        """Write the privacy copy and the tagged picture; no privacy copy while a model for it is missing."""
         settings, message = self._settings, task.message
         pixels, _ = codec.decode(task.inputs["original"], settings.max_image_pixels)
         detections = message.fields.get("detections") or []
@@ -47,7 +47,7 @@ class Tag(OneByOne):
         return StageOutput(objects, {**fields, "path": fields["tagged_path"]})
 
     def _blind(self, message: Message) -> bool:
-        """Whether something that must be hidden was not looked for."""
+        """Return whether a model that finds regions to hide was missing."""
         missing = {task for name in message.fields.get("missing_models") or () for task in self._tasks(name)}
         wanted, heads = self._settings.blur_classes, self._settings.blur_heads
         no_faces = "face-detection" in missing or message.fields.get("faces") is None
@@ -55,10 +55,10 @@ class Tag(OneByOne):
         return (no_faces and (heads or FACE in wanted)) or (no_objects and (heads or bool(wanted - {FACE})))
 
     def _tasks(self, model: str) -> set[str]:
-        """Return what a model may be for; one that is not known here might be a detector of somebody's own."""
+        """Return the possible tasks of a model; an unknown one might be a custom detector."""
         own = "classification" if model == self._settings.classify_model else DETECTION
         known = str(manifest().get(model, {}).get("task", own))
-        # DETECT_MODEL was to find objects, whatever its name says; as "mtcnn" it may stand for the faces' model too.
+        # DETECT_MODEL finds objects, whatever its name; with the name "mtcnn" it may also be the model for faces.
         return {known, DETECTION} if model == self._settings.detect_model else {known}
 
     def _jpeg(self, key: str, pixels: codec.Pixels) -> StoredObject:
@@ -66,15 +66,15 @@ class Tag(OneByOne):
 
 
 def create(settings: Settings) -> Tag:
-    """Make the stage's work.
+    """Create the stage.
 
     Raises:
-        SettingsError: BLUR_CLASSES names what no model finds, so that it would never be hidden.
+        SettingsError: BLUR_CLASSES names a class that no model finds.
     """
     detectors = [entry for entry in manifest().values() if entry.get("task") == DETECTION]
     known = {FACE, *(label.casefold() for entry in detectors for label in entry.get("labels", ()) if label)}
     unknown = settings.blur_classes - known
-    if unknown and settings.detect_model in manifest():  # a detector of one's own has labels of its own
+    if unknown and settings.detect_model in manifest():  # a custom detector has its own labels
         names = ", ".join(sorted(unknown))
         raise SettingsError(f"BLUR_CLASSES: nothing finds {names}; there are: {', '.join(sorted(known))}")
     return Tag(settings)

@@ -1,1 +1,1 @@
-"""What goes over HTTP: schemas, problems, answers, connections. May use: no other room."""
+"""HTTP formats and connections: schemas, problems, answers. May use: no other room."""

@@ -1,4 +1,4 @@
-"""How the door answers when all is well."""
+"""Successful answers in JSON."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 
 def answer(content: Any, status: int = 200, **headers: str) -> Response:
-    """An answer in JSON; a header's name is given with underscores."""
+    """Return an answer in JSON; header names are given with underscores."""
     made = Response(written(content) + b"\n", status, mimetype="application/json")
     for name, value in headers.items():
         made.headers[name.replace("_", "-")] = value
@@ -16,8 +16,8 @@ def answer(content: Any, status: int = 200, **headers: str) -> Response:
 
 
 def written(content: Any, indent: int | None = 2) -> bytes:
-    """JSON, readable; what is no number in JSON is null."""
+    """Return indented JSON; NaN and infinities become null."""
     try:
         return to_json(content, indent=indent, inf_nan_mode="null")
-    except PydanticSerializationError:  # half a character, in a document that is not ours
+    except PydanticSerializationError:  # a lone surrogate in a foreign document
         return json.dumps(content, indent=indent).encode()

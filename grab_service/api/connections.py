@@ -1,7 +1,7 @@
-"""Clients that send or read too slowly: each gets so much time, and they do not keep others from being served.
+"""Deadlines for clients that send or read too slowly, so that they do not block others.
 
-gunicorn's threads wait for a client for as long as it likes. Here a connection's reads and writes have deadlines,
-and there are many more threads, which cost little while they wait, than uploads are taken at once.
+gunicorn's threads wait for a client without limit. Here the reads and writes of a connection have deadlines, and there
+are many more threads than concurrent uploads: a waiting thread costs little.
 """
 
 import contextlib
@@ -16,30 +16,30 @@ from gunicorn.glogging import Logger
 from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-CONNECTIONS = 128  # served at once, by a process
-SILENT_SECONDS = 10.0  # for a new connection's first byte: until that, it has no thread
-MAX_SILENT = 512  # of those; then the one that has waited longest goes
-HEAD_SECONDS = 10.0  # for a request's line and headers
-UPLOAD_SECONDS = 90.0  # for its body, with up to a third of it spent waiting for a turn
-IDLE_SECONDS = 10.0  # between two pieces, either way
-ANSWER_SECONDS = 300.0  # for one piece of the answer that the application made, and less where it is read slowly:
-GRACE_SECONDS = 10.0  # after these,
-SLOWEST = 1 << 16  # so many bytes a second must have been read
-PIECE = 1 << 16  # bytes of an answer that must be taken within IDLE_SECONDS
-GOODBYE_SECONDS = 2.0  # for the last of an answer to arrive before the connection closes
-GOODBYE_BYTES = 1 << 16
-STOPPING = threading.Event()  # set when the process is told to stop: answers that never end then do
+CONNECTIONS = 128  # served at once by a process
+SILENT_SECONDS = 10.0  # for the first byte of a new connection, which has no thread before that
+MAX_SILENT = 512  # such connections; above that the oldest is closed
+HEAD_SECONDS = 10.0  # for the request line and the headers
+UPLOAD_SECONDS = 90.0  # for the body, up to a third of it spent waiting for a turn
+IDLE_SECONDS = 10.0  # between two pieces, in either direction
+ANSWER_SECONDS = 300.0  # for one piece that the application sends
+GRACE_SECONDS = 10.0  # after these the client must have read
+SLOWEST = 1 << 16  # bytes a second
+PIECE = 1 << 16  # bytes of an answer that the client must read within IDLE_SECONDS
+DRAIN_SECONDS = 2.0  # for the end of an answer to arrive before the connection closes
+DRAIN_BYTES = 1 << 16
+STOPPING = threading.Event()  # set when the process must stop: it ends endless answers
 
 
-class SlowClient(NoMoreData, TimeoutError):  # type: ignore[misc] # gunicorn has no types, and lets go of these quietly
-    """A client did not send, or did not read, in time."""
+class SlowClient(NoMoreData, TimeoutError):  # type: ignore[misc] # gunicorn has no types, and drops these without a log line
+    """A client did not send or read in time."""
 
     def __str__(self) -> str:
         return "it came too slowly"
 
 
-class PatientSocket(socket.socket):
-    """A connection whose reads and writes end in time, whatever its timeout is set to."""
+class DeadlineSocket(socket.socket):
+    """A connection whose reads and writes have deadlines, whatever its timeout."""
 
     def __init__(self, accepted: socket.socket) -> None:
         super().__init__(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
@@ -47,14 +47,14 @@ class PatientSocket(socket.socket):
         self._ended = False
 
     def allow(self, seconds: float) -> None:
-        """Give what is to be read so many seconds from now."""
+        """Set the deadline of the next reads, in seconds from now."""
         self._read_by = time.monotonic() + seconds
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
-        """Read what has come, or wait for it.
+        """Return received bytes, or wait for some.
 
         Raises:
-            SlowClient: nothing came for a while, or it has taken too long in all.
+            SlowClient: the client sent nothing for IDLE_SECONDS, or the deadline is over.
         """
         if self._ended:
             return b""
@@ -68,10 +68,10 @@ class PatientSocket(socket.socket):
             raise SlowClient from None
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
-        """Send all of it, piece by piece.
+        """Send all bytes, piece by piece.
 
         Raises:
-            SlowClient: the client does not read it.
+            SlowClient: the client does not read them.
         """
         pieces, began = memoryview(data), time.monotonic()
         for start in range(0, len(pieces), PIECE):
@@ -84,12 +84,12 @@ class PatientSocket(socket.socket):
                 raise SlowClient from None
 
     def _wait_at_most(self, seconds: float) -> None:
-        """Set the timeout, which is a system call, where it is another."""
+        """Set the timeout if it differs: setting it is a system call."""
         if self.gettimeout() != seconds:
             self.settimeout(seconds)
 
     def is_gone(self) -> bool:
-        """Whether the client has hung up, so that nobody reads what is still to come."""
+        """Return whether the client has closed the connection."""
         self.settimeout(0)
         try:
             return not super().recv(1, socket.MSG_PEEK)
@@ -98,9 +98,9 @@ class PatientSocket(socket.socket):
         except OSError:
             return True
 
-    def say_goodbye(self) -> None:
-        """Let the last of the answer arrive, here and now: gunicorn would wait for it where it accepts others."""
-        deadline, most = time.monotonic() + GOODBYE_SECONDS, GOODBYE_BYTES
+    def drain(self) -> None:
+        """Wait here until the end of the answer has arrived: gunicorn would wait in the thread that accepts."""
+        deadline, most = time.monotonic() + DRAIN_SECONDS, DRAIN_BYTES
         with contextlib.suppress(OSError):
             self.shutdown(socket.SHUT_WR)
             while most > 0 and (left := deadline - time.monotonic()) > 0:
@@ -113,28 +113,28 @@ class PatientSocket(socket.socket):
 
 
 class NoAccessLog(Logger):  # type: ignore[misc] # gunicorn has no types
-    """gunicorn's own messages; what it would say of each request costs as much as all of Flask."""
+    """gunicorn's logger without its access log, which costs as much per request as all of Flask."""
 
     def access(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
-class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
-    """gunicorn's worker with threads, on such sockets."""
+class DeadlineWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
+    """gunicorn's threaded worker with deadlines on its sockets."""
 
     def handle_exit(self, sig: Any, frame: Any) -> None:
-        """Stop: what is being answered is finished, and what would go on for ever ends."""
+        """Stop: answers in progress are finished, endless ones are ended."""
         STOPPING.set()
         super().handle_exit(sig, frame)
 
     def accept(self, listener: Any) -> None:
-        """Accept a connection; it gets a thread when something comes: gunicorn would have one wait for that."""
+        """Accept a connection; it gets a thread with its first byte, where gunicorn would give it one at once."""
         try:
             accepted, address = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return
         self.nr_conns += 1
-        conn = TConn(self.cfg, PatientSocket(accepted), address, listener.getsockname())
+        conn = TConn(self.cfg, DeadlineSocket(accepted), address, listener.getsockname())
         if len(self.pending_conns) >= MAX_SILENT:
             self.pending_conns[0].timeout = 0
             self.murder_pending()
@@ -143,20 +143,20 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """Let go, when the worker stops, of who sent nothing yet as of who may send nothing more."""
+        """When the worker stops, also close the connections that have sent nothing yet."""
         super()._cap_keepalive(deadline)
         for conn in self.pending_conns:
             conn.timeout = min(conn.timeout, deadline)
 
     def handle(self, conn: Any) -> Any:
-        """Read and answer a request; the time for its head begins now."""
+        """Read and answer a request; the deadline for its headers begins now."""
         conn.sock.allow(HEAD_SECONDS)
         goes_on = super().handle(conn)
         if goes_on is False:
-            conn.sock.say_goodbye()
+            conn.sock.drain()
         return goes_on
 
     def handle_request(self, req: Any, conn: Any) -> Any:
-        """Answer a request whose head is there; the time for its body begins now."""
+        """Answer a request after its headers; the deadline for its body begins now."""
         conn.sock.allow(UPLOAD_SECONDS)
         return super().handle_request(req, conn)

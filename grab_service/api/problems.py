@@ -1,4 +1,4 @@
-"""Every error that the door answers with: one format (RFC 9457), one place."""
+"""All error answers of the API, in one format (RFC 9457)."""
 
 import contextlib
 import json
@@ -8,16 +8,11 @@ from http import HTTPStatus
 from typing import Any, NamedTuple, cast
 
 from flask import Flask, Response, current_app, request
-from werkzeug.exceptions import (
-    HTTPException,
-    MethodNotAllowed,
-    RequestedRangeNotSatisfiable,
-    RequestEntityTooLarge,
-)
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestedRangeNotSatisfiable, RequestEntityTooLarge
 from werkzeug.exceptions import NotFound as WrongPath
 from werkzeug.routing import RequestRedirect
 
-from grab_service.api.connections import PatientSocket
+from grab_service.api.connections import DeadlineSocket
 from stageline.core import logs
 from stageline.core.errors import BadImage, StagelineError, Unavailable
 
@@ -25,47 +20,47 @@ PROBLEM = "application/problem+json"
 RETRY_SECONDS = 5
 FORM = "multipart/form-data"
 TAKING = ("uploads.upload", "uploads.batch_upload")
-ASKING_HEALTH = ("line.whole_health", "line.readyz")  # whose 503 says what they found
+ASKING_HEALTH = ("line.whole_health", "line.readyz")  # their 503 lists the failed checks
 LINGER_BYTES, LINGER_SECONDS, CHUNK = 256 * 1024 * 1024, 10.0, 1 << 16
 
 
-class Misfit(NamedTuple):
-    """A parameter that is not what it must be."""
+class FieldError(NamedTuple):
+    """An invalid parameter."""
 
     field: str
     message: str
 
 
 class BadParameters(StagelineError):
-    """Parameters are not what they must be; each is named."""
+    """Parameters are invalid; each is named."""
 
-    def __init__(self, misfits: Sequence[Misfit]) -> None:
-        super().__init__("; ".join(f"{field}: {message}" for field, message in misfits))
-        self.misfits = list(misfits)
+    def __init__(self, field_errors: Sequence[FieldError]) -> None:
+        super().__init__("; ".join(f"{field}: {message}" for field, message in field_errors))
+        self.field_errors = list(field_errors)
 
 
 class WrongType(StagelineError):
-    """The body is of another media type than is taken here."""
+    """The operation does not take the media type of the body."""
 
 
 class BodyTooLarge(StagelineError):
-    """The body has more bytes than are taken of its kind."""
+    """The body is larger than allowed for its kind."""
 
 
 class NotKnown(StagelineError):
-    """There is no such picture, or not that of it."""
+    """The picture, or the requested part of it, does not exist."""
 
 
 class Gone(StagelineError):
-    """What a request made under this key is there no longer."""
+    """The result of the request with this key no longer exists."""
 
 
 class NotNow(StagelineError):
-    """The picture, or the request, is in a state in which this cannot be done."""
+    """The state of the picture or of the request does not allow this operation."""
 
 
 class StillRunning(NotNow):
-    """A request of the same Idempotency-Key is being worked on; after ``retry_after`` seconds it may not be."""
+    """A request with the same Idempotency-Key is in progress; it may be done after ``retry_after`` seconds."""
 
     def __init__(self, sentence: str, retry_after: int) -> None:
         super().__init__(sentence)
@@ -73,15 +68,15 @@ class StillRunning(NotNow):
 
 
 class LineFull(StagelineError):
-    """As many accepted pictures are unfinished as MAX_QUEUE_SIZE allows."""
+    """The number of unfinished pictures has reached MAX_QUEUE_SIZE."""
 
 
 class NoPlace(StagelineError):
-    """As many connections wait for events, or for results, as may."""
+    """The process waits for events, results or searches for as many clients as it can."""
 
 
 class NoModel(StagelineError):
-    """What is asked for takes a model that is not installed."""
+    """The operation needs a model that is not installed."""
 
 
 STATUSES: dict[type[StagelineError], int] = {
@@ -97,40 +92,38 @@ STATUSES: dict[type[StagelineError], int] = {
 }
 
 
-def content(status: int, detail: str, misfits: Sequence[Misfit] = ()) -> dict[str, Any]:
-    """What a problem says, as plain data."""
-    said: dict[str, Any] = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
-    said["detail"] = detail
-    if status == HTTPStatus.UNPROCESSABLE_ENTITY:
-        said["errors"] = [{"field": field, "message": message} for field, message in misfits]
-    return said
+def content(status: int, detail: str, errors: Sequence[FieldError] = ()) -> dict[str, Any]:
+    """Return a problem as plain data."""
+    fields = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    return fields | ({"errors": [error._asdict() for error in errors]} if status == 422 else {})  # noqa: PLR2004
 
 
-def problem(status: int, detail: str, misfits: Sequence[Misfit] = (), retry_after: int | None = None) -> Response:
-    """An error as application/problem+json; with when to try again, in seconds, where that may help."""
-    answer = Response(json.dumps(content(status, detail, misfits)) + "\n", status, mimetype=PROBLEM)
-    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
-        retry_after = retry_after or RETRY_SECONDS
+def problem(status: int, detail: str, errors: Sequence[FieldError] = (), retry_after: int | None = None) -> Response:
+    """Return an error as application/problem+json, with Retry-After in seconds where a retry may help."""
+    answer = Response(json.dumps(content(status, detail, errors)) + "\n", status, mimetype=PROBLEM)
+    retry_after = retry_after or (RETRY_SECONDS if status in (429, 503) else None)
     if retry_after:
         answer.headers["Retry-After"] = str(retry_after)
     return answer
 
 
 def describe(error: Exception) -> dict[str, Any] | None:
-    """What an error about one picture says, for an answer about many; None for one that is about none."""
+    """Return the problem of one picture, for an answer about many; None where the error is not about one picture."""
     if isinstance(error, BadImage):
-        return content(error.status, str(error), [Misfit("image", str(error))])
+        return content(error.status, str(error), [FieldError("image", str(error))])
     if isinstance(error, HTTPException):
-        return content(413, what_fits()) if isinstance(error, RequestEntityTooLarge) else None
+        return content(413, size_limit()) if isinstance(error, RequestEntityTooLarge) else None
     status = 503 if isinstance(error, Unavailable) else STATUSES.get(type(error))  # type: ignore[arg-type]
     return content(status, str(error)) if status else None
 
 
 def handle_errors(app: Flask) -> None:
-    """Have the application answer every error as a problem."""
+    """Make the application answer every error as a problem."""
     app.register_error_handler(HTTPException, _http_problem)
-    app.register_error_handler(BadParameters, lambda error: problem(422, str(error), error.misfits))
-    app.register_error_handler(BadImage, lambda error: problem(error.status, str(error), [Misfit("image", str(error))]))
+    app.register_error_handler(BadParameters, lambda error: problem(422, str(error), error.field_errors))
+    app.register_error_handler(
+        BadImage, lambda error: problem(error.status, str(error), [FieldError("image", str(error))])
+    )
     for kind, status in STATUSES.items():
         app.register_error_handler(kind, lambda error, status=status: problem(status, str(error)))
     app.register_error_handler(
@@ -142,8 +135,8 @@ def handle_errors(app: Flask) -> None:
     app.after_request(_look_again)
 
 
-def what_fits() -> str:
-    """How large an upload may be."""
+def size_limit() -> str:
+    """Return the sentence with the size limits of an upload."""
     config = current_app.config
     most = f"the upload is too large; at most {config['MAX_UPLOAD_BYTES']:,} bytes are taken (MAX_UPLOAD_BYTES)"
     if request.mimetype != FORM:
@@ -152,24 +145,24 @@ def what_fits() -> str:
 
 
 def _look_again(answer: Response) -> Response:
-    """Have /health look anew at whether writes are taken, once anything was answered that they are not."""
+    """Make /health check the store's writes again after any 503."""
     if answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE and request.endpoint not in ASKING_HEALTH:
-        current_app.config["DOOR"].probes.forget()
+        current_app.config["INTAKE"].probes.forget()
     return answer
 
 
 def _linger(answer: Response) -> Response:
-    """Read on, after an error was sent, what the client still sends: closing at once would reset the connection.
+    """After an error, read the rest of the request: closing at once would reset the connection.
 
-    A client that writes its whole body before it reads would then never see why it was refused.
+    A client that writes its whole body before it reads would then never see the error.
     """
     body, connection = request.environ["wsgi.input"], request.environ.get("gunicorn.socket")
 
     def read_on() -> None:
         left, deadline = LINGER_BYTES, time.monotonic() + LINGER_SECONDS
-        if isinstance(connection, PatientSocket):
+        if isinstance(connection, DeadlineSocket):
             connection.allow(LINGER_SECONDS)
-        with contextlib.suppress(Exception):  # it is gone, or sends nonsense: nothing is owed to it
+        with contextlib.suppress(Exception):  # the client has left or sends garbage
             while left > 0 and time.monotonic() < deadline and (chunk := body.read(CHUNK)):
                 left -= len(chunk)
 
@@ -183,7 +176,7 @@ def _http_problem(error: HTTPException) -> Response:
     if isinstance(error, RequestRedirect):
         return cast("Response", error.get_response())
     if isinstance(error, RequestEntityTooLarge):
-        return problem(413, what_fits())
+        return problem(413, size_limit())
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         allowed = ", ".join(sorted(error.valid_methods))
         answer = problem(405, f"{request.method} is not for {request.path[:80]}: it takes {allowed}")

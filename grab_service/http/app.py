@@ -1,4 +1,4 @@
-"""The HTTP door: the application, made of its groups of routes."""
+"""The Flask application with its groups of routes."""
 
 import threading
 
@@ -10,7 +10,7 @@ from grab_service.api import addresses, problems
 from grab_service.http import openapi
 from grab_service.http.routes import events, faces, line, pictures, uploads
 from grab_service.images.downloads import Places
-from grab_service.line.intake import GrabDoor
+from grab_service.line.intake import Intake
 from grab_service.streaming.hub import Hub
 from grab_service.ui import page as the_page
 from grab_service.uploads import limits
@@ -23,7 +23,7 @@ GROUPS = (uploads, pictures, line, faces, events)
 ABOUT = "Pictures in, findings out. Every error is an application/problem+json (RFC 9457) with a sentence."
 
 
-def create_app(settings: Settings, door: GrabDoor) -> Flask:
+def create_app(settings: Settings, intake: Intake) -> Flask:
     """Make the application."""
     app = OpenAPI(
         __name__,
@@ -33,7 +33,7 @@ def create_app(settings: Settings, door: GrabDoor) -> Flask:
     )
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + FORM_OVERHEAD
     app.config["MAX_UPLOAD_BYTES"] = settings.max_upload_bytes
-    app.config["DOOR"] = door
+    app.config["INTAKE"] = intake
     app.config["MODELS"] = open_repository(settings)
     app.config["HUB"] = Hub(settings.redis_url)
     app.config["PLACES"] = Places()

@@ -10,7 +10,7 @@ from flask_openapi3.openapi import OpenAPI
 from grab_service.api.schemas.common import Problem
 
 SWAGGER = "flask_openapi3_swagger"
-PARTS = {  # of Swagger UI, as they lie in its package
+PARTS = {  # files of Swagger UI in its package
     "swagger-ui.css": ("css", "text/css"),
     "swagger-ui-bundle.js": ("js", "text/javascript"),
 }
@@ -61,13 +61,13 @@ def part(name: str) -> Response:
 
 
 def describe(app: OpenAPI) -> dict[str, Any]:
-    """The description, as plain data."""
+    """Return the OpenAPI description as plain data."""
     found: dict[str, Any] = app.spec_json
     return found or _described(app)
 
 
 def _described(app: OpenAPI) -> dict[str, Any]:
-    """What flask-openapi3 collected, put right where it says what does not hold here."""
+    """Return the description of flask-openapi3 without what does not hold here."""
     found: dict[str, Any] = app.api_doc
     found["components"].pop("securitySchemes", None)  # null where there are none, which OpenAPI does not allow
     components = found["components"]["schemas"]
@@ -85,7 +85,7 @@ def _described(app: OpenAPI) -> dict[str, Any]:
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter that may be left out: in a URL there is no null."""
+    """Return the schema of an optional parameter without null, which a URL cannot hold."""
     kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
     if len(kinds) != 1:
         return schema

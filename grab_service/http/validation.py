@@ -1,7 +1,7 @@
-"""What a view is handed is what its models say: its path, its query, its headers, its JSON body.
+"""Validates path, query, headers and JSON body of a request by the models that its view is annotated with.
 
-flask-openapi3 documents a view by the very same annotations; the checking is done here, since its own makes each
-model's JSON schema anew for every request.
+flask-openapi3 documents a view by the same annotations. Its own validation is not used: it builds the JSON schema of
+each model again for every request.
 """
 
 import json
@@ -13,7 +13,7 @@ from flask import Response, request
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from grab_service.api.problems import BadParameters, BodyTooLarge, Misfit, WrongType
+from grab_service.api.problems import BadParameters, BodyTooLarge, FieldError, WrongType
 
 MAX_JSON = 1024 * 1024
 JSON = "application/json"
@@ -24,7 +24,7 @@ Body = TypeVar("Body", bound=BaseModel)
 
 
 def checked(view: View) -> View:
-    """Call the view with its models; what does not fit them is a 422 that names each field."""
+    """Call the view with its models; answer 422, with each wrong field, where the request does not fit."""
     hints = get_type_hints(view)
     models: dict[str, type[BaseModel]] = {name: hints[name] for name in _READERS if name in hints}
     takes_query = "query" in models
@@ -32,41 +32,41 @@ def checked(view: View) -> View:
     @wraps(view)
     def wrapper(**path: Any) -> Response:
         given: dict[str, BaseModel] = {}
-        wrong: list[Misfit] = [] if takes_query else [Misfit(name[:SHOWN], NONE_HERE) for name in request.args]
+        wrong: list[FieldError] = [] if takes_query else [FieldError(name[:SHOWN], NONE_HERE) for name in request.args]
         for name, model in models.items():
             try:
                 given[name] = model.model_validate(_READERS[name](model, path))
             except ValidationError as error:
-                wrong += _misfits(error, model)
+                wrong += _field_errors(error, model)
             except BadParameters as error:
-                wrong += error.misfits
+                wrong += error.field_errors
         if wrong:
             raise BadParameters(wrong)
         return view(**given)
 
-    wrapper.__delay_validate_request__ = True  # type: ignore[attr-defined] # flask-openapi3 then leaves it to us
+    wrapper.__delay_validate_request__ = True  # type: ignore[attr-defined] # turns off the validation of flask-openapi3
     return wrapper
 
 
 def parsed(model: type[Body]) -> Body:
-    """Return the request's JSON body as the model; for a view that takes other bodies, too.
+    """Return the request's JSON body as the model; for a view that also takes other bodies.
 
     Raises:
-        WrongType: it is not sent as JSON.
-        BadParameters: it does not fit.
+        WrongType: the body is not sent as JSON.
+        BadParameters: the body does not fit the model.
     """
     try:
         return model.model_validate(read_json(model))
     except ValidationError as error:
-        raise BadParameters(_misfits(error, model)) from None
+        raise BadParameters(_field_errors(error, model)) from None
 
 
 def read_json(model: type[BaseModel]) -> Any:
     """Return the request's body as plain data.
 
     Raises:
-        WrongType: it is not sent as JSON.
-        BadParameters: it is not JSON.
+        WrongType: the body is not sent as JSON.
+        BadParameters: the body is not JSON.
     """
     if request.mimetype != JSON:
         fields = ", ".join(model.model_fields)
@@ -77,7 +77,7 @@ def read_json(model: type[BaseModel]) -> Any:
     except RequestEntityTooLarge:
         raise BodyTooLarge(f"the JSON is too large; at most {MAX_JSON:,} bytes of it are taken") from None
     except (ValueError, RecursionError) as error:
-        raise BadParameters([Misfit("body", f"this is no JSON: {error}")]) from None
+        raise BadParameters([FieldError("body", f"this is no JSON: {error}")]) from None
 
 
 def _refuse(constant: str) -> None:
@@ -87,7 +87,7 @@ def _refuse(constant: str) -> None:
 def _query(_model: type[BaseModel], _path: object) -> Mapping[str, str]:
     twice = [name for name, values in request.args.lists() if len(values) > 1]
     if twice:
-        raise BadParameters([Misfit(name, "it is given more than once") for name in twice])
+        raise BadParameters([FieldError(name, "it is given more than once") for name in twice])
     return request.args.to_dict()
 
 
@@ -104,18 +104,18 @@ _READERS: dict[str, Callable[[type[BaseModel], Any], Any]] = {
 }
 
 
-def _misfits(error: ValidationError, model: type[BaseModel]) -> list[Misfit]:
-    return [_misfit(dict(found), model) for found in error.errors(include_url=False)]
+def _field_errors(error: ValidationError, model: type[BaseModel]) -> list[FieldError]:
+    return [_field_error(dict(found), model) for found in error.errors(include_url=False)]
 
 
-def _misfit(found: Mapping[str, Any], model: type[BaseModel]) -> Misfit:
+def _field_error(found: Mapping[str, Any], model: type[BaseModel]) -> FieldError:
     field = ".".join(str(part) for part in found["loc"]) or "body"
     if found["type"] == "extra_forbidden":
         known = ", ".join(info.alias or name for name, info in model.model_fields.items())
-        return Misfit(field[:SHOWN], f"there is no such parameter; there is {known}")
+        return FieldError(field[:SHOWN], f"there is no such parameter; there is {known}")
     message = str(found["msg"]).removeprefix("Value error, ")
     value = found.get("input")
     if isinstance(value, str | int | float) and found["type"] != "missing":
         text = str(value)
         message += f", not {text[:SHOWN]!r}{'…' if len(text) > SHOWN else ''}"
-    return Misfit(field, message)
+    return FieldError(field, message)

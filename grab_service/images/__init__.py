@@ -1,1 +1,1 @@
-"""Pictures that were taken in: lookup, history, listing, downloads, reruns, face search. May use: api, line."""
+"""Accepted pictures: lookup, history, listing, downloads, reruns, face search. May use: api, line."""

@@ -1,4 +1,4 @@
-"""Showing pictures: only so many are in memory at once, however slowly those who asked for them read."""
+"""Sends pictures. The number and size of those in memory are limited, however slowly clients read."""
 
 import hashlib
 import threading
@@ -8,19 +8,19 @@ from typing import cast
 from flask import Response, current_app, request
 
 from grab_service.api.problems import NoPlace, NotKnown
-from grab_service.images.lookup import known, short
-from grab_service.line.intake import door
+from grab_service.images.lookup import lookup, short
+from grab_service.line.intake import intake
 from stageline.core.errors import NotFound, Unavailable
 from stageline.imaging import codec
 
 SENT_AT_ONCE = 32
-SENT_BYTES = 256 * 1024 * 1024  # of all of them; one alone may be larger
-MAX_WAITING = 16  # with those that are being sent, and all that follow events, there are threads left for others
+SENT_BYTES = 256 * 1024 * 1024  # of all pictures together; a single one may be larger
+MAX_WAITING = 16  # with SENT_AT_ONCE and all watchers of events this leaves threads for other requests
 PLACE_SECONDS = 2.0
 
 
 class Places:
-    """The places of pictures that are being read and sent."""
+    """The places for pictures that are being read and sent."""
 
     def __init__(self) -> None:
         self._left = threading.Condition()
@@ -28,10 +28,10 @@ class Places:
         self._waiting = 0
 
     def enter(self, size: int) -> "Place":
-        """Take a place for a picture of so many bytes, or wait for one a moment.
+        """Take a place for a picture of ``size`` bytes; wait for it up to PLACE_SECONDS.
 
         Raises:
-            NoPlace: none came free.
+            NoPlace: no place became free.
         """
         deadline = time.monotonic() + PLACE_SECONDS
         with self._left:
@@ -49,7 +49,7 @@ class Places:
             return place
 
     def change(self, place: "Place", size: int | None) -> None:
-        """Set how much a place holds; None: it is left."""
+        """Set the bytes that a place holds; None gives the place up."""
         with self._left:
             if size is None:
                 self._sizes.pop(place, None)
@@ -63,28 +63,28 @@ class Places:
 
 
 class Place:
-    """One picture's place."""
+    """The place of one picture."""
 
     def __init__(self, places: Places) -> None:
         self._places = places
 
     def hold(self, size: int) -> None:
-        """Say how many bytes it really has."""
+        """Set the real number of bytes."""
         self._places.change(self, size)
 
     def leave(self) -> None:
-        """Let the next one in; may be repeated."""
+        """Give the place up; may be repeated."""
         self._places.change(self, None)
 
 
 def show(image_id: str, stage: str) -> Response:
-    """Answer with a picture as a stage left it; with less, where the client has it, or asks for a part.
+    """Answer with a picture of a stage, or the requested part of it, or 304 if the client has it.
 
     Raises:
-        NotKnown: no such picture, or the stage has not come to it yet.
-        NoPlace: too many others are being sent.
+        NotKnown: there is no such picture, or the stage has not written it yet.
+        NoPlace: too many pictures are being sent.
     """
-    key = known().image_key(image_id, stage)
+    key = lookup().image_key(image_id, stage)
     try:
         return _not_modified(key) or _sent(key)
     except NotFound:
@@ -92,12 +92,12 @@ def show(image_id: str, stage: str) -> Response:
 
 
 def _not_modified(key: str) -> Response | None:
-    """A 304, for which nothing is read: the store knows the ETag, but of what was uploaded to it in parts."""
+    """Return a 304 without reading the picture where its ETag in the store matches; not for multipart uploads."""
     if not request.if_none_match or request.if_match:
         return None
     try:
-        etag = door().store.stat(key).etag
-    except Unavailable:  # the cache may have it
+        etag = intake().store.stat(key).etag
+    except Unavailable:  # the cache may have the picture
         return None
     if not request.if_none_match.contains_weak(etag):
         return None
@@ -107,10 +107,10 @@ def _not_modified(key: str) -> Response | None:
 
 
 def _sent(key: str) -> Response:
-    places, settings = cast("Places", current_app.config["PLACES"]), door().settings
+    places, settings = cast("Places", current_app.config["PLACES"]), intake().settings
     place = places.enter(settings.max_upload_bytes)
     try:
-        data = door().store.get(key)
+        data = intake().store.get(key)
         place.hold(len(data))
         kind = codec.probe(data, settings.max_image_pixels).content_type
         made = _headed(Response(data, mimetype=kind))
@@ -124,7 +124,7 @@ def _sent(key: str) -> Response:
 
 
 def _headed(made: Response) -> Response:
-    made.headers["X-Content-Type-Options"] = "nosniff"  # a picture with a page behind it stays a picture
+    made.headers["X-Content-Type-Options"] = "nosniff"  # no browser takes a picture for a page
     made.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
-    made.headers["Cache-Control"] = "no-cache"  # kept, and asked for again with its ETag: a re-run writes it anew
+    made.headers["Cache-Control"] = "no-cache"  # clients revalidate by ETag: a rerun writes the picture again
     return made

@@ -1,12 +1,12 @@
-"""Pages of pictures: the catalogue's rows, and over them how those stand now that still move."""
+"""Pages of pictures: rows of the catalogue, with the current status from Redis of pictures that still move."""
 
 import contextlib
 from typing import Any
 
-from grab_service.api.problems import BadParameters, Misfit
+from grab_service.api.problems import BadParameters, FieldError
 from grab_service.api.schemas.pictures import ImagesQuery
 from grab_service.images.lookup import DELETED
-from grab_service.line.intake import GrabDoor
+from grab_service.line.intake import Intake
 from stageline.broker import status
 from stageline.catalogue.cursor import BadCursor
 from stageline.catalogue.reader import Filter
@@ -18,30 +18,30 @@ ENDED = ("completed", "failed")
 MAY_MOVE = (*MOVING, "waiting")
 
 
-def page(door: GrabDoor, query: ImagesQuery) -> dict[str, Any]:
+def page(intake: Intake, query: ImagesQuery) -> dict[str, Any]:
     """Return a page of pictures, newest first.
 
     Raises:
-        BadParameters: the cursor is none that a page gave.
+        BadParameters: the cursor comes from no page.
         Unavailable: the catalogue is away.
     """
     wanted = Filter(query.status, query.kind, query.category, query.since, query.until, query.filename)
     try:
-        found = door.catalogue.pictures(wanted, query.cursor, query.limit)
+        found = intake.catalogue.pictures(wanted, query.cursor, query.limit)
     except BadCursor as error:
-        raise BadParameters([Misfit("cursor", str(error))]) from None
-    images = [_shown(row) for row in _as_they_stand(door, found.images) if query.status in (None, row["status"])]
+        raise BadParameters([FieldError("cursor", str(error))]) from None
+    images = [_shown(row) for row in _as_they_stand(intake, found.images) if query.status in (None, row["status"])]
     return {"images": images, "next_cursor": found.next_cursor}
 
 
-def _as_they_stand(door: GrabDoor, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows, with what Redis knows newer; while Redis is away they are told as they are."""
+def _as_they_stand(intake: Intake, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows with newer fields from Redis; while Redis is away they stay as they are."""
     moving = [row["image_id"] for row in rows if row["status"] in MAY_MOVE]
     live: dict[str, dict[str, Any] | None] = {}
     with contextlib.suppress(Unavailable):
-        live = dict(zip(moving, status.read_all(door.client, moving), strict=True)) if moving else {}
-    told = [row | _fresh(live.get(row["image_id"])) for row in rows]
-    return [row for row in told if row["status"] != DELETED]
+        live = dict(zip(moving, status.read_all(intake.client, moving), strict=True)) if moving else {}
+    updated = (row | _fresh(live.get(row["image_id"])) for row in rows)
+    return [row for row in updated if row["status"] != DELETED]
 
 
 def _fresh(live: dict[str, Any] | None) -> dict[str, Any]:

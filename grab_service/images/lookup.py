@@ -1,4 +1,4 @@
-"""What is known of a picture: from Redis while it moves and for a while after, then from its results."""
+"""Looks up pictures: in Redis while they move and for STATUS_TTL after, then in their results."""
 
 import json
 from collections import Counter
@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from grab_service.api.problems import NotKnown
-from grab_service.line.intake import GrabDoor, door
+from grab_service.line.intake import Intake, intake
 from stageline.broker import status, time_left
 from stageline.core.errors import NotFound, Unavailable
 from stageline.maintenance.deletion import all_folders, erase_objects
@@ -22,42 +22,42 @@ DELETED = "deleted"
 
 @dataclass(frozen=True)
 class Found:
-    """A picture: its status in Redis, its results, or both. What is newer is the status."""
+    """A picture: its status in Redis, its results, or both. The status is newer."""
 
     image_id: str
     live: Mapping[str, Any] | None
     document: Mapping[str, Any] | None
-    lost: bool = False  # Redis knows nothing of it, nor do results tell: ``live`` is the catalogue's row
+    lost: bool = False  # neither Redis nor results have it: ``live`` is the catalogue's row
 
     @property
     def status(self) -> str:
-        """Where it stands."""
+        """The status."""
         return str((self.live or self.document or {}).get("status") or "submitted")
 
     @property
     def run(self) -> int:
-        """Which time it goes, or went, down the line."""
+        """The number of its current or last run, from 1."""
         return int(self.get("run") or 1)
 
     def get(self, name: str) -> Any:
-        """A field, of the status where it has it, else of the results."""
+        """Return a field of the status, or else of the results."""
         for source in (self.live, self.document):
             if source and source.get(name) not in (None, ""):
                 return source[name]
         return None
 
 
-class Known:
-    """Tells of pictures."""
+class PictureLookup:
+    """Finds pictures, reports their status and deletes them."""
 
-    def __init__(self, door: GrabDoor) -> None:
-        self._door = door
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
 
     def find(self, image_id: str) -> Found:
-        """Find a picture by its id, or else the newest of that filename, in whichever normal form it is typed.
+        """Find a picture by its id, or else the newest with that filename, in any Unicode normal form.
 
         Raises:
-            NotKnown: there is none.
+            NotKnown: there is no such picture.
         """
         found = self.by_id(image_id)
         if found is None and filenames.is_seen(image_id):
@@ -67,39 +67,38 @@ class Known:
         return found
 
     def by_id(self, image_id: str, row: Mapping[str, Any] | None = None) -> Found | None:
-        """Find a picture by its id; None where there is none, or it was deleted. ``row``: the catalogue's, if known."""
-        if not ID.fullmatch(image_id) or image_id.startswith(PROBE):  # a probe is nobody's
+        """Find a picture by its id; None if there is none, or it was deleted. ``row``: its catalogue row, if read."""
+        if not ID.fullmatch(image_id) or image_id.startswith(PROBE):  # probes are not shown
             return None
-        live = status.read(self._door.client, image_id)
+        live = status.read(self._intake.client, image_id)
         if live is not None and live.get("status") == DELETED:
             return None
         document = None if live and live.get("status") in MOVING else self.results(image_id)
         if live or document:
             return Found(image_id, live, document)
         row = row or self._row(image_id)
-        return (
-            Found(image_id, {**row, "created_at": row["uploaded_at"], "stages": {}}, None, lost=True) if row else None
-        )
+        live = {**row, "created_at": row["uploaded_at"], "stages": {}} if row else None
+        return Found(image_id, live, None, lost=True) if live else None
 
     def results(self, image_id: str) -> Mapping[str, Any] | None:
-        """Return results/<id>.json; None where there is none."""
+        """Return results/<id>.json; None if it does not exist."""
         try:
-            document: Mapping[str, Any] = json.loads(self._door.store.get(results.key(image_id)))
+            document: Mapping[str, Any] = json.loads(self._intake.store.get(results.key(image_id)))
         except NotFound:
             return None
         return document
 
     def status(self, image_id: str) -> dict[str, Any]:
-        """Tell where a picture is, what each stage did, and, at the end, what was found.
+        """Return the answer of GET /status: the status, each stage, and at the end the results.
 
         Raises:
             NotKnown: no picture has that id.
         """
         found = self.find(image_id)
-        said = found.live or found.document or {}
-        told: dict[str, Any] = {"image_id": found.image_id, "job_id": found.image_id}
-        told |= filenames.name_fields(found.get("filename"), found.get("filename_guessed"))
-        told |= {
+        newest = found.live or found.document or {}
+        body: dict[str, Any] = {"image_id": found.image_id, "job_id": found.image_id}
+        body |= filenames.name_fields(found.get("filename"), found.get("filename_guessed"))
+        body |= {
             "file_size": found.get("file_size"),
             "width": found.get("origin_w") or found.get("width"),
             "height": found.get("origin_h") or found.get("height"),
@@ -107,31 +106,31 @@ class Known:
             "status": found.status,
             "kind": found.get("kind"),
             "run": found.run,
+            "task_id": f"{found.image_id}.{found.run}",
         }
-        told |= {"task_id": f"{found.image_id}.{found.run}"}
-        told |= {name: found.get(name) for name in ("reason", "failed_stage", "batch_id") if found.get(name)}
-        told |= self._times(found) | self._paths(found) | metadata(found.document)
-        return {**told, **self._left(found), "stages": _stages(said.get("stages")), "results": found.document}
+        body |= {name: found.get(name) for name in ("reason", "failed_stage", "batch_id") if found.get(name)}
+        body |= self._times(found) | self._paths(found) | metadata(found.document)
+        return {**body, **self._left(found), "stages": _stages(newest.get("stages")), "results": found.document}
 
     def remove(self, image_id: str) -> None:
-        """Delete a picture: all that Redis, the bucket and, in a moment, the catalogue have of it. May be repeated.
+        """Delete a picture from Redis, the bucket and, a little later, the catalogue. May be repeated.
 
         Raises:
             NotKnown: no picture has that id.
         """
         found = self.by_id(image_id)
         may_be = bool(ID.fullmatch(image_id)) and not image_id.startswith(PROBE)
-        gone = found is None and may_be and status.read(self._door.client, image_id)
+        gone = found is None and may_be and status.read(self._intake.client, image_id)
         if found is None and not gone:
             raise NotKnown(f"no picture has the id {short(image_id)}")
         if found is not None:
-            self._door.line.delete(image_id, found.get("sha256"), found.get("filename"))
-        self._door.dead.drop_of(image_id)
+            self._intake.line.delete(image_id, found.get("sha256"), found.get("filename"))
+        self._intake.dead.drop_of(image_id)
         original = found.get("original_path") if found else None
-        erase_objects(self._door.store, image_id, original, all_folders(self._door.client))
+        erase_objects(self._intake.store, image_id, original, all_folders(self._intake.client))
 
     def image_key(self, image_id: str, stage: str) -> str:
-        """Return where a picture is as a stage leaves it, once it has come to it.
+        """Return the key of the picture that a stage writes.
 
         Raises:
             NotKnown: there is no such picture.
@@ -141,23 +140,23 @@ class Known:
         return str(found.get("original_path") or key) if stage == "original" else key
 
     def _newest_named(self, filename: str) -> Found | None:
-        """The newest picture of that name: Redis knows those of the last hour, the catalogue all."""
-        recent = self._door.line.newest_named(filename)
+        """Return the newest picture with that name: Redis has the recent ones, the catalogue all."""
+        recent = self._intake.line.newest_named(filename)
         found = self.by_id(recent) if recent else None
         if found:
             return found
         try:
-            row = self._door.catalogue.newest_named(filename)
+            row = self._intake.catalogue.newest_named(filename)
         except Unavailable:
-            if ID.fullmatch(filename):  # it is more likely an id that nobody has
+            if ID.fullmatch(filename):  # more likely an unknown id than a name
                 return None
             raise
         return self.by_id(str(row["image_id"]), row) if row else None
 
     def _row(self, image_id: str) -> dict[str, Any] | None:
-        """What the catalogue says of a picture that has neither a status nor results: Redis may have lost its data."""
+        """Return the catalogue's row of a picture without status and results: Redis may have lost its data."""
         try:
-            return self._door.catalogue.picture(image_id)
+            return self._intake.catalogue.picture(image_id)
         except Unavailable:
             return None
 
@@ -166,7 +165,7 @@ class Known:
             return {"estimated_seconds_left": None, "position": None}
         stages = (found.live or {}).get("stages", {})
         done = sum(stages.get(stage.name, {}).get("state") == "done" for stage in line.LINE)
-        left = time_left.remaining(self._door.client, [found.image_id], {found.image_id: done}).get(found.image_id)
+        left = time_left.remaining(self._intake.client, [found.image_id], {found.image_id: done}).get(found.image_id)
         return {"estimated_seconds_left": left and left.seconds, "position": left and left.position}
 
     def _times(self, found: Found) -> dict[str, Any]:
@@ -178,7 +177,7 @@ class Known:
         return {"created_at": created, "updated_at": updated, "processing_time": took}
 
     def _paths(self, found: Found) -> dict[str, Any]:
-        bucket = self._door.settings.s3_bucket
+        bucket = self._intake.settings.s3_bucket
         original, tagged = found.get("original_path"), (found.document or {}).get("tagged_path")
         return {
             "original_path": original,
@@ -188,7 +187,7 @@ class Known:
 
 
 def metadata(document: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What was found and what was blurred, in short; null where the line has not come so far."""
+    """Return counts of what was found and blurred; null while the stages have not finished."""
     if document is None or "detections" not in document:
         return {"detection_metadata": None, "blur_metadata": None}
     detections, faces = document.get("detections") or [], document.get("faces") or []
@@ -201,14 +200,14 @@ def metadata(document: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _stages(entries: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Every stage in the line's order, and the door's own where it took the picture in."""
+    """Return the entries of all stages in the line's order, after that of the upload if there is one."""
     known = entries or {}
     grab = {STAGE: known[STAGE]} if STAGE in known else {}
     return grab | {stage.name: known.get(stage.name, {"state": "waiting"}) for stage in line.LINE}
 
 
 def _begun(found: Found) -> str | None:
-    """When a picture that another producer sent, which said no time, began its first run, or its first stage."""
+    """Return when the first run or stage began, for a picture of a foreign producer without a time."""
     runs = (found.document or {}).get("runs") or [{}]
     entries = [each for each in (found.get("stages") or {}).values() if isinstance(each, Mapping)]
     started = [str(each["started"]) for each in entries if each.get("started")]
@@ -224,10 +223,10 @@ def _seconds(begun: object, ended: object) -> float | None:
 
 
 def short(given: str) -> str:
-    """What somebody gave, as an answer repeats it."""
-    return given if len(given) <= 80 else f"{given[:80]}…"  # noqa: PLR2004 - what is repeated stays readable
+    """Return a given text, cut for an answer that repeats it."""
+    return given if len(given) <= 80 else f"{given[:80]}…"  # noqa: PLR2004
 
 
-def known() -> Known:
-    """What the running application knows of pictures."""
-    return Known(door())
+def lookup() -> PictureLookup:
+    """Return the lookup of the running application."""
+    return PictureLookup(intake())

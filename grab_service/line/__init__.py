@@ -1,1 +1,1 @@
-"""The door's side of the line: intake, claims, probes, statistics. May use: api."""
+"""The producer's side of the line: intake, claims, probes, statistics. May use: api."""

@@ -1,4 +1,4 @@
-"""What the door does, apart from HTTP: take pictures in, count what waits, reach its servers."""
+"""The API without HTTP: accepts pictures, counts messages and connects to the servers."""
 
 import time
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, cast
 from flask import current_app
 
 from grab_service.api.problems import LineFull
-from grab_service.line.claims import Holds
+from grab_service.line.claims import HeldClaims
 from grab_service.line.probes import Probes
 from stageline.broker import status
 from stageline.broker.dead_letters import DeadLetters
@@ -25,70 +25,66 @@ from stageline.pipeline.first_message import STAGE, take_in
 from stageline.pipeline.message import Message
 from stageline.store import ObjectStore
 
-PREPROCESSED = "detect"  # the stage after which a picture waits that is only to be preprocessed: its kind is known then
-ROOMY, ROOMY_SECONDS = 100, 0.1  # with room for so many more it is not asked again for a while: accepting asks anyway
+PREPROCESSED = "detect"  # with process=false a picture waits after this stage, which finds its kind
+ROOMY, ROOMY_SECONDS = 100, 0.1  # with so much room it is not checked again so long: accepting checks anyway
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """How a picture is to be taken in."""
+    """The options of an upload."""
 
     process: bool = True
     dedupe: bool = False
     batch_id: str | None = None
     image_id: str | None = None
-    again: bool = False  # an earlier request had chosen that id: it may have been taken in already
+    again: bool = False  # an earlier request chose image_id: the picture may be accepted already
     probe: bool = False
-    filename_guessed: bool = False  # its name came in no encoding that was said, nor UTF-8
+    filename_guessed: bool = False  # whether the encoding of the filename is a guess
 
     def fields(self) -> dict[str, Any]:
-        """What its message says of that."""
-        said: dict[str, Any] = {}
-        if not self.process:
-            said["until"] = PREPROCESSED
-        if self.batch_id:
-            said["batch_id"] = self.batch_id
-        if self.filename_guessed:
-            said["filename_guessed"] = True
-        if self.probe:
-            said |= {"probe": True, "until": "classify"}
-        return said
+        """Return the fields of the message that these options set."""
+        until = "classify" if self.probe else None if self.process else PREPROCESSED
+        flags = {"filename_guessed": self.filename_guessed, "probe": self.probe}
+        return {name: value for name, value in {"until": until, "batch_id": self.batch_id, **flags}.items() if value}
 
 
 @dataclass(frozen=True)
 class Taken:
-    """A picture that was taken in, or that was there already."""
+    """An accepted picture, or an earlier one of the same content."""
 
     image_id: str
     message: Message
 
     @property
     def duplicate(self) -> bool:
-        """Whether another of the same content was there already, so that this one was not taken."""
+        """Whether the picture was not accepted because there is one of the same content."""
         return self.image_id != self.message.image_id
 
 
-class GrabDoor:
-    """The door's state: the queue's producer side, and the object store."""
+class Intake:
+    """The API's state: the producer, the claims, the object store, the catalogue and the probes."""
 
     def __init__(self, store: ObjectStore, settings: Settings) -> None:
         self.store = store
         self.settings = settings
         self.line = Producer(settings.redis_url, settings.max_queue_size, settings.status_ttl)
         self.client = self.line.client
-        self.holds = Holds(self.line.scripts)
+        self.claims = HeldClaims(self.line.scripts)
         self.dead = DeadLetters(self.client)
-        self.catalogue = Catalogue(open_engine(settings))  # dialled when first asked
+        self.catalogue = Catalogue(open_engine(settings))  # connects at the first query
         self.probes = Probes(self.client, store, self.catalogue, settings)
-        self.housekeeper: Reaper | None = None  # where one runs beside it, in this process
+        self.reaper: Reaper | None = None  # if one runs in this process
         self._roomy_until = 0.0
-        self.counted: tuple[dict[str, int], float] = {}, 0.0  # the catalogue's pictures by status, and until when
+        self.counted: tuple[dict[str, int], float] = (
+            {},
+            0.0,
+        )  # the catalogue's pictures by status, and until when this is valid
 
     def refuse_when_full(self) -> None:
-        """Say so before a body is read.
+        """Check for room before the body is read.
 
         Raises:
-            LineFull: the line takes no more now.
+            LineFull: the line is full.
         """
         now = time.monotonic()
         if now < self._roomy_until:
@@ -103,8 +99,8 @@ class GrabDoor:
         """Check a picture, store it, queue it. Once this returns, the picture is not lost.
 
         Raises:
-            BadImage: it is not a picture that the line takes.
-            LineFull: the line takes no more now.
+            BadImage: the data is not a picture that the line accepts.
+            LineFull: the line is full.
             Unavailable: Redis or the object store is away.
         """
         started = time.monotonic()
@@ -117,21 +113,21 @@ class GrabDoor:
         old = self._catalogued(message) if wanted.dedupe else None
         if old:
             return Taken(old, message)
-        check_writes(self.client)  # else each try of an upload that is refused would leave an original
+        check_writes(self.client)  # otherwise each refused upload would leave an original
         self.store.put(original)
-        there = self.line.accept(message, dedupe=wanted.dedupe)
-        if there != message.image_id:
+        accepted = self.line.accept(message, dedupe=wanted.dedupe)
+        if accepted != message.image_id:
             self.store.delete(message.original_path)
-        if there is None:
+        if accepted is None:
             raise self.full()
-        if there == message.image_id:
+        if accepted == message.image_id:
             ms = round(1000 * (time.monotonic() - started), 1)
             key = message.original_path
             logs.get().info("accepted", image_id=message.image_id, stage=STAGE, attempt=1, ms=ms, key=key)
-        return Taken(there, message)
+        return Taken(accepted, message)
 
     def _was_taken(self, image_id: str) -> bool:
-        """Whether a picture was accepted under an id that a request before this one had chosen."""
+        """Return whether an earlier request has accepted a picture with this id."""
         if status.read(self.client, image_id) is not None:
             return True
         try:
@@ -141,7 +137,7 @@ class GrabDoor:
         return True
 
     def _catalogued(self, message: Message) -> str | None:
-        """The id of a picture of the same content, as the catalogue knows it: Redis knows only the last day's."""
+        """Return the id of a picture of the same content in the catalogue: Redis only has those of the last day."""
         try:
             row = self.catalogue.by_sha256(str(message.fields["sha256"]))
         except Unavailable:
@@ -152,31 +148,31 @@ class GrabDoor:
         return None if live.get("status") in ("deleted", "failed") else str(row["image_id"])
 
     def estimate(self, image_id: str) -> float | None:
-        """The seconds that an accepted picture will take, by what the last ones took; None while that is not known."""
+        """Estimate the seconds for an accepted picture from the last ones; None while there are none."""
         try:
             with reaching_redis():
                 found = cast("bytes | None", self.client.hget(status_key(image_id), "estimate"))
-        except Unavailable:  # the picture is accepted all the same
+        except Unavailable:  # the picture is accepted nevertheless
             return None
         return round(float(found), 2) if found else None
 
     def queues(self) -> dict[str, Any]:
-        """Count what waits, is in flight, is delayed and is dead, by stage and in all; the first three are pending."""
+        """Count messages waiting, in flight, delayed and dead, by stage and in total; the first three are pending."""
         stages = self.line.depths()
         dead = self.dead.counts()
         for name, counts in stages.items():
-            counts["pending"] = sum(counts.values())  # what KEDA scales by
+            counts["pending"] = sum(counts.values())  # KEDA scales by this
             counts["dead"] = dead.get(name, 0)
         total = {state: sum(counts[state] for counts in stages.values()) for state in next(iter(stages.values()))}
         most = self.settings.max_queue_size
         return {"stages": stages, "total": total, "unfinished": self.line.unfinished(), "max_queue_size": most}
 
     def full(self) -> LineFull:
-        """The line takes no more."""
+        """Return the error for a full line."""
         most = self.settings.max_queue_size
         return LineFull(f"{most} pictures are on their way, which is all that MAX_QUEUE_SIZE allows; try again soon")
 
 
-def door() -> GrabDoor:
-    """The door of the running application."""
-    return cast("GrabDoor", current_app.config["DOOR"])
+def intake() -> Intake:
+    """Return the intake of the running application."""
+    return cast("Intake", current_app.config["INTAKE"])

@@ -1,6 +1,6 @@
-"""What /health and /readyz ask of the servers: each by one thread at a time, waited for only so long.
+"""The checks of the servers for /health and /readyz: each in one thread at a time, with a timeout.
 
-A server that hangs then costs a thread, and the answer says that it does not answer.
+A server that hangs costs one thread, and is reported as not answering.
 """
 
 import shutil
@@ -20,17 +20,17 @@ from stageline.core.settings import Settings
 from stageline.store import CachedStore, ObjectStore
 from stageline.worker import health
 
-PATIENCE = 4.0  # seconds that /health waits for all answers together; the page waits eight
-READY_PATIENCE = 8.0  # … and /readyz; a kubelet waits ten
-GOOD_SECONDS, BAD_SECONDS = 30.0, 2.0  # that it is believed that the store takes writes, or that it does not
-SLOW_SECONDS = 60.0  # … that it takes them, while it is asked anew and has not answered yet
+HEALTH_TIMEOUT = 4.0  # seconds for all answers to /health together; the page waits eight
+READY_TIMEOUT = 8.0  # the same for /readyz; a kubelet waits ten
+GOOD_SECONDS, BAD_SECONDS = 30.0, 2.0  # validity of a good and a bad answer on the store's writes
+SLOW_SECONDS = 60.0  # validity of a good answer while the next one is awaited
 Answers = Mapping[str, Callable[[], Any]]
 
 
 class Probe:
-    """A question to a server. Its answer is kept for ``good`` seconds, and what it failed by for ``bad``.
+    """A check of a server. A good answer is kept for ``good`` seconds, a failure for ``bad`` seconds.
 
-    A good answer is believed while it is asked anew, for ``slow`` seconds: a server may be slow, and well.
+    A good answer stays valid for ``slow`` seconds while the next is awaited: a server may be slow and healthy.
     """
 
     def __init__(
@@ -45,41 +45,40 @@ class Probe:
         self._forgotten: Future[Any] | None = None
 
     def ask(self) -> "Future[Any]":
-        """Return what was asked last, while it is still asked or kept; else ask anew. Its failures are Unavailable."""
+        """Return the running or still valid check, or start one. It fails with Unavailable."""
         with self._lock:
             if self._asked is None or (self._asked.done() and time.monotonic() >= self._until):
                 self._asked, self._asked_at = Future(), time.monotonic()
                 try:
                     threading.Thread(target=self._answer, args=(self._asked,), name="probe", daemon=True).start()
-                except RuntimeError as error:  # as many threads as the system allows
+                except RuntimeError as error:  # the system allows no more threads
                     self._asked.set_exception(Unavailable(f"{self._what} could not be asked: {error}"))
             return self._asked
 
     def forget(self) -> None:
-        """Keep no answer any longer; nor that of a question which is being asked."""
+        """Drop the kept answer, and that of a running check."""
         with self._lock:
             self._until, self._was_good, self._forgotten = 0.0, False, self._asked
 
-    def wait(self, asked: "Future[Any]", began: float, patience: float) -> Any:
+    def wait(self, asked: "Future[Any]", began: float, timeout: float) -> Any:
         """Return the answer.
 
         Raises:
-            Unavailable: the server is away, or has not answered ``patience`` seconds after ``began``, which is of the
-                monotonic clock.
+            Unavailable: the server is away, or has not answered ``timeout`` seconds after ``began`` (monotonic clock).
         """
-        answer = self._wait(asked, began, patience)
-        if asked is self._forgotten:  # something was refused since it was asked
-            return self._wait(self.ask(), began, patience)
+        answer = self._wait(asked, began, timeout)
+        if asked is self._forgotten:  # forget() was called since the check began
+            return self._wait(self.ask(), began, timeout)
         return answer
 
-    def _wait(self, asked: "Future[Any]", began: float, patience: float) -> Any:
+    def _wait(self, asked: "Future[Any]", began: float, timeout: float) -> Any:
         try:
-            error = asked.exception(max(0.0, began + patience - time.monotonic()))
+            error = asked.exception(max(0.0, began + timeout - time.monotonic()))
         except NotInTime:
             with self._lock:
                 if self._was_good and time.monotonic() - self._asked_at < self._slow:
                     return None
-            raise Unavailable(f"{self._what} has not answered for {patience:g} s") from None
+            raise Unavailable(f"{self._what} has not answered for {timeout:g} s") from None
         if error is not None:
             raise Unavailable(str(error)) from error
         return asked.result()
@@ -90,7 +89,7 @@ class Probe:
             answer = self._question()
         except Unavailable as error:
             failure = error
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is told in the answer
+        except Exception as error:  # noqa: BLE001 - the answer reports it
             logs.get().exception("a probe failed", of=self._what)
             failure = Unavailable(f"{self._what} could not be asked: {error}")
         with self._lock:
@@ -100,7 +99,7 @@ class Probe:
 
 
 class Probes:
-    """All that the door asks of its servers."""
+    """All checks that the API makes of its servers."""
 
     def __init__(self, client: Any, store: ObjectStore, catalogue: Catalogue, settings: Settings) -> None:
         store_is, redis_is = "the object store (MINIO_ENDPOINT)", "Redis (REDIS_URL)"
@@ -121,31 +120,31 @@ class Probes:
         }
 
     def reach(self) -> Answers:
-        """Ask whether what the door needs is there: a name → a call that raises Unavailable where it is not."""
-        return _ask_all(self._reach, READY_PATIENCE)
+        """Check the servers that the API needs: a name → a call that raises Unavailable if the server is away."""
+        return _ask_all(self._reach, READY_TIMEOUT)
 
     def look(self) -> Answers:
-        """Ask everything. The object store must take writes too; ``overview`` answers with the line's."""
-        asked = _ask_all({**self._reach, **self._others, "writes": self._writes}, PATIENCE)
+        """Check everything, also the object store's writes; ``overview`` returns that of the line."""
+        asked = _ask_all({**self._reach, **self._others, "writes": self._writes}, HEALTH_TIMEOUT)
         return {**asked, "object_store": partial(_both, asked["object_store"], asked["writes"])}
 
     def forget(self) -> None:
-        """Something was refused: what is believed of the store's writes may be true no longer."""
+        """Drop the kept answer on the store's writes, after any refusal."""
         self._writes.forget()
 
 
 def check_room(settings: Settings) -> None:
-    """See that the disk of a folder of pictures has room for one upload more.
+    """Check that the disk of the folder of pictures has room for one more upload.
 
     Raises:
-        Unavailable: it has not.
+        Unavailable: the disk has not.
     """
     folder, most = settings.stageline_data / settings.s3_bucket, settings.max_upload_bytes
-    if settings.minio_endpoint:  # such a store tells nobody
+    if settings.minio_endpoint:  # S3 does not report its free space
         return
     try:
         free = shutil.disk_usage(folder).free
-    except OSError:  # that it is away is said by another
+    except OSError:  # another check reports that the folder is away
         return
     if free < most:
         sizes = f"{free:,} bytes free, and one upload may have {most:,} (MAX_UPLOAD_BYTES)"
@@ -153,10 +152,10 @@ def check_room(settings: Settings) -> None:
 
 
 def check_cache(store: ObjectStore) -> str:
-    """Reach the cache; say that it is off where there is none.
+    """Reach the cache; return "off" if there is none.
 
     Raises:
-        Unavailable: it does not answer.
+        Unavailable: the cache does not answer.
     """
     if not isinstance(store, CachedStore):
         return "off"
@@ -164,9 +163,9 @@ def check_cache(store: ObjectStore) -> str:
     return "ok"
 
 
-def _ask_all(probes: Mapping[str, Probe], patience: float) -> Answers:
+def _ask_all(probes: Mapping[str, Probe], timeout: float) -> Answers:
     began = time.monotonic()
-    return {name: partial(probe.wait, probe.ask(), began, patience) for name, probe in probes.items()}
+    return {name: partial(probe.wait, probe.ask(), began, timeout) for name, probe in probes.items()}
 
 
 def _both(reach: Callable[[], Any], write: Callable[[], Any]) -> None:

@@ -1,1 +1,1 @@
-"""Events as they happen, for clients that watch. May use: api, line, images."""
+"""Streams of events for watching clients. May use: api, line, images."""

@@ -1,7 +1,7 @@
-"""What happens to pictures, told to everybody who watches: one thread reads the stream, and hands out what it reads.
+"""Passes events to all watchers: one thread reads the stream of events and distributes them.
 
-Who watches holds a thread of gunicorn's, so there are only so many places. Who reads too slowly is cut off, and goes on
-where they were: the stream keeps the newest 20,000 events, and each has an id to resume from.
+A watcher holds a thread of gunicorn, so their number is limited. A watcher that reads too slowly is cut off, and can
+resume: the stream keeps the newest 20,000 events, each with an id.
 """
 
 import queue
@@ -11,7 +11,7 @@ from typing import cast
 
 from flask import current_app, request
 
-from grab_service.api.connections import STOPPING, PatientSocket
+from grab_service.api.connections import STOPPING, DeadlineSocket
 from grab_service.api.problems import NoPlace
 from stageline.broker import events
 from stageline.broker.events import Event
@@ -26,7 +26,7 @@ AT_ONCE = 500
 
 
 class Watcher:
-    """One who watches: all pictures, or one."""
+    """A client that watches one picture or all."""
 
     def __init__(self, hub: "Hub", image_id: str | None, is_gone: Callable[[], bool]) -> None:
         self.image_id = image_id
@@ -34,10 +34,10 @@ class Watcher:
         self._hub = hub
         self._behind: queue.Queue[Event] = queue.Queue(MAX_BEHIND)
         self.cut_off = False
-        self.missed = False  # Redis was away meanwhile: what happened then may never be told
+        self.missed = False  # Redis was away meanwhile: events may be lost
 
-    def tell(self, event: Event) -> None:
-        """Hand out an event, unless it is of another picture."""
+    def put(self, event: Event) -> None:
+        """Queue an event for the client, unless it is of another picture."""
         if self.image_id in (None, event.image_id) and not self.cut_off:
             try:
                 self._behind.put_nowait(event)
@@ -45,7 +45,7 @@ class Watcher:
                 self.cut_off = True
 
     def next(self, seconds: float) -> Event | None:
-        """Wait so long for the next event; None where none came."""
+        """Wait up to ``seconds`` for the next event; None without one."""
         try:
             return self._behind.get(timeout=seconds)
         except queue.Empty:
@@ -53,16 +53,16 @@ class Watcher:
 
     @property
     def over(self) -> bool:
-        """Whether it ends here: the door is stopping, this one did not keep up, or hung up."""
+        """Whether watching ends: the process stops, or the client did not keep up or has left."""
         return STOPPING.is_set() or self.cut_off or self._is_gone()
 
     def leave(self) -> None:
-        """Watch no more; may be repeated."""
+        """Stop watching; may be repeated."""
         self._hub.leave(self)
 
 
 class Hub:
-    """Reads the stream of events, from when the first one watches."""
+    """Reads the stream of events from the first watcher on."""
 
     def __init__(self, redis_url: str) -> None:
         self._client = connect(redis_url)
@@ -73,10 +73,10 @@ class Hub:
         self._is_away = False  # the last read failed
 
     def watch(self, image_id: str | None = None, is_gone: Callable[[], bool] = lambda: False) -> Watcher:
-        """Begin to watch: what happens from now on is told, until ``is_gone`` says that nobody listens.
+        """Begin to watch: the watcher gets all events from now on, until ``is_gone`` returns true.
 
         Raises:
-            NoPlace: as many watch already as may.
+            NoPlace: all places are taken.
             Unavailable: Redis is away.
         """
         watcher = Watcher(self, image_id, is_gone)
@@ -93,18 +93,18 @@ class Hub:
         return watcher
 
     def leave(self, watcher: Watcher) -> None:
-        """Let one go."""
+        """Remove a watcher."""
         with self._lock:
             self._watchers.discard(watcher)
 
     def newest(self) -> str:
-        """The id of the newest event there is."""
+        """Return the id of the newest event."""
         return events.newest(self._client)
 
     def place_of(self, after: str) -> tuple[str, bool]:
-        """Where to go on for who was told that event last, and whether some of what came then is not kept any more.
+        """Return the id to resume after, and whether events since then are no longer kept.
 
-        An id that nobody was told yet, as from another Redis, is taken for the newest.
+        An id newer than all events, as from another Redis, counts as the newest.
         """
         newest = events.newest(self._client)
         if events.is_after(after, newest):
@@ -112,7 +112,7 @@ class Hub:
         return after, events.is_trimmed(self._client, after)
 
     def since(self, after: str, image_id: str | None) -> Iterator[Event]:
-        """Read what was told after that event, of one picture or of all."""
+        """Yield the events after that one, of one picture or of all."""
         while found := events.read(self._client, after, AT_ONCE):
             after = found[-1].id
             yield from (event for event in found if image_id in (None, event.image_id))
@@ -129,13 +129,13 @@ class Hub:
             for event in found:
                 self._after = event.id
                 for watcher in watchers:
-                    watcher.tell(event)
+                    watcher.put(event)
 
     def _read_more(self) -> list[Event]:
         return events.read(self._client, self._after, AT_ONCE, BLOCK_MS)
 
     def _note_absence(self, _: BaseException) -> None:
-        """Have the streams end: whoever followed one comes again, and is told what is the matter."""
+        """End the streams: their clients reconnect and get the error."""
         with self._lock:
             self._is_away = True
             for watcher in self._watchers:
@@ -143,13 +143,13 @@ class Hub:
 
 
 def hub() -> Hub:
-    """The hub of the running application."""
+    """Return the hub of the running application."""
     return cast("Hub", current_app.config["HUB"])
 
 
 def watch(image_id: str | None = None) -> Watcher:
     """Begin to watch for the client of this request; see `Hub.watch`."""
     connection = request.environ.get("gunicorn.socket")
-    if isinstance(connection, PatientSocket):
+    if isinstance(connection, DeadlineSocket):
         return hub().watch(image_id, connection.is_gone)
     return hub().watch(image_id)

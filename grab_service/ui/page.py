@@ -1,4 +1,4 @@
-"""The page at ``/``: its files as they lie in ``grab_service/ui/static``, with headers that let nothing else in."""
+"""The page at ``/``: the files of ``grab_service/ui/static``, with headers that block all other content."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from stageline.pipeline import line
 from stageline.pipeline.first_message import STAGE
 
 PAGE = Path(__file__).parent / "static"
-TYPES = {  # said here: what mimetypes knows depends on the machine
+TYPES = {  # fixed here: the types of mimetypes depend on the machine
     ".html": "text/html",
     ".css": "text/css",
     ".js": "text/javascript",
@@ -20,7 +20,7 @@ POLICY = (
     "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 HEADERS = {
-    "Cache-Control": "no-cache",  # kept, and asked for again with its ETag: a new version shows at once
+    "Cache-Control": "no-cache",  # clients revalidate by ETag, so that a new version shows at once
     "Content-Security-Policy": POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
@@ -38,7 +38,7 @@ def index() -> Response:
 
 @routes.get("/page/line.json")
 def table() -> Response:
-    """Serve what the page shows of the table of the line: its stages, and the pictures that each leaves."""
+    """Serve the stages of the line and the pictures that each writes, for the page."""
     shown = [{"name": line.ORIGINALS.name, "stage": STAGE, "label": line.ORIGINALS.title}]
     for stage in line.LINE:
         pictures = (folder for folder in stage.folders if folder.title)
@@ -57,7 +57,7 @@ def part(path: str) -> Response:
 
 @routes.after_request
 def _protect(answer: Response) -> Response:
-    """Let the page load nothing but its own files, and be framed by nobody."""
+    """Let the page load only its own files, and forbid frames around it."""
     answer.headers.update(HEADERS)
     return answer
 

@@ -1,4 +1,4 @@
-"""What the headers of a form's part say of it, read from bytes: in any encoding, and however badly written. Pure."""
+"""Reads the names in the headers of a form's part from bytes, in any encoding and also where malformed. Pure."""
 
 import contextlib
 import re
@@ -12,10 +12,10 @@ from stageline.pipeline.filenames import Name, decoded
 LINE_BREAK = re.compile(rb"\r\n|\n|\r")
 CONTINUED = re.compile(rb"(?:\r\n|\n|\r)[ \t]")
 BLANK = b" \t"
-MAX_LANGUAGE = 40  # characters: with more, the quotes are of the name
+MAX_LANGUAGE = 40  # characters: a longer one means that the quotes belong to the name
 MAX_PARAMETERS = 32
-# A quote ends a value where the header ends, or its next parameter begins. Other quotes are a part of the value: some
-# clients do not escape them, and a backslash before one may be the second byte of a character.
+# A quote ends a value only before the end of the header or the next parameter. Other quotes belong to the value: some
+# clients do not escape them, and a backslash before a quote may be the second byte of a character.
 END = re.compile(rb'"[ \t]*(?:$|(?:;[ \t]*)+(?:$|[^\s;="]+[ \t]*=))')
 LOOSE_END = re.compile(rb'"[ \t]*(?:;|$)')
 ESCAPED = re.compile(rb'\\([\\"])')
@@ -29,14 +29,14 @@ CHARSETS = frozenset(
 
 
 class Part(NamedTuple):
-    """What a part is called: the field, and the file; None where the header does not say."""
+    """The field and the filename of a part; None where the header has none."""
 
     field: str | None = None
     filename: Name | None = None
 
 
 class _Piece(NamedTuple):
-    """A piece of a parameter's value (RFC 2231), and whether it is in percent signs, behind a charset."""
+    """A piece of a parameter's value (RFC 2231), and whether it is percent-encoded after a charset."""
 
     number: int
     value: bytes
@@ -44,7 +44,7 @@ class _Piece(NamedTuple):
 
 
 def part_of(headers: bytes) -> Part:
-    """Read the headers of a part; one without a Content-Disposition, or with a broken one, has no names."""
+    """Read the headers of a part; without a valid Content-Disposition it has no names."""
     for line in LINE_BREAK.split(CONTINUED.sub(b" ", headers)):
         name, _, value = line.partition(b":")
         if name.strip(BLANK).lower() == b"content-disposition":
@@ -60,14 +60,14 @@ def _named(disposition: bytes) -> Part:
             continue
         name, number, star = marked.groups()
         same = pieces.setdefault(name.lower() + (b"*" if number or star else b""), [])
-        if number or not same:  # of two the first counts
+        if number or not same:  # the first of two counts
             same.append(_Piece(int(number or 0), value, is_extended=star is not None))
     field, filename = (_best(pieces.get(name + b"*"), pieces.get(name)) for name in (b"name", b"filename"))
     return Part(field and field.text, filename)
 
 
 def _parameters(rest: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The parameters of a header, each with its value out of its quotes."""
+    """Yield the parameters of a header with their unquoted values."""
     at = 0
     while (equals := rest.find(b"=", at)) >= 0:
         key = rest[at:equals].rpartition(b";")[2].strip(BLANK)
@@ -82,11 +82,11 @@ def _parameters(rest: bytes) -> Iterator[tuple[bytes, bytes]]:
         closing = END.search(rest, begin + 1) or LOOSE_END.search(rest, begin + 1)
         end = closing.start() if closing else len(rest)
         at = end + 1
-        yield key, ESCAPED.sub(rb"\1", rest[begin + 1 : end]).replace(b"%22", b'"')  # browsers write a quote so
+        yield key, ESCAPED.sub(rb"\1", rest[begin + 1 : end]).replace(b"%22", b'"')  # browsers encode a quote as %22
 
 
 def _best(extended: list[_Piece] | None, plain: list[_Piece] | None) -> Name | None:
-    """What ``name*`` says, as it is more exact, unless it is only a guess and ``name`` is none."""
+    """Return the value of ``name*``, the more exact one, unless it is a guess and that of ``name`` is not."""
     found = [_value(pieces) for pieces in (extended, plain) if pieces]
     return next((name for name in found if not name.guessed), found[0] if found else None)
 
@@ -96,13 +96,13 @@ def _value(pieces: list[_Piece]) -> Name:
     for place, piece in enumerate(sorted(pieces, key=lambda piece: piece.number)):
         value = piece.value
         if piece.is_extended:
-            said, quote, rest = value.partition(b"'")
+            declared, quote, rest = value.partition(b"'")
             language, end, text = rest.partition(b"'")
             if place == 0 and quote and end and len(language) <= MAX_LANGUAGE:
-                charset, value = said.lower(), text
+                charset, value = declared.lower(), text
             value = unquote_to_bytes(value)
         raw += value
     if charset in CHARSETS:
-        with contextlib.suppress(UnicodeDecodeError):  # else it is another than it says
+        with contextlib.suppress(UnicodeDecodeError):  # the declared charset is wrong
             return Name(raw.decode(charset.decode()))
     return decoded(raw)

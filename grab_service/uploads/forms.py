@@ -1,4 +1,4 @@
-"""Reading what a client sends: a form's files one by one, or the raw body, each into one buffer, within limits."""
+"""Reads the files of a form one by one, or the raw body, each into one buffer and within limits."""
 
 import io
 import re
@@ -21,27 +21,27 @@ from stageline.pipeline.filenames import Name
 FIELDS = ("image", "file")
 PIECE = 1 << 16
 MAX_PARTS = 1000
-MAX_PEEKS = 8  # at what follows a boundary; one of nothing but dashes may seem to end anywhere
-# The first bytes of a part with no filename tell whether it is a file: a picture has NULs among them, or is a JPEG.
+MAX_PEEKS = 8  # reads beyond a boundary; one of dashes alone may seem to end anywhere
+# A part without a filename is a file if its first bytes hold a NUL or begin a JPEG.
 BEGINNING, JPEG = 64, b"\xff\xd8"
-FORM_OVERHEAD = 64 * 1024  # what a multipart body may have around its picture
+FORM_OVERHEAD = 64 * 1024  # bytes of a multipart body around its picture
 HOW_TO_SEND = "send a picture as the multipart field `image` or `file` (curl -F image=@street.jpg), or as the raw body"
 
 
 class Sent(NamedTuple):
-    """A file that was sent: None as its data where it has more bytes than are taken."""
+    """A received file; its data is None if it is larger than allowed."""
 
     data: bytes | None
     filename: str | None
-    guessed: bool = False  # its name's encoding
+    guessed: bool = False  # whether the encoding of the name is a guess
 
 
 def picture() -> Sent:
-    """Read the one picture that the request sends, in a form or as its body.
+    """Read the one picture of the request, from a form or from the raw body.
 
     Raises:
-        BadImage: there is none, or it cannot be read to its end.
-        RequestEntityTooLarge: it has more bytes than are taken.
+        BadImage: there is no picture, or the body cannot be read to its end.
+        RequestEntityTooLarge: the picture is larger than allowed.
     """
     sent = _first(files(FIELDS)) if request.mimetype == FORM else _raw()
     if sent.data is None or len(sent.data) > current_app.config["MAX_UPLOAD_BYTES"]:
@@ -52,11 +52,11 @@ def picture() -> Sent:
 
 
 def files(fields: Collection[str], *, most_parts: int | None = MAX_PARTS) -> Iterator[Sent]:
-    """Yield the files of a form, each when it has come whole; of what else is in it nothing is kept.
+    """Yield each file of a form as soon as it is complete; nothing else is kept.
 
     Raises:
-        BadImage: the form cannot be read to its end, or has no such file.
-        RequestEntityTooLarge: it has more parts, or more text in them, than is taken.
+        BadImage: the form cannot be read to its end, or has no file in these fields.
+        RequestEntityTooLarge: the form has more parts or more text than allowed.
     """
     boundary = request.mimetype_params.get("boundary", "")
     if not boundary or len(boundary) > 256 or not boundary.isascii():  # noqa: PLR2004 - RFC 2046 allows 70
@@ -75,7 +75,7 @@ def files(fields: Collection[str], *, most_parts: int | None = MAX_PARTS) -> Ite
 
 
 def _first(sent: Iterator[Sent]) -> Sent:
-    """The first of them; the rest is read, for a form that breaks off is refused, and let go."""
+    """Return the first file; read and drop the others, since a form that breaks off is refused."""
     first = next(sent)
     for _ in sent:
         pass
@@ -92,33 +92,33 @@ def _raw() -> Sent:
 def _read(stream: IO[bytes], most: int | None = None) -> bytes:
     try:
         return stream.read(most or PIECE)
-    except ClientDisconnected as error:  # what werkzeug makes of any OSError
+    except ClientDisconnected as error:  # werkzeug raises this for any OSError
         why = error.__context__ or "it ends too soon"
         status = HTTPStatus.REQUEST_TIMEOUT if isinstance(why, TimeoutError) else HTTPStatus.BAD_REQUEST
         raise BadImage(f"the body cannot be read to its end: {why}; {HOW_TO_SEND}", status) from error
-    except (OSError, ParseException) as error:  # our side of it is memory alone: what fails is the client, or its line
+    except (OSError, ParseException) as error:  # our side only uses memory: the client or its network failed
         raise BadImage(f"the body cannot be read to its end: {error}; {HOW_TO_SEND}", 400) from error
 
 
 class _Near:
-    """A pattern that is looked for only from where what it must hold is found: it would try each byte before that."""
+    """A pattern that is searched from a literal that it must contain: it would try each byte before that."""
 
     def __init__(self, held: bytes, pattern: re.Pattern[bytes]) -> None:
         self._held, self._pattern = held, pattern
 
     def search(self, data: bytearray) -> re.Match[bytes] | None:
-        """Find it; at most one line break stands before it."""
+        """Search the pattern; at most one line break stands before the literal."""
         at = data.find(self._held)
         return None if at < 0 else self._pattern.search(data, max(0, at - 2))
 
 
 class _Decoder(MultipartDecoder):
-    """werkzeug's, which finds where parts begin and end; what their headers say is read here, from bytes.
+    """werkzeug's decoder, which finds the parts, with headers that are read here, from bytes.
 
-    It takes headers for UTF-8, and gives up the whole form where they are not, or where a part has none that it needs.
+    werkzeug refuses the whole form where a header is not UTF-8, or a part has no Content-Disposition.
     """
 
-    part = Part()  # whose data come next
+    part = Part()  # the current one
 
     def _parse_headers(self, data: bytes | bytearray) -> Headers:
         self.part = part_of(bytes(data))
@@ -126,7 +126,7 @@ class _Decoder(MultipartDecoder):
 
 
 class _Content:
-    """What comes of a part: a file where it has a file's name, or holds what no text does."""
+    """The content of a part: a file if it has a filename, or bytes that no text has."""
 
     def __init__(self, part: Part, most: int, *, is_wanted: bool) -> None:
         self.field = part.field
@@ -137,24 +137,24 @@ class _Content:
 
     @property
     def is_file(self) -> bool:
-        """Whether it is one, by what came so far."""
+        """Whether the content is a file, by the bytes so far."""
         begins = self._buffer.getbuffer()[:BEGINNING].tobytes()
         return self._name is not None or b"\0" in begins or begins.startswith(JPEG)
 
     def take(self, data: bytes) -> None:
-        """Keep what came, where it is wanted and not too much."""
+        """Keep the data if the part is wanted and not too large."""
         if self.is_wanted and self._buffer.tell() <= self._most:
             self._buffer.write(data)
 
     def sent(self) -> Sent:
-        """It, as a file."""
+        """Return the content as a file."""
         name = self._name or Name("")
         data = self._buffer.getvalue() if self._buffer.tell() <= self._most else None
         return Sent(data, name.text if self._name else None, name.guessed)
 
 
 class _Form:
-    """The parts of a form, as they come: a field's name, and its file where it is one of those that are wanted."""
+    """Yields the parts of a form: the field's name, and its file if the field is wanted."""
 
     def __init__(self, boundary: bytes, stream: IO[bytes], wanted: Collection[str], most_parts: int | None) -> None:
         config = current_app.config
@@ -177,7 +177,7 @@ class _Form:
                     content = None
 
     def _keep(self, content: _Content, event: Data) -> None:
-        """Keep a file, and count what is no file: of that only so much is read."""
+        """Keep a file; count other content against the limit for text."""
         content.take(event.data)
         if not content.is_file:
             self._text_left -= len(event.data)
@@ -185,9 +185,9 @@ class _Form:
                 raise RequestEntityTooLarge
 
     def _more(self) -> bytes:
-        """Read a piece that does not end in a boundary, or a byte after one.
+        """Read a piece that ends neither in a boundary nor one byte after it.
 
-        Of such a piece werkzeug's decoder (3.1) takes the CR before the boundary for the file's last byte.
+        In such a piece werkzeug's decoder (3.1) takes the CR before the boundary for the file's last byte.
         """
         piece = _read(self._stream)
         for _ in range(MAX_PEEKS if piece else 0):
@@ -207,5 +207,5 @@ class _Form:
                     self._decoder.receive_data(self._more() or None)
                 else:
                     yield event
-        except (ValueError, AttributeError) as error:  # werkzeug's own, of what is no form
+        except (ValueError, AttributeError) as error:  # werkzeug's errors for broken forms
             raise BadImage(f"the form is broken or breaks off: {error}; {HOW_TO_SEND}", 400) from error

@@ -1,7 +1,7 @@
-"""Requests that happen once: under an Idempotency-Key, whoever sends the same again gets the same answer, for a day.
+"""Idempotent requests: a request repeated with the same Idempotency-Key gets the same answer, for a day.
 
-A claim stands for some seconds, and for longer only while this process works under it and says so (line/claims.py). So
-one whose work was lost, with its process or with Redis's answer, is soon free; who takes it over works under the same
+A claim on a key is a lease of some seconds, renewed by a heartbeat while this process works on it (line/claims.py). A
+claim whose process died, or whose reply from Redis was lost, is soon free; the request that takes it over uses the same
 id.
 """
 
@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 
 from werkzeug.exceptions import HTTPException
 
-from grab_service.api.problems import BadParameters, Misfit, StillRunning
+from grab_service.api.problems import BadParameters, FieldError, StillRunning
 from grab_service.line.claims import KEPT_SECONDS, LEASE_SECONDS, settle
-from grab_service.line.intake import GrabDoor
+from grab_service.line.intake import Intake
 from stageline.broker.redis_client import Call, Result, Scripts
 from stageline.core.errors import StagelineError, Unavailable
 
@@ -26,61 +26,61 @@ RUNNING = "a request of the same Idempotency-Key is being worked on; try again w
 
 
 class Claim:
-    """One request's hold on its key.
+    """The claim of one request on its key.
 
-    The id that is chosen for it is kept with the key: who takes it over after a crash uses the same, and so does not
-    do again what was done. ``replay`` is the answer, where there is one.
+    The id of the picture or batch is kept with the key: a request that takes over after a crash uses the same id, and
+    so repeats no work. ``replay`` is the kept answer, if there is one.
     """
 
-    def __init__(self, door: GrabDoor, key: str, fingerprint: str, new_id: str) -> None:
-        """Claim the key for what the fingerprint says.
+    def __init__(self, intake: Intake, key: str, fingerprint: str, new_id: str) -> None:
+        """Claim the key for the request with this fingerprint.
 
         Raises:
-            BadParameters: the key was used for something else.
-            StillRunning: a request of that key runs.
-            Unavailable: Redis is away; should it have been claimed all the same, it is freed as soon as Redis answers.
+            BadParameters: the key was used for another request.
+            StillRunning: a request with that key is in progress.
+            Unavailable: Redis is away; if the key was claimed nevertheless, it is freed when Redis answers.
         """
-        self._holds = door.holds
+        self._claims = intake.claims
         self._record = f"stageline:once:{hashlib.sha256(key.encode()).hexdigest()}"
         self._owner = uuid.uuid4().hex
         self._new_id = self.image_id = new_id
         self._fingerprint = fingerprint
         self.replay: dict[str, Any] | None = None
-        how, *told = self._ask(door.line.scripts)
+        how, *reply = self._ask(intake.line.scripts)
         if how == Result.OTHER_REQUEST:
             self.refuse_other()
         if how == Result.RUNNING:
-            raise StillRunning(RUNNING, told[0])
-        self.image_id = told[0].decode()
+            raise StillRunning(RUNNING, reply[0])
+        self.image_id = reply[0].decode()
         if how == Result.ANSWERED:
-            self.replay = json.loads(told[1])
+            self.replay = json.loads(reply[1])
 
     def _claim(self) -> Call:
         seconds = {"held_seconds": LEASE_SECONDS, "kept_seconds": KEPT_SECONDS}
-        who = {"fingerprint": self._fingerprint, "owner": self._owner, "image_id": self.image_id}
-        return Call("claim", record=self._record, **who, **seconds)
+        claim = {"fingerprint": self._fingerprint, "owner": self._owner, "image_id": self.image_id}
+        return Call("claim", record=self._record, **claim, **seconds)
 
     def _ask(self, scripts: Scripts) -> list[Any]:
-        """Claim, once all is said that this process has to say of earlier claims of that key."""
-        unsaid = self._holds.take_unsaid(self._record)
+        """Claim the key, after sending the unsent results of earlier claims on it."""
+        unsent = self._claims.take_unsent(self._record)
         try:
-            *_, told = scripts.run_all([*unsaid.values(), self._claim()])
+            *_, reply = scripts.run_all([*unsent.values(), self._claim()])
         except Unavailable:
-            self._holds.say_later({**unsaid, self._owner: self._settle("", self._new_id)})
+            self._claims.send_later({**unsent, self._owner: self._settle("", self._new_id)})
             raise
-        return list(told)
+        return list(reply)
 
     def refuse_if_lost(self) -> None:
-        """Go on only while the claim is this request's.
+        """Raise if another request has taken over the claim.
 
         Raises:
-            StillRunning: another has taken it over, and goes on under the same id.
+            StillRunning: another request has taken over, and continues under the same id.
         """
-        if self._holds.is_lost(self._owner):
+        if self._claims.is_lost(self._owner):
             self.refuse_lost()
 
     def refuse_lost(self) -> NoReturn:
-        """Say that another request works under this key.
+        """Refuse: another request works under this key.
 
         Raises:
             StillRunning: always.
@@ -88,51 +88,51 @@ class Claim:
         raise StillRunning(RUNNING, LEASE_SECONDS)
 
     def keep_batch(self, record: str, content: str, seconds: int) -> Call:
-        """The step that keeps what came of a batch, which answers 0 where another has taken its key over."""
+        """Return the script call that keeps the results of a batch; it returns 0 if another has taken over the key."""
         keys = {"batch": record, "record": self._record}
         return Call("keep_batch", content=content, kept_seconds=seconds, owner=self._owner, **keys)
 
     def refuse_other(self) -> NoReturn:
-        """Say that the key was used for something else.
+        """Refuse: the key was used for another request.
 
         Raises:
             BadParameters: always.
         """
-        raise BadParameters([Misfit(KEY, OTHER)])
+        raise BadParameters([FieldError(KEY, OTHER)])
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the key meanwhile, and let go of it where the request fails.
+        """Hold the claim during the request, and free it if the request fails.
 
-        Of what may have been done, by now or before, the id is kept.
+        The id is kept unless certainly nothing was done under it.
         """
-        self._holds.begin(self._owner, self._claim())
+        self._claims.begin(self._owner, self._claim())
         try:
             yield
         except BaseException as error:
-            self._holds.end(self._owner)  # before it is let go of, so that no heartbeat claims it anew
+            self._claims.end(self._owner)  # before it is freed, so that no heartbeat claims it again
             self.leave(refused=isinstance(error, StagelineError | HTTPException) and not isinstance(error, Unavailable))
             raise
         finally:
-            self._holds.end(self._owner)
+            self._claims.end(self._owner)
 
     def leave(self, *, refused: bool = False) -> None:
-        """Remember no answer: who sends the same again goes on under the same id, or, where nothing was done, anew."""
-        self._holds.say(self._owner, self._settle("", self._new_id if refused else ""))
+        """Free the key without an answer; a repeated request uses the same id, or a new one if this one was refused."""
+        self._claims.send(self._owner, self._settle("", self._new_id if refused else ""))
 
     def remember(self, answer: dict[str, Any]) -> None:
-        """Keep what the answer is made of for who asks again; it is small: what is large is read anew, by its id.
+        """Keep what a repeated answer is made of; large parts are not kept, but read again by the id.
 
-        While Redis is away the id alone is known there, which does.
+        While Redis is away it has only the id, which is enough.
         """
-        self._holds.say(self._owner, self._settle(json.dumps(answer)))
+        self._claims.send(self._owner, self._settle(json.dumps(answer)))
 
     def _settle(self, answer: str, nothing_done_as: str = "") -> Call:
         return settle(self._record, self._owner, answer, nothing_done_as)
 
 
 def fingerprint(*parts: str | bytes) -> str:
-    """What a request asks for, as one short text."""
+    """Return a digest of the parts of a request."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode(errors="replace") if isinstance(part, str) else part

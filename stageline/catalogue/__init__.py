@@ -1,6 +1,6 @@
 """The catalogue of all pictures, in PostgreSQL or SQLite. May use: core, store, pipeline.
 
-Only catalogue_service writes to it (``writer``, from the line's outcomes) and migrates it; everybody may read it
+Only catalogue_service migrates it and writes to it (``writer``, from the line's outbox events); any process may read it
 (``reader``).
 """
 

@@ -1,4 +1,4 @@
-"""Writing many rows at once: COPY into PostgreSQL, one prepared statement for all of them in SQLite."""
+"""Writes many rows at once: by COPY in PostgreSQL, by one prepared statement in SQLite."""
 
 import io
 import json
@@ -16,7 +16,7 @@ NULL = "\\N"
 
 
 def remove(connection: Connection, tables: Iterable[Table], keys: Sequence[str]) -> None:
-    """Remove these pictures' rows."""
+    """Remove the rows of these pictures."""
     for begin in range(0, len(keys), AT_ONCE):
         some = keys[begin : begin + AT_ONCE]
         for table in tables:
@@ -24,7 +24,7 @@ def remove(connection: Connection, tables: Iterable[Table], keys: Sequence[str])
 
 
 def add(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    """Add rows, of which none is there; each has a value for every column that the table is known to have."""
+    """Add new rows; each has a value for every column of the table."""
     if not rows:
         return
     if connection.dialect.name != "postgresql":
@@ -40,14 +40,14 @@ def add(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
 
 
 def _escaped(value: str) -> str:
-    if not value.isprintable() or "\\" in value:  # few are not
+    if not value.isprintable() or "\\" in value:  # rare
         value = value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
     return value
 
 
 def _listed(value: list[Any]) -> str:
-    said = str(value)
-    return _escaped(json.dumps(value)) if "'" in said or '"' in said else said  # of numbers alone, it is JSON already
+    written = str(value)
+    return _escaped(json.dumps(value)) if "'" in written or '"' in written else written  # a list of numbers is JSON
 
 
 FIELDS: dict[type, Callable[[Any], str]] = {

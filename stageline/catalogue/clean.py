@@ -1,4 +1,4 @@
-"""Taking single values out of documents that anybody may have written: what is no good is None, and nothing raises."""
+"""Reads single values from untrusted documents: an invalid value is None, and nothing raises."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -6,7 +6,7 @@ from typing import Any
 
 from stageline.core.timestamps import moment
 
-MAX_NAME = 512  # characters; as bytes they still fit into an index of PostgreSQL
+MAX_NAME = 512  # characters; their bytes fit into an index of PostgreSQL
 MAX_TEXT = 4000
 MAX_KEYS = 64
 MAX_POINTS = 64
@@ -19,7 +19,7 @@ ULID_SINCE, ULID_UNTIL = datetime(2015, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, 
 
 
 def text(value: object, most: int = MAX_NAME) -> str | None:
-    """A text that any database takes: no NUL, no half characters, not too long."""
+    """Return a text that every database takes: no NUL, no lone surrogates, at most ``most`` characters."""
     if not isinstance(value, str):
         return None
     if len(value) > most:
@@ -30,7 +30,7 @@ def text(value: object, most: int = MAX_NAME) -> str | None:
 
 
 def number(value: object) -> float | None:
-    """A finite number."""
+    """Return a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -41,20 +41,20 @@ def number(value: object) -> float | None:
 
 
 def whole(value: object, least: int = 0, most: int = MAX_WHOLE) -> int | None:
-    """A whole number within bounds."""
+    """Return a whole number within bounds."""
     if isinstance(value, bool) or not isinstance(value, int):
         return None
     return value if least <= value <= most else None
 
 
 def time(value: object) -> datetime | None:
-    """A moment of ISO 8601; in UTC where it does not say its zone."""
+    """Return a time of ISO 8601; without a zone it is in UTC."""
     found = moment(value)
     return found if found and EARLIEST <= found <= LATEST else None
 
 
 def later(moment: datetime | None, milliseconds: float | None) -> datetime | None:
-    """The moment so many milliseconds later."""
+    """Return the time so many milliseconds later."""
     if moment is None or milliseconds is None:
         return moment
     try:
@@ -64,7 +64,7 @@ def later(moment: datetime | None, milliseconds: float | None) -> datetime | Non
 
 
 def ulid_time(identity: str) -> datetime | None:
-    """When an id was made, where it is a ULID."""
+    """Return the time in an id that is a ULID."""
     if len(identity) != ULID_LENGTH or not all(letter in CROCKFORD for letter in identity):
         return None
     milliseconds = 0
@@ -78,12 +78,12 @@ def ulid_time(identity: str) -> datetime | None:
 
 
 def box(value: object) -> list[float] | None:
-    """The four numbers of a box."""
+    """Return the four numbers of a box."""
     return _numbers(value, 4)
 
 
 def points(value: object) -> list[list[float]] | None:
-    """A list of points."""
+    """Return a list of points."""
     if not isinstance(value, list) or len(value) > MAX_POINTS:
         return None
     found = [point for point in (_numbers(each, 2) for each in value) if point is not None]
@@ -91,21 +91,21 @@ def points(value: object) -> list[list[float]] | None:
 
 
 def keys(value: object) -> list[str] | None:
-    """A list of object keys."""
+    """Return a list of object keys."""
     if not isinstance(value, list):
         return None
     return [key for key in (text(each, 128) for each in value[:MAX_KEYS]) if key is not None]
 
 
 def objects(value: object) -> list[dict[str, Any]]:
-    """The objects of a list, without what is none."""
+    """Return the objects in a list, without other values."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _numbers(value: object, count: int) -> list[float] | None:
     if not isinstance(value, list) or len(value) != count:
         return None
-    if set(map(type, value)) == {float}:  # as our own stages write them
+    if set(map(type, value)) == {float}:  # written by our own stages
         return value if all(map(math.isfinite, value)) else None
     found = [good for good in map(number, value) if good is not None]
     return found if len(found) == count else None

@@ -1,4 +1,4 @@
-"""Where a page ends: opaque to whoever asks for the next one, and checked when it comes back."""
+"""The cursor of a page: opaque to clients, and checked when it comes back."""
 
 import base64
 import hashlib
@@ -12,11 +12,11 @@ MAX_CURSOR_LENGTH = 200  # characters
 
 
 class BadCursor(StagelineError):
-    """The cursor is none that a page gave."""
+    """The cursor comes from no page, or from one with other filters."""
 
 
 def encode(uploaded_at: datetime, image_key: str, wanted: str) -> str:
-    """Name the last picture of a page of those that are wanted."""
+    """Return the cursor after the last picture of a page; ``wanted`` is the filter as text."""
     text = json.dumps([uploaded_at.astimezone(UTC).isoformat(), image_key, _digest(wanted)], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
@@ -25,7 +25,7 @@ def decode(cursor: str, wanted: str) -> tuple[datetime, str]:
     """Return the last picture of the page before.
 
     Raises:
-        BadCursor: no page gave this, or one of other pictures than are wanted.
+        BadCursor: the cursor comes from no page, or from one with another filter.
     """
     no_cursor = BadCursor("cursor must be the next_cursor of a page; leave it out for the first page")
     if len(cursor) > MAX_CURSOR_LENGTH:
@@ -34,11 +34,11 @@ def decode(cursor: str, wanted: str) -> tuple[datetime, str]:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         uploaded_at, image_key, of = json.loads(text)
         moment = datetime.fromisoformat(uploaded_at)
-        is_one = moment.utcoffset() is not None and ID.fullmatch(image_key) is not None
+        is_valid = moment.utcoffset() is not None and ID.fullmatch(image_key) is not None
         place = moment.astimezone(UTC), str(image_key)
     except (ValueError, TypeError, OverflowError, RecursionError):
         raise no_cursor from None
-    if not is_one:
+    if not is_valid:
         raise no_cursor
     if of != _digest(wanted):
         raise BadCursor("cursor is of a page with other filters: repeat those of the first page, or begin without it")

@@ -1,4 +1,4 @@
-"""Reading documents and the embeddings they refer to out of the bucket; they may come from anybody."""
+"""Reads documents and the embeddings that they refer to from the bucket; both are untrusted."""
 
 import json
 from typing import Any
@@ -13,15 +13,15 @@ from stageline.core.errors import BadMessage, NotFound, TooLarge
 from stageline.pipeline import results
 from stageline.store import ObjectStore
 
-MAX_DOCUMENT_BYTES = 8 * 1024 * 1024  # bytes of results that are read: what a message can become, and more
+MAX_DOCUMENT_BYTES = 8 * 1024 * 1024  # bytes of results that are read: more than a message can have
 MAX_FINDINGS_BYTES = 16 * 1024 * 1024
 
 
 def parse(raw: bytes, name: str) -> dict[str, Any]:
-    """Read an object of JSON.
+    """Parse a JSON object.
 
     Raises:
-        BadMessage: it is none.
+        BadMessage: the bytes are no JSON object.
     """
     try:
         found = json.loads(raw)
@@ -36,8 +36,8 @@ def read_results(store: ObjectStore, image_id: str) -> dict[str, Any]:
     """Read a picture's results.
 
     Raises:
-        NotFound: it has none.
-        BadMessage: they are no good.
+        NotFound: the picture has none.
+        BadMessage: the results are invalid or too large.
         Unavailable: the store is away.
     """
     key = results.key(image_id)
@@ -48,15 +48,15 @@ def read_results(store: ObjectStore, image_id: str) -> dict[str, Any]:
 
 
 def wants_embeddings(document: Document, image_id: str) -> bool:
-    """Whether any face of the document says where its embedding is."""
+    """Return whether any face of the document refers to an embedding."""
     return bool(_references(document, image_id))
 
 
 def read_embeddings(store: ObjectStore, document: Document, image_id: str) -> dict[int, Embedding]:
-    """Read the embeddings that the faces refer to, by the faces' places; without those that are no good.
+    """Read the valid embeddings that the faces refer to, by the position of the face.
 
-    Only the picture's own findings are read, and each entry of theirs counts for one face: another picture's may be
-    erased any day, and so much is in memory at most.
+    Only the picture's own findings are read, since another picture's may be erased at any time. Each entry counts for
+    one face, which limits the memory.
 
     Raises:
         Unavailable: the store is away.
@@ -70,12 +70,12 @@ def read_embeddings(store: ObjectStore, document: Document, image_id: str) -> di
 
 
 def findings_key(image_id: object) -> str:
-    """The key of a picture's findings."""
+    """Return the key of a picture's findings."""
     return f"findings/{image_id}.json"
 
 
 def embedding_of(found: object) -> Embedding | None:
-    """Take an embedding out of an entry of findings/; None where it is none."""
+    """Return the embedding in an entry of findings/; None where it is invalid."""
     numbers = found.get("embedding") if isinstance(found, dict) else None
     if not isinstance(found, dict) or not isinstance(numbers, list) or len(numbers) != EMBEDDING_SIZE:
         return None
@@ -90,12 +90,12 @@ def embedding_of(found: object) -> Embedding | None:
 
 
 def _references(document: Document, image_id: object) -> dict[int, int]:
-    """The entries of the picture's findings that its faces refer to, and the place of the first face that does."""
+    """Map each entry of the picture's findings that a face refers to, to the position of its first face."""
     found: dict[int, int] = {}
     for place, face in enumerate(clean.objects(document.get("faces"))):
-        told = face.get("embedding")
-        if isinstance(told, dict) and told.get("key") == findings_key(image_id):
-            index = clean.whole(told.get("index"))
+        reference = face.get("embedding")
+        if isinstance(reference, dict) and reference.get("key") == findings_key(image_id):
+            index = clean.whole(reference.get("index"))
             if index is not None:
                 found.setdefault(index, place)
     return found

@@ -1,4 +1,4 @@
-"""The connection to the catalogue's database: PostgreSQL where DATABASE_URL names one, else a file of SQLite's."""
+"""Connects to the catalogue's database: PostgreSQL if DATABASE_URL names one, else a SQLite file."""
 
 import contextlib
 import sqlite3
@@ -15,31 +15,30 @@ from stageline.core.settings import Settings
 CONNECT_SECONDS = 3
 ANSWER_SECONDS = 10.0  # for one statement
 FILE = "catalogue.sqlite3"
-WRITES = "stageline_writes"  # an option of ours: the transaction takes SQLite's lock for writing at its beginning
-BAD_VALUE = ("22", "23", "54")  # PostgreSQL's classes of errors that the data itself is at fault for
+WRITES = "stageline_writes"  # our option: the transaction takes SQLite's write lock at its beginning
+BAD_VALUE = ("22", "23", "54")  # PostgreSQL's error classes for invalid data
 NO_TABLE = ("42P01", "42703")
 NOT_MIGRATED = "its tables are not there, or older than this version: catalogue_service makes them at its start"
 
 
 def database_url(settings: Settings) -> URL:
-    """The database that the settings name.
+    """Return the database in the settings.
 
     Raises:
-        SettingsError: DATABASE_URL is no address.
+        SettingsError: DATABASE_URL is no valid address.
     """
     if settings.database_url is None:
         return URL.create("sqlite+pysqlite", database=str(settings.stageline_data.absolute() / FILE))
     try:
         url = make_url(settings.database_url)
-    except (ArgumentError, ValueError):  # its own words may hold a piece of the password
-        raise SettingsError(
-            "DATABASE_URL: give postgresql://user:password@host:port/database, or sqlite:///file"
-        ) from None
+    except (ArgumentError, ValueError):  # their texts may hold a piece of the password
+        sentence = "DATABASE_URL: give postgresql://user:password@host:port/database, or sqlite:///file"
+        raise SettingsError(sentence) from None
     return url.set(drivername="sqlite+pysqlite" if url.drivername == "sqlite" else "postgresql+psycopg2")
 
 
 def open_engine(settings: Settings, answer_seconds: float = ANSWER_SECONDS) -> Engine:
-    """Return the catalogue's database, which is dialled when first used; no statement runs longer than asked for."""
+    """Return the catalogue's engine, which connects at its first use; a statement may run ``answer_seconds``."""
     url = database_url(settings)
     if url.get_backend_name() == "sqlite":
         return _sqlite(url, answer_seconds)
@@ -78,7 +77,7 @@ def _sqlite(url: URL, answer_seconds: float) -> Engine:
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _: object) -> None:
-        connection.isolation_level = None  # we say when a transaction begins, see below
+        connection.isolation_level = None  # transactions begin explicitly, see below
         connection.execute(f"PRAGMA busy_timeout = {int(1000 * answer_seconds)}")
         connection.execute("PRAGMA synchronous = NORMAL")
 
@@ -91,26 +90,26 @@ def _sqlite(url: URL, answer_seconds: float) -> Engine:
 
 @contextlib.contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """A transaction that writes; committed at the end, undone on any error."""
+    """Open a writing transaction: committed at the end, rolled back on any error."""
     with reaching_database(), engine.execution_options(**{WRITES: True}).begin() as connection:
         yield connection
 
 
 @contextlib.contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """A transaction that reads."""
+    """Open a reading transaction."""
     with reaching_database(), engine.connect() as connection:
         yield connection
 
 
 @contextlib.contextmanager
 def reaching_database() -> Iterator[None]:
-    """Turn what a database that is away raises into Unavailable; what is wrong with the data itself stays as it is."""
+    """Turn errors of a database that is away into Unavailable; errors of invalid data stay."""
     try:
         yield
     except SQLAlchemyError as error:
         if isinstance(error, StatementError) and not isinstance(error, DBAPIError):
-            raise  # a value that none of ours may be
+            raise  # an invalid value from our code
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
         if is_bad_value(cause):
             raise
@@ -124,7 +123,7 @@ def reaching_database() -> Iterator[None]:
 
 
 def is_bad_value(error: BaseException) -> bool:
-    """Whether the data is at fault, so that no later try can help."""
+    """Return whether the data is invalid, so that no retry can help."""
     if isinstance(error, sqlite3.DataError | sqlite3.IntegrityError):
         return True
     return str(getattr(error, "pgcode", None) or "")[:2] in BAD_VALUE
@@ -134,14 +133,14 @@ def check(engine: Engine) -> None:
     """Reach the database.
 
     Raises:
-        Unavailable: it is away.
+        Unavailable: the database is away.
     """
     with reading(engine) as connection:
         connection.execute(text("SELECT 1"))
 
 
 def _sentence(cause: BaseException) -> str:
-    said = " ".join(str(cause).split())[:300]
-    if getattr(cause, "pgcode", None) in NO_TABLE or said.startswith(("no such table", "no such column")):
+    cause_text = " ".join(str(cause).split())[:300]
+    if getattr(cause, "pgcode", None) in NO_TABLE or cause_text.startswith(("no such table", "no such column")):
         return f"the catalogue is not ready (DATABASE_URL): {NOT_MIGRATED}"
-    return f"the catalogue's database does not answer (DATABASE_URL): {said or type(cause).__name__}"
+    return f"the catalogue's database does not answer (DATABASE_URL): {cause_text or type(cause).__name__}"

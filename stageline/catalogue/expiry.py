@@ -1,4 +1,4 @@
-"""Keeping ``expires_at`` what RETENTION_DAYS says, for pictures that came while it was set to something else."""
+"""Updates ``expires_at`` of all pictures after a change of RETENTION_DAYS, and removes old tombstones."""
 
 from datetime import datetime, timedelta
 
@@ -13,33 +13,31 @@ DUE = {
     "postgresql": "uploaded_at + make_interval(days => :days)",
     "sqlite": "datetime(uploaded_at, '+' || :days || ' days') || substr(uploaded_at, 20)",  # the rest: fractions
 }
-FORGET_TOMBSTONES = timedelta(days=30)  # by then no outcome of a deleted picture waits anywhere
+FORGET_TOMBSTONES = timedelta(days=30)  # by then no outbox event of a deleted picture is left
 
 
 def bring_up_to_date(engine: Engine, retention_days: int) -> int:
-    """Set every picture's ``expires_at`` anew where it differs; return how many there were.
+    """Update every ``expires_at`` that differs; return the number of changed pictures.
 
     Raises:
-        Unavailable: the database is away; some may be done.
+        Unavailable: the database is away; some pictures may be updated.
     """
     due = text(DUE[engine.dialect.name]).bindparams(days=retention_days) if retention_days else null()
     differs = image_info.c.expires_at.is_distinct_from(due)
     some_keys = select(image_info.c.image_key).where(differs).limit(AT_ONCE)
     statement = update(image_info).where(image_info.c.image_key.in_(some_keys)).values(expires_at=due)
-    changed = 0
-    while True:
+    changed, some = 0, 1
+    while some:
         with writing(engine) as connection:
             some = connection.execute(statement).rowcount
         changed += some
-        if not some:
-            break
     if changed:
         logs.get().info("expiry changed", pictures=changed, retention_days=retention_days)
     return changed
 
 
 def forget_tombstones(engine: Engine, now: datetime) -> None:
-    """Remove what keeps long deleted pictures deleted.
+    """Remove the tombstones of pictures deleted long ago.
 
     Raises:
         Unavailable: the database is away.

@@ -1,4 +1,4 @@
-"""From a document to what was tried, when and by whom: the rows of tasks and of task_history. Pure."""
+"""Makes the rows of tasks and task_history from a document. Pure."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,7 +13,7 @@ STATES = tuple(RANKS)
 
 
 class Entry(NamedTuple):
-    """What one stage did in one attempt."""
+    """One attempt of a stage."""
 
     stage: str | None
     run: int
@@ -28,17 +28,17 @@ class Entry(NamedTuple):
 
 
 def entries(document: Document) -> list[Entry]:
-    """What was tried, in the order in which it happened: what is in ``history``, and the latest of each stage."""
+    """Return all attempts in order of time: those in ``history`` and the last of each stage."""
     found = [entry_of(each) for each in clean.objects(document.get("history"))]
     stages = document.get("stages")
     if isinstance(stages, dict):
         found += [entry_of(each, stage) for stage, each in stages.items()]
-    told = [entry for entry in found if entry is not None and entry.stage]
-    return sorted(told, key=lambda entry: (entry.run, entry.started or entry.finished or clean.LATEST, entry.attempt))
+    known = [entry for entry in found if entry is not None and entry.stage]
+    return sorted(known, key=lambda entry: (entry.run, entry.started or entry.finished or clean.LATEST, entry.attempt))
 
 
 def entry_of(value: object, stage: object = None) -> Entry | None:
-    """Read an entry; None where it is no object."""
+    """Read an attempt; None where the value is no object."""
     if not isinstance(value, dict):
         return None
     started, ms = clean.time(value.get("started")), clean.number(value.get("ms"))
@@ -57,15 +57,13 @@ def entry_of(value: object, stage: object = None) -> Entry | None:
     )
 
 
-def rows(image_id: str, told: list[Entry]) -> list[Row]:
-    """The rows of task_history."""
-    return [
-        {"image_key": image_id, "position": position, **entry._asdict()} for position, entry in enumerate(told)
-    ]  # fmt: skip
+def rows(image_id: str, attempts: list[Entry]) -> list[Row]:
+    """Return the rows of task_history."""
+    return [{"image_key": image_id, "position": at, **entry._asdict()} for at, entry in enumerate(attempts)]
 
 
 def tasks(document: Document, image: Row) -> list[Row]:
-    """The rows of tasks: one for each time that the picture was sent; how the last stands, the document itself says."""
+    """Return the rows of tasks, one per run; the state of the last run is that of the document."""
     found = {run_of(each): _task(each, image["image_key"]) for each in clean.objects(document.get("runs"))}
     run = image["run"]
     current = found.setdefault(run, _task({"run": run}, image["image_key"]))
@@ -75,12 +73,12 @@ def tasks(document: Document, image: Row) -> list[Row]:
 
 
 def run_of(value: Mapping[str, Any]) -> int:
-    """Which run a document, an entry or an outcome is of; the first where it does not say."""
+    """Return the run of a document, an attempt or an event; the first if none is given."""
     return clean.whole(value.get("run"), 1) or 1
 
 
 def label_of(worker: str | None) -> str | None:
-    """The WORKER_ID in a worker's identity, ``queue:label:hex``; a foreign one's name as it is."""
+    """Return the WORKER_ID in a worker's identity, ``queue:label:hex``; a foreign identity stays."""
     if worker is None:
         return None
     parts = worker.split(":")

@@ -1,4 +1,4 @@
-"""Bringing the database's tables up to what this code knows: under a lock, and only by adding."""
+"""Migrates the database to this code's schema: under a lock, and only by adding."""
 
 import contextlib
 import fcntl
@@ -20,10 +20,10 @@ HERE = Path(__file__).parent / "migrations"
 
 
 def migrate(engine: Engine) -> None:
-    """Take every step that the database lacks; where another process does so now, wait for it.
+    """Take every step that the database lacks; wait while another process does so.
 
-    Names that were written down without their key, as by an older version, get it.
-    A database with steps that this code does not know is left as it is: steps only add, so it serves.
+    Names that an older version wrote without their key get it. A database with unknown steps, of a newer version, is
+    left as it is: steps only add, so this code can use it.
 
     Raises:
         Unavailable: the database is away.
@@ -31,7 +31,7 @@ def migrate(engine: Engine) -> None:
     if engine.dialect.name == "sqlite":
         with _file_lock(engine):
             with reading(engine) as connection:
-                connection.exec_driver_sql("COMMIT")  # a journal's mode is changed outside of transactions
+                connection.exec_driver_sql("COMMIT")  # the journal mode only changes outside of transactions
                 connection.exec_driver_sql("PRAGMA journal_mode = WAL")
                 connection.exec_driver_sql("BEGIN")
             _take_steps(engine)
@@ -43,7 +43,7 @@ def migrate(engine: Engine) -> None:
 
 
 def revision(engine: Engine) -> str | None:
-    """Return the latest step that the database has taken; None where it has none.
+    """Return the latest step of the database; None where it has taken none.
 
     Raises:
         Unavailable: the database is away.
@@ -53,7 +53,7 @@ def revision(engine: Engine) -> str | None:
 
 
 def _take_steps(engine: Engine) -> None:
-    """Take each step in a transaction of its own: what one has locked is not locked while the next one works."""
+    """Take each step in its own transaction, so that its locks end before the next step."""
     is_done = False
     while not is_done:
         with writing(engine) as connection:
@@ -86,15 +86,9 @@ def _file_lock(engine: Engine) -> Iterator[None]:
         yield
         return
     path = Path(f"{database}.lock")
-    with _opened(path) as fileno:
-        fcntl.flock(fileno, fcntl.LOCK_EX)
-        yield
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int]:
     with reaching_database():
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("w")
     with file:
-        yield file.fileno()
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+        yield

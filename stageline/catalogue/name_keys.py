@@ -1,4 +1,4 @@
-"""Names that an older version wrote down without the key by which they are looked up: each gets it."""
+"""Adds the missing lookup keys of names that an older version wrote."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ FILL_SQLITE = "UPDATE image_info SET filename_key = :filename_key WHERE image_ke
 
 
 def fill(engine: Engine) -> None:
-    """Give every row that has a name and no key its key, some at a time; may be repeated, and by many at once.
+    """Give every row with a name and no key its key, in batches; may be repeated, also in parallel.
 
     Raises:
         Unavailable: the database is away.

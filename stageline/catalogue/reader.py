@@ -1,5 +1,6 @@
-"""Asking the catalogue. Every method raises Unavailable when the database is away."""
+"""Reads the catalogue. Every method raises Unavailable when the database is away."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,7 +27,7 @@ Place = tuple[ColumnElement[datetime], ColumnElement[str]]
 
 @dataclass(frozen=True)
 class Filter:
-    """Which pictures; what is None does not matter. Uploaded from ``since`` on and before ``until``."""
+    """A filter of pictures; None means any. ``since`` is inclusive and ``until`` exclusive, by the time of upload."""
 
     status: str | None = None
     kind: str | None = None
@@ -45,7 +46,7 @@ class Page:
 
 
 class Catalogue:
-    """The catalogue, to be read; safe to share between threads."""
+    """The catalogue for readers; safe to share between threads."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -55,38 +56,38 @@ class Catalogue:
         engines.check(self.engine)
 
     def pictures(self, wanted: Filter, cursor: str | None = None, limit: int = 50) -> Page:
-        """Return a page of pictures. What arrives meanwhile changes no page that follows.
+        """Return a page of pictures. New pictures do not change later pages.
 
         Raises:
-            BadCursor: the cursor is none that a page gave.
+            BadCursor: the cursor comes from no page with this filter.
             Unavailable: the database is away.
         """
         after = cursors.decode(cursor, repr(wanted)) if cursor else None
         most = max(1, min(limit, MAX_PAGE_SIZE))
         with reading(self.engine) as connection:
             found = connection.execute(page_query(wanted, after, most + 1)).mappings().all()
-            images = _told(connection, found[:most])
+            images = _with_findings(connection, found[:most])
         last = found[most - 1] if len(found) > most else None
         place = cursors.encode(last["uploaded_at"], last["image_key"], repr(wanted)) if last else None
         return Page(images, place)
 
     def picture(self, image_id: str) -> dict[str, Any] | None:
-        """Return what is known of a picture, as on a page; None where it is not known."""
+        """Return a picture, as on a page; None where the id is unknown."""
         return self._one(select(image_info).where(image_info.c.image_key == clean.text(image_id)))
 
     def newest_named(self, filename: str) -> dict[str, Any] | None:
-        """Return the newest picture of that name, as on a page."""
+        """Return the newest picture with that name, as on a page."""
         return self._one(page_query(Filter(filename=filename), None, 1))
 
     def by_sha256(self, sha256: str) -> dict[str, Any] | None:
-        """Return the newest picture of that content, as on a page; those that failed do not count."""
+        """Return the newest picture with that content, as on a page, without failed ones."""
         same = select(image_info).where(
             image_info.c.sha256 == clean.text(sha256.lower()), image_info.c.status != "failed"
         )
         return self._one(same.order_by(image_info.c.uploaded_at.desc(), image_info.c.image_key.desc()).limit(1))
 
     def task(self, image_id: str, run: int) -> dict[str, Any] | None:
-        """Return one of the times that a picture was sent down the line, with all that was tried; None: not known."""
+        """Return one run of a picture with all its attempts; None where it is unknown."""
         with reading(self.engine) as connection:
             key = clean.text(image_id)
             query = select(tasks).where(tasks.c.image_key == key, tasks.c.run == run)
@@ -96,13 +97,13 @@ class Catalogue:
         if task is None:
             return None
         names = ("stage", "attempt", "state", "worker", "started", "finished", "ms", "error")
-        told = [_jsonable({name: each[name] for name in names}) for each in history]
+        attempts = [_jsonable({name: each[name] for name in names}) for each in history]
         moments = {name: task[name] for name in ("created_at", "finished_at", "reason")}
         found = {"task_id": f"{image_id}.{run}", "image_id": image_id, "run": run, "from": task["from_stage"]}
-        return {**found, "status": task["status"], **_jsonable(moments), "history": told}
+        return {**found, "status": task["status"], **_jsonable(moments), "history": attempts}
 
     def batch(self, batch_id: str) -> dict[str, Any] | None:
-        """Return the pictures that were accepted of a batch; None where none is known."""
+        """Return the accepted pictures of a batch; None where there are none."""
         names = ("image_key", "filename", "filename_guessed", "status", "uploaded_at")
         columns = [image_info.c[name] for name in names]
         query = select(*columns).where(image_info.c.batch_id == clean.text(batch_id))
@@ -110,15 +111,13 @@ class Catalogue:
             found = connection.execute(query.order_by(image_info.c.uploaded_at, image_info.c.image_key)).all()
         if not found:
             return None
-        counts: dict[str, int] = {}
-        for row in found:
-            counts[row.status] = counts.get(row.status, 0) + 1
-        told = {"batch_id": batch_id, "created_at": iso(found[0].uploaded_at), "total": len(found), "counts": counts}
+        counts = dict(Counter(row.status for row in found))
+        state = {"batch_id": batch_id, "created_at": iso(found[0].uploaded_at), "total": len(found), "counts": counts}
         files = [
             {"image_id": row.image_key, **name_fields(row.filename, row.filename_guessed), "status": row.status}
             for row in found
         ]
-        return {**told, "done": not any(counts.get(status) for status in MOVING), "files": files}
+        return {**state, "done": not any(counts.get(status) for status in MOVING), "files": files}
 
     def counts(self) -> dict[str, int]:
         """Count the pictures by status."""
@@ -127,9 +126,9 @@ class Catalogue:
             return {status: count for status, count in connection.execute(query)}  # noqa: C416 - rows are no pairs
 
     def expired(self, now: datetime, limit: int, after: tuple[datetime, str] | None = None) -> list[dict[str, Any]]:
-        """List pictures that are past their time, the oldest first; ``after`` one's expires_at and image_key.
+        """List expired pictures, the oldest first, after the one with ``after``'s expires_at and image_key.
 
-        Those that are on their way are among them: whether they still are, Redis knows.
+        Pictures that still move are among them: only Redis has their current status.
         """
         place = (image_info.c.expires_at, image_info.c.image_key)
         query = select(image_info).where(image_info.c.expires_at <= now)
@@ -139,7 +138,7 @@ class Catalogue:
             return [dict(row) for row in connection.execute(query.order_by(*place).limit(limit)).mappings()]
 
     def rows(self, image_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Return what the table has of these pictures, by their ids."""
+        """Return the rows of these pictures, by their ids."""
         query = select(image_info).where(image_info.c.image_key.in_(image_ids))
         with reading(self.engine) as connection:
             return {row["image_key"]: dict(row) for row in connection.execute(query).mappings()}
@@ -147,9 +146,9 @@ class Catalogue:
     def nearest_faces(
         self, embedding: NDArray[np.float32], limit: int, model: str | None = None
     ) -> list[dict[str, Any]]:
-        """List the most similar faces, the nearest first: their picture, place, box and cosine similarity.
+        """List the most similar faces, nearest first: their picture, position, box and cosine similarity.
 
-        Only those of ``model`` (name@version) count, where one is given: two models' embeddings mean different things.
+        With ``model`` (name@version) only its embeddings count: those of two models cannot be compared.
         """
         with reading(self.engine) as connection:
             return search.nearest(connection, embedding, limit, model)
@@ -157,15 +156,15 @@ class Catalogue:
     def _one(self, query: Select[Any]) -> dict[str, Any] | None:
         with reading(self.engine) as connection:
             found = connection.execute(query).mappings().first()
-            return _told(connection, [found])[0] if found else None
+            return _with_findings(connection, [found])[0] if found else None
 
 
 def page_query(wanted: Filter, after: tuple[datetime, str] | None, limit: int) -> Select[Any]:
-    """The query of a page.
+    """Return the query of a page.
 
-    A category finds the pictures that were named so, and not those of which it is a candidate. With nothing but a
-    category, the query walks that category's index, which has each picture's time. With more, the database chooses
-    which of the filters' indexes to walk, by how much it expects of each.
+    A category finds the pictures that have it as a name, not those that have it as a candidate. With a category alone,
+    the query walks that category's index, which has the time of each picture. With more filters, the database chooses
+    an index by the number of rows that it expects.
     """
     query = select(image_info)
     place: Place = (image_info.c.uploaded_at, image_info.c.image_key)
@@ -186,7 +185,7 @@ def page_query(wanted: Filter, after: tuple[datetime, str] | None, limit: int) -
         named = named.where(prediction_results.c.named, prediction_results.c.category == clean.text(wanted.category))
         query = query.where(named.exists())
     for name, value in equal.items():
-        query = query.where(image_info.c[name] == value)  # as it was when it was written
+        query = query.where(image_info.c[name] == value)  # in the form in which it was written
     return query.order_by(*(column.desc() for column in place)).limit(limit)
 
 
@@ -200,10 +199,10 @@ def _within(query: Select[Any], place: Place, wanted: Filter, after: tuple[datet
     return query
 
 
-def _told(connection: Connection, found: Iterable[Mapping[Any, Any]]) -> list[dict[str, Any]]:
-    """Pictures as they are shown, each with the best of every category that is named, and how many faces it has.
+def _with_findings(connection: Connection, found: Iterable[Mapping[Any, Any]]) -> list[dict[str, Any]]:
+    """Return pictures with the best confidence of each named category, and their number of faces.
 
-    Of a category it is told how many objects have it as the detector's label: 0 where it is a word of the classifier's.
+    ``objects`` counts the objects with the category as the detector's label: 0 for a label of the classifier.
     """
     pictures = list(found)
     keys = [picture["image_key"] for picture in pictures]

@@ -1,4 +1,4 @@
-"""The catalogue from the bucket alone: from every picture's results, and the originals of those that have none yet."""
+"""Rebuilds the catalogue from the bucket: from all results, and the originals of pictures without results."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ from sqlalchemy import Engine, delete, select
 
 from stageline.catalogue import bulk, clean, documents
 from stageline.catalogue.engine import reading, writing
-from stageline.catalogue.outcomes import PictureOutcome
+from stageline.catalogue.outbox import OutboxEvent
 from stageline.catalogue.tables import OF_A_PICTURE, image_info
 from stageline.catalogue.writer import READERS, Writer
 from stageline.core import logs
@@ -27,7 +27,7 @@ IsMoving = Callable[[Sequence[str]], Collection[str]]
 
 @dataclass
 class Rebuilt:
-    """What came of it: pictures with results, pictures of which only the original is there, and rows removed."""
+    """Counts of a rebuild: pictures with results, pictures with an original only, skipped ones, and removed ones."""
 
     results: int = 0
     originals: int = 0
@@ -36,7 +36,7 @@ class Rebuilt:
 
 
 class Rebuilder:
-    """One rebuilding, and what it has seen so far."""
+    """One rebuild and its progress."""
 
     def __init__(self, engine: Engine, store: ObjectStore, settings: Settings, is_moving: IsMoving) -> None:
         self.done = Rebuilt()
@@ -46,31 +46,31 @@ class Rebuilder:
         self._writer = Writer(engine, store, settings.retention_days)
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="rebuild")
         self._seen: set[str] = set()
-        self._named: set[str] = set()  # originals that a document names, of pictures of another id
+        self._named: set[str] = set()  # originals that the document of another id names
 
-    def run(self, tell: Callable[[Rebuilt], None]) -> None:
-        """Do it."""
-        before = _known(self._engine)  # first: what comes while we look is no stranger
+    def run(self, report: Callable[[Rebuilt], None]) -> None:
+        """Rebuild; call ``report`` with the counts after each batch."""
+        before = _known(self._engine)  # read first: pictures added meanwhile are not removed
         for some in _some(_pictures(self._store, "results")):
             self._take([image_id for image_id, _ in some])
-            tell(self.done)
+            report(self.done)
         fresh = (
             pair for pair in _pictures(self._store, "original")
             if pair[0] not in self._seen and pair[1] not in self._named
         )  # fmt: skip
         for some in _some(fresh):
             self._take_originals(some)
-            tell(self.done)
+            report(self.done)
         strangers = sorted(before - self._seen)
         for begin in range(0, len(strangers), AT_ONCE):
             keys = strangers[begin : begin + AT_ONCE]
             moving = self._is_moving(keys)
             self.done.removed += _remove(self._engine, [key for key in keys if key not in moving])
         _remove_orphans(self._engine)
-        tell(self.done)
+        report(self.done)
 
     def end(self) -> None:
-        """Let the threads go."""
+        """Stop the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._writer.close()
 
@@ -89,32 +89,32 @@ class Rebuilder:
         found = [each for each in self._pool.map(lambda pair: _begun(self._store, *pair), some) if each]
         self._seen.update(image_id for image_id, _ in some)
         self._apply([each for each in found if each.status == "submitted"])
-        self._take([each.image_id for each in found if each.status != "submitted"])  # it came to its end meanwhile
+        self._take([each.image_id for each in found if each.status != "submitted"])  # it has ended meanwhile
         self.done.originals += sum(each.status == "submitted" for each in found)
 
-    def _apply(self, found: Sequence[PictureOutcome]) -> int:
-        """Write, also over what is further, unless Redis knows the picture; return how many were no good."""
+    def _apply(self, found: Sequence[OutboxEvent]) -> int:
+        """Write the events, also back over later states unless Redis has the picture; return how many were skipped."""
         image_ids = [each.image_id for each in found]
         back = set(image_ids).difference(self._is_moving(image_ids))
-        return self._writer.apply_outcomes(found, back=back, is_read=True).skipped
+        return self._writer.apply_events(found, back=back, is_read=True).skipped
 
 
 def rebuild(
-    engine: Engine, store: ObjectStore, settings: Settings, tell: Callable[[Rebuilt], None] = lambda _: None,
+    engine: Engine, store: ObjectStore, settings: Settings, report: Callable[[Rebuilt], None] = lambda _: None,
     is_moving: IsMoving = lambda _: (),
 ) -> Rebuilt:  # fmt: skip
-    """Make the rows of every picture in the bucket, and remove those of pictures that it does not have.
+    """Write the rows of every picture in the bucket, and remove those of other pictures.
 
-    The line may run meanwhile: rows that are further than the bucket stay where ``is_moving``, which is asked for some
-    ids at a time, says that Redis knows the picture; and so do deleted pictures' tombstones. A run of which Redis knows
-    nothing was lost: its picture goes back to what the bucket says of it.
+    The line may run meanwhile. ``is_moving`` returns which of some ids Redis has: their rows stay where they are later
+    than the bucket. Tombstones stay too. A run that Redis does not have is lost: its picture returns to its state in
+    the bucket.
 
     Raises:
-        Unavailable: the database or the object store is away; to be repeated, what was done stays.
+        Unavailable: the database or the object store is away; a repeated rebuild continues.
     """
     work = Rebuilder(engine, store, settings, is_moving)
     try:
-        work.run(tell)
+        work.run(report)
     finally:
         work.end()
     return work.done
@@ -126,7 +126,7 @@ def _known(engine: Engine) -> set[str]:
 
 
 def _pictures(store: ObjectStore, folder: str) -> Iterator[tuple[str, str]]:
-    """The id and the key of each picture's object in a folder; without what nobody uploaded."""
+    """Yield the id and the key of each picture's object in a folder, without probes and foreign objects."""
     for key in store.keys(f"{folder}/"):
         if KEY.fullmatch(key) and not id_of(key).startswith(PROBE):
             yield id_of(key), key
@@ -138,22 +138,22 @@ def _some(pairs: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
         yield some
 
 
-def _finished(store: ObjectStore, image_id: str) -> PictureOutcome | None:
-    """The outcome that the results of a picture tell of."""
+def _finished(store: ObjectStore, image_id: str) -> OutboxEvent | None:
+    """Return the event for the results of a picture; None where they are invalid or gone."""
     try:
         document = documents.read_results(store, image_id)
         at = document.get("updated_at") or document.get("completed_at")
-        if clean.time(at) is None:  # a foreign one
+        if clean.time(at) is None:  # foreign results
             at = iso(store.stat(results.key(image_id)).modified)
-        told = {name: document.get(name) for name in ("status", "run")}
-        return PictureOutcome.of({"image_id": image_id, **told, "at": at, "document": document})
+        fields = {name: document.get(name) for name in ("status", "run")}
+        return OutboxEvent.of({"image_id": image_id, **fields, "at": at, "document": document})
     except (BadMessage, NotFound) as error:
         logs.get().warning("picture skipped", image_id=image_id, reason=str(error))
         return None
 
 
-def _begun(store: ObjectStore, image_id: str, key: str) -> PictureOutcome | None:
-    """A picture of which nothing is known but its original: it is on its way, or was forgotten."""
+def _begun(store: ObjectStore, image_id: str, key: str) -> OutboxEvent | None:
+    """Return the event for a picture with an original only: it moves, or its run was lost."""
     try:
         stored = store.stat(key).modified
     except NotFound:  # deleted meanwhile
@@ -164,8 +164,8 @@ def _begun(store: ObjectStore, image_id: str, key: str) -> PictureOutcome | None
         uploaded_at = (clean.ulid_time(image_id) or stored).isoformat()
         document = {"image_id": image_id, "original_path": key, "filename": key.partition("/")[2]}
         document |= {"status": "submitted", "uploaded_at": uploaded_at}
-        return PictureOutcome.of({"image_id": image_id, "status": "submitted", "at": iso(stored), "document": document})
-    return PictureOutcome(image_id, "completed")
+        return OutboxEvent.of({"image_id": image_id, "status": "submitted", "at": iso(stored), "document": document})
+    return OutboxEvent(image_id, "completed")
 
 
 def _remove(engine: Engine, keys: Sequence[str]) -> int:
@@ -175,7 +175,7 @@ def _remove(engine: Engine, keys: Sequence[str]) -> int:
 
 
 def _remove_orphans(engine: Engine) -> None:
-    """Remove rows whose picture somebody removed by hand."""
+    """Remove rows whose picture was removed by hand."""
     for table in OF_A_PICTURE:
         if table is not image_info:
             with writing(engine) as connection:

@@ -1,4 +1,4 @@
-"""From a document (a picture's results, or its first message) to the catalogue's rows of that picture. Pure."""
+"""Makes the catalogue's rows of a picture from its document, the results or the first message. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -15,19 +15,19 @@ from stageline.pipeline.message import ID
 Row = dict[str, Any]
 Document = Mapping[str, Any]
 ENDED = ("completed", "failed")
-FINDERS = ("detect", "classify")  # the stages that find something
+FINDERS = ("detect", "classify")  # the stages that make findings
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 class FindingRow(NamedTuple):
-    """A list of findings in a document: the stage that makes it, its name there, its task in the catalogue."""
+    """A list of findings in a document: its stage, its name there, and its task in the catalogue."""
 
     stage: str
     name: str
     task: str
     category: str = "category"
     confidence: str = "confidence"
-    named: bool = True  # false: candidates and guesses, looked at and not named
+    named: bool = True  # false: candidates and guesses
 
 
 FINDINGS = (
@@ -57,25 +57,25 @@ class PictureRows:
 
     @property
     def count(self) -> int:
-        """How many they are."""
+        """The number of rows."""
         return 1 + len(self.predictions) + len(self.faces) + len(self.tasks) + len(self.history)
 
 
 def rows_of(document: Document, embeddings: Mapping[int, Embedding], retention_days: int) -> PictureRows:
-    """Make a picture's rows; ``embeddings`` are those of its faces, by their place.
+    """Make a picture's rows; ``embeddings`` are those of its faces, by their position.
 
-    Whatever is missing, or no good, is left out; documents may come from anybody.
+    Missing and invalid values are left out, since documents are untrusted.
 
     Raises:
-        BadMessage: nothing can be made of it: not even the picture's id or its status is known.
+        BadMessage: the picture's id or its status is invalid.
     """
     image_id, status = document.get("image_id"), document.get("status")
     if not (isinstance(image_id, str) and ID.fullmatch(image_id)):
         raise BadMessage(f"the document's image_id must match {ID.pattern}")
     if not isinstance(status, str) or status not in RANKS:
         raise BadMessage(f"the status of {image_id} must be one of {', '.join(RANKS)}")
-    told = history.entries(document)
-    image = _image(document, image_id, status, told, retention_days)
+    attempts = history.entries(document)
+    image = _image(document, image_id, status, attempts, retention_days)
     stages = document.get("stages")
     finders = {name: history.entry_of(stages.get(name)) for name in FINDERS} if isinstance(stages, dict) else {}
     return PictureRows(
@@ -83,20 +83,20 @@ def rows_of(document: Document, embeddings: Mapping[int, Embedding], retention_d
         predictions=[row for kind in FINDINGS for row in _predictions(document, image, kind, finders.get(kind.stage))],
         faces=_faces(document, image_id, embeddings),
         tasks=history.tasks(document, image),
-        history=history.rows(image_id, told),
+        history=history.rows(image_id, attempts),
     )
 
 
 def expiry(uploaded_at: datetime, retention_days: int) -> datetime | None:
-    """When a picture is to be erased; None when everything is kept."""
+    """Return when a picture expires; None when everything is kept."""
     try:
         return uploaded_at + timedelta(days=retention_days) if retention_days else None
     except OverflowError:
         return None
 
 
-def _image(document: Document, image_id: str, status: str, told: list[history.Entry], retention_days: int) -> Row:
-    uploaded_at = _uploaded_at(document, image_id, told)
+def _image(document: Document, image_id: str, status: str, attempts: list[history.Entry], retention_days: int) -> Row:
+    uploaded_at = _uploaded_at(document, image_id, attempts)
     completed_at = clean.time(document.get("completed_at")) if status in ENDED else None
     sha256 = document.get("sha256")
     filename = clean.text(document.get("filename"), MAX_BYTES)
@@ -124,12 +124,12 @@ def _image(document: Document, image_id: str, status: str, told: list[history.En
     }
 
 
-def _uploaded_at(document: Document, image_id: str, told: list[history.Entry]) -> datetime:
-    """When the picture came, as well as the document tells: foreign producers need not say."""
+def _uploaded_at(document: Document, image_id: str, attempts: list[history.Entry]) -> datetime:
+    """Return the time of upload, or the best estimate where a foreign producer gave none."""
     runs = clean.objects(document.get("runs"))
     found = clean.time(document.get("uploaded_at")) or (clean.time(runs[0].get("created_at")) if runs else None)
-    began = min((each.started for each in told if each.started), default=None)
-    made = clean.ulid_time(image_id)  # by the clock of whoever made it; the picture came before a stage began
+    began = min((each.started for each in attempts if each.started), default=None)
+    made = clean.ulid_time(image_id)  # by its maker's clock; the upload was before the first stage
     found = found or (min(made, began) if made and began else made or began)
     return found or clean.time(document.get("updated_at")) or clean.time(document.get("completed_at")) or clean.EARLIEST
 
@@ -137,7 +137,7 @@ def _uploaded_at(document: Document, image_id: str, told: list[history.Entry]) -
 def _predictions(document: Document, image: Row, kind: FindingRow, entry: history.Entry | None) -> list[Row]:
     """Make the rows of one list of findings.
 
-    The position of what is not named counts down from -1, so that it is its own, however many categories there are.
+    The positions of candidates and guesses count down from -1, so that they never meet those of categories.
     """
     hostname = history.label_of(entry.worker) if entry else None
     found_at = (entry.finished if entry else None) or image["updated_at"]
@@ -189,7 +189,7 @@ def _faces(document: Document, image_id: str, embeddings: Mapping[int, Embedding
 
 
 def split_model(reference: object) -> tuple[str | None, str | None]:
-    """Take ``name@version`` apart; the version is None where there is none."""
+    """Split ``name@version``; a missing version is None."""
     found = clean.text(reference, 200)
     if not found:
         return None, None

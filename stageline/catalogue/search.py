@@ -1,4 +1,4 @@
-"""The nearest faces: by pgvector's index where the database has it, else by looking at every face, some at a time."""
+"""Finds the nearest faces: by pgvector's index if the database has it, else by reading all faces in batches."""
 
 import heapq
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ def nearest(
     """List the most similar faces, nearest first; see `Catalogue.nearest_faces`.
 
     Raises:
-        ValueError: the embedding is none.
+        ValueError: the embedding is invalid.
     """
     wanted = np.asarray(embedding, dtype=np.float32).reshape(-1)
     if wanted.size != EMBEDDING_SIZE or not np.isfinite(wanted).all() or not wanted.any():
@@ -41,7 +41,7 @@ def nearest(
 
 
 def _chunks(connection: Connection, model: str | None) -> Iterator[tuple[list[tuple[str, int]], NDArray[np.float32]]]:
-    """Read all embeddings, some at a time: never more in memory, however many there are."""
+    """Read all embeddings in batches, which bounds the memory."""
     query = select(faces.c.image_key, faces.c.position, faces.c.embedding).where(faces.c.embedding.is_not(None))
     if model is not None:
         query = query.where(faces.c.embedding_model == model)
@@ -73,6 +73,6 @@ def _indexed(
 
 
 def _face(row: Any, similarity: float) -> dict[str, Any]:
-    told = {"image_id": row.image_key, **name_fields(row.filename, row.filename_guessed)}
-    told |= {"width": row.width, "height": row.height, "face": row.position, "box": row.box}
-    return {**told, "similarity": round(min(1.0, max(-1.0, similarity)), 6)}
+    face = {"width": row.width, "height": row.height, "face": row.position, "box": row.box}
+    names = {"image_id": row.image_key, **name_fields(row.filename, row.filename_guessed)}
+    return {**names, **face, "similarity": round(min(1.0, max(-1.0, similarity)), 6)}

@@ -1,6 +1,6 @@
-"""pgvector, where the PostgreSQL server has it: an index of the faces' embeddings. Without, every face is looked at.
+"""An index of the faces' embeddings by pgvector, if the PostgreSQL server has it; else searches read every face.
 
-It is beside the migrations, since a server may get the extension on any day: each start looks again.
+It is no migration, since a server may get the extension at any time: each start checks again.
 """
 
 from typing import Any
@@ -33,11 +33,11 @@ NEAREST = """SELECT f.image_key, f.position, f.box, i.filename, i.filename_guess
 
 LOOKED_AT = "SELECT set_config('hnsw.ef_search', :faces, true)"  # for this transaction
 MIN_LOOKED_AT, MAX_LOOKED_AT = 40, 1000  # pgvector's own default and bound
-OF_ALL_MODELS = 10  # times as many: those of other models are left out only after the index was read
+OF_ALL_MODELS = 10  # times as many faces: those of other models are removed after the index is read
 
 
 def prepare(engine: Engine) -> bool:
-    """Make the column and its index where the server can; whether it has them now.
+    """Create the column and its index if the server can; return whether they exist.
 
     Raises:
         Unavailable: the database is away.
@@ -52,35 +52,35 @@ def prepare(engine: Engine) -> bool:
                 connection.execute(text(step))
         while _fill(engine):
             pass
-    except Unavailable as error:  # also: this user may not create extensions
+    except Unavailable as error:  # or this user may not create extensions
         logs.get().warning("no index of faces", reason=str(error), instead="each search looks at every face")
         return False
     return True
 
 
 def is_there(connection: Connection) -> bool:
-    """Whether this database has the column."""
+    """Return whether this database has the column."""
     return connection.dialect.name == "postgresql" and bool(connection.scalar(text(HAS_COLUMN)))
 
 
 def nearest(connection: Connection, embedding: bytes, limit: int, model: str | None) -> Result[Any]:
-    """Ask the index for the nearest faces; it gives no more than it has looked at."""
+    """Query the index for the nearest faces; it returns no more than it has examined."""
     connection.execute(text(LOOKED_AT), {"faces": str(looked_at(limit, model))})
     return connection.execute(text(NEAREST), {"wanted": literal(embedding), "most": limit, "model": model})
 
 
 def looked_at(limit: int, model: str | None) -> int:
-    """How many faces the index is to look at for so many."""
+    """Return how many faces the index must examine to find ``limit`` of them."""
     return max(MIN_LOOKED_AT, min(limit * (OF_ALL_MODELS if model else 1), MAX_LOOKED_AT))
 
 
 def literal(embedding: bytes) -> str:
-    """An embedding as pgvector reads it."""
+    """Return an embedding in pgvector's text form."""
     return "[" + ",".join(map(repr, np.frombuffer(embedding, "<f4").astype(float).tolist())) + "]"
 
 
 def _fill(engine: Engine) -> int:
-    """Fill the column where it is empty, for some faces; how many."""
+    """Fill the empty column of some faces; return their number."""
     with writing(engine) as connection:
         found = connection.execute(text(LACKING), {"bytes": 4 * EMBEDDING_SIZE}).all()
         if found:

@@ -1,4 +1,4 @@
-"""The one writer: applies batches of outcomes, each in one transaction; may be repeated, and never goes back."""
+"""Applies batches of outbox events to the catalogue, each in one transaction. Repeating a batch changes nothing."""
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, select, text
 from stageline.catalogue import bulk, documents, vector
 from stageline.catalogue.engine import writing
 from stageline.catalogue.history import RANKS
-from stageline.catalogue.outcomes import WITH_DOCUMENT, PictureChange, PictureOutcome, Step
+from stageline.catalogue.outbox import WITH_DOCUMENT, OutboxEvent, PictureChange, Step
 from stageline.catalogue.rows import Row, rows_of
 from stageline.catalogue.tables import (
     OF_A_PICTURE,
@@ -27,14 +27,14 @@ from stageline.core.errors import BadMessage, NotFound, Unavailable
 from stageline.pipeline.message import PROBE
 from stageline.store import ObjectStore
 
-LOCK = 0x57A6E11D  # of PostgreSQL's advisory locks: two writers take turns
+LOCK = 0x57A6E11D  # a PostgreSQL advisory lock: two writers take turns
 READERS = 8
-MAX_ROWS = 50_000  # in memory, about; a hundred times what a batch of ours makes
+MAX_ROWS = 50_000  # about, in memory; a hundred times those of a usual batch
 
 
 @dataclass(frozen=True)
 class Applied:
-    """What came of a batch: outcomes that changed rows, that were old or repeated, and that were no good."""
+    """Counts of a batch: events that changed rows, that were old or repeated, and that were invalid."""
 
     changed: int = 0
     old: int = 0
@@ -45,7 +45,7 @@ class Applied:
 
 
 class Writer:
-    """Writes to the catalogue; any number may, though one is enough."""
+    """Writes to the catalogue. Several writers are safe, one is enough."""
 
     def __init__(self, engine: Engine, store: ObjectStore, retention_days: int) -> None:
         self._engine = engine
@@ -54,83 +54,83 @@ class Writer:
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="documents")
 
     def apply(self, raw: Sequence[bytes]) -> Applied:
-        """Apply outcomes as they came off the list.
+        """Apply raw events from the list.
 
-        One that is no good is logged and left out; it holds up no other.
+        An invalid event is logged and skipped; it does not block others.
 
         Raises:
             Unavailable: the database or the object store is away: nothing was applied, try again.
         """
-        return self.apply_outcomes([outcome for outcome in map(_decoded, raw) if outcome is not None], len(raw))
+        return self.apply_events([event for event in map(_decoded, raw) if event is not None], len(raw))
 
-    def apply_outcomes(
+    def apply_events(
         self,
-        found: Sequence[PictureOutcome],
+        found: Sequence[OutboxEvent],
         given: int | None = None,
         *,
         back: Collection[str] = (),
         is_read: bool = False,
     ) -> Applied:
-        """Apply outcomes, of ``given`` that there were; see `apply`.
+        """Apply events; see `apply`.
 
         Args:
-            found: the outcomes.
-            given: how many there were, with those that were none.
-            back: the pictures that these outcomes may also take back.
-            is_read: the outcomes' documents are what the bucket has now.
+            found: the events.
+            given: their number together with the invalid ones.
+            back: the pictures that these events may also move back.
+            is_read: whether the documents of the events come from the bucket.
 
         Raises:
             Unavailable: the database or the object store is away: not all was applied, try again.
         """
-        kept = [outcome for outcome in found if not outcome.image_id.startswith(PROBE)]
+        kept = [event for event in found if not event.image_id.startswith(PROBE)]
         applied, count, steps, rows = Applied(), 0, list[Step](), 0
         for step in self._steps(kept, is_read=is_read):
             steps.append(step)
             rows += step.rows.count if step.rows else 1
-            if rows >= MAX_ROWS:  # of hostile documents; ours are written in one transaction
+            if rows >= MAX_ROWS:  # only hostile documents have so many; ours are written in one transaction
                 applied, count = applied + self._write(steps, back), count + len(steps)
                 steps, rows = [], 0
         applied, count = applied + self._write(steps, back), count + len(steps)
         return applied + Applied(skipped=(len(found) if given is None else given) - count)
 
-    def _steps(self, outcomes: Sequence[PictureOutcome], *, is_read: bool) -> Iterator[Step]:
-        """Make the outcomes' steps, in their order; a few ahead where the bucket has to be asked."""
+    def _steps(self, events: Sequence[OutboxEvent], *, is_read: bool) -> Iterator[Step]:
+        """Yield the steps of the events in order; the bucket is read a few steps ahead."""
         ahead: deque[Callable[[], Step | None]] = deque()
-        for outcome in outcomes:
-            read = partial(self._read, outcome, is_read=is_read)
-            ahead.append(self._pool.submit(read).result if _needs_bucket(outcome) else read)
+        for event in events:
+            read = partial(self._read, event, is_read=is_read)
+            ahead.append(self._pool.submit(read).result if _needs_bucket(event) else read)
             if len(ahead) > READERS:
                 yield from filter(None, [ahead.popleft()()])
         for left in ahead:
             yield from filter(None, [left()])
 
     def close(self) -> None:
-        """Let the threads go."""
+        """Stop the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _read(self, outcome: PictureOutcome, *, is_read: bool) -> Step | None:
-        """Make an outcome's rows, with its document and its embeddings from the bucket where it refers to them."""
-        document, is_from_bucket = outcome.document, is_read
-        if outcome.status not in WITH_DOCUMENT:
-            return Step(outcome)
+    def _read(self, event: OutboxEvent, *, is_read: bool) -> Step | None:
+        """Make the rows of an event, with its document and embeddings from the bucket where needed."""
+        document, is_from_bucket = event.document, is_read
+        if event.status not in WITH_DOCUMENT:
+            return Step(event)
         try:
-            if document is None and RANKS[outcome.status] > 0:
-                document, is_from_bucket = documents.read_results(self._store, outcome.image_id), True
+            if document is None and RANKS[event.status] > 0:
+                document, is_from_bucket = documents.read_results(self._store, event.image_id), True
             if document is None:
-                return Step(outcome)
-            told = {"status": outcome.status, "run": outcome.run, **document, "image_id": outcome.image_id}
-            embeddings = documents.read_embeddings(self._store, document, outcome.image_id)
-            return Step(outcome, rows_of(told, embeddings, self._days), is_from_bucket)
+                return Step(event)
+            fields = {"status": event.status, "run": event.run, **document, "image_id": event.image_id}
+            embeddings = documents.read_embeddings(self._store, document, event.image_id)
+            return Step(event, rows_of(fields, embeddings, self._days), is_from_bucket)
         except Unavailable:
             raise
         except (BadMessage, NotFound) as error:
-            _skip(outcome, str(error))
-        except Exception:  # noqa: BLE001 - whatever a document is, it stops no other
-            logs.get().exception("outcome skipped", image_id=outcome.image_id, status=outcome.status)
+            _skip(event, str(error))
+        except Exception:  # noqa: BLE001 - one document must not stop the others
+            logs.get().exception("outbox event skipped", image_id=event.image_id, status=event.status)
         return None
 
     def _write(self, steps: Sequence[Step], back: Collection[str]) -> Applied:
-        """Write in one transaction; where the database refuses a value, in halves, until what it refuses is alone."""
+        """Write in one transaction; if the database refuses a value, split in halves down to the refused step."""
         if not steps:
             return Applied()
         try:
@@ -139,9 +139,9 @@ class Writer:
             return Applied(changed, len(steps) - changed)
         except Unavailable:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a value does to a database, it stops no other
+        except Exception as error:  # noqa: BLE001 - one value must not stop the others
             if len(steps) == 1:
-                logs.get().exception("outcome skipped", image_id=steps[0].outcome.image_id, reason=str(error)[:300])
+                logs.get().exception("outbox event skipped", image_id=steps[0].event.image_id, reason=str(error)[:300])
                 return Applied(skipped=1)
         middle = len(steps) // 2
         return self._write(steps[:middle], back) + self._write(steps[middle:], back)
@@ -151,31 +151,31 @@ class Writer:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         by_picture: dict[str, list[Step]] = {}
         for step in steps:
-            by_picture.setdefault(step.outcome.image_id, []).append(step)
+            by_picture.setdefault(step.event.image_id, []).append(step)
         pictures = _load(connection, list(by_picture), [key for key, own in by_picture.items() if _moves(own)])
         changed = sum(pictures[key].take(own, self._days, back=key in back) for key, own in by_picture.items())
         _store(connection, {key: picture for key, picture in pictures.items() if picture.is_changed})
         return changed
 
 
-def _decoded(raw: bytes) -> PictureOutcome | None:
+def _decoded(raw: bytes) -> OutboxEvent | None:
     try:
-        return PictureOutcome.decode(raw)
+        return OutboxEvent.decode(raw)
     except BadMessage as error:
-        logs.get().warning("outcome skipped", reason=str(error))
+        logs.get().warning("outbox event skipped", reason=str(error))
         return None
 
 
-def _needs_bucket(outcome: PictureOutcome) -> bool:
-    if outcome.status not in WITH_DOCUMENT:
+def _needs_bucket(event: OutboxEvent) -> bool:
+    if event.status not in WITH_DOCUMENT:
         return False
-    if outcome.document is None:
-        return RANKS[outcome.status] > 0
-    return documents.wants_embeddings(outcome.document, outcome.image_id)
+    if event.document is None:
+        return RANKS[event.status] > 0
+    return documents.wants_embeddings(event.document, event.image_id)
 
 
-def _skip(outcome: PictureOutcome, reason: str) -> None:
-    logs.get().warning("outcome skipped", image_id=outcome.image_id, status=outcome.status, reason=reason)
+def _skip(event: OutboxEvent, reason: str) -> None:
+    logs.get().warning("outbox event skipped", image_id=event.image_id, status=event.status, reason=reason)
 
 
 def _moves(steps: Iterable[Step]) -> bool:
@@ -183,7 +183,7 @@ def _moves(steps: Iterable[Step]) -> bool:
 
 
 def _load(connection: Connection, keys: Sequence[str], moving: Sequence[str]) -> dict[str, PictureChange]:
-    """Read how pictures stand; their tasks only where they are not written anew."""
+    """Read the current rows of pictures; their tasks only where these are not rewritten."""
     pictures = {key: PictureChange() for key in keys}
     for row in connection.execute(select(image_info).where(image_info.c.image_key.in_(keys))).mappings():
         pictures[row["image_key"]].image = dict(row)
@@ -199,11 +199,8 @@ def _load(connection: Connection, keys: Sequence[str], moving: Sequence[str]) ->
 def _store(connection: Connection, pictures: dict[str, PictureChange]) -> None:
     rewritten = [key for key, picture in pictures.items() if picture.whole or not picture.image]
     bulk.remove(connection, OF_A_PICTURE, rewritten)
-    bulk.remove(
-        connection,
-        (image_info, tasks),
-        [key for key, picture in pictures.items() if picture.image and not picture.whole],
-    )
+    updated = [key for key, picture in pictures.items() if picture.image and not picture.whole]
+    bulk.remove(connection, (image_info, tasks), updated)
     left = [picture for picture in pictures.values() if picture.image]
     bulk.add(connection, image_info, [picture.image for picture in left if picture.image])
     bulk.add(connection, tasks, [task for picture in left for task in picture.tasks.values()])
@@ -219,7 +216,7 @@ def _store(connection: Connection, pictures: dict[str, PictureChange]) -> None:
 
 
 def _index_faces(connection: Connection, embedded: Sequence[Row]) -> None:
-    """Fill pgvector's column, where there is one."""
+    """Fill pgvector's column if there is one."""
     if embedded and vector.is_there(connection):
         rows = [
             {"image_key": face["image_key"], "position": face["position"], "vector": vector.literal(face["embedding"])}

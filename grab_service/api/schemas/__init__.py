@@ -1,1 +1,1 @@
-"""What the door takes and what it answers, as models: they check what comes in, and describe all of it in OpenAPI."""
+"""Requests and answers of the API as models: they validate requests, and OpenAPI describes them."""

@@ -1,4 +1,4 @@
-"""What the models of the API share."""
+"""Types and models shared by the schemas."""
 
 import re
 from collections.abc import Mapping
@@ -16,11 +16,9 @@ WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
 
 def _flag(value: object) -> object:
-    if isinstance(value, str):
-        if value not in FLAGS:
-            raise ValueError("it must be true or false")
-        return FLAGS[value]
-    return value
+    if isinstance(value, str) and value not in FLAGS:
+        raise ValueError("it must be true or false")
+    return FLAGS[value] if isinstance(value, str) else value
 
 
 def _whole(value: object) -> object:
@@ -49,7 +47,7 @@ def _iso(value: object) -> object:
 
 
 def like(pattern: str, sentence: str) -> AfterValidator:
-    """Refuse text that is not like this with a plain sentence; the schema's pattern is for its field to say."""
+    """Refuse other text with this sentence; the field itself gives the pattern to the schema."""
 
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):
@@ -115,7 +113,7 @@ class NamePath(Parameters):
 
 
 def responses(good: Mapping[int, Any], *problems: int) -> dict[str | int | HTTPStatus, Any]:
-    """Describe an operation's answers: the good ones, and the problems that it may have; any may be a 422 or a 500."""
+    """Describe an operation's answers: the successful ones and its problems, with 405, 422, 500 and 503 always."""
     of = {status: HTTPStatus(status).phrase for status in {*problems, 405, 422, 500, 503}}
     problem = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     described: dict[str | int | HTTPStatus, Any] = dict(good.items())

@@ -1,4 +1,4 @@
-"""The line itself: its queues, its health, its figures; faces, dead letters, models."""
+"""Requests and answers about the line: queues, health, statistics, faces, dead letters, models."""
 
 from typing import Any
 

@@ -1,27 +1,17 @@
-"""Pictures: what is asked of them, what is told."""
+"""Requests and answers about pictures."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from grab_service.api.schemas.common import (
-    Answer,
-    Box,
-    Counts,
-    Guessed,
-    Moment,
-    Parameters,
-    Text,
-    Whole,
-    like,
-)
+from grab_service.api.schemas.common import Answer, Box, Counts, Guessed, Moment, Parameters, Text, Whole, like
 from stageline.pipeline import line
 from stageline.pipeline.filenames import MAX_BYTES
 
 Shown = Literal[tuple(folder.name for folder in line.pictures())]  # type: ignore[valid-type] # the line is a table
 Status = Literal["submitted", "processing", "waiting", "completed", "failed"]
 MAX_PICTURES = 200
-LABEL = r"^\w[\w '.,()/&+-]{0,127}$"  # what the labels of networks are made of
+LABEL = r"^\w[\w '.,()/&+-]{0,127}$"  # the form of networks' labels
 NO_LABEL = "it must be a label, as `car`: 1 to 128 characters, the first a letter or a digit; leave it out for all"
 
 

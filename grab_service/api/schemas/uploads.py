@@ -1,4 +1,4 @@
-"""Taking pictures: what is asked, what is answered."""
+"""Requests and answers of uploads."""
 
 from enum import StrEnum
 from typing import Annotated, Any, Literal

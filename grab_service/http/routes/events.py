@@ -1,4 +1,4 @@
-"""Events, as they happen."""
+"""Streams of events."""
 
 from collections.abc import Iterator
 
@@ -6,11 +6,11 @@ from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from grab_service.api.problems import BadParameters, Misfit
+from grab_service.api.problems import BadParameters, FieldError
 from grab_service.api.schemas.common import ImagePath, content, responses
 from grab_service.api.schemas.line import Resume
 from grab_service.http.validation import checked
-from grab_service.images.lookup import known
+from grab_service.images.lookup import lookup
 from grab_service.streaming import event_streams
 from grab_service.streaming.hub import Watcher, hub, watch
 from stageline.broker import events
@@ -38,20 +38,20 @@ def events_of(path: ImagePath, header: Resume) -> Response:
     after = _after(header)
     watcher = watch(path.image_id)
     try:
-        told = event_streams.stream_one(hub(), watcher, known(), after)
+        pieces = event_streams.stream_one(hub(), watcher, lookup(), after)
     except BaseException:
         watcher.leave()
         raise
-    if told is None:  # a browser that is told so does not come again
+    if pieces is None:  # a browser that gets a 204 does not reconnect
         watcher.leave()
         return Response(status=204)
-    return _streamed(watcher, told)
+    return _streamed(watcher, pieces)
 
 
 def _after(header: Resume) -> str | None:
     after = header.last_event_id
     if after and not events.ID.fullmatch(after):
-        raise BadParameters([Misfit("Last-Event-ID", "it is the id of an event that was told before")])
+        raise BadParameters([FieldError("Last-Event-ID", "it is the id of an event that was told before")])
     return after or None
 
 
@@ -65,5 +65,5 @@ def _streamed(watcher: Watcher, pieces: Iterator[str]) -> Response:
 def _until_redis_is_away(pieces: Iterator[str]) -> Iterator[str]:
     try:
         yield from pieces
-    except Unavailable:  # the client comes again, and is told then what is the matter
+    except Unavailable:  # the client reconnects, and then gets the error
         return

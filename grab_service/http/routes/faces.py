@@ -1,4 +1,4 @@
-"""Faces that look alike."""
+"""The search for similar faces."""
 
 from flask import Response, current_app, request
 from flask_openapi3.blueprint import APIBlueprint
@@ -9,8 +9,8 @@ from grab_service.api.schemas.common import responses
 from grab_service.api.schemas.line import QUESTION_OR_PICTURE, FaceQuestion, Faces, FacesQuery
 from grab_service.http.validation import JSON, checked, parsed
 from grab_service.images.face_search import FaceSearch
-from grab_service.images.lookup import known
-from grab_service.line.intake import door
+from grab_service.images.lookup import lookup
+from grab_service.line.intake import intake
 from grab_service.uploads import forms
 from grab_service.uploads.limits import place, turn
 from stageline.pipeline.first_message import traceparent
@@ -29,11 +29,11 @@ def search(query: FacesQuery) -> Response:
 
     A picture that is sent here goes down the line as far as classify, and is forgotten again.
     """
-    look = FaceSearch(door(), known(), current_app.config["MODELS"])
+    look = FaceSearch(intake(), lookup(), current_app.config["MODELS"])
     if request.mimetype == JSON:
         question = parsed(FaceQuestion)
         return answer(look.of_face(question.image_id, question.face, query.limit))
-    door().refuse_when_full()
+    intake().refuse_when_full()
     with place():
         with turn():
             sent = forms.picture()

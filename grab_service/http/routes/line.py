@@ -1,4 +1,4 @@
-"""The line itself: its queues, its health, its figures, its models, its dead letters."""
+"""Queues, health, statistics, models and dead letters of the line."""
 
 from http import HTTPStatus
 from typing import Any
@@ -9,23 +9,14 @@ from flask_openapi3.models.tag import Tag
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from grab_service.api.answers import answer
-from grab_service.api.problems import RETRY_SECONDS, BadParameters, Misfit
+from grab_service.api.problems import RETRY_SECONDS, BadParameters, FieldError
 from grab_service.api.schemas.common import content, responses
-from grab_service.api.schemas.line import (
-    Alive,
-    Health,
-    Models,
-    QueueStatus,
-    ReplayQuestion,
-    Replays,
-    Stats,
-    StatsQuery,
-)
+from grab_service.api.schemas.line import Alive, Health, Models, QueueStatus, ReplayQuestion, Replays, Stats, StatsQuery
 from grab_service.http.validation import checked
-from grab_service.images.lookup import known
+from grab_service.images.lookup import lookup
 from grab_service.images.reruns import Reruns
 from grab_service.line import statistics
-from grab_service.line.intake import door
+from grab_service.line.intake import intake
 from grab_service.line.statistics import LineStatistics
 from stageline import __version__
 from stageline.core import metrics
@@ -39,28 +30,28 @@ HEALTH = {**responses({200: Health}), 503: Health}
 @checked
 def stats(query: StatsQuery) -> Response:
     """Sum up the last minutes: counts, throughput, latency, by stage and by minute."""
-    return answer(LineStatistics(door()).stats(query.minutes))
+    return answer(LineStatistics(intake()).stats(query.minutes))
 
 
 @routes.get("/queue-status", responses=responses({200: QueueStatus}))
 @checked
 def queue_status() -> Response:
     """Count the messages of every stage."""
-    return answer(door().queues())
+    return answer(intake().queues())
 
 
 @routes.get("/health", responses=HEALTH)
 @checked
 def whole_health() -> Response:
     """Say what is there and what is not, of the whole line."""
-    return _reported(*LineStatistics(door()).health())
+    return _reported(*LineStatistics(intake()).health())
 
 
 @routes.get("/readyz", responses=HEALTH)
 @checked
 def readyz() -> Response:
-    """Say whether the door can work: Redis takes writes, and the object store answers."""
-    report, code = health.readiness(door().probes.reach())
+    """Say whether the API can work: Redis takes writes, and the object store answers."""
+    report, code = health.readiness(intake().probes.reach())
     return _reported({**report, "version": __version__}, code)
 
 
@@ -75,7 +66,7 @@ def healthz() -> Response:
 @checked
 def metrics_page() -> Response:
     """The metrics, for Prometheus."""
-    for stage, counts in door().queues()["stages"].items():
+    for stage, counts in intake().queues()["stages"].items():
         for state, count in counts.items():
             metrics.QUEUE_MESSAGES.labels(stage, state).set(count)
     return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)
@@ -93,8 +84,10 @@ def models() -> Response:
 def replay(body: ReplayQuestion) -> Response:
     """Send dead letters down the line again: those of the pictures named, or all."""
     if body.all == (body.image_ids is not None):
-        raise BadParameters([Misfit("image_ids", 'name pictures in image_ids, or say {"all": true}: one of the two')])
-    return answer(Reruns(door(), known()).replay(body.image_ids))
+        raise BadParameters(
+            [FieldError("image_ids", 'name pictures in image_ids, or say {"all": true}: one of the two')]
+        )
+    return answer(Reruns(intake(), lookup()).replay(body.image_ids))
 
 
 def _reported(report: dict[str, Any], code: int) -> Response:

@@ -1,4 +1,4 @@
-"""Telling of pictures, showing them, sending them on, deleting them."""
+"""Status, pages, images, deletion, reruns and history of pictures."""
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
@@ -6,22 +6,15 @@ from flask_openapi3.models.tag import Tag
 
 from grab_service.api.answers import answer
 from grab_service.api.schemas.common import ImagePath, NamePath, content, responses
-from grab_service.api.schemas.pictures import (
-    ImageQuery,
-    ImagesQuery,
-    Pictures,
-    PictureStatus,
-    TaskAnswer,
-    TaskPath,
-)
+from grab_service.api.schemas.pictures import ImageQuery, ImagesQuery, Pictures, PictureStatus, TaskAnswer, TaskPath
 from grab_service.api.schemas.pictures import Ledger as LedgerAnswer
 from grab_service.api.schemas.uploads import Batch, BatchPath, Processing, ProcessQuery
 from grab_service.http.validation import checked
 from grab_service.images import downloads, listing
 from grab_service.images.history import History
-from grab_service.images.lookup import known
+from grab_service.images.lookup import lookup
 from grab_service.images.reruns import Reruns
-from grab_service.line.intake import door
+from grab_service.line.intake import intake
 from grab_service.uploads import batches
 
 routes = APIBlueprint("pictures", __name__, abp_tags=[Tag(name="pictures", description="What became of them.")])
@@ -33,14 +26,14 @@ PART = content("image/*", "the part that Range names", {"type": "string", "forma
 @checked
 def status(path: NamePath) -> Response:
     """Tell where a picture is, and what was found in it."""
-    return answer(known().status(path.image_id))
+    return answer(lookup().status(path.image_id))
 
 
 @routes.get("/images", responses=responses({200: Pictures}))
 @checked
 def images(query: ImagesQuery) -> Response:
     """List pictures, newest first, page by page; what arrives meanwhile changes no later page."""
-    return answer(listing.page(door(), query))
+    return answer(listing.page(intake(), query))
 
 
 @routes.get("/image/<image_id>", responses=responses({200: PICTURE, 206: PART, 304: None}, 404, 412, 416))
@@ -54,7 +47,7 @@ def image(path: NamePath, query: ImageQuery) -> Response:
 @checked
 def delete(path: ImagePath) -> Response:
     """Delete a picture and all that was made of it; one that is still on its way leaves nothing behind."""
-    known().remove(path.image_id)
+    lookup().remove(path.image_id)
     return Response(status=204)
 
 
@@ -62,26 +55,26 @@ def delete(path: ImagePath) -> Response:
 @checked
 def process(path: NamePath, query: ProcessQuery) -> Response:
     """Send a waiting picture on, or run one again, from the beginning or from a stage."""
-    told = Reruns(door(), known()).process(path.image_id, query.from_stage)
-    return answer(told, 202, Location=f"/task/{told['task_id']}")
+    begun = Reruns(intake(), lookup()).process(path.image_id, query.from_stage)
+    return answer(begun, 202, Location=f"/task/{begun['task_id']}")
 
 
 @routes.get("/ledger/<image_id>", responses=responses({200: LedgerAnswer}, 404))
 @checked
 def ledger(path: NamePath) -> Response:
     """Tell what each stage did to a picture, and what it left."""
-    return answer(History(door(), known()).of(path.image_id))
+    return answer(History(intake(), lookup()).of(path.image_id))
 
 
 @routes.get("/task/<task_id>", responses=responses({200: TaskAnswer}, 404))
 @checked
 def task(path: TaskPath) -> Response:
     """Tell of one way of a picture down the line, with all that was tried."""
-    return answer(History(door(), known()).task(path.task_id))
+    return answer(History(intake(), lookup()).task(path.task_id))
 
 
 @routes.get("/batch/<batch_id>", responses=responses({200: Batch}, 404))
 @checked
 def batch(path: BatchPath) -> Response:
     """Tell how a batch stands."""
-    return answer(batches.told(door(), path.batch_id))
+    return answer(batches.state(intake(), path.batch_id))

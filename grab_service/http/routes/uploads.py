@@ -1,4 +1,4 @@
-"""Taking pictures in."""
+"""Uploads of pictures and batches."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext
@@ -10,19 +10,11 @@ from flask_openapi3.models.tag import Tag
 
 from grab_service.api.answers import answer
 from grab_service.api.problems import FORM, Gone, NoPlace, WrongType, problem
+from grab_service.api.schemas import uploads as schemas
 from grab_service.api.schemas.common import responses
-from grab_service.api.schemas.uploads import (
-    BATCH_BODY,
-    UPLOAD_BODY,
-    Accepted,
-    BatchAccepted,
-    BatchQuery,
-    Once,
-    UploadQuery,
-)
 from grab_service.http.validation import checked
-from grab_service.images.lookup import known
-from grab_service.line.intake import Taken, Wanted, door
+from grab_service.images.lookup import lookup
+from grab_service.line.intake import Taken, Wanted, intake
 from grab_service.streaming import event_streams
 from grab_service.streaming.hub import Watcher, watch
 from grab_service.uploads import batches, forms
@@ -55,16 +47,16 @@ def _count(made: Response) -> Response:
 
 @routes.post(
     "/upload",
-    responses=responses({200: OK, 202: Accepted}, 400, 404, 408, 409, 410, 413, 415, 429),
-    openapi_extensions=UPLOAD_BODY,
+    responses=responses({200: OK, 202: schemas.Accepted}, 400, 404, 408, 409, 410, 413, 415, 429),
+    openapi_extensions=schemas.UPLOAD_BODY,
 )
 @checked
-def upload(query: UploadQuery, header: Once) -> Response:
+def upload(query: schemas.UploadQuery, header: schemas.Once) -> Response:
     """Take a picture.
 
     It is the multipart field `image` or `file`, or the raw body. Once it is answered, it is not lost.
     """
-    door().refuse_when_full()
+    intake().refuse_when_full()
     new_id = make_id()
     with ExitStack() as stack:
         with turn():
@@ -80,15 +72,15 @@ def upload(query: UploadQuery, header: Once) -> Response:
                 leaving.callback(watcher.leave)
             wanted = Wanted(query.process, query.dedupe, image_id=image_id, again=image_id != new_id,
                             filename_guessed=sent.guessed)  # fmt: skip
-            taken = door().accept(data, name, traceparent(request.headers.get("traceparent")), wanted)
+            taken = intake().accept(data, name, traceparent(request.headers.get("traceparent")), wanted)
         del data, sent
         if query.follow and watcher:
-            leaving.pop_all()  # the answer goes on, and leaves at its end
+            leaving.pop_all()  # the answer itself leaves when it ends
             return _followed(watcher, taken, query.wait or event_streams.FOLLOW_SECONDS, claim)
-        if claim and watcher and query.wait:  # who lost this connection, and asks again, waits for none of it
-            body, status = _outcome(taken, None, 0)
+        if claim and watcher and query.wait:  # a client that lost the connection and repeats the request does not wait
+            body, status = _result(taken, None, 0)
             claim.remember({"status": status, "image_id": taken.image_id, "body": body})
-        body, status = _outcome(taken, watcher, query.wait)
+        body, status = _result(taken, watcher, query.wait)
         if claim:
             claim.remember({"status": status, "image_id": taken.image_id, "body": None if "stages" in body else body})
     return answer(body, status, Location=_where(taken.image_id))
@@ -96,11 +88,11 @@ def upload(query: UploadQuery, header: Once) -> Response:
 
 @routes.post(
     "/batch-upload",
-    responses=responses({202: BatchAccepted}, 400, 408, 409, 410, 413, 415, 429),
-    openapi_extensions=BATCH_BODY,
+    responses=responses({202: schemas.BatchAccepted}, 400, 408, 409, 410, 413, 415, 429),
+    openapi_extensions=schemas.BATCH_BODY,
 )
 @checked
-def batch_upload(query: BatchQuery, header: Once) -> Response:
+def batch_upload(query: schemas.BatchQuery, header: schemas.Once) -> Response:
     """Take many pictures, of which a bad one harms no other.
 
     They are files of a form, in any number of fields `image`, `file`, `images` or `files`: at most 1,000, and 2 GiB.
@@ -108,13 +100,13 @@ def batch_upload(query: BatchQuery, header: Once) -> Response:
     if request.mimetype != FORM:
         raise WrongType(f"a batch is sent as a form ({FORM}), as by curl -F image=@a.jpg -F image=@b.jpg")
     request.max_content_length = batches.MAX_BYTES
-    door().refuse_when_full()
+    intake().refuse_when_full()
     new_id = make_id()
     claim = _claimed(header.idempotency_key, new_id)
     batch_id = claim.image_id if claim else new_id
     trace = traceparent(request.headers.get("traceparent"))
     wanted = Wanted(query.process, query.dedupe, batch_id, again=batch_id != new_id)
-    batch = batches.UploadBatch(door(), wanted, trace, claim)
+    batch = batches.UploadBatch(intake(), wanted, trace, claim)
     if claim and claim.replay:
         return _replayed_batch(batch, claim)
     with claim.held() if claim else nullcontext():
@@ -122,7 +114,7 @@ def batch_upload(query: BatchQuery, header: Once) -> Response:
             for sent in _files():
                 with turn():
                     batch.take(sent)
-        except Exception as error:  # noqa: BLE001 - what is about the form ends it, anything else goes on up
+        except Exception as error:  # noqa: BLE001 - raised again unless it is about the form
             batch.break_off(error)
         finally:
             if batch.files:
@@ -137,7 +129,7 @@ def batch_upload(query: BatchQuery, header: Once) -> Response:
 
 
 def _files() -> Iterator[forms.Sent]:
-    """The form's files, one by one; each has as long to come as an upload has."""
+    """Yield the files of the form; each has the time of one upload."""
     for sent in forms.files(batches.FIELDS, most_parts=None):
         allow_more_time()
         yield sent
@@ -147,31 +139,30 @@ def _claimed(key: str | None, new_id: str, *sent: str | bytes) -> Claim | None:
     if key is None:
         return None
     asked = [f"{name}={value}" for name, value in sorted(request.args.items())]
-    return Claim(door(), key, fingerprint(request.method, request.path, "&".join(asked), *sent), new_id)
+    return Claim(intake(), key, fingerprint(request.method, request.path, "&".join(asked), *sent), new_id)
 
 
-def _replayed(told: dict[str, Any]) -> Response:
-    """Give the same answer; one that told how the picture had ended tells how it stands now."""
-    image_id = told["image_id"]
-    if known().by_id(image_id) is None:
+def _replayed(kept: dict[str, Any]) -> Response:
+    """Repeat the answer; in place of a final status, give the current one."""
+    image_id = kept["image_id"]
+    if lookup().by_id(image_id) is None:
         raise Gone(f"this was done, as {image_id}, and the picture was deleted since; to send it again take a new key")
-    body = told["body"] or known().status(image_id)
-    return answer(body, told["status"], Location=_where(image_id), **REPLAYED)
+    body = kept["body"] or lookup().status(image_id)
+    return answer(body, kept["status"], Location=_where(image_id), **REPLAYED)
 
 
 def _replayed_batch(batch: batches.UploadBatch, claim: Claim) -> Response:
-    """Give the same answer to the same files; they are read, and not taken again."""
+    """Repeat the answer to the same files; they are read, but not accepted again."""
     for sent in _files():
         batch.look_at(sent)
-    told = claim.replay or {}
-    if told.get("sent") != batch.digest.hexdigest():
+    if (claim.replay or {}).get("sent") != batch.digest.hexdigest():
         claim.refuse_other()
     batch.recall()
     return answer(batch.answer(), 202, Location=f"/batch/{batch.batch_id}", **REPLAYED)
 
 
-def _watcher(query: UploadQuery, image_id: str) -> Watcher | None:
-    """Begin to watch before the picture moves; who only waits is told 202 where there is no place left."""
+def _watcher(query: schemas.UploadQuery, image_id: str) -> Watcher | None:
+    """Begin to watch before the picture moves; None without a place for a request that only waits: it gets a 202."""
     if not (query.follow or query.wait):
         return None
     try:
@@ -182,10 +173,10 @@ def _watcher(query: UploadQuery, image_id: str) -> Watcher | None:
         return None
 
 
-def _outcome(taken: Taken, watcher: Watcher | None, seconds: int) -> tuple[dict[str, Any], int]:
+def _result(taken: Taken, watcher: Watcher | None, seconds: int) -> tuple[dict[str, Any], int]:
     if watcher and seconds:
         watcher.image_id = taken.image_id
-        ended = event_streams.wait(watcher, known(), seconds)
+        ended = event_streams.wait(watcher, lookup(), seconds)
         if ended is not None:
             return ended, 200
     return _accepted(taken), 200 if taken.duplicate else 202
@@ -197,7 +188,7 @@ def _followed(watcher: Watcher, taken: Taken, seconds: float, claim: Claim | Non
     if claim:
         claim.remember({"status": 202, "image_id": taken.image_id, "body": accepted})
     lines = event_streams.follow(
-        watcher, known(), accepted, lambda image_id: f"{host}image/{image_id}?stage=tagged", seconds
+        watcher, lookup(), accepted, lambda image_id: f"{host}image/{image_id}?stage=tagged", seconds
     )
     made = Response(lines, 200, mimetype=LINES, headers={"X-Accel-Buffering": "no", "Cache-Control": "no-store"})
     made.call_on_close(watcher.leave)
@@ -212,12 +203,11 @@ def _accepted(taken: Taken) -> dict[str, Any]:
     fields, where = taken.message.fields, _where(taken.image_id)
     run, status, message = 1, "submitted", f"accepted; follow it at {where}"
     if taken.duplicate:
-        told = known().by_id(taken.image_id)
-        run, status = (told.run, told.status) if told else (1, "submitted")
+        found = lookup().by_id(taken.image_id)
+        run, status = (found.run, found.status) if found else (1, "submitted")
         message = f"this very picture is there already; see {where}"
-    told_so_far = {"image_id": taken.image_id, "job_id": taken.image_id, "task_id": f"{taken.image_id}.{run}"}
-    told_so_far |= filenames.name_fields(fields["filename"], fields.get("filename_guessed"))
-    told_so_far |= {"file_size": fields["file_size"], "status": status}
-    seconds = None if taken.duplicate else door().estimate(taken.image_id)
-    made = {**told_so_far, "message": message, "estimated_seconds": seconds}
-    return {**made, "duplicate": True} if taken.duplicate else made
+    seconds = None if taken.duplicate else intake().estimate(taken.image_id)
+    body: dict[str, Any] = {"image_id": taken.image_id, "job_id": taken.image_id, "task_id": f"{taken.image_id}.{run}"}
+    body |= filenames.name_fields(fields["filename"], fields.get("filename_guessed"))
+    body |= {"file_size": fields["file_size"], "status": status, "message": message, "estimated_seconds": seconds}
+    return body | ({"duplicate": True} if taken.duplicate else {})

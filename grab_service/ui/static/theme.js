@@ -1,4 +1,4 @@
-// Runs before the first paint, so that a remembered scheme does not flash. Without one, the system's is followed.
+// Runs before the first paint, so that a stored scheme does not flash. Without one, the system's applies.
 (() => {
   let chosen = null;
   try {

@@ -1,1 +1,1 @@
-"""The catalogue's schema, step by step. A step only adds: readers and writers of the version before go on working."""
+"""The catalogue's schema, step by step. Steps only add: readers and writers of the version before keep working."""

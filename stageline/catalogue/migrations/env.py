@@ -1,4 +1,4 @@
-"""What Alembic runs: on the connection, and in the transaction, that stageline.catalogue.migrate gives it."""
+"""Run by Alembic, on the connection and in the transaction of stageline.catalogue.migrate."""
 
 from alembic import context
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from grab_service.line.claims import BEAT_SECONDS, LEASE_SECONDS
+from grab_service.line.claims import HEARTBEAT_SECONDS, LEASE_SECONDS
 from stageline.broker.producer import Producer
 from stageline.broker.redis_client import connect, scripts
 from stageline.core.settings import Settings
@@ -140,7 +140,7 @@ def killed_at_work(door: ServedDoor, other: ServedDoor, settings: Settings, data
     first = threading.Thread(target=lambda: send(door, data, path, "k", *options))
     first.start()
     until(lambda: "until" in record(settings))
-    for _ in range(ceil(LEASE_SECONDS / BEAT_SECONDS)):
+    for _ in range(ceil(LEASE_SECONDS / HEARTBEAT_SECONDS)):
         seen = record(settings)["until"]
         until(lambda seen=seen: record(settings)["until"] != seen)
     assert_problem(send(other, data, path, "k", *options), 409, b"worked on", retry=True)

@@ -6,8 +6,8 @@ import uuid
 import pytest
 
 from grab_service.api.problems import StillRunning
-from grab_service.line.claims import LEASE_SECONDS, Holds
-from grab_service.line.intake import GrabDoor, Wanted
+from grab_service.line.claims import LEASE_SECONDS, HeldClaims
+from grab_service.line.intake import Intake, Wanted
 from grab_service.uploads.batches import KEEP_AFTER, UploadBatch
 from grab_service.uploads.forms import Sent
 from grab_service.uploads.idempotency import Claim, fingerprint
@@ -18,7 +18,7 @@ from tests.support.door_client import JPEG, queued
 from tests.support.served_door import until
 
 
-def claim(door: GrabDoor, data: bytes = b"x") -> Claim:
+def claim(door: Intake, data: bytes = b"x") -> Claim:
     return Claim(door, "k", fingerprint(data), uuid.uuid4().hex)
 
 
@@ -31,13 +31,13 @@ def claiming(name: object) -> Call:
 
 def test_a_heartbeat_brings_back_no_claim_that_is_anothers_or_settled(settings) -> None:
     """A process that was out of touch for too long learns that it was taken over, and stops."""
-    one, other = (GrabDoor(open_store(settings), settings) for _ in range(2))
+    one, other = (Intake(open_store(settings), settings) for _ in range(2))
     first = claim(one)
     with first.held():
         one.client.hset(first._record, "until", 0)  # as after some seconds without a heartbeat
         second = claim(other)
         assert second.image_id == first.image_id
-        one.holds._renew([(first._owner, first._claim())])
+        one.claims._renew([(first._owner, first._claim())])
         with pytest.raises(StillRunning):
             first.refuse_if_lost()
         first.remember({"a": 1})
@@ -55,13 +55,13 @@ def test_a_heartbeat_brings_back_no_claim_that_is_anothers_or_settled(settings) 
 
 def test_a_batch_whose_claim_was_taken_over_stops(settings) -> None:
     """Whoever took it over goes on with it; the first one takes only a few files more."""
-    one, other = (GrabDoor(open_store(settings), settings) for _ in range(2))
+    one, other = (Intake(open_store(settings), settings) for _ in range(2))
     first = claim(one)
     batch = UploadBatch(one, Wanted(batch_id=first.image_id), "", first)
     with first.held():
         one.client.hset(first._record, "until", 0)
         claim(other)
-        one.holds._renew([(first._owner, first._claim())])
+        one.claims._renew([(first._owner, first._claim())])
         for _ in range(KEEP_AFTER - 1):
             batch.take(Sent(JPEG, "a.jpg"))
         with pytest.raises(StillRunning):
@@ -71,7 +71,7 @@ def test_a_batch_whose_claim_was_taken_over_stops(settings) -> None:
 
 def test_a_claim_until_a_time_far_away_is_free(settings) -> None:
     """Redis's clock was set back: a claim lasts no longer for that."""
-    door = GrabDoor(open_store(settings), settings)
+    door = Intake(open_store(settings), settings)
     first = claim(door)
     with pytest.raises(StillRunning) as told:
         claim(door)
@@ -82,7 +82,7 @@ def test_a_claim_until_a_time_far_away_is_free(settings) -> None:
 
 def test_many_claims_share_one_thread_which_ends_with_them(settings) -> None:
     """However many requests work at once, and however often."""
-    holds = Holds(Producer(settings.redis_url, 1).scripts)
+    holds = HeldClaims(Producer(settings.redis_url, 1).scripts)
 
     def beats() -> int:
         return sum(thread.name == "claims" for thread in threading.enumerate())
@@ -101,13 +101,13 @@ def test_many_claims_share_one_thread_which_ends_with_them(settings) -> None:
 
 def test_a_claim_whose_record_redis_lost_is_claimed_anew(settings) -> None:
     """As after a restart without its file: a batch goes on under its id, and nobody else begins the same meanwhile."""
-    one, other = (GrabDoor(open_store(settings), settings) for _ in range(2))
+    one, other = (Intake(open_store(settings), settings) for _ in range(2))
     first = claim(one)
     batch = UploadBatch(one, Wanted(batch_id=first.image_id), "", first)
     with first.held():
         batch.take(Sent(JPEG, "a.jpg"))
         one.client.delete(first._record)
-        one.holds._renew([(first._owner, first._claim())])
+        one.claims._renew([(first._owner, first._claim())])
         with pytest.raises(StillRunning):
             claim(other)
         for _ in range(KEEP_AFTER):
@@ -122,14 +122,14 @@ def test_a_claim_whose_record_redis_lost_is_claimed_anew(settings) -> None:
 @pytest.mark.parametrize("other_goes_on", [True, False])
 def test_a_claim_whose_record_redis_lost_may_be_anothers(settings, *, other_goes_on: bool) -> None:
     """Another request began under an id of its own, before the heartbeat: the first stops."""
-    one, other = (GrabDoor(open_store(settings), settings) for _ in range(2))
+    one, other = (Intake(open_store(settings), settings) for _ in range(2))
     first = claim(one)
     with first.held():
         one.client.delete(first._record)
         second = claim(other)
         if not other_goes_on:
             second.leave()
-        one.holds._renew([(first._owner, first._claim())])
+        one.claims._renew([(first._owner, first._claim())])
         with pytest.raises(StillRunning):
             first.refuse_if_lost()
     assert other.client.hget(second._record, "id").decode() == second.image_id != first.image_id
@@ -137,14 +137,14 @@ def test_a_claim_whose_record_redis_lost_may_be_anothers(settings, *, other_goes
 
 def test_a_heartbeat_claims_nothing_anew_that_a_request_let_go_of(settings) -> None:
     """The request was refused, or broke off, while the heartbeat was on its way: all stays as it was left."""
-    door = GrabDoor(open_store(settings), settings)
+    door = Intake(open_store(settings), settings)
     for refused in (True, False):
         first = claim(door)
         with first.held():
             late = [(first._owner, first._claim())]
             first.leave(refused=refused)
             left = door.client.hgetall(first._record)
-        door.holds._renew(late)
+        door.claims._renew(late)
         assert door.client.hgetall(first._record) == left
         assert b"owner" not in left
         claim(door).leave(refused=True)
@@ -152,7 +152,7 @@ def test_a_heartbeat_claims_nothing_anew_that_a_request_let_go_of(settings) -> N
 
 def test_a_batch_that_was_taken_over_keeps_no_list_over_the_others(settings) -> None:
     """A door was frozen, and another did the batch: the first says 409, and a repeat gets the other's answer."""
-    one, other = (GrabDoor(open_store(settings), settings) for _ in range(2))
+    one, other = (Intake(open_store(settings), settings) for _ in range(2))
     first = claim(one)
     frozen = UploadBatch(one, Wanted(batch_id=first.image_id), "", first)
     frozen.take(Sent(JPEG, "first.jpg"))
@@ -174,7 +174,7 @@ def test_a_batch_that_was_taken_over_keeps_no_list_over_the_others(settings) -> 
 
 def test_an_answer_that_was_told_stays(settings) -> None:
     """What fails after the picture was accepted, as while its client waits, frees no key."""
-    door = GrabDoor(open_store(settings), settings)
+    door = Intake(open_store(settings), settings)
     first = claim(door)
     first.remember({"status": 202})
     first.leave(refused=True)

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, event, text
 from stageline.catalogue import Catalogue, Filter, clean, open_engine
 from stageline.catalogue.engine import reading, writing
 from stageline.catalogue.migrate import migrate
-from stageline.catalogue.outcomes import PictureOutcome
+from stageline.catalogue.outbox import OutboxEvent
 from stageline.catalogue.reader import page_query
 from stageline.catalogue.rebuild import rebuild
 from stageline.catalogue.rows import rows_of
@@ -113,7 +113,7 @@ def test_rows_of_an_older_version_are_named(kind, tmp_path, request) -> None:
     bucket = FolderStore(tmp_path / "bucket")
     bucket.check()
     again = document("a", updated_at=at(50))
-    assert Writer(engine, bucket, 0).apply_outcomes([PictureOutcome.of({**again, "document": again})]).changed == 1
+    assert Writer(engine, bucket, 0).apply_events([OutboxEvent.of({**again, "document": again})]).changed == 1
     assert all(row["named"] for row in dump(engine)["prediction_results"])
     engine.dispose()
 

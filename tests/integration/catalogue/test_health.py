@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from catalogue_service.consumer import OutcomeConsumer
+from catalogue_service.consumer import OutboxConsumer
 from catalogue_service.lease import WriterLease
 from stageline.broker.keys import OUTCOMES
 from stageline.broker.redis_client import connect
@@ -27,7 +27,7 @@ def test_health_is_not_ready_while_nothing_is_written(settings) -> None:
             return Applied(len(batch))
 
     lease = WriterLease(settings.redis_url, LEASE_SECONDS)
-    consumer = OutcomeConsumer(settings.redis_url, Moody(), lease)
+    consumer = OutboxConsumer(settings.redis_url, Moody(), lease)
     with pytest.raises(Unavailable, match="its tables are being looked at"):
         consumer.check()
     redis.rpush(OUTCOMES, outcome("a", "processing"))
@@ -47,7 +47,7 @@ def test_health_is_not_ready_while_nothing_is_written(settings) -> None:
         lease.end()
 
 
-def why(consumer: OutcomeConsumer) -> str:
+def why(consumer: OutboxConsumer) -> str:
     """Why it is not ready."""
     try:
         consumer.check()

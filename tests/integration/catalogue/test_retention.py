@@ -7,7 +7,7 @@ import pytest
 from ulid import ULID
 
 from catalogue_service import retention
-from catalogue_service.consumer import OutcomeConsumer
+from catalogue_service.consumer import OutboxConsumer
 from catalogue_service.lease import WriterLease
 from catalogue_service.retention import Retention
 from stageline.broker import dead_letters
@@ -70,7 +70,7 @@ def swept(engine, bucket, redis_server, days: int, now: datetime) -> Writer:
     writer, lease = Writer(engine, bucket, days), WriterLease(redis_server.url, 30)
     lease.renew()
     Retention(Catalogue(engine), bucket, lease, found).sweep(now)
-    OutcomeConsumer(redis_server.url, writer, lease).step()
+    OutboxConsumer(redis_server.url, writer, lease).step()
     return writer
 
 
@@ -124,7 +124,7 @@ def test_one_sweep_takes_all_and_none_twice(catalogue_engine, redis, redis_serve
         assert list(bucket.keys("")) == []
         assert redis.llen(OUTCOMES) == 14
     assert len(dump(catalogue_engine)["image_info"]) == 14
-    OutcomeConsumer(redis_server.url, writer, lease).step()
+    OutboxConsumer(redis_server.url, writer, lease).step()
     assert not any(dump(catalogue_engine).values())
 
 

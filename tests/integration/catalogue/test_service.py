@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from catalogue_service.consumer import OutcomeConsumer
+from catalogue_service.consumer import OutboxConsumer
 from catalogue_service.lease import KEY, WriterLease
 from stageline.broker.keys import OUTCOMES
 from stageline.broker.redis_client import Call, Scripts, connect
@@ -163,7 +163,7 @@ def test_killed_between_writing_and_trimming_it_writes_the_batch_again(
     redis.rpush(OUTCOMES, *batch)
     writer.apply(batch)
     before = dump(catalogue_engine)
-    consumer = OutcomeConsumer(redis_server.url, writer, lease)
+    consumer = OutboxConsumer(redis_server.url, writer, lease)
     assert consumer.step() == len(batch)
     assert redis.llen(OUTCOMES) == consumer.step() == 0
     assert dump(catalogue_engine) == before

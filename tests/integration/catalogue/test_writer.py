@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stageline.catalogue import Catalogue, bulk
-from stageline.catalogue.outcomes import PictureOutcome
+from stageline.catalogue.outbox import OutboxEvent
 from stageline.catalogue.writer import Writer
 from stageline.core.errors import Unavailable
 from stageline.store import FolderStore
@@ -167,7 +167,7 @@ def test_a_store_that_is_away_is_waited_for(catalogue_engine, tmp_path) -> None:
 
 
 def test_an_outcome_is_read_as_it_was_written() -> None:
-    found = PictureOutcome.decode(
+    found = OutboxEvent.decode(
         json.dumps({"image_id": "a", "run": 2, "status": "processing", "at": at(1), "from": "tag"}).encode()
     )
     assert (found.run, found.at, found.from_stage, found.document) == (2, BEGAN + timedelta(seconds=1), "tag", None)

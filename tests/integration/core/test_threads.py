@@ -103,7 +103,7 @@ DEATHS = {
         Death("events", "stageline.broker.events:read"),
         Death("bucket", "stageline.store.folder:FolderStore.check"),
         Death("cache", "stageline.store.hot_cache:HotCache._tell_later"),
-        Death("claims", "grab_service.line.claims:Holds._beat"),
+        Death("claims", "grab_service.line.claims:HeldClaims._run"),
         Death("probe", "grab_service.line.probes:Probe._answer"),
     ),
 }

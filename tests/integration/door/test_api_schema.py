@@ -16,7 +16,7 @@ from grab_service.api import connections
 from grab_service.http import openapi
 from grab_service.http.app import create_app
 from grab_service.images import face_search
-from grab_service.line.intake import GrabDoor, Wanted
+from grab_service.line.intake import Intake, Wanted
 from stageline.broker.keys import OUTCOMES
 from stageline.catalogue.engine import open_engine
 from stageline.catalogue.migrate import migrate
@@ -60,7 +60,7 @@ def api_schema(
         repository = Repository(FolderStore(folder / "models"))
         repository.publish(cells())
         repository.promote("facenet-vggface2", "1")
-        door = GrabDoor(open_store(found), found)
+        door = Intake(open_store(found), found)
         door.store.check()
         migrate(open_engine(found))
         _send_through(door, found.model_copy(update={"models_dir": models_dir}), data_dir)
@@ -71,7 +71,7 @@ def api_schema(
         patch.undo()
 
 
-def _send_through(door: GrabDoor, found: Settings, data_dir: Path) -> None:
+def _send_through(door: Intake, found: Settings, data_dir: Path) -> None:
     """Take the example's picture in, do the line's work on it, and have the catalogue write it down."""
     data = (data_dir / "faces" / "paul_rudd.jpg").read_bytes()
     door.accept(data, "street.jpg", "", Wanted(image_id=EXAMPLE, batch_id=EXAMPLE))
@@ -90,7 +90,7 @@ def _operations() -> list[tuple[str, str]]:
     """Every path and method that the description has; to say so takes no server."""
     with TemporaryDirectory() as folder:
         found = Settings(stageline_data=Path(folder))
-        paths = openapi.describe(create_app(found, GrabDoor(open_store(found), found)))["paths"]
+        paths = openapi.describe(create_app(found, Intake(open_store(found), found)))["paths"]
     found = [(path, method) for path, operations in paths.items() for method in operations]
     return sorted(found, key=lambda operation: operation[1] == "delete")  # which may well meet the example
 

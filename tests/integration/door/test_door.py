@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from grab_service.http.app import create_app
-from grab_service.line.intake import GrabDoor
+from grab_service.line.intake import Intake
 from stageline.core.settings import Settings
 from stageline.pipeline import line
 from stageline.store import FolderStore, ObjectStore
@@ -30,14 +30,14 @@ def folder(settings: Settings) -> ObjectStore:
 def client(settings: Settings, folder: ObjectStore) -> Iterator[FlaskClient]:
     """A client of a door with a small limit."""
     small = limits(settings, max_upload_bytes=100_000, max_image_pixels=1_000_000)
-    with create_app(small, GrabDoor(folder, small)).test_client() as found:
+    with create_app(small, Intake(folder, small)).test_client() as found:
         yield found
 
 
 @pytest.mark.parametrize("way", ["image", "file", "raw", "curl's default type", "image/jpeg"])
 def test_an_upload_is_accepted_stored_and_queued(way: str, settings: Settings, store: ObjectStore) -> None:
     """Each way of sending is answered 202 as the contract says; the picture is in the store, its message queued."""
-    client = create_app(settings, GrabDoor(store, settings)).test_client()
+    client = create_app(settings, Intake(store, settings)).test_client()
     if way in ("image", "file"):
         answer = client.post("/upload", **form(JPEG, "street.jpg", way))
     else:
@@ -128,7 +128,7 @@ def test_odd_and_broken_forms_are_refused(kind: str, body: bytes, client: FlaskC
 
 def test_forms_of_many_parts_and_large_fields_are_refused(settings: Settings, folder: ObjectStore) -> None:
     """A thousand parts, or half a megabyte of text in one, is a 413 that says so."""
-    client = create_app(settings, GrabDoor(folder, settings)).test_client()
+    client = create_app(settings, Intake(folder, settings)).test_client()
     field = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n%s\r\n'
     for body in (field % b"1" * 1001 + b"--x--", field % (b"y" * 600_000) + b"--x--"):
         assert_problem(client.post("/upload", data=body, content_type=BOUNDARY), 413, "parts", "of text")
@@ -145,7 +145,7 @@ def test_a_field_sent_as_text_is_told(client: FlaskClient) -> None:
 def test_the_line_is_full(settings: Settings, folder: ObjectStore) -> None:
     """MAX_QUEUE_SIZE unfinished pictures, and the next is a 429 with Retry-After, without being read or stored."""
     small = limits(settings, max_queue_size=2)
-    client = create_app(small, GrabDoor(folder, small)).test_client()
+    client = create_app(small, Intake(folder, small)).test_client()
     assert [client.post("/upload", data=JPEG).status_code for _ in range(2)] == [202, 202]
     assert_problem(client.post("/upload", data=JPEG), 429, "MAX_QUEUE_SIZE")
     assert len(list(folder.keys("original/"))) == len(queued(settings)) == 2

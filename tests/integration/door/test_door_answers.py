@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from grab_service.http.app import create_app
-from grab_service.line.intake import GrabDoor
+from grab_service.line.intake import Intake
 from stageline.broker import dead_letters
 from stageline.broker.consumer import Consumer
 from stageline.broker.producer import Producer
@@ -34,7 +34,7 @@ def folder(settings: Settings) -> ObjectStore:
 def client(settings: Settings, folder: ObjectStore) -> Iterator[FlaskClient]:
     """A client of a door with a small limit."""
     small = limits(settings, max_upload_bytes=100_000, max_image_pixels=1_000_000)
-    with create_app(small, GrabDoor(folder, small)).test_client() as found:
+    with create_app(small, Intake(folder, small)).test_client() as found:
         yield found
 
 

@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from grab_service.http.app import create_app
-from grab_service.line.intake import GrabDoor, Wanted
+from grab_service.line.intake import Intake, Wanted
 from grab_service.uploads import batches
 from grab_service.uploads.forms import Sent
 from stageline.core.settings import Settings
@@ -26,10 +26,10 @@ def body(*pictures: bytes) -> bytes:
     return b"".join(head + data + b"\r\n" for data in pictures)
 
 
-def door(settings: Settings, **more: Any) -> GrabDoor:
+def door(settings: Settings, **more: Any) -> Intake:
     """A door on a folder."""
     found = limits(with_catalogue(settings), **more)
-    made = GrabDoor(FolderStore(found.stageline_data / "images"), found)
+    made = Intake(FolderStore(found.stageline_data / "images"), found)
     made.store.check()
     return made
 
@@ -96,4 +96,4 @@ def test_what_was_taken_is_kept_on_the_way(settings: Settings) -> None:
     batch = batches.UploadBatch(found, Wanted(batch_id=make_id()), "")
     for number in range(batches.KEEP_AFTER):
         batch.take(Sent(JPEG + b"%d" % number, "a.jpg"))
-    assert batches.told(found, batch.batch_id)["counts"] == {"submitted": batches.KEEP_AFTER}
+    assert batches.state(found, batch.batch_id)["counts"] == {"submitted": batches.KEEP_AFTER}

@@ -11,8 +11,8 @@ import pytest
 
 from grab_service.http.app import create_app
 from grab_service.images import face_search
-from grab_service.images.lookup import Known
-from grab_service.line.intake import GrabDoor, Wanted
+from grab_service.images.lookup import PictureLookup
+from grab_service.line.intake import Intake, Wanted
 from grab_service.streaming import event_streams
 from grab_service.streaming.hub import Hub
 from stageline.broker.events import Event
@@ -28,10 +28,10 @@ LATER = "999999999999999-0"
 
 
 @pytest.fixture
-def door(settings: Settings) -> GrabDoor:
+def door(settings: Settings) -> Intake:
     """A door on a folder."""
     found = with_catalogue(settings)
-    made = GrabDoor(FolderStore(found.stageline_data / "images"), found)
+    made = Intake(FolderStore(found.stageline_data / "images"), found)
     made.store.check()
     return made
 
@@ -49,7 +49,7 @@ def told(pieces: Iterator[str] | None, count: int) -> list[str]:
     return [block.partition("event: ")[2].partition("\n")[0] for block in itertools.islice(blocks, count)]
 
 
-def test_an_event_that_is_yet_to_come_is_the_newest(door: GrabDoor, hub: Hub, monkeypatch) -> None:
+def test_an_event_that_is_yet_to_come_is_the_newest(door: Intake, hub: Hub, monkeypatch) -> None:
     """Its id is of another Redis, or made up: what happens from now on is told."""
     door.accept(JPEG, "a.jpg", "", Wanted())
     watcher = hub.watch()
@@ -65,16 +65,16 @@ def test_an_event_that_is_yet_to_come_is_the_newest(door: GrabDoor, hub: Hub, mo
     assert '"image_id": "b"' in next(piece for piece in pieces if "event: " in piece).replace('":"', '": "')
 
 
-def test_what_is_not_kept_any_more_is_a_gap(door: GrabDoor, hub: Hub) -> None:
+def test_what_is_not_kept_any_more_is_a_gap(door: Intake, hub: Hub) -> None:
     """It is said first; of one picture, how it stands makes up for it. Where all is kept there is none."""
-    known = Known(door)
+    lookup = PictureLookup(door)
     for image_id in ("a", "b"):
         door.accept(JPEG, "a.jpg", "", Wanted(image_id=image_id))
     assert told(event_streams.stream(hub, hub.watch(), "0-0"), 2) == ["accepted", "accepted"]
-    assert told(event_streams.stream_one(hub, hub.watch("a"), known, "0-0"), 1) == ["accepted"]
+    assert told(event_streams.stream_one(hub, hub.watch("a"), lookup, "0-0"), 1) == ["accepted"]
     door.client.xtrim(EVENTS, 1, approximate=False)
     assert told(event_streams.stream(hub, hub.watch(), "0-0"), 2) == ["gap", "accepted"]
-    assert told(event_streams.stream_one(hub, hub.watch("a"), known, "0-0"), 2) == ["gap", "status"]
+    assert told(event_streams.stream_one(hub, hub.watch("a"), lookup, "0-0"), 2) == ["gap", "status"]
     newest = hub.newest()
     door.accept(JPEG, "c.jpg", "", Wanted())
     assert told(event_streams.stream(hub, hub.watch(), newest), 1) == ["accepted"]
@@ -88,7 +88,7 @@ def test_a_search_by_a_picture_holds_up_no_upload(settings: Settings, tmp_path, 
     found = with_catalogue(settings).model_copy(update={"models_dir": tmp_path / "models", "door_threads": 1})
     store = FolderStore(found.stageline_data / "images")
     store.check()
-    door = GrabDoor(store, found)
+    door = Intake(store, found)
     app = create_app(found, door)
     patience_over = threading.Event()  # of the search: no sooner than all else was looked at
     clock = SimpleNamespace(monotonic=lambda: math.inf if patience_over.is_set() else 0.0, sleep=time.sleep)

@@ -13,7 +13,7 @@ from grab_service.api.problems import NoPlace
 from grab_service.http.app import create_app
 from grab_service.images import downloads
 from grab_service.images.downloads import Places
-from grab_service.line.intake import GrabDoor, Wanted
+from grab_service.line.intake import Intake, Wanted
 from stageline.broker import dead_letters
 from stageline.broker.consumer import Consumer
 from stageline.broker.keys import DEAD_LETTERS
@@ -31,16 +31,16 @@ JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture
-def door(settings: Settings) -> GrabDoor:
+def door(settings: Settings) -> Intake:
     """A door on a folder."""
     small = limits(with_catalogue(settings), max_upload_bytes=100_000)
-    found = GrabDoor(FolderStore(small.stageline_data / "images"), small)
+    found = Intake(FolderStore(small.stageline_data / "images"), small)
     found.store.check()
     return found
 
 
 @pytest.fixture
-def client(door: GrabDoor) -> Iterator[FlaskClient]:
+def client(door: Intake) -> Iterator[FlaskClient]:
     """Its client."""
     with create_app(door.settings, door).test_client() as found:
         yield found
@@ -52,7 +52,7 @@ def path(client: FlaskClient) -> str:
     return f"/image/{client.post('/upload', data=JPEG).get_json()['image_id']}"
 
 
-def test_what_the_client_has_is_not_read(path: str, client: FlaskClient, door: GrabDoor, monkeypatch) -> None:
+def test_what_the_client_has_is_not_read(path: str, client: FlaskClient, door: Intake, monkeypatch) -> None:
     """The ETag is the bytes' MD5, which the store knows: a 304 takes no place, and reads nothing."""
     etag = client.get(path).headers["ETag"]
     assert etag == f'"{hashlib.md5(JPEG).hexdigest()}"'
@@ -119,7 +119,7 @@ def test_a_picture_that_was_deleted_is_not_told_of_again(client: FlaskClient) ->
     assert_problem(client.post("/upload", data=JPEG, headers=key), 410, first["image_id"], "deleted")
 
 
-def test_what_is_only_looked_at_is_nobody_s(client: FlaskClient, door: GrabDoor) -> None:
+def test_what_is_only_looked_at_is_nobody_s(client: FlaskClient, door: Intake) -> None:
     """A picture of /faces/search on its way is no picture to others."""
     image_id = f"{PROBE}one"
     door.accept(JPEG, "x.jpg", "", Wanted(image_id=image_id, probe=True))
@@ -129,7 +129,7 @@ def test_what_is_only_looked_at_is_nobody_s(client: FlaskClient, door: GrabDoor)
     assert_problem(client.post(f"/process/{image_id}"), 404)
 
 
-def test_when_a_foreign_picture_began_is_told(client: FlaskClient, door: GrabDoor) -> None:
+def test_when_a_foreign_picture_began_is_told(client: FlaskClient, door: Intake) -> None:
     """Its producer may have said no time: its first run's is told, or its first stage's."""
     told: dict[str, object] = {"image_id": "foreign", "original_path": "original/foreign.jpg", "status": "completed"}
     told["stages"] = {"tag": {"started": "2026-11-21T14:00:02.000Z"}, "resize": {"started": "2026-11-21T14:00:01.000Z"}}
@@ -138,7 +138,7 @@ def test_when_a_foreign_picture_began_is_told(client: FlaskClient, door: GrabDoo
         assert client.get("/status/foreign").get_json()["created_at"] == began
 
 
-def test_a_status_has_the_job_id_of_its_upload(client: FlaskClient, door: GrabDoor) -> None:
+def test_a_status_has_the_job_id_of_its_upload(client: FlaskClient, door: Intake) -> None:
     """While the picture moves, asked for by its name, and when only its results are left."""
     sent = client.post("/upload?filename=a.jpg", data=JPEG).get_json()
     ended = {"image_id": "ended", "original_path": "original/ended.jpg", "status": "completed"}
@@ -148,7 +148,7 @@ def test_a_status_has_the_job_id_of_its_upload(client: FlaskClient, door: GrabDo
         assert status["job_id"] == status["image_id"] == job_id
 
 
-def test_the_dead_are_replayed_so_many_at_once(client: FlaskClient, door: GrabDoor, monkeypatch) -> None:
+def test_the_dead_are_replayed_so_many_at_once(client: FlaskClient, door: Intake, monkeypatch) -> None:
     """Each call sends some, and says how many are left; what cannot be sent stays, and is in nobody's way."""
     monkeypatch.setattr("grab_service.images.reruns.MAX_REPLAYS", 3)
     monkeypatch.setattr(dead_letters, "BATCH_SIZE", 2)

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from grab_service.api import connections
-from grab_service.api.connections import PatientSocket, SlowClient
+from grab_service.api.connections import DeadlineSocket, SlowClient
 from grab_service.images import downloads
 from tests.support.processes import descendants, peak_rss_mb
 from tests.support.served_door import PATIENCE, ServedDoor, assert_problem, until
@@ -34,10 +34,10 @@ def door(settings, tmp_path) -> Iterator[ServedDoor]:
 
 
 @pytest.fixture
-def pair() -> Iterator[tuple[PatientSocket, socket.socket]]:
+def pair() -> Iterator[tuple[DeadlineSocket, socket.socket]]:
     """The door's end of a connection, and the client's."""
     ours, theirs = socket.socketpair()
-    with PatientSocket(ours) as patient, theirs:
+    with DeadlineSocket(ours) as patient, theirs:
         yield patient, theirs
 
 

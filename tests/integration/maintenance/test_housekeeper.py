@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from grab_service.http.app import create_app
-from grab_service.line.intake import GrabDoor
+from grab_service.line.intake import Intake
 from stageline.broker import keys, overview
 from stageline.broker.consumer import Consumer
 from stageline.broker.producer import Producer
@@ -152,9 +152,9 @@ def test_a_lease_that_ran_out_does_not_cover_what_was_asked_for_before(consumer)
 
 def test_a_housekeeper_that_fails_is_told_of_by_health(door, settings) -> None:
     """A fault that waiting cannot mend stops no upload: /health is degraded and says it, for as long as it lasts."""
-    served = GrabDoor(FolderStore(settings.stageline_data / "images"), settings)
-    served.housekeeper = Reaper(settings)
-    served.housekeeper.start()
+    served = Intake(FolderStore(settings.stageline_data / "images"), settings)
+    served.reaper = Reaper(settings)
+    served.reaper.start()
     client = create_app(settings, served).test_client()
 
     def told() -> bool:
@@ -167,8 +167,8 @@ def test_a_housekeeper_that_fails_is_told_of_by_health(door, settings) -> None:
         door.client.delete(keys.delayed_key(RESIZE.queue))
         until(lambda: not told())
     finally:
-        served.housekeeper.end()
-        served.housekeeper.join()
+        served.reaper.end()
+        served.reaper.join()
 
 
 def test_the_living_keep_what_they_hold_when_rediss_clock_is_set_forward(tmp_path: Path, settings) -> None:

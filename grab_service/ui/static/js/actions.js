@@ -1,4 +1,4 @@
-// What can be done with a picture.
+// The actions on a picture.
 
 import { SHOWN, STAGES, imageUrl, processAgain, remove, replay } from "./api.js";
 import { confirmed } from "./dialog.js";
@@ -9,7 +9,7 @@ import { icon } from "./icons.js";
 /** Make the bar of actions; it changes with the status only, so that the focus stays. */
 export function makeActions(id, look) {
   const root = h("div.actions", { role: "group", "aria-label": "What to do with this picture" });
-  const lost = new Map(); // name of a picture → why there is nothing to be had of it
+  const lost = new Map(); // name of a picture → why it cannot be downloaded
   let key = null;
   let menu = h("span");
   let remake = () => menu;
@@ -43,7 +43,7 @@ export function makeActions(id, look) {
       h("button.danger.quiet", { type: "button", onclick: () => erase(id, status) }, icon("trash"), "Delete"),
     );
   }
-  /** Note why there is nothing to download of one of the pictures; "" where there is. */
+  /** Record why one of the pictures cannot be downloaded; "" if it can. */
   function lose(name, why) {
     if ((lost.get(name) ?? "") === why) return;
     if (why) lost.set(name, why);
@@ -58,7 +58,7 @@ async function replayOne(id) {
   if (refused.length) throw new Error(refused[0].detail);
 }
 
-/** Do something with its button held; say how it went. */
+/** Run an action with its button disabled; show the result. */
 function doing(action, success, look) {
   return async (event) => {
     const button = event.currentTarget;

@@ -1,9 +1,9 @@
-// Calls to the line. Every refusal becomes an ApiError whose message is the sentence that the line gave.
+// Calls to the API. Every error answer becomes an ApiError with its sentence as the message.
 
 export const TIMEOUT_MS = 20_000;
 
 const table = await fetch("/page/line.json", { signal: AbortSignal.timeout(TIMEOUT_MS) });
-/** The names of the stages, and the pictures that they leave, as `{ name, stage, label }`, both in the line's order. */
+/** The names of the stages, and the pictures that they write, as `{ name, stage, label }`, both in the line's order. */
 export const { stages: STAGES, shown: SHOWN } = await table.json();
 
 export class ApiError extends Error {
@@ -14,7 +14,7 @@ export class ApiError extends Error {
   }
 }
 
-/** Read the sentence out of a refusal. */
+/** Read the sentence in an error answer. */
 export function problemOf(status, text, retryAfter = null) {
   let detail = "";
   try {
@@ -22,7 +22,7 @@ export function problemOf(status, text, retryAfter = null) {
     detail = found.detail || found.title || "";
     for (const { field, message } of found.errors ?? []) detail += `${detail ? "; " : ""}${field}: ${message}`;
   } catch {
-    // No JSON: something between us and the line answered.
+    // No JSON: a proxy answered.
   }
   const wait = Number.parseFloat(retryAfter);
   return new ApiError(status, detail || `the line answered ${status}`, Number.isFinite(wait) ? wait : null);
@@ -53,12 +53,12 @@ function query(parameters) {
   return kept.length ? `?${new URLSearchParams(kept)}` : "";
 }
 
-/** Why a picture does not show: the words for its place, and whether there is nothing to be had of it. */
+/** Why a picture does not show: the text in its place, and whether it cannot be downloaded. */
 export async function whyNoPicture(url) {
   try {
     const { ok, status } = await fetch(url, { method: "HEAD", signal: AbortSignal.timeout(TIMEOUT_MS) });
     if (status === 404 || status === 410) return { lost: true, why: "gone" };
-    if (ok || status === 415) return { lost: !ok, why: "cannot be shown" }; // what lies there is no picture
+    if (ok || status === 415) return { lost: !ok, why: "cannot be shown" }; // the object is no picture
     return { lost: false, why: "not to be had now" };
   } catch {
     return { lost: false, why: "not to be had now" };
@@ -78,7 +78,7 @@ export const stats = (minutes) => call(`/stats${query({ minutes })}`);
 export const queues = () => call("/queue-status");
 export const models = () => call("/models");
 
-/** The health report, also when it comes with 503: `down` says that the line can take nothing. */
+/** The health report, also with a 503: `down` is true when the line accepts nothing. */
 export async function health() {
   let answer;
   try {
@@ -91,7 +91,7 @@ export async function health() {
   }
 }
 
-/** Where a picture is, as a stage left it. */
+/** The address of the picture that a stage wrote. */
 export const imageUrl = (id, stage) => `${at("image", id)}${stage === "original" ? "" : query({ stage })}`;
 
 export const pictureHash = (id) => `#/picture/${encodeURIComponent(id)}`;

@@ -1,4 +1,4 @@
-// Says plainly when the line is down, and what is wrong with it; and how the connection is, in the header.
+// The banner shows that the line is down, and its problems; the header shows the state of the connection.
 
 import { fill, h, setText } from "./dom.js";
 import { on, retryNow, state } from "./events.js";
@@ -10,7 +10,7 @@ let dismissed = "";
 let shown = "";
 let text = null;
 
-/** Keep the banner and the light as the connection is. */
+/** Keep the banner and the light up to date. */
 export function startBanner() {
   on("state", draw);
   setInterval(tick, 500);
@@ -31,8 +31,8 @@ function sentences({ phase, report, reason }) {
   return report ? ["The line answers, but sends no live updates"] : [capital(reason ?? "no connection to the line")];
 }
 
-/** What is said, whatever its numbers: they change all the time while what is wrong stays the same. */
-const kindOf = (said) => said.replace(/\d+/g, "#");
+/** A problem without its numbers, which change while the problem stays the same. */
+const kindOf = (problem) => problem.replace(/\d+/g, "#");
 
 const capital = (sentence) => sentence.charAt(0).toUpperCase() + sentence.slice(1);
 
@@ -47,7 +47,7 @@ function draw(now) {
     return;
   }
   shown = wanted;
-  if (kindOf(wanted) !== dismissed) dismissed = ""; // what ended and comes back later is news
+  if (kindOf(wanted) !== dismissed) dismissed = ""; // a problem that ended and returns is shown again
   banner.hidden = wanted === "" || kindOf(wanted) === dismissed;
   if (banner.hidden) {
     fill(banner);

@@ -1,5 +1,5 @@
-// What was looked at and not named, each with its reason; shown when it is asked for. What contradicts an object stands
-// below that object instead.
+// Candidates, each with the reason why it is no category; shown on request. Those that contradict an object are shown
+// below the object instead.
 
 import { h } from "./dom.js";
 import { grouped, isAbout } from "./found.js";
@@ -9,10 +9,10 @@ const REASONS = {
   unsure: "not sure enough",
   contradicted: "contradicted by the detector",
   unconfirmed: "not confirmed by what was detected",
-  guessed: "", // the list's title says it
+  guessed: "", // in the list's title
 };
 
-/** Make the list; `draw(things)` returns it, or null where there is nothing in it. It stays open while it is redrawn. */
+/** Make the list; `draw(things)` returns it, or null where it is empty. It stays open when redrawn. */
 export function makeCandidates(overlay) {
   let open = false;
   function draw(things) {
@@ -46,7 +46,7 @@ function part(title, candidates, indexOf, overlay) {
   );
 }
 
-/** One of them; the reason is written once, below the first of those that have it alike. */
+/** A candidate; a reason that several share is written once, below the first. */
 function row({ thing, place, many }, index, overlay, withModel) {
   const light = () => overlay.light(index < 0 ? null : "objects", index);
   const dark = () => overlay.light(null);
@@ -64,12 +64,12 @@ function row({ thing, place, many }, index, overlay, withModel) {
 
 function note(thing, withModel) {
   const why = reason(thing);
-  const who = withModel && thing.model ? modelCode(thing) : null;
-  return why || who ? h("p.finding-note", why, why && who ? " · " : null, who) : null;
+  const source = withModel && thing.model ? modelCode(thing) : null;
+  return why || source ? h("p.finding-note", why, why && source ? " · " : null, source) : null;
 }
 
 function reason({ reason: known, detected }) {
-  const said = REASONS[known] ?? known ?? "not named";
-  if (!detected) return said;
-  return [said, known === "contradicted" ? ", which says " : "; detected as ", h("b", detected)];
+  const text = REASONS[known] ?? known ?? "not named";
+  if (!detected) return text;
+  return [text, known === "contradicted" ? ", which says " : "; detected as ", h("b", detected)];
 }

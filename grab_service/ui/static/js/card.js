@@ -44,20 +44,20 @@ export function makeCard(row) {
   return card;
 }
 
-/** Take in what an event or a newer row says, and show it. */
+/** Update the card from an event or a newer row. */
 export function updateCard(card, change) {
   Object.assign(card.row, change);
   drawCard(card);
 }
 
-/** Ask again for a thumbnail that did not come. */
+/** Reload a thumbnail that failed. */
 export function retryThumb(card) {
   if (!card.broken) return;
   card.broken = false;
   card.shownThumb = null;
 }
 
-/** Note what a stage does. */
+/** Record the state of a stage. */
 export function noteStage(card, { stage, state }) {
   if (state === "done") card.done.add(stage);
   card.working = state === "working" ? stage : null;
@@ -92,7 +92,7 @@ function moving({ status }) {
   return status === "submitted" || status === "processing";
 }
 
-/** The resized picture where it exists, else the original: asking for what is not there would be an error. */
+/** The resized picture where it exists, else the original: a request for a missing one would be an error. */
 function drawThumb(card) {
   const { row } = card;
   const resized = card.done.has("resize") || (!moving(row) && row.failed_stage !== "resize");
@@ -132,7 +132,7 @@ function drawChips(card) {
   fill(card.chips, fitted([...faces, ...chipsOf(row)]));
 }
 
-/** As many chips as have room, and how many more there are; on a phone there is room for fewer. */
+/** As many chips as fit, fewer on a phone, and the number of the others. */
 function fitted(chips) {
   const [wide, narrow] = [WIDE, NARROW].map((room) => fitting(chips, room));
   const shown = chips.slice(0, wide).map(({ text, symbol, title }, at) => {
@@ -143,7 +143,7 @@ function fitted(chips) {
   return [...shown, rest(chips.slice(wide), "wide-only"), rest(chips.slice(narrow), "narrow-only")];
 }
 
-/** How many of the first chips have room beside the number of the others; the first always, cut off where it must be. */
+/** How many chips fit beside the number of the others; the first always does, cut if needed. */
 function fitting(chips, room) {
   let left = room;
   const fit = chips.findIndex(({ text, symbol }, at) => {
@@ -158,8 +158,8 @@ function rest(chips, where) {
   return h(`span.chip.steady.${where}`, { title: chips.map(({ text }) => text).join(", ") }, `+${chips.length}`);
 }
 
-/** Each category once, the surest first, with how many objects the detector says it of. What the classifier alone says,
- * of the picture or of an object in it, is so marked; and left out where the detector has another word for it. */
+/** Each category once, the surest first, with its number of detected objects. Categories from the classifier alone are
+ * marked, and left out where the detector has another word for them. */
 function chipsOf({ categories }) {
   const known = categories ?? [];
   const detected = known.filter(({ objects }) => objects).map(({ category }) => category);

@@ -1,4 +1,4 @@
-// Small charts, drawn as SVG. Each has a text that says the same.
+// Small charts, drawn as SVG. Each has an equivalent text.
 
 import { h, s } from "./dom.js";
 import { clock, number } from "./format.js";
@@ -6,7 +6,7 @@ import { clock, number } from "./format.js";
 const WIDE = 120;
 const HIGH = 36;
 
-/** A line of the latest values, the newest on the right. `draw(values)` moves it on. */
+/** A line of the latest values, the newest on the right. `draw(values)` updates it. */
 export function makeSparkline(label, slots) {
   const area = s("path.spark-area");
   const line = s("path.spark-line");

@@ -1,4 +1,4 @@
-// Building elements. Text only ever becomes a text node, so what users upload as names can never be markup.
+// Builds elements. Text always becomes a text node, so that uploaded names are never markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -46,7 +46,7 @@ export function append(element, children) {
   return element;
 }
 
-/** Replace what an element holds. */
+/** Replace the content of an element. */
 export function fill(element, ...children) {
   element.replaceChildren();
   return append(element, children);
@@ -73,9 +73,9 @@ export function throttled(ms, run) {
   };
 }
 
-const LAG_MS = 3000; // after which the catalogue has written down what an event told
+const LAG_MS = 3000; // after which the catalogue has applied an event
 
-/** Like `throttled`, and once more when it has been quiet for a while: for what shows what the catalogue has. */
+/** Like `throttled`, and once more after a pause: for views of the catalogue. */
 export function throttledAndLater(ms, run) {
   let later = null;
   return throttled(ms, () => {
@@ -87,7 +87,7 @@ export function throttledAndLater(ms, run) {
 
 const polite = () => document.getElementById("polite");
 
-/** Tell a screen reader, without moving the focus. */
+/** Announce a text to screen readers without moving the focus. */
 export function announce(sentence) {
   setText(polite(), "");
   requestAnimationFrame(() => setText(polite(), sentence));
@@ -107,7 +107,7 @@ export async function copy(text) {
       await navigator.clipboard.writeText(text);
       return;
     } catch {
-      // Not allowed here: the older way may be.
+      // Forbidden here: try the older way.
     }
   }
   const area = h("textarea.visually-hidden", { readonly: true, value: text, "aria-hidden": "true" });

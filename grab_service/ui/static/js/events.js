@@ -1,19 +1,19 @@
-// The line's events, while the page is looked at: reconnects by itself, and says when something may have been missed.
+// The line's events while the page is visible: reconnects by itself, and emits "resync" after a possible gap.
 
 import { ApiError, health } from "./api.js";
 import { join } from "./sharing.js";
 
 const TYPES = ["accepted", "stage", "waiting", "completed", "failed", "deleted", "rerun", "gap"];
 const WAITS = [1, 2, 3, 5, 8, 15]; // seconds before each further try
-const DOWN_WAIT = 3; // the same, while the line answers that it is down
+const DOWN_WAIT = 3; // the same, while the line reports that it is down
 const HEALTH_MS = 10_000;
-const LAG_MS = 3000; // after which the catalogue has written down what happened while nobody listened
+const LAG_MS = 3000; // after which the catalogue has applied the events of a gap
 const HIDDEN_MS = 2000; // after this, a page in the background gives its connection back: a browser has only six
 
 const listeners = { event: new Set(), resync: new Set(), state: new Set() };
 const now = { phase: "connecting", retryAt: null, report: null, reason: null };
-let group = null; // the tabs that share a stream; null while nobody looks at this one
-let leading = false; // this one holds it
+let group = null; // the tabs that share a stream; null while this one is hidden
+let leading = false; // whether this tab holds the stream
 let source = null;
 let tries = 0;
 let missed = false;
@@ -28,24 +28,24 @@ export function on(what, listener) {
   return () => listeners[what].delete(listener);
 }
 
-/** Tell this page's views what it knows before the line says it. */
-export const note = (event) => tell("event", event);
+/** Pass an event to the views of this page before the line sends it. */
+export const note = (event) => emit("event", event);
 
-/** How the connection is: phase "connecting", "live" or "lost"; report is what /health said last. */
+/** How the connection is: phase "connecting", "live" or "lost"; report is the last one of /health. */
 export const state = () => now;
 
-/** Why nothing can be sent now; empty where it can. */
+/** Why uploads are blocked now; empty where they are not. */
 export function trouble() {
   if (now.report?.down) return "the line is down";
   return now.phase === "lost" && !now.report ? (now.reason ?? "no connection to the line") : "";
 }
 
-function tell(what, content) {
+function emit(what, content) {
   for (const listener of [...listeners[what]]) {
     try {
       listener(content);
     } catch (error) {
-      reportError(error); // one view's mistake must not silence the others
+      reportError(error); // an error in one view must not stop the others
     }
   }
 }
@@ -53,10 +53,10 @@ function tell(what, content) {
 function become(change) {
   Object.assign(now, change);
   if (leading) group?.say({ kind: "state", state: now });
-  tell("state", now);
+  emit("state", now);
 }
 
-/** Look again at everything, in every tab; and once more, when the catalogue has caught up. */
+/** Reload everything in every tab, and once more when the catalogue has caught up. */
 function resync() {
   lookAgain();
   clearTimeout(again);
@@ -65,7 +65,7 @@ function resync() {
 
 function lookAgain() {
   if (leading) group?.say({ kind: "resync" });
-  tell("resync");
+  emit("resync");
 }
 
 function lead() {
@@ -98,22 +98,22 @@ function heard(type, data) {
   try {
     content = JSON.parse(data);
   } catch {
-    return; // not ours
+    return; // a foreign message
   }
   if (type === "gap") return void resync(); // some events are no longer kept
   if (leading) group?.say({ kind: "event", type, content });
-  tell("event", { type, ...content });
+  emit("event", { type, ...content });
 }
 
-/** What the tab that holds the stream says; or, where this one does, what another asks of it. */
+/** Handle a message from the tab that holds the stream, or a request to it. */
 function handed(message) {
   if (message.kind === "retry") retryNow();
-  else if (message.kind === "event") tell("event", { type: message.type, ...message.content });
-  else if (message.kind === "resync") tell("resync");
+  else if (message.kind === "event") emit("event", { type: message.type, ...message.content });
+  else if (message.kind === "resync") emit("resync");
   else if (message.kind === "state") {
     become(message.state);
     if (now.phase !== "live") return;
-    if (missed) tell("resync");
+    if (missed) emit("resync");
     missed = false;
   }
 }
@@ -133,7 +133,7 @@ async function lost() {
   become({ phase: "lost", retryAt: Date.now() + wait * 1000 });
   timer = setTimeout(open, wait * 1000);
   await look();
-  if (now.phase === "lost" && now.report && !now.report.down) resync(); // it answers
+  if (now.phase === "lost" && now.report && !now.report.down) resync(); // the API answers
 }
 
 /** Ask /health what is wrong. */
@@ -146,14 +146,14 @@ async function look() {
   } catch (error) {
     change = { report: null, reason: error instanceof ApiError ? error.message : String(error) };
   }
-  if (mine !== group || !leading) return; // nobody looks at this page any more, or another holds the stream
+  if (mine !== group || !leading) return; // the page is hidden, or another tab holds the stream
   const wasDown = now.report?.down;
   become(change);
-  if (!change.report && now.phase === "live") lost(); // the stream looks open, and nothing answers behind it
-  else if (wasDown && change.report && !change.report.down) resync(); // what could not be shown can be now
+  if (!change.report && now.phase === "live") lost(); // the stream looks open, but the API does not answer
+  else if (wasDown && change.report && !change.report.down) resync(); // failed views can load now
 }
 
-/** Try at once, not when the wait is over. */
+/** Reconnect at once instead of after the wait. */
 export function retryNow() {
   if (!group) return;
   if (!leading) {
@@ -171,7 +171,7 @@ function enter() {
   group = join({ lead, follow, hear: handed, now: () => now });
 }
 
-/** Give the stream up: another tab may need the connection, and nobody looks at this one. */
+/** Close the stream: another tab may need the connection, and this one is hidden. */
 function leave() {
   clearTimeout(hiding);
   if (!group) return;

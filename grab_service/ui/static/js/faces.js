@@ -1,4 +1,4 @@
-// A face, cut out of its picture; and the faces elsewhere that are like it.
+// A face, cropped from its picture, and similar faces in other pictures.
 
 import { imageUrl, pictureHash, similarFaces } from "./api.js";
 import { fill, h } from "./dom.js";
@@ -15,7 +15,7 @@ export function makeFace(id, thing, index, overlay, facts) {
   const dark = () => overlay.light(null);
   const face = crop(imageUrl(id, "original"), facts, thing.box, `Face ${index + 1}`);
   if (!thing.embedding) {
-    // nothing to compare by: see the note below the faces
+    // no embedding: see the note below the faces
     return h(
       "li.face",
       { onmouseenter: light, onmouseleave: dark, onclick: light },

@@ -8,7 +8,7 @@ import { icon } from "./icons.js";
 
 const SHOWN = 20;
 
-/** Make the panel; `look()` asks anew. */
+/** Make the panel; `look()` reloads it. */
 export function makeFailed() {
   const all = h("button", { type: "button", hidden: true, onclick: () => replayAll() }, icon("again"), "Replay all");
   const body = h("div");

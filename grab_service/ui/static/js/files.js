@@ -1,11 +1,11 @@
-// What was dropped or chosen, folders walked through.
+// The dropped or chosen files, also those in folders.
 
 const PICTURE = /\.(jpe?g|jpe|jfif|png|webp|gif|bmp)$/i;
 
-/** What file managers and storage servers leave beside pictures; some of it is called like pictures. */
+/** Files of file managers and storage servers; some are named like pictures. */
 const OF_THE_SYSTEM = new RegExp(
   "^(\\._.*|__macosx|\\.appledouble|\\.ds_store|thumbs\\.db|desktop\\.ini|@eadir|#recycle|\\$recycle\\.bin|" +
-    "\\.@__thumb|\\.thumbnails|\\.trashes|\\.spotlight-v100|\\.fseventsd)$", // as stageline/cli/folders.py has it
+    "\\.@__thumb|\\.thumbnails|\\.trashes|\\.spotlight-v100|\\.fseventsd)$", // as in stageline/cli/folders.py
   "i",
 );
 
@@ -13,14 +13,14 @@ const isPicture = (file) =>
   (file.type.startsWith("image/") || PICTURE.test(file.name)) &&
   !(file.webkitRelativePath || file.name).split("/").some((name) => OF_THE_SYSTEM.test(name));
 
-/** Of a folder, only what may be a picture: nobody means to send its .DS_Store. */
+/** In a folder, only files that may be pictures: not its .DS_Store. */
 export function pick(files) {
   const all = [...files];
   const pictures = all.filter(isPicture);
   return { files: pictures, leftOut: all.length - pictures.length };
 }
 
-/** The files of a drop. The entries must be asked for at once: after the event they are gone. */
+/** The files of a drop. The entries must be read at once: after the event they are gone. */
 export async function dropped(transfer) {
   const entries = [...transfer.items].filter((item) => item.kind === "file").map((item) => item.webkitGetAsEntry?.());
   if (!entries.some((entry) => entry?.isDirectory)) return { files: [...transfer.files], leftOut: 0 };

@@ -1,4 +1,4 @@
-// What the gallery shows: by name, status, kind and category. The address has it too, so that it can be linked.
+// What the gallery shows: by name, status, kind and category. The filters are also in the address, as a link.
 
 import { h } from "./dom.js";
 import { icon, STATUSES } from "./icons.js";
@@ -8,7 +8,7 @@ import { comparable } from "./search.js";
 const NAMES = ["filename", "status", "kind", "category"];
 const TYPING_MS = 300;
 
-/** The bar of filters; `changed(filters)` is called when one was. */
+/** The bar of filters; `changed(filters)` is called after a change. */
 export function makeFilters(changed) {
   const filters = {};
   const seen = h("datalist", { id: "categories-seen" });
@@ -99,7 +99,7 @@ function labelled(label, field, symbol = null) {
   return h("label.field", { for: field.id }, h("span.visually-hidden", label), symbol && icon(symbol), field);
 }
 
-/** Whether a row is among what is asked for, as far as the page can tell. */
+/** Whether a row passes the filters, as far as the page knows. */
 export function matches(filters, row) {
   if (filters.status && row.status !== filters.status) return false;
   if (filters.kind && row.kind !== filters.kind) return false;

@@ -1,5 +1,5 @@
-// What was found, as lists: how sure, and by which model; the whole picture apart from its objects; faces with those
-// that are like them; and, on request, what was looked at and not named.
+// Lists of the findings with confidence and model: the whole picture, its objects, its faces with similar ones, and,
+// on request, the candidates.
 
 import { makeCandidates } from "./candidates.js";
 import { fill, h } from "./dom.js";
@@ -9,7 +9,7 @@ import { grouped, KINDS } from "./found.js";
 import { lackingNote } from "./lacking.js";
 import { confidence, labelled, modelCode, spoken } from "./meter.js";
 
-/** Make the lists beside a picture; pointing at a row stresses its box in the overlay. */
+/** Make the lists beside a picture; pointing at a row highlights its box in the overlay. */
 export function makeFindings(id, overlay) {
   const root = h("div.findings");
   const candidates = makeCandidates(overlay);
@@ -61,7 +61,7 @@ function section(id, { name, label }, things, overlay, facts) {
   );
 }
 
-/** Who found these. */
+/** The models of these findings. */
 function modelsOf(things) {
   return [...new Map(things.filter(({ model }) => model).map((one) => [one.model, one])).values()];
 }
@@ -91,11 +91,11 @@ function row({ thing, index, place, many }, kind, overlay, models) {
   );
 }
 
-/** What else was said of a thing. */
+/** Another answer about a finding. */
 function opinion(other, { label }) {
   const much = `, ${sure(other.score)}`;
-  const who = other.model ? modelCode(other) : "the classifier";
-  if (other.label === label) return ["also ", who, much];
-  if (other.against === false) return ["also ", who, `${much}, as ${other.label}`];
-  return [who, " says ", h("b", other.label), much];
+  const source = other.model ? modelCode(other) : "the classifier";
+  if (other.label === label) return ["also ", source, much];
+  if (other.against === false) return ["also ", source, `${much}, as ${other.label}`];
+  return [source, " says ", h("b", other.label), much];
 }

@@ -1,4 +1,4 @@
-// Numbers, times and names as people read them.
+// Numbers, times and names for people.
 
 const NUMBER = new Intl.NumberFormat("en");
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -39,7 +39,7 @@ export function percent(share, digits = 0) {
 /** A share of 1, rounded. */
 export const share = (value) => (value === null || value === undefined ? "" : `${Math.round(100 * value)} %`);
 
-/** How sure something is; rounded, as the tagged picture says it: 100 % is 1 alone. */
+/** How sure something is; rounded as on the tagged picture: only 1 is 100 %. */
 export const sure = (score) => share(score < 1 ? Math.min(score, 0.99) : score);
 
 export function rate(perSecond) {

@@ -1,4 +1,4 @@
-// What a results document says of a picture: the whole of it, its objects, its faces, and what was not named.
+// The findings in a results document: the whole picture, its objects, its faces, and candidates.
 
 export const KINDS = [
   { name: "picture", label: "Whole picture", icon: "picture" },
@@ -10,10 +10,10 @@ const plain = (one) => ({ box: one.box ?? null, model: one.model, sha: one.model
 const named = (one) => ({ ...plain(one), label: one.category, score: one.confidence, detected: one.detected });
 const surest = (a, b) => b.score - a.score;
 
-/** The found things: {picture, objects, faces, candidates, guesses}, each [{label, score, box, model, sha, …}], boxes and
- * scores as in the document. What was named, of the whole picture or of an object, has `others`: what else was said of the
- * very same, each with `against` where that is something else. All is there once: a candidate that contradicts an object is
- * in that object's `doubts`, not in `candidates`; and `guesses`, ImageNet's, repeat nothing that the same model says. */
+/** The findings: {picture, objects, faces, candidates, guesses}, each [{label, score, box, model, sha, …}], boxes and
+ * scores as in the document. A named picture or object has `others`, the other answers about it, each with `against`
+ * where its meaning differs. Each finding occurs once: a candidate that contradicts an object is in that object's
+ * `doubts`, not in `candidates`, and `guesses`, from ImageNet, repeat no answer of the same model. */
 export function found(document) {
   const categories = (document?.categories ?? []).map(named).sort(surest);
   const unnamed = (document?.candidates ?? []).map((one) => ({ ...named(one), reason: one.reason }));
@@ -34,11 +34,11 @@ export function found(document) {
   };
 }
 
-/** Whether something that was said, of a box or of a detector's label in it, is about this object. */
-export const isAbout = (said, object) =>
-  said.box?.join() === object.box?.join() && (said.detected ?? object.detected) === object.detected;
+/** Whether an answer about a box, or a detector's label in it, is about this object. */
+export const isAbout = (answer, object) =>
+  answer.box?.join() === object.box?.join() && (answer.detected ?? object.detected) === object.detected;
 
-/** Things that are alike one after the other: [{thing, index, place, many}], `index` as they came. */
+/** Runs of equal findings: [{thing, index, place, many}], with the original `index`. */
 export function grouped(things, likeness = ({ label }) => label) {
   const groups = new Map();
   for (const [index, thing] of things.entries()) {
@@ -51,7 +51,7 @@ export function grouped(things, likeness = ({ label }) => label) {
   );
 }
 
-/** Each category once: the surest that says so, with the others. */
+/** Each category once: its surest answer, with the others. */
 function wholePicture(categories) {
   const first = new Map();
   for (const one of categories) {
@@ -61,20 +61,20 @@ function wholePicture(categories) {
   return [...first.values()];
 }
 
-/** What was detected, each with what was said of it; and what was named in boxes that no detector gave. Takes what
- * contradicts an object out of `candidates`, a Set. */
+/** The detections with the answers about them, and categories of boxes without a detection. Removes what contradicts
+ * an object from `candidates`, a Set. */
 function objectsOf(detections, categories, candidates) {
   const left = new Set(categories);
   const objects = detections.map((one) => {
     const object = { ...plain(one), label: one.label, score: one.score, detected: one.label };
-    const said = takeOut(left, (each) => isAbout(each, object));
+    const answers = takeOut(left, (each) => isAbout(each, object));
     const doubts = takeOut(candidates, (each) => each.reason === "contradicted" && isAbout(each, object));
-    return { ...judged(object, said), doubts };
+    return { ...judged(object, answers), doubts };
   });
   return [...objects, ...[...left].map((one) => ({ ...one, others: [], doubts: [] }))];
 }
 
-/** Whether the same model says the same of the same: where ImageNet's network is the classifier, too. */
+/** Whether one model gave the same answer twice: where ImageNet's network is also the classifier. */
 const isSame = (one, other) =>
   one.label === other.label && one.model === other.model && one.box?.join() === other.box?.join();
 
@@ -84,10 +84,10 @@ function takeOut(set, wanted) {
   return taken;
 }
 
-/** An object is what the detector says. A category with what was detected means the same, in a classifier's word. */
-function judged(object, said) {
-  const others = said
-    .filter(({ model }) => !model || model !== object.model) // its own label, in a classifier's word
+/** The detector's label names an object. A category with `detected` means the same in the classifier's word. */
+function judged(object, answers) {
+  const others = answers
+    .filter(({ model }) => !model || model !== object.model) // its own label in the classifier's word
     .map((one) => ({ ...one, against: !one.detected && one.label !== object.label }));
   return { ...object, others };
 }

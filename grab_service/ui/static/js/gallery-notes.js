@@ -1,10 +1,10 @@
-// What the gallery says in place of pictures.
+// The texts of the gallery in place of pictures.
 
 import { h } from "./dom.js";
 import { number } from "./format.js";
 import { icon } from "./icons.js";
 
-/** The line was asked, and did not tell. */
+/** The request failed. */
 export const notListed = (error, again) =>
   h(
     "div.empty",
@@ -14,7 +14,7 @@ export const notListed = (error, again) =>
     h("button", { type: "button", onclick: again }, icon("again"), "Try again"),
   );
 
-/** Nothing passes the filters: among as many of the newest as were looked at, or (0) at all. */
+/** Nothing passes the filters: among so many of the newest pictures, or (0) among all. */
 export function noneLikeThat(looked) {
   const among = looked
     ? `None among the ${number(looked)} newest; there are older ones.`
@@ -22,7 +22,7 @@ export function noneLikeThat(looked) {
   return h("div.empty", icon("search"), h("h2", "No picture is like that"), h("p", among));
 }
 
-/** A line that is new. */
+/** A line without pictures. */
 export const noneYet = () =>
   h(
     "div.empty",

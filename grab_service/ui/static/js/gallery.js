@@ -11,18 +11,18 @@ import { uploadView } from "./upload-view.js";
 import { learn } from "./words.js";
 
 const PAGE = 48;
-const MAX_IN_ANSWER = 200; // in one answer of the line
+const MAX_IN_ANSWER = 200; // in one answer
 const MAX_CARDS = 1000; // kept while pictures stream in; beyond, only the newest stay
 const ORDER = ["submitted", "processing", "waiting", "completed", "failed"];
 const cards = new Map(); // id → card
-const erased = new Set(); // deleted since this page was opened: the catalogue may list them for a moment yet
+const erased = new Set(); // deleted since this page was opened: the catalogue may still list them for a moment
 const grid = h("ul.grid", { "aria-label": "Pictures" });
 const note = h("div.gallery-note");
 const more = h("button", { type: "button", hidden: true, onclick: () => loadMore() }, "Show more");
 const count = h("p.count", { role: "status" });
 const filtering = makeFilters(() => reload());
 let cursor = null;
-let loading = null; // which load is under way; a later one makes an earlier one's answer void
+let loading = null; // the current load: answers of earlier ones are ignored
 let started = false;
 let scrolled = 0;
 let looked = 0;
@@ -33,7 +33,7 @@ on("event", ({ type, image_id: id }) => {
   else if (type === "accepted") erased.delete(id);
 });
 
-/** Show the gallery. It stays as it was, and is kept up to date, while other views are shown. */
+/** Show the gallery. It is kept, and kept up to date, while other views are shown. */
 export function showGallery(root, route) {
   const [zone, uploads] = uploadView();
   const asked = route.query.toString();
@@ -115,14 +115,14 @@ function loadMore() {
   if (cursor && !loading) load(cursor, PAGE, (rows) => rows.forEach((row) => put(row, "append")));
 }
 
-/** Look again at as much as is shown: after a gap in the events, anything may have changed. */
+/** Reload as many rows as are shown: after a gap in the events anything may have changed. */
 const refresh = throttledAndLater(1500, async () => {
   await load(null, Math.min(MAX_IN_ANSWER, Math.max(PAGE, cards.size)), replace);
-  // The end may have come into sight during another load, and the watcher tells of changes only.
+  // The end may have come into sight during another load, and the observer only reports changes.
   if (grid.isConnected && more.getBoundingClientRect().top < innerHeight + 600) loadMore();
 });
 
-/** Show exactly these rows. What is shown already stays where it is, with the focus in it. */
+/** Show exactly these rows. Shown cards stay in place and keep the focus. */
 function replace(rows) {
   const kept = new Map(cards);
   cards.clear();
@@ -137,7 +137,7 @@ function replace(rows) {
   while (grid.children.length > rows.length) grid.lastChild.remove();
 }
 
-/** Whether a row says less than an event that came while it was asked for. */
+/** Whether a row is older than an event that arrived during its request. */
 function isOlder(row, known) {
   return row.run < known.run || (row.run === known.run && ORDER.indexOf(row.status) < ORDER.indexOf(known.status));
 }
@@ -164,10 +164,10 @@ function heard({ type, ...data }) {
     report();
   }
   if (!card) {
-    if (type !== "stage") refresh(); // it may belong here now, or was accepted while nobody listened
+    if (type !== "stage") refresh(); // it may pass the filters now, or its upload was missed
     return undefined;
   }
-  if (data.run < (card.row.run ?? 1)) return undefined; // of a run that was given up
+  if (data.run < (card.row.run ?? 1)) return undefined; // of an abandoned run
   if (type === "stage") return noteStage(card, data);
   const change = { status: data.status, run: data.run };
   if (type === "rerun") startOver(card, change);
@@ -194,7 +194,7 @@ function accepted(data) {
   put(row, "prepend");
   const card = cards.get(data.image_id);
   card.root.classList.add("arrived");
-  if (cards.size > MAX_CARDS && scrollY < 2 * innerHeight) refresh(); // nobody is looking further down
+  if (cards.size > MAX_CARDS && scrollY < 2 * innerHeight) refresh(); // the rows further down are out of sight
   drawNote();
 }
 

@@ -20,7 +20,6 @@ const PATHS = {
   download: "M10 3v9.5M6 9l4 4 4-4M3.5 16.5h13",
   left: "M12.5 4l-6 6 6 6",
   right: "M7.5 4l6 6-6 6",
-  arrow: "M3 10h13M12 6l4 4-4 4",
   out: "M8 4H4.5v11.5H16V12M11 3.5h5.5V9M16 4l-7 7",
   copy: "M7 7h9.5v9.5H7ZM4.5 13H3.5V3.5H13v1",
   face: "M10 17.5a7.5 7.5 0 1 0 0-15 7.5 7.5 0 0 0 0 15ZM7.5 8v.5M12.5 8v.5M7 12c1.6 1.9 4.4 1.9 6 0",
@@ -32,7 +31,7 @@ const PATHS = {
   line: "M2.5 10h3M8.5 10h3M14.5 10h3M7 11.5a1.5 1.5 0 1 0 0-3 1.5 1.5 0 0 0 0 3ZM13 11.5a1.5 1.5 0 1 0 0-3 1.5 1.5 0 0 0 0 3Z",
 };
 
-/** An icon that says nothing by itself: the text beside it does. */
+/** A decorative icon beside a text with its meaning. */
 export function icon(name, extra = "") {
   const path = PATHS[name];
   if (!path) throw new Error(`no icon ${name}`);
@@ -41,7 +40,7 @@ export function icon(name, extra = "") {
   return found;
 }
 
-/** What each status looks like and is called. */
+/** The icon and the name of each status. */
 export const STATUSES = {
   submitted: { icon: "clock", label: "Submitted" },
   processing: { icon: "spin", label: "Processing" },

@@ -1,9 +1,9 @@
-// Says of a picture which models were missing when it was looked at, what it lacks for it, and how to get them.
+// Lists the models that were missing for a picture, what the picture lacks, and how to get them.
 
 import { h } from "./dom.js";
 
-/** A note, or null where nothing is missing; `report` is what /health said last. What to do is left to the banner where
- * that says it. */
+/** A note, or null where nothing is missing; `report` is the last one of /health. Instructions in the banner are not
+ * repeated. */
 export function lackingNote({ status, results }, { faces }, report) {
   if (status !== "completed") return null;
   const names = results?.missing_models ?? [];
@@ -35,13 +35,13 @@ function consequence(names, unlike, { categories }) {
   return `: what ${names.length > 1 ? "they" : "it"} would have found is not here.`;
 }
 
-/** As the line's workers say it; of a model that none of them misses now, nothing. */
+/** The instructions of the line's workers; none for a model that no worker lacks now. */
 function howToGet(name, report) {
   const ways = Object.values(report?.missing_models ?? {}).map((models) => models[name]);
   return ways.find(Boolean) ?? null;
 }
 
 function remedy(name, how, several, report) {
-  const said = (report?.problems ?? []).some((problem) => problem.includes(name));
-  return how && !said ? h("p", `To get ${several ? name : "it"}: ${how}.`) : null;
+  const isInBanner = (report?.problems ?? []).some((problem) => problem.includes(name));
+  return how && !isInBanner ? h("p", `To get ${several ? name : "it"}: ${how}.`) : null;
 }

@@ -57,7 +57,7 @@ export function showLine(root) {
         await look();
         trouble.hidden = true;
       } catch (error) {
-        trouble.hidden = state().phase !== "live"; // else the banner says it
+        trouble.hidden = state().phase !== "live"; // otherwise the banner shows it
         fill(trouble, icon("alert"), h("span", `The figures are not new: ${error.message}`));
       }
     };
@@ -96,7 +96,7 @@ function showLinks(links, report) {
   );
 }
 
-/** The console's address, where the line says that there is one: only http, and no other scheme, is ever linked. */
+/** The address of the console if the line has one: schemes other than http are never linked. */
 function consoleOf(report) {
   try {
     const found = new URL(report?.console_url ?? "", location.href);
@@ -106,7 +106,7 @@ function consoleOf(report) {
   }
 }
 
-/** Pictures a second in the last sixty: of the minute before, the part that still counts, and the one that runs. */
+/** Pictures per second in the last 60 s: the current minute, and a share of the minute before. */
 function latest({ at, series }) {
   const [before, running] = series.slice(-2);
   if (!running) return null;

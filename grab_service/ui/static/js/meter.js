@@ -1,4 +1,4 @@
-// What something is, how sure, and who says it.
+// The label, the confidence and the model of a finding.
 
 import { h } from "./dom.js";
 import { sure } from "./format.js";
@@ -11,7 +11,7 @@ export function confidence(score) {
   ];
 }
 
-/** The name of a model, which tells its sha256 when pointed at. */
+/** The name of a model, with its sha256 as a tooltip. */
 export const modelCode = ({ model, sha }) => h("code.model", { title: `sha256 ${sha ?? "unknown"}` }, model);
 
 /** The label of a thing, the `place`th of `many` alike: written once, in the first row. */
@@ -20,6 +20,6 @@ export function labelled({ label }, place, many) {
   return h("span.finding-label", place === 1 ? [h("span", label), " "] : null, which);
 }
 
-/** The same in words, for who cannot see what stands above. */
+/** The same as text for screen readers. */
 export const spoken = ({ label, score }, place, many) =>
   [label, many > 1 ? `${place} of ${many}` : null, sure(score)].filter(Boolean).join(", ");

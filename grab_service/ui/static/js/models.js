@@ -1,10 +1,10 @@
-// The models: which version serves, what else is there, on whose terms, how good.
+// The models: the served version, other versions, the licence and the accuracy.
 
 import { models } from "./api.js";
 import { fill, h } from "./dom.js";
 import { icon } from "./icons.js";
 
-/** Make the panel; `look()` asks anew. */
+/** Make the panel; `look()` reloads it. */
 export function makeModels() {
   const body = h("div");
   const root = h(

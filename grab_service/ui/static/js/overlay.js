@@ -1,4 +1,4 @@
-// What was found, drawn over the original: objects, faces with their landmarks, the whole picture's category. Each kind
+// The findings, drawn over the original: objects, faces with their landmarks, the whole picture's category. Each kind
 // can be switched.
 
 import { fill, h, s } from "./dom.js";
@@ -10,7 +10,7 @@ import { original } from "./upright.js";
 
 const LAYERS = ["objects", "faces", "picture"]; // the last on top: its labels find their places first
 
-/** Make the viewer of a picture; `draw(things, facts)` shows the boxes, `light(kind, index)` stresses one. */
+/** Make the viewer of a picture; `draw(things, facts)` shows the boxes, `light(kind, index)` highlights one. */
 export function makeOverlay(id) {
   const url = imageUrl(id, "original");
   const drawing = s("svg.overlay", { role: "img", "aria-label": "What was found", preserveAspectRatio: "none" });
@@ -22,7 +22,7 @@ export function makeOverlay(id) {
   const shown = { picture: true, objects: true, faces: true };
   const groups = {};
   const light = (kind, index) => stress(drawing, kind, index);
-  let image = null; // not before it is known that there is such a picture
+  let image = null; // set once the picture is known to exist
   let things = null;
   let facts = null;
   let size = null;
@@ -32,7 +32,7 @@ export function makeOverlay(id) {
     if (!image || JSON.stringify(known) !== JSON.stringify(facts)) showImage(known);
     size = facts.size ?? (image.naturalWidth ? [image.naturalWidth, image.naturalHeight] : null);
     drawSwitches();
-    if (!size) return; // the picture's own size is known once it is here
+    if (!size) return; // the picture's size is known after it has loaded
     drawing.setAttribute("viewBox", `0 0 ${size[0]} ${size[1]}`);
     drawing.replaceChildren();
     for (const name of LAYERS) {
@@ -94,7 +94,7 @@ export function makeOverlay(id) {
     if (things) draw(things, facts);
   }
 
-  /** Ask again for a picture that did not come. */
+  /** Reload a picture that failed. */
   function retry() {
     if (image?.hasAttribute("hidden")) showImage(facts);
   }

@@ -1,4 +1,4 @@
-// One picture: every stage of it, what was found, its ledger.
+// One picture: its stages, its findings and its history.
 
 import { ledger, status } from "./api.js";
 import { makeActions } from "./actions.js";
@@ -27,13 +27,13 @@ export function showPicture(root, { argument: id }) {
     const mine = (asked += 1);
     try {
       const [now, entries] = await Promise.all([status(id), ledger(id)]);
-      if (gone || mine < shown) return; // a later answer was faster
+      if (gone || mine < shown) return; // a later answer arrived before
       shown = mine;
       if (!drawn) fill(root, h("div.crumbs", h("a", { href: "#/" }, icon("left"), "Pictures")), parts.nodes);
       drawn = true;
       parts.draw(now, entries);
     } catch (error) {
-      if (gone || (drawn && error.status !== 404)) return; // the banner says what is wrong; what is shown stays
+      if (gone || (drawn && error.status !== 404)) return; // the banner shows the problem; the view stays
       fill(root, missing(id, error, look));
       drawn = false;
     }
@@ -41,7 +41,7 @@ export function showPicture(root, { argument: id }) {
   let live = state().phase === "live";
   const leave = [
     on("state", ({ phase }) => {
-      if (phase === "live" && !live) look(); // what happened before the events came was told to nobody
+      if (phase === "live" && !live) look(); // events before the connection were missed
       live = phase === "live";
       parts.heard();
     }),
@@ -107,7 +107,7 @@ function makeParts(id, look) {
       strip.retry();
       overlay.retry();
     },
-    /** What is wrong with the line is known anew. */
+    /** Handle a new report on the line. */
     heard: () => last && drawFound(last),
     draw(now, entries) {
       drawHead(head, reason, now);

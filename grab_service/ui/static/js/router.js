@@ -11,11 +11,11 @@ function decode(part) {
   try {
     return decodeURIComponent(part);
   } catch {
-    return part; // a lone %: shown as it came
+    return part; // a lone %: shown as it is
   }
 }
 
-/** Note the filters in the address, without a step in the history. */
+/** Write the filters to the address without a step in the history. */
 export function noteQuery(parameters) {
   const text = new URLSearchParams(parameters).toString();
   history.replaceState(null, "", text ? `#/?${text}` : "#/");

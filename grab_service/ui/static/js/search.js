@@ -1,14 +1,14 @@
-// Pages of pictures. The line looks a filename up whole; the page also finds parts of one, among the newest pictures.
+// Pages of pictures. The API finds whole filenames; the page also finds parts of one among the newest pictures.
 
 import { images } from "./api.js";
 
 const STEP = 200; // pictures in one answer
-const STEPS = 5; // answers looked through before somebody is asked whether to look further
+const STEPS = 5; // answers to search before the page asks whether to continue
 
-/** A name as names are compared: in one normal form, without blanks around it, capitals or not. */
+/** A name for comparison: in one normal form, trimmed, in lower case. */
 export const comparable = (name) => (name ?? "").normalize("NFC").trim().toLowerCase();
 
-/** One page: like /images, and `looked`, how many pictures were looked through for a part of a name. */
+/** One page: like /images, and `looked`, the number of pictures searched for a part of a name. */
 export async function findPage(filters, limit, cursor) {
   const { filename, ...others } = filters;
   if (!filename) return { ...(await images({ ...others, limit, cursor })), looked: null };

@@ -1,13 +1,13 @@
-// One tab of a browser holds the line's stream and hands on what it hears: a browser has only six connections to a host.
+// One tab holds the stream of events and forwards it: a browser has only six connections to a host.
 
 const NAME = "stageline-events-1"; // another number when the messages change: tabs may show another version of the page
 const BEAT_MS = 3000;
-const SILENT_MS = 10_000; // a holder that says nothing for so long is frozen: its place is taken
+const SILENT_MS = 10_000; // a holder that is silent for so long is frozen and replaced
 const TO_HOLDER = new Set(["hello", "retry"]);
 
-/** Take part among this browser's tabs. `lead()` is called when this one shall hold the stream, `follow()` when another
- * took its place, `hear(message)` on what the holder says, or on what it is asked; `now()` is how the holder's stream is.
- * Where the browser cannot share (plain http to another machine), each tab holds a stream of its own. */
+/** Join the tabs of this browser. `lead()` is called when this tab must hold the stream, `follow()` when another has
+ * replaced it, `hear(message)` for messages from the holder or requests to it; `now()` returns the stream's state.
+ * Where the browser cannot share (plain http to another machine), each tab holds its own stream. */
 export function join({ lead, follow, hear, now }) {
   if (!navigator.locks || !globalThis.BroadcastChannel) {
     lead();
@@ -28,7 +28,7 @@ export function join({ lead, follow, hear, now }) {
     const mine = asked;
     navigator.locks
       .request(NAME, request, () => (left || mine !== asked ? null : new Promise(hold)))
-      .catch(() => mine === asked && given()); // another took it, since this one was frozen
+      .catch(() => mine === asked && given()); // another tab has replaced this frozen one
   }
 
   function hold(done) {

@@ -1,4 +1,4 @@
-// The stages of the line: what waits at each, who works, how fast.
+// The stages of the line: their queues, workers and speed.
 
 import { STAGES } from "./api.js";
 import { makeSparkline } from "./charts.js";

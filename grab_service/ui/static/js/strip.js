@@ -1,4 +1,4 @@
-// A picture as each stage left it, side by side; a click enlarges.
+// The pictures that the stages wrote, side by side; a click enlarges.
 
 import { SHOWN, TIMEOUT_MS, imageUrl, whyNoPicture } from "./api.js";
 import { fill, h, setText } from "./dom.js";
@@ -7,12 +7,12 @@ import { bytes, duration } from "./format.js";
 import { icon } from "./icons.js";
 import { cover, factsOf, original } from "./upright.js";
 
-const SLIM = 3; // a picture that is so many times as wide as high, or the other way round, is shown whole
+const SLIM = 3; // a picture with a larger ratio of its sides is shown whole
 
-/** Make the strip of a picture; `draw(status, ledger)` shows what is there by now, `tell(name, why)` is told why
- * there is nothing to be had of a picture, or "" where there is. */
-export function makeStrip(id, tell) {
-  const tiles = SHOWN.map((shown) => makeTile(id, shown, tell, (at) => enlarge(tiles, at)));
+/** Make the strip of a picture; `draw(status, ledger)` shows the existing ones, and `report(name, why)` is called
+ * with the reason why one cannot be downloaded, or "" if it can. */
+export function makeStrip(id, report) {
+  const tiles = SHOWN.map((shown) => makeTile(id, shown, report, (at) => enlarge(tiles, at)));
   const root = h(
     "ol.strip",
     { "aria-label": "The picture at every stage" },
@@ -23,13 +23,13 @@ export function makeStrip(id, tell) {
     firstRun ??= status.run ?? 1;
     for (const tile of tiles) drawTile(tile, status, ledger, status.run > firstRun);
   }
-  /** Ask again for the pictures that did not come. */
+  /** Reload the pictures that failed. */
   const retry = () => tiles.filter(({ broken }) => broken).forEach((tile) => show(tile, true));
   return { root, draw, retry };
 }
 
-function makeTile(id, shown, tell, open) {
-  const tile = { id, ...shown, tell, frame: h("span.tile-frame"), note: h("span.tile-note"), url: null };
+function makeTile(id, shown, report, open) {
+  const tile = { id, ...shown, report, frame: h("span.tile-frame"), note: h("span.tile-note"), url: null };
   tile.button = h("button.tile", { type: "button", disabled: true, onclick: () => open(tile) }, tile.frame);
   tile.root = h("li", tile.button, h("p.tile-caption", h("span.tile-name", shown.label), tile.note));
   return tile;
@@ -57,13 +57,13 @@ function drawTile(tile, status, ledger, changed) {
   tile.facts = tile.name === "original" ? factsOf(status) : { size: null, orientation: null };
   tile.button.disabled = !there;
   tile.root.classList.toggle("there", there);
-  if (isNotMade(tile, status)) tile.tell(tile.name, "not made");
+  if (isNotMade(tile, status)) tile.report(tile.name, "not made");
   if (there) show(tile, changed && tile.name !== "original");
   else if (isNotMade(tile, status)) fill(tile.frame, icon("picture"));
   else fill(tile.frame, icon(entry.state === "failed" ? "alert" : entry.state === "working" ? "spin" : "clock"));
 }
 
-/** Whether there is no privacy copy, since what it was to hide was not looked for. */
+/** Whether there is no privacy copy because a model for it was missing. */
 const isNotMade = ({ name }, { results }) => name === "blurred" && results?.blurred_path === null;
 
 function sentence(entry, status) {
@@ -82,7 +82,7 @@ async function show(tile, changed) {
   tile.url = imageUrl(id, name);
   let source = tile.url;
   if (changed) {
-    // Made anew in another run: what the browser holds under this address is the old one.
+    // Written again in another run: the browser still has the old one.
     const blob = await fetched(tile.url);
     if (blob) source = URL.createObjectURL(blob);
   }
@@ -95,7 +95,7 @@ async function show(tile, changed) {
     if (!slim) cover(image, tile.facts, tile.frame.clientWidth / tile.frame.clientHeight);
     image.classList.add("here");
     tile.button.disabled = false;
-    tile.tell(name, "");
+    tile.report(name, "");
   };
   const image = original(".tile-image", source, tile.facts, { alt: "" }, { load, error: () => broken(tile) });
   fill(tile.frame, image);
@@ -106,11 +106,11 @@ async function fetched(url) {
     const answer = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
     return answer.ok ? await answer.blob() : null;
   } catch {
-    return null; // the element tries itself, and says so where it fails
+    return null; // the element loads it itself, and reports a failure
   }
 }
 
-/** Nothing to enlarge: say why in its place. */
+/** Show why there is nothing to enlarge. */
 async function broken(tile) {
   tile.broken = true;
   tile.source = null;
@@ -119,7 +119,7 @@ async function broken(tile) {
   if (!tile.broken) return;
   fill(tile.frame, icon("picture"), h("span", why));
   tile.button.setAttribute("aria-label", `${tile.label}: ${why}`);
-  tile.tell(tile.name, lost ? why : "");
+  tile.report(tile.name, lost ? why : "");
 }
 
 function enlarge(tiles, first) {

@@ -1,4 +1,4 @@
-// The ledger as a timeline: when each stage worked and for how long, by whom, what it wrote, and why it failed.
+// The history as a timeline: when each stage worked and how long, its worker, its objects, and why it failed.
 
 import { fill, h } from "./dom.js";
 import { bytes, clock, duration, plural, worker } from "./format.js";
@@ -13,7 +13,7 @@ const STATES = {
   waiting: ["clock", "waiting"],
 };
 
-/** Make the timeline; `draw(status, ledger)` shows it anew where it changed. */
+/** Make the timeline; `draw(status, ledger)` redraws it after a change. */
 export function makeTimeline() {
   const body = h("div");
   const root = h(
@@ -52,7 +52,7 @@ const startOf = (entry) => (entry.started ? Date.parse(entry.started) : null);
 const endOf = (entry) =>
   entry.finished ? Date.parse(entry.finished) : startOf(entry) === null ? null : startOf(entry) + (entry.ms ?? 0);
 
-/** From the first start to the last end of the present run; what an earlier run did lies before it. */
+/** From the first start to the last end of the present run; earlier runs lie before it. */
 function spanOf(ledger, status) {
   const runOf = (entry) => entry.run ?? status.stages?.[entry.stage]?.run ?? 1;
   const latest = Math.max(1, ...ledger.stages.filter((entry) => entry.started).map(runOf));
@@ -94,7 +94,7 @@ function lane(entry, before, ledger, span, open) {
   return h("li", details);
 }
 
-/** The time a picture lay in the queue before a stage: from the end of what came before it. */
+/** The time a picture lay in the queue before a stage: from the end of the stage before. */
 function waited(entry, before, span) {
   const from = Math.max(
     span.from,

@@ -1,4 +1,4 @@
-// Where pictures are dropped, and what became of each.
+// The drop zone, and the result of each upload.
 
 import { pictureHash } from "./api.js";
 import { announce, fill, h, setText, throttled, toast } from "./dom.js";
@@ -27,7 +27,7 @@ const wait = h("input", { type: "checkbox", id: "only-preprocess" });
 const dedupe = h("input", { type: "checkbox", id: "skip-duplicates" });
 let said = 0;
 
-/** The drop zone and the list of uploads; made once, so that sending goes on whatever view is shown. */
+/** The drop zone and the list of uploads; made once, so that uploads continue in every view. */
 export function uploadView() {
   if (!zone.firstChild) build();
   return [zone, panel];

@@ -1,12 +1,12 @@
-// Sending files: at most four at once, each until the line has taken or refused it. Nothing here touches the page.
+// Sending files: at most four at once, each until the line has accepted or refused it. Independent of the page.
 
 import { problemOf } from "./api.js";
 import { on, state as connection, trouble } from "./events.js";
 
 const AT_ONCE = 4;
 const AWAY_SECONDS = 3;
-const TRIES = 5; // of a file that fails while everything else answers: it may have changed on the disk
-const AGAIN = new Set([0, 409, 429, 503]); // a later try may be answered otherwise
+const TRIES = 5; // for a file that fails while the API answers: it may have changed on the disk
+const AGAIN = new Set([0, 409, 429, 503]); // a retry may succeed
 
 export const items = [];
 const listeners = new Set();
@@ -19,40 +19,40 @@ export function onUpload(listener) {
   listeners.add(listener);
 }
 
-const tell = (item) => listeners.forEach((listener) => listener(item));
+const notify = (item) => listeners.forEach((listener) => listener(item));
 
 /** Queue files. `options` are {process, dedupe}, as the line's parameters are called. */
 export function add(files, options) {
   for (const file of files) {
     items.push({ file, options, name: file.name, size: file.size, state: "queued", sent: 0, tries: 0, key: token() });
   }
-  tell(null);
+  notify(null);
   pump();
 }
 
-/** Let go of what was not sent yet. */
+/** Drop the files that are not sent yet. */
 export function cancel() {
   for (const item of items) {
     if (item.state === "queued") item.state = "cancelled";
     item.request?.abort();
   }
-  tell(null);
+  notify(null);
 }
 
-/** Forget what is over. */
+/** Remove the finished uploads. */
 export function clearEnded() {
   const kept = items.filter((item) => !ended(item));
   items.splice(0, items.length, ...kept);
-  tell(null);
+  notify(null);
 }
 
 export const ended = ({ state }) => ["done", "duplicate", "refused", "cancelled"].includes(state);
 
-/** When the line takes more again, in ms since 1970; 0: now. */
+/** When the line accepts more, in ms since 1970; 0: now. */
 export const paused = () => (pausedUntil > Date.now() ? pausedUntil : 0);
 
 function token() {
-  const random = crypto.getRandomValues(new Uint8Array(16)); // randomUUID is not there on plain http
+  const random = crypto.getRandomValues(new Uint8Array(16)); // plain http has no randomUUID
   return `page-${[...random].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }
 
@@ -66,9 +66,9 @@ function pump() {
   for (const item of items) {
     if (why && item.state === "queued") {
       const message = `waits: ${why}`;
-      if (item.message !== message) tell(Object.assign(item, { message }));
+      if (item.message !== message) notify(Object.assign(item, { message }));
     }
-    if (why) continue; // goes on when the connection says so, see below
+    if (why) continue; // continues with the connection, see below
     if (running.size >= AT_ONCE) return;
     if (item.state === "queued") send(item);
   }
@@ -87,15 +87,15 @@ function send(item) {
   Object.assign(item, { state: "sending", sent: 0, message: "", request });
   request.upload.addEventListener("progress", (event) => {
     item.sent = Math.min(item.size, event.loaded);
-    tell(item);
+    notify(item);
   });
   request.addEventListener("loadend", () => finish(item, request));
   request.addEventListener("abort", () => (item.state = "cancelled"));
   request.open("POST", address(item)); // the raw body: a form would change quotes in the name
   request.setRequestHeader("Content-Type", item.file.type || "application/octet-stream");
-  request.setRequestHeader("Idempotency-Key", item.key); // so that sending it again never makes two pictures of it
+  request.setRequestHeader("Idempotency-Key", item.key); // so that a retry never creates two pictures
   request.send(item.file);
-  tell(item);
+  notify(item);
 }
 
 function finish(item, request) {
@@ -104,7 +104,7 @@ function finish(item, request) {
   const { status } = request;
   if (status === 200 || status === 202) accepted(item, JSON.parse(request.responseText));
   else if (item.state !== "cancelled") refused(item, status, request);
-  tell(item);
+  notify(item);
   pump();
 }
 

@@ -1,4 +1,4 @@
-// The original, the way up that the API says it is meant to be seen: browsers do not read every file's EXIF as it does.
+// The original in the API's orientation: browsers do not read every file's EXIF like the API.
 
 import { h, s } from "./dom.js";
 
@@ -13,9 +13,9 @@ const TURNS = {
   7: (w, h) => [0, -1, -1, 0, w, h],
   8: (w, h) => [0, -1, 1, 0, 0, h],
 };
-const ON_ITS_SIDE = 5; // from here on, what is stored as the width is seen as the height
+const ON_ITS_SIDE = 5; // from here on, the stored width is the visible height
 
-/** What is known of a picture's original: its size as it is seen, and its orientation; each null until it is known. */
+/** The visible size and the orientation of an original; null while unknown. */
 export function factsOf({ width, height, orientation }) {
   return { size: width && height ? [width, height] : null, orientation: TURNS[orientation] ? orientation : null };
 }
@@ -24,7 +24,7 @@ export function factsOf({ width, height, orientation }) {
 export function original(selector, url, facts, props, handlers) {
   const { size, orientation } = facts;
   if (!size || orientation === null || orientation === 1) {
-    const style = orientation === 1 ? { "image-orientation": "none" } : {}; // not known: as the browser has it
+    const style = orientation === 1 ? { "image-orientation": "none" } : {}; // unknown: left to the browser
     const image = h(`img${selector}`, { ...props, style, decoding: "async", ...listening(handlers) });
     image.src = url;
     return image;
@@ -39,7 +39,7 @@ export function original(selector, url, facts, props, handlers) {
   return root;
 }
 
-const FROM_ABOVE = 0.3; // of what does not fit, as the style sheet has it for an <img>: heads are in the upper half
+const FROM_ABOVE = 0.3; // of the cut part, as in the style sheet for an <img>: heads are in the upper half
 
 /** Have a turned original fill a frame of this shape, as `object-fit: cover` does; an <img> does so by its style. */
 export function cover(root, { size }, ratio) {
@@ -55,7 +55,7 @@ export function cut(selector, url, facts, [x1, y1, x2, y2], around, label) {
   return s(`svg${selector}`, { role: "img", "aria-label": label, viewBox: view.join(" ") }, stored(url, facts));
 }
 
-/** The stored pixels, turned; where the orientation is not known, as the browser turns them. */
+/** The stored pixels, turned; with an unknown orientation, as the browser turns them. */
 function stored(url, { size: [wide, high], orientation }) {
   const onItsSide = orientation >= ON_ITS_SIDE;
   return s("image", {

@@ -1,4 +1,4 @@
-// Words that mean the same: a classifier's card says which of the detector's labels is which of its own.
+// Synonyms: a classifier's card maps the detector's labels to its own.
 
 import { models } from "./api.js";
 
@@ -12,14 +12,14 @@ export let learnt = false;
 export const meansOne = (word, labels) =>
   [...known.values()].some((words) => labels.some((label) => words[label] === word));
 
-/** Ask for the cards, once; `then` is called where they told anything. */
+/** Load the cards once; `then` is called if any maps labels. */
 export function learn(then) {
   asked ??= models().then(
     (answer) => {
       for (const { name, card } of answer.models) if (card?.detector_labels) known.set(name, card.detector_labels);
       learnt = true;
     },
-    () => (asked = null), // each word stays itself, until somebody asks again
+    () => (asked = null), // no synonyms until the next load
   );
   asked.then(() => known.size && then());
 }

@@ -1,1 +1,1 @@
-"""One file for each step; to add one, copy the latest and name it as what comes before."""
+"""One file per step; to add one, copy the latest and set down_revision to it."""

@@ -1,4 +1,4 @@
-"""Outcomes: what the line tells the catalogue of, as JSON on a list; and what each, read in its order, changes."""
+"""Outbox events, which the line writes for the catalogue as JSON to a list; and the changes that each makes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,8 +20,8 @@ OF_THE_UPLOAD = ("filename", "filename_key", "filename_guessed", "width", "heigh
 
 
 @dataclass(frozen=True)
-class PictureOutcome:
-    """One thing that became of a picture."""
+class OutboxEvent:
+    """A change of a picture's status."""
 
     image_id: str
     status: str
@@ -31,55 +31,55 @@ class PictureOutcome:
     document: Mapping[str, Any] | None = None
 
     @classmethod
-    def decode(cls, raw: bytes) -> "PictureOutcome":
-        """Read one off the list.
+    def decode(cls, raw: bytes) -> "OutboxEvent":
+        """Parse an event from the list.
 
         Raises:
-            BadMessage: it is none.
+            BadMessage: the bytes are no event.
         """
-        return cls.of(documents.parse(raw, "an outcome"))
+        return cls.of(documents.parse(raw, "an outbox event"))
 
     @classmethod
-    def of(cls, fields: Mapping[str, Any]) -> "PictureOutcome":
-        """Check an outcome's fields.
+    def of(cls, fields: Mapping[str, Any]) -> "OutboxEvent":
+        """Make an event from its fields.
 
         Raises:
-            BadMessage: they are no outcome's.
+            BadMessage: a field is invalid.
         """
         image_id, status, document = fields.get("image_id"), fields.get("status"), fields.get("document")
         if not (isinstance(image_id, str) and ID.fullmatch(image_id)):
-            raise BadMessage(f"an outcome's image_id must match {ID.pattern}")
+            raise BadMessage(f"an outbox event's image_id must match {ID.pattern}")
         if not isinstance(status, str) or (status not in RANKS and status != DELETED):
-            raise BadMessage(f"the status of {image_id}'s outcome must be one of {', '.join(RANKS)} or {DELETED}")
+            raise BadMessage(f"the status of {image_id}'s outbox event must be one of {', '.join(RANKS)} or {DELETED}")
         if document is not None and not isinstance(document, dict):
-            raise BadMessage(f"the document of {image_id}'s outcome must be an object")
+            raise BadMessage(f"the document of {image_id}'s outbox event must be an object")
         if document is not None and document.get("image_id", image_id) != image_id:
-            raise BadMessage(f"the document of {image_id}'s outcome is another picture's")
+            raise BadMessage(f"the document of {image_id}'s outbox event is another picture's")
         at = clean.time(fields.get("at")) or clock.now()
         return cls(image_id, status, run_of(fields), at, clean.text(fields.get("from"), 64), document)
 
 
 @dataclass(frozen=True)
 class Step:
-    """An outcome, and the rows that its document makes, where it has one."""
+    """An event, and the rows of its document if it has one."""
 
-    outcome: PictureOutcome
+    event: OutboxEvent
     rows: PictureRows | None = None
-    is_from_bucket: bool = False  # the rows are of what the bucket had when this was applied
+    is_from_bucket: bool = False  # the rows come from the bucket, not from the event
 
     @property
     def place(self) -> tuple[int, int]:
-        """How far the picture is: a row only moves forward."""
-        if self.rows is not None:  # a document read later may tell of more than the outcome did
+        """The run and the rank in it: a row only moves forward."""
+        if self.rows is not None:  # a document read later may be newer than the event
             return self.rows.image["run"], self.rows.image["rank"]
-        return self.outcome.run, RANKS[self.outcome.status]
+        return self.event.run, RANKS[self.event.status]
 
 
 @dataclass
 class PictureChange:
-    """A picture's rows as they stand, and then as they will: ``whole`` where all of them are new.
+    """A picture's rows, current and then changed: ``whole`` where all of them are new.
 
-    ``deleted_at``, of its last deletion, stays when the id is used again: what was told before then is never taken.
+    ``deleted_at``, the time of the last deletion, stays when the id is used again: no earlier event is applied.
     """
 
     image: Row | None = None
@@ -87,56 +87,56 @@ class PictureChange:
     deleted_at: datetime | None = None
     whole: PictureRows | None = None
     is_changed: bool = False
-    told: datetime = clean.EARLIEST  # the latest that any step said
+    latest: datetime = clean.EARLIEST  # the time of the latest event
 
     def take(self, steps: Sequence[Step], retention_days: int, *, back: bool = False) -> int:
-        """Take the steps in their order; how many changed anything.
+        """Apply the steps in their order; return how many changed anything.
 
-        ``back`` also lets what the bucket has take the picture back.
+        With ``back`` a document from the bucket may also move the picture back.
         """
         changed = 0
         for step in steps:
             changed += self._take(step, retention_days, back=back)
-            self.told = max(self.told, step.outcome.at)
+            self.latest = max(self.latest, step.event.at)
         return changed
 
     def _take(self, step: Step, retention_days: int, *, back: bool) -> bool:
-        if self.deleted_at is not None and step.outcome.at <= self.deleted_at:
+        if self.deleted_at is not None and step.event.at <= self.deleted_at:
             return False
-        if step.outcome.status == DELETED:
-            self._delete(step.outcome.at)
+        if step.event.status == DELETED:
+            self._delete(step.event.at)
             return True
         if not self._is_news(step, back=back):
             return False
         if step.rows is not None and (self.image is None or step.rows.image["rank"] > 0 or back):
             self._become(step.rows, retention_days)
         else:
-            self._move(step.outcome, retention_days)
+            self._move(step.event, retention_days)
         self.is_changed = True
         return True
 
     def _delete(self, at: datetime) -> None:
-        """Take all rows away. Clocks differ a little: what the list has before this was told before it."""
-        before = (self.told, self.image["updated_at"] if self.image else at)
+        """Remove all rows. Events before this one in the list are earlier, even if their clocks are a little ahead."""
+        before = (self.latest, self.image["updated_at"] if self.image else at)
         self.deleted_at = max([at, *(moment for moment in before if moment < at + CLOCKS_DIFFER)])
         self.image, self.whole, self.is_changed = None, None, True
         self.tasks.clear()
 
     def _is_news(self, step: Step, *, back: bool) -> bool:
-        """Whether the step takes the picture on, or says better how it stands.
+        """Return whether the step moves the picture forward or has a better document.
 
-        Two workers may have done the same work, so that the same end is told twice. The later document counts; what the
-        bucket has counts for more than any document that was told.
+        Two workers may have done the same work, so that the same end comes twice. The later document counts, and one
+        from the bucket counts more than one from an event.
         """
         if self.image is None:
             return True
-        stands = self.image["run"], self.image["rank"]
-        if step.place != stands or step.rows is None or step.place[1] < RANKS["waiting"]:
-            return step.place > stands or (back and step.place < stands)
+        current = self.image["run"], self.image["rank"]
+        if step.place != current or step.rows is None or step.place[1] < RANKS["waiting"]:
+            return step.place > current or (back and step.place < current)
         return step.is_from_bucket or step.rows.image["updated_at"] > self.image["updated_at"]
 
     def _become(self, rows: PictureRows, retention_days: int) -> None:
-        """Take all rows of a document; of an original alone, which says little, what was known stays."""
+        """Take over all rows of a document; one with an original alone keeps the known fields of the upload."""
         if self.image is not None and rows.image["rank"] == 0:
             known = {name: self.image[name] for name in OF_THE_UPLOAD if self.image[name] is not None}
             known["expires_at"] = expiry(known["uploaded_at"], retention_days)
@@ -145,25 +145,25 @@ class PictureChange:
         self.image, self.whole = rows.image, rows
         self.tasks = {task["run"]: task for task in rows.tasks}
 
-    def _move(self, outcome: PictureOutcome, retention_days: int) -> None:
-        """Note that a run was begun; what an earlier one found stays until this one has ended."""
-        before = self.image or _unknown(outcome, retention_days)
-        moved = {"status": outcome.status, "run": outcome.run, "rank": RANKS[outcome.status], "updated_at": outcome.at}
+    def _move(self, event: OutboxEvent, retention_days: int) -> None:
+        """Record the beginning of a run; the findings of an earlier run stay until it has ended."""
+        before = self.image or _unknown(event, retention_days)
+        moved = {"status": event.status, "run": event.run, "rank": RANKS[event.status], "updated_at": event.at}
         self.image = {**before, **moved, "reason": None, "failed_stage": None, "completed_at": None}
-        task = self.tasks.get(outcome.run) or _task(outcome)
-        self.tasks[outcome.run] = {**task, "status": outcome.status}
-        if outcome.from_stage:
-            self.tasks[outcome.run]["from_stage"] = outcome.from_stage
+        task = self.tasks.get(event.run) or _task(event)
+        self.tasks[event.run] = {**task, "status": event.status}
+        if event.from_stage:
+            self.tasks[event.run]["from_stage"] = event.from_stage
 
 
-def _unknown(outcome: PictureOutcome, retention_days: int) -> Row:
-    """The row of a picture that was never announced: a foreign producer only pushes its message."""
-    uploaded_at = min(clean.ulid_time(outcome.image_id) or outcome.at, outcome.at)
+def _unknown(event: OutboxEvent, retention_days: int) -> Row:
+    """Return the row of a picture without an upload event: a foreign producer only pushes its message."""
+    uploaded_at = min(clean.ulid_time(event.image_id) or event.at, event.at)
     names = (*OF_THE_UPLOAD, "kind")
-    row: Row = dict.fromkeys(names) | {"image_key": outcome.image_id, "uploaded_at": uploaded_at}
+    row: Row = dict.fromkeys(names) | {"image_key": event.image_id, "uploaded_at": uploaded_at}
     return row | {"expires_at": expiry(uploaded_at, retention_days)}
 
 
-def _task(outcome: PictureOutcome) -> Row:
-    run = {"image_key": outcome.image_id, "run": outcome.run, "from_stage": None, "created_at": outcome.at}
+def _task(event: OutboxEvent) -> Row:
+    run = {"image_key": event.image_id, "run": event.run, "from_stage": None, "created_at": event.at}
     return run | {"finished_at": None, "reason": None}
