@@ -10,7 +10,7 @@ from classify_service.categories import load_classifier
 from classify_service.faces import load_embedder
 from stageline.core.settings import Settings
 from stageline.pipeline.message import Message
-from stageline.pipeline.stage import Outcome, Task
+from stageline.pipeline.stage import StageOutput, Task
 from stageline.registry.serving import Served
 from stageline.store.base import StoredObject
 
@@ -42,7 +42,7 @@ class Classify:
         """Ask for the original."""
         return {"original": message.original_path}
 
-    def run(self, tasks: Sequence[Task]) -> Sequence[Outcome]:
+    def run(self, tasks: Sequence[Task]) -> Sequence[StageOutput]:
         """Look at the pictures of a batch, all by the same models."""
         models = ModelsInUse(self._categories.now(), self._imagenet.now(), self._faces.now())
         batch = CropBatch(models, self._settings.max_image_pixels)
@@ -50,7 +50,7 @@ class Classify:
         batch.finish()
         return [self._outcome(task.message, rows, models) for task, rows in zip(tasks, looked_at, strict=True)]
 
-    def _outcome(self, message: Message, rows: Rows, models: ModelsInUse) -> Outcome:
+    def _outcome(self, message: Message, rows: Rows, models: ModelsInUse) -> StageOutput:
         """Say what was found; what a missing model would have found is absent, and the model named."""
         key = f"findings/{message.image_id}.json"
         faces = _list(message, "faces")
@@ -69,7 +69,7 @@ class Classify:
             document["faces"] = findings.embeddings(models.faces, rows, faces)
         if faces and (models.faces or any(face.get("embedding") for face in faces)):  # of an earlier run
             fields["faces"] = findings.referring(rows, faces, key)
-        return Outcome([StoredObject(key, json.dumps(document).encode(), "application/json")], fields)
+        return StageOutput([StoredObject(key, json.dumps(document).encode(), "application/json")], fields)
 
     def _detections(self, message: Message) -> list[Any] | None:
         """Return what was detected; None where nothing was because nobody could look for objects."""

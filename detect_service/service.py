@@ -11,7 +11,7 @@ from detect_service.objects import ObjectDetector
 from stageline.core.settings import Settings
 from stageline.imaging import codec
 from stageline.pipeline.message import Message
-from stageline.pipeline.stage import OneByOne, Outcome, Task
+from stageline.pipeline.stage import OneByOne, StageOutput, Task
 from stageline.registry.serving import Loaded, Served
 from stageline.store.base import StoredObject
 
@@ -37,7 +37,7 @@ class Detect(OneByOne):
             keys["picture"] = f"resized/{message.image_id}.jpg"
         return keys
 
-    def run_one(self, task: Task) -> Outcome:
+    def run_one(self, task: Task) -> StageOutput:
         """Find objects and faces, and put their boxes into the original's pixels."""
         settings, message = self._settings, task.message
         objects, faces = self._objects.now(), self._faces.now()
@@ -92,7 +92,7 @@ def _outcome(
     detections: Sequence[Mapping[str, Any]],
     faces: Sequence[Mapping[str, Any]],
     missing: Sequence[str],
-) -> Outcome:
+) -> StageOutput:
     fields: dict[str, Any] = {
         "origin_w": size[0],
         "origin_h": size[1],
@@ -102,7 +102,7 @@ def _outcome(
         "missing_models": list(missing),
     }
     document = json.dumps({"image_id": message.image_id, **fields}, indent=2).encode()
-    return Outcome([StoredObject(f"detections/{message.image_id}.json", document, "application/json")], fields)
+    return StageOutput([StoredObject(f"detections/{message.image_id}.json", document, "application/json")], fields)
 
 
 def create(settings: Settings) -> Detect:

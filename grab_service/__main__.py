@@ -18,7 +18,7 @@ from stageline.core.credentials import CredentialWatch
 from stageline.core.errors import EXIT_SETTINGS, SettingsError
 from stageline.core.retrying import SERVER_AWAY
 from stageline.core.settings import Settings
-from stageline.maintenance.reaper import Housekeeper
+from stageline.maintenance.reaper import Reaper
 from stageline.store import ObjectStore, open_store
 
 # gunicorn's own lines, like every library's, go where ours go: see stageline.core.logs.
@@ -74,7 +74,7 @@ class ApiServer(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         store = open_store(self._found)
         threading.Thread(target=_make_ready, args=(store,), name="bucket", daemon=True).start()
         door = Intake(store, self._found)
-        door.housekeeper = Housekeeper(self._found)
+        door.housekeeper = Reaper(self._found)
         door.housekeeper.start()
         app = create_app(self._found, door)
         gc.freeze()  # what is there now stays: no need to look through it again and again

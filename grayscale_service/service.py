@@ -6,7 +6,7 @@ from grayscale_service.grayscale import to_gray
 from stageline.core.settings import Settings
 from stageline.imaging import codec
 from stageline.pipeline.message import Message
-from stageline.pipeline.stage import OneByOne, Outcome, Task
+from stageline.pipeline.stage import OneByOne, StageOutput, Task
 from stageline.store.base import StoredObject
 
 
@@ -20,12 +20,12 @@ class Grayscale(OneByOne):
         """Ask for what the stage before wrote."""
         return {"picture": message.path}
 
-    def run_one(self, task: Task) -> Outcome:
+    def run_one(self, task: Task) -> StageOutput:
         """Decode, grey, encode."""
         pixels, _ = codec.decode(task.inputs["picture"], self._settings.max_image_pixels)
         key = f"grayscale/{task.message.image_id}.jpg"
         encoded = codec.encode_jpeg(to_gray(pixels), self._settings.jpeg_quality)
-        return Outcome([StoredObject(key, encoded, "image/jpeg")], {"path": key})
+        return StageOutput([StoredObject(key, encoded, "image/jpeg")], {"path": key})
 
 
 def create(settings: Settings) -> Grayscale:

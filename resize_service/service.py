@@ -6,7 +6,7 @@ from resize_service.resize import target_size
 from stageline.core.settings import Settings
 from stageline.imaging import codec
 from stageline.pipeline.message import Message
-from stageline.pipeline.stage import OneByOne, Outcome, Task
+from stageline.pipeline.stage import OneByOne, StageOutput, Task
 from stageline.store.base import StoredObject
 
 
@@ -20,7 +20,7 @@ class Resize(OneByOne):
         """Ask for the original."""
         return {"original": message.original_path}
 
-    def run_one(self, task: Task) -> Outcome:
+    def run_one(self, task: Task) -> StageOutput:
         """Decode upright, shrink, encode."""
         settings, data = self._settings, task.inputs["original"]
         info = codec.probe(data, settings.max_image_pixels)
@@ -30,7 +30,7 @@ class Resize(OneByOne):
         key = f"resized/{task.message.image_id}.jpg"
         stored = StoredObject(key, codec.encode_jpeg(small, settings.jpeg_quality), "image/jpeg")
         seen = {"origin_w": info.width, "origin_h": info.height, "orientation": info.orientation}
-        return Outcome([stored], {"path": key, **seen})
+        return StageOutput([stored], {"path": key, **seen})
 
 
 def create(settings: Settings) -> Resize:

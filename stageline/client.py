@@ -12,7 +12,7 @@ from urllib.parse import quote
 import urllib3
 
 from stageline.core.errors import Busy, NoRoom, StagelineError, Unavailable
-from stageline.core.retrying import DOOR_GONE, LINE_FULL, SERVERS_BUSY, SERVERS_BUSY_A_MINUTE, Answer, Policy
+from stageline.core.retrying import API_GONE, LINE_FULL, SERVERS_BUSY, SERVERS_BUSY_A_MINUTE, Answer, Policy
 
 ENDED = ("completed", "failed", "waiting")
 FULL, AWAY = 429, 503
@@ -99,7 +99,7 @@ class Client:
 
     def _end_of(self, image_id: str) -> dict[str, Any]:
         try:
-            return self._insist(lambda: self.status(image_id), DOOR_GONE, SERVERS_BUSY)
+            return self._insist(lambda: self.status(image_id), API_GONE, SERVERS_BUSY)
         except Refused as error:
             results = {"reason": str(error)}
             return {"image_id": image_id, "filename": None, "status": "failed", "results": results}

@@ -7,7 +7,7 @@ from stageline.core.errors import SettingsError
 from stageline.core.settings import Settings
 from stageline.imaging import codec
 from stageline.pipeline.message import Message
-from stageline.pipeline.stage import OneByOne, Outcome, Task
+from stageline.pipeline.stage import OneByOne, StageOutput, Task
 from stageline.registry.install import manifest
 from stageline.store.base import StoredObject
 from tag_service.blur import blur_regions, regions_to_hide
@@ -27,7 +27,7 @@ class Tag(OneByOne):
         """Ask for the original."""
         return {"original": message.original_path}
 
-    def run_one(self, task: Task) -> Outcome:
+    def run_one(self, task: Task) -> StageOutput:
         """Hide, then draw; no privacy copy is written while a model that should find what to hide is missing."""
         settings, message = self._settings, task.message
         pixels, _ = codec.decode(task.inputs["original"], settings.max_image_pixels)
@@ -44,7 +44,7 @@ class Tag(OneByOne):
             del hidden
         tagged = draw_findings(pixels, detections, faces, message.fields.get("categories") or [])
         objects.insert(0, self._jpeg(fields["tagged_path"], tagged))
-        return Outcome(objects, {**fields, "path": fields["tagged_path"]})
+        return StageOutput(objects, {**fields, "path": fields["tagged_path"]})
 
     def _blind(self, message: Message) -> bool:
         """Whether something that must be hidden was not looked for."""

@@ -19,7 +19,7 @@ from stageline.catalogue.reader import Catalogue
 from stageline.core import logs
 from stageline.core.errors import NotFound, Unavailable
 from stageline.core.settings import Settings
-from stageline.maintenance.reaper import Housekeeper
+from stageline.maintenance.reaper import Reaper
 from stageline.pipeline import results
 from stageline.pipeline.first_message import STAGE, take_in
 from stageline.pipeline.message import Message
@@ -80,7 +80,7 @@ class Intake:
         self.dead = DeadLetters(self.client)
         self.catalogue = Catalogue(open_engine(settings))  # dialled when first asked
         self.probes = Probes(self.client, store, self.catalogue, settings)
-        self.housekeeper: Housekeeper | None = None  # where one runs beside it, in this process
+        self.housekeeper: Reaper | None = None  # where one runs beside it, in this process
         self._roomy_until = 0.0
         self.counted: tuple[dict[str, int], float] = {}, 0.0  # the catalogue's pictures by status, and until when
 

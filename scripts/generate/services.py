@@ -116,7 +116,7 @@ def read(root: Path) -> list[Service]:
         GenerateError: a service's ``deployment.toml`` is missing or wrong.
     """
     stages = [(stage.package, STAGE) for stage in line.LINE]
-    known = [(line.DOOR_PACKAGE, DOOR), *stages, (line.CATALOGUE_PACKAGE, CATALOGUE)]
+    known = [(line.API_PACKAGE, DOOR), *stages, (line.CATALOGUE_PACKAGE, CATALOGUE)]
     return [
         Service(package, component, Deployed.read(root / package / DATA, component)) for package, component in known
     ]

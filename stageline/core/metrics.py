@@ -19,7 +19,7 @@ QUEUE_MESSAGES = Gauge("stageline_queue_messages", "Messages of a stage, by stat
 _served: dict[str, set[str]] = {}
 
 
-def tell_served(stage: str, models: set[str]) -> None:
+def set_served_models(stage: str, models: set[str]) -> None:
     """Tell which models a stage serves now; whoever reads meanwhile misses none that goes on being served."""
     for model in models:
         SERVED_MODELS.labels(stage, model).set(1)

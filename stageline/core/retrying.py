@@ -152,7 +152,7 @@ NEWER_MESSAGE = Policy(fixed(30.0))  # a message that waits for a newer worker
 LINE_FULL = Policy(_as_told, on=NoRoom, logged=False)
 SERVERS_BUSY = Policy(_as_told, on=Busy, logged=False)
 SERVERS_BUSY_A_MINUTE = Policy(_as_told, stop_after_delay(60.0), on=Busy, logged=False)
-DOOR_GONE = Policy(fixed(1.0), stop_after_delay(60.0), unless=(Busy,), logged=False)  # as while it is started again
+API_GONE = Policy(fixed(1.0), stop_after_delay(60.0), unless=(Busy,), logged=False)  # as while it is started again
 
 # What the libraries try again inside a command.
 REDIS_COMMAND = RedisRetry(ConstantBackoff(0.05), 1)

@@ -80,7 +80,7 @@ class Line:
                 name = f"{stage.name}-{index}" if count > 1 else stage.name
                 self._add_service(name, stage.package, next(ports), environment)
         self._add_service("catalogue", line.CATALOGUE_PACKAGE, next(ports), environment)
-        self._services.add("grab", _module(line.DOOR_PACKAGE), {**environment, "NUM_WORKERS": "1"})
+        self._services.add("grab", _module(line.API_PACKAGE), {**environment, "NUM_WORKERS": "1"})
         self._write_state({"redis_url": environment["REDIS_URL"], "cache_url": environment["CACHE_URL"]})
 
     def wait_until_ready(self, stopping: threading.Event) -> None:

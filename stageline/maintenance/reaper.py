@@ -20,7 +20,7 @@ FORGET_SECONDS = 60.0  # longer than a pop can wait on the server for a client t
 AT_ONCE = 500
 
 
-class Housekeeper(threading.Thread):
+class Reaper(threading.Thread):
     """Sweeps once a second; any number may run at once, since each step is atomic and finds its work or does not."""
 
     def __init__(self, settings: Settings) -> None:

@@ -41,7 +41,7 @@ class Stage:
         return import_module(f"{self.package}.service").create(settings)
 
 
-DOOR_PACKAGE = "grab_service"  # takes uploads, and feeds the first queue
+API_PACKAGE = "grab_service"  # takes uploads, and feeds the first queue
 CATALOGUE_PACKAGE = "catalogue_service"  # writes down what came of each picture
 LINE = (
     Stage("resize", "resize_queue", "resize_service", (Folder("resized", "Resized"),)),

@@ -20,7 +20,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StageOutput:
     """What a stage made of a picture: objects to store, and message fields to add."""
 
     objects: Sequence[StoredObject] = ()
@@ -37,7 +37,7 @@ class Work(Protocol):
     def inputs(self, message: Message) -> Mapping[str, str]:
         """Name the objects that this stage needs: a name of its own → the object's key."""
 
-    def run(self, tasks: Sequence[Task]) -> Sequence[Outcome]:
+    def run(self, tasks: Sequence[Task]) -> Sequence[StageOutput]:
         """Do the work on 1..batch_size pictures; one outcome per task, in order."""
 
 
@@ -47,10 +47,10 @@ class OneByOne:
     batch_size = 1
     models: Sequence["Served[Any]"] = ()
 
-    def run(self, tasks: Sequence[Task]) -> Sequence[Outcome]:
+    def run(self, tasks: Sequence[Task]) -> Sequence[StageOutput]:
         """Do the tasks one after the other."""
         return [self.run_one(task) for task in tasks]
 
-    def run_one(self, task: Task) -> Outcome:
+    def run_one(self, task: Task) -> StageOutput:
         """Do one task."""
         raise NotImplementedError

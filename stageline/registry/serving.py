@@ -211,7 +211,7 @@ class ModelWatch(threading.Thread):
     def _tell_metrics(self) -> None:
         metrics.MISSING_MODELS.labels(self._stage).set(len(missing(self.served)))
         metrics.REFUSED_MODELS.labels(self._stage).set(sum(model.refused is not None for model in self.served))
-        metrics.tell_served(self._stage, {now.card.reference for model in self.served if (now := model.now())})
+        metrics.set_served_models(self._stage, {now.card.reference for model in self.served if (now := model.now())})
 
     def _fetch(self) -> None:
         """Fetch what is missing and needs no more than a download; once: who has no network will not have it soon."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from stageline.core.timestamps import now
 from stageline.pipeline.message import Message
-from stageline.pipeline.stage import Outcome
+from stageline.pipeline.stage import StageOutput
 
 
 @dataclass(eq=False)
@@ -22,7 +22,7 @@ class Item:
     started: str = field(default_factory=now)
     taken: float = field(default_factory=time.monotonic)
     inputs: Mapping[str, bytes] = field(default_factory=dict)
-    outcome: Outcome = field(default_factory=Outcome)
+    outcome: StageOutput = field(default_factory=StageOutput)
     error: Exception | None = None
     trace: str = ""
     fetch_seconds: float = 0.0

@@ -8,7 +8,7 @@ from typing import Any
 from classify_service.service import MODEL_LOADERS, Classify, create
 from stageline.core.settings import Settings
 from stageline.pipeline.message import Message
-from stageline.pipeline.stage import Outcome, Task
+from stageline.pipeline.stage import StageOutput, Task
 from stageline.registry.card import ModelFiles
 from stageline.registry.serving import Loaded
 from tests.support.tiny_embedder import cells
@@ -52,13 +52,13 @@ def found(box: list[float], score: float = 0.9, **more: Any) -> dict[str, Any]:
     return {"label": "thing", "score": score, "box": box, "model": "yolox-nano@1", **more}
 
 
-def document(outcome: Outcome) -> dict[str, Any]:
+def document(outcome: StageOutput) -> dict[str, Any]:
     """What the stage stored."""
     (stored,) = outcome.objects
     assert stored.content_type == "application/json"
     return json.loads(stored.data)
 
 
-def named(outcome: Outcome) -> list[tuple[str, Any]]:
+def named(outcome: StageOutput) -> list[tuple[str, Any]]:
     """The categories of an outcome, each with its box."""
     return [(item["category"], item["box"]) for item in outcome.fields["categories"]]

@@ -7,7 +7,7 @@ from stageline.broker.queue import Producer
 from stageline.core.errors import Rejected
 from stageline.pipeline import line
 from stageline.pipeline.message import Message
-from stageline.pipeline.stage import Outcome, Task
+from stageline.pipeline.stage import StageOutput, Task
 from stageline.store.base import StoredObject
 
 RESIZE = line.stage("resize")
@@ -24,7 +24,7 @@ class Recorder:
     def inputs(self, message: Message) -> dict[str, str]:
         return {"original": message.original_path}
 
-    def run(self, tasks: Sequence[Task]) -> list[Outcome]:
+    def run(self, tasks: Sequence[Task]) -> list[StageOutput]:
         names = [task.message.image_id for task in tasks]
         self.batches.append(names)
         time.sleep(self._pause)
@@ -33,7 +33,7 @@ class Recorder:
         if any(name.startswith("hopeless") for name in names):
             raise Rejected("not to be mended")
         made = [StoredObject(f"resized/{name}.jpg", b"small", "image/jpeg") for name in names]
-        return [Outcome([each], {"path": each.key}) for each in made]
+        return [StageOutput([each], {"path": each.key}) for each in made]
 
 
 def handed_on(door: Producer) -> list[str]:

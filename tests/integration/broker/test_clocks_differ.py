@@ -104,7 +104,7 @@ def start_line(start: Start, tmp_path: Path, settings: Settings, stack: ExitStac
     wrong = {package: clock_off(offset) for package, offset in off.items()}
     ports = [start(stage.package, **wrong.get(stage.package, {})) for stage in line.LINE]
     start(line.CATALOGUE_PACKAGE, RETENTION_DAYS="1", **wrong.get(line.CATALOGUE_PACKAGE, {}))
-    door = ServedDoor(tmp_path, **own, **wrong.get(line.DOOR_PACKAGE, {}))
+    door = ServedDoor(tmp_path, **own, **wrong.get(line.API_PACKAGE, {}))
     stack.callback(door.stop)
     assert len(ports) == len(line.LINE)
     return Seen(door)
@@ -142,7 +142,7 @@ def test_a_line_whose_clocks_differ_by_hours_tells_the_right_times(start, tmp_pa
         ((_, letter),) = dead_letters.DeadLetters(client).list()
         seen.is_now(letter["time"])
     for package, offset in off.items():
-        log = "door" if package == line.DOOR_PACKAGE else package
+        log = "door" if package == line.API_PACKAGE else package
         said = f"this machine's clock is 3600 s {'ahead of' if offset == '+1h' else 'behind'} Redis's"
         assert said in (tmp_path / f"{log}.log").read_text()
 

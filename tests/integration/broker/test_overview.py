@@ -14,7 +14,7 @@ from stageline.broker.overview import STILL_SECONDS, Overview
 from stageline.broker.queue import Consumer, Producer
 from stageline.broker.redis_client import Call, Scripts
 from stageline.core.settings import Settings
-from stageline.maintenance.reaper import Housekeeper
+from stageline.maintenance.reaper import Reaper
 from stageline.pipeline import line
 from stageline.pipeline.message import Message
 from stageline.registry import missing_models
@@ -107,7 +107,7 @@ def test_a_worker_that_is_gone_says_nothing_any_more(client, worker, settings) -
     assert list(client.hgetall(MODELS)) == [dead.identity.encode()]
     client.zadd(WORKERS, {dead.identity: 1})
     assert look(client).problems == []
-    housekeeper = Housekeeper(settings)
+    housekeeper = Reaper(settings)
     housekeeper._quiet_until = 0.0
     housekeeper.sweep()
     assert client.hgetall(MODELS) == {}

@@ -19,7 +19,7 @@ from stageline.core.errors import Unavailable
 from stageline.core.retrying import SERVER_AWAY
 from stageline.core.settings import Settings
 from stageline.local.ports import free_port
-from stageline.maintenance.reaper import Housekeeper
+from stageline.maintenance.reaper import Reaper
 from stageline.pipeline import line
 from stageline.pipeline.message import Message
 from stageline.store import FolderStore
@@ -180,7 +180,7 @@ def parts(moody: MoodyRedis, request: pytest.FixtureRequest, tmp_path: Path) -> 
         "beat": lambda: consumer.heartbeat(60),
         "take": lambda: consumer.take(0.1),
         "catalogue": WriterLease(moody.url, 60).renew,
-        "sweep": Housekeeper(settings).sweep,  # though there is nothing to return: who lives cannot beat
+        "sweep": Reaper(settings).sweep,  # though there is nothing to return: who lives cannot beat
         "ready": lambda: health.check_redis(door.client),
     }
 

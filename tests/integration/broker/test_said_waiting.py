@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from catalogue_service.lease import WriterLease
 from stageline.broker.redis_client import connect
 from stageline.core.settings import Settings
-from stageline.maintenance.reaper import Housekeeper
+from stageline.maintenance.reaper import Reaper
 from tests.support.servers import RedisServer
 
 PASSWORD = "the-right-one"
@@ -23,7 +23,7 @@ def test_a_wrong_password_is_named_once_and_going_on_is_said(
     """The door's housekeeper, and the catalogue's lease, name what Redis refuses, and say when it lets them in."""
     server = start_redis("--requirepass", "another")
     url = server.url.replace("redis://", f"redis://:{PASSWORD}@")
-    thread: Housekeeper | WriterLease = Housekeeper(Settings(redis_url=url))
+    thread: Reaper | WriterLease = Reaper(Settings(redis_url=url))
     if kind == "lease":
         thread = WriterLease(url, seconds=1.5)
     with capture_logs() as said:

@@ -11,7 +11,7 @@ from stageline.broker.redis_client import scripts
 from stageline.core.settings import Settings
 from stageline.pipeline import line
 from stageline.pipeline.message import Message
-from stageline.pipeline.stage import Outcome, Task
+from stageline.pipeline.stage import StageOutput, Task
 from stageline.store import FolderStore
 from stageline.store.base import StoredObject
 from stageline.worker.loop import Worker
@@ -29,9 +29,9 @@ class Quick:
     def inputs(self, message: Message) -> dict[str, str]:
         return {"original": message.original_path}
 
-    def run(self, tasks: Sequence[Task]) -> list[Outcome]:
+    def run(self, tasks: Sequence[Task]) -> list[StageOutput]:
         made = [StoredObject(f"resized/{task.message.image_id}.jpg", b"small", "image/jpeg") for task in tasks]
-        return [Outcome([each], {"path": each.key}) for each in made]
+        return [StageOutput([each], {"path": each.key}) for each in made]
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ DEATHS = {
     ),
     "grab_service": (
         Death("credentials", "stageline.core.credentials:read"),
-        Death("housekeeper", "stageline.maintenance.reaper:Housekeeper.sweep", gravely=True),
+        Death("housekeeper", "stageline.maintenance.reaper:Reaper.sweep", gravely=True),
         Death("events", "stageline.broker.events:read"),
         Death("bucket", "stageline.store.folder:FolderStore.check"),
         Death("cache", "stageline.store.hot_cache:HotCache._tell_later"),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stageline import __version__
-from stageline.pipeline.line import CATALOGUE_PACKAGE, DOOR_PACKAGE, LINE
+from stageline.pipeline.line import API_PACKAGE, CATALOGUE_PACKAGE, LINE
 from tests.support import manifests
 from tests.support.places import REPOSITORY, missing
 
@@ -193,7 +193,7 @@ def test_an_overlay_that_is_not_there_is_said() -> None:
 
 
 def test_images_are_those_of_the_line() -> None:
-    services = {stage.package for stage in LINE} | {DOOR_PACKAGE, CATALOGUE_PACKAGE}
+    services = {stage.package for stage in LINE} | {API_PACKAGE, CATALOGUE_PACKAGE}
     names = {f"docker.io/stageline/{package.removesuffix('_service')}:{__version__}" for package in services}
     assert set(run("images.sh", "list", TAG="", GPU="").stdout.split()) == names
     gpu = set(run("images.sh", "list", TAG="7", GPU="1").stdout.split())

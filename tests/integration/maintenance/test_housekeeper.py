@@ -9,7 +9,7 @@ from grab_service.http.app import create_app
 from grab_service.line.intake import Intake
 from stageline.broker import keys, overview
 from stageline.broker.queue import Consumer, Producer
-from stageline.maintenance.reaper import FORGET_SECONDS, GRACE_SECONDS, Housekeeper
+from stageline.maintenance.reaper import FORGET_SECONDS, GRACE_SECONDS, Reaper
 from stageline.pipeline import line
 from stageline.pipeline.message import Message
 from stageline.store import FolderStore
@@ -35,9 +35,9 @@ def consumer(settings) -> Consumer:
 
 
 @pytest.fixture
-def housekeeper(settings) -> Housekeeper:
+def housekeeper(settings) -> Reaper:
     """One that has been up for longer than its grace."""
-    found = Housekeeper(settings.model_copy(update={"lease_seconds": LEASE_SECONDS}))
+    found = Reaper(settings.model_copy(update={"lease_seconds": LEASE_SECONDS}))
     found._quiet_until = 0.0
     return found
 
@@ -104,7 +104,7 @@ def test_nobody_is_called_dead_just_after_an_outage(door, consumer, settings) ->
     consumer.heartbeat(LEASE_SECONDS)
     consumer.take(0.1)
     lapse(consumer)
-    fresh = Housekeeper(settings.model_copy(update={"lease_seconds": LEASE_SECONDS}))
+    fresh = Reaper(settings.model_copy(update={"lease_seconds": LEASE_SECONDS}))
     fresh.sweep()
     assert waiting(door) == []
     fresh._quiet_until -= GRACE_SECONDS
@@ -152,7 +152,7 @@ def test_a_lease_that_ran_out_does_not_cover_what_was_asked_for_before(consumer)
 def test_a_housekeeper_that_fails_is_told_of_by_health(door, settings) -> None:
     """A fault that waiting cannot mend stops no upload: /health is degraded and says it, for as long as it lasts."""
     served = Intake(FolderStore(settings.stageline_data / "images"), settings)
-    served.housekeeper = Housekeeper(settings)
+    served.housekeeper = Reaper(settings)
     served.housekeeper.start()
     client = create_app(settings, served).test_client()
 
@@ -183,7 +183,7 @@ def test_the_living_keep_what_they_hold_when_rediss_clock_is_set_forward(tmp_pat
         door, consumer, housekeeper = (
             Producer(server.url, 100),
             Consumer(server.url, RESIZE, "one", 60),
-            Housekeeper(found),
+            Reaper(found),
         )
         housekeeper._quiet_until = 0.0
         queue_up(door, "a")

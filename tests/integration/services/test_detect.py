@@ -14,7 +14,7 @@ from stageline.core.errors import ModelError
 from stageline.core.settings import Settings
 from stageline.imaging import codec
 from stageline.pipeline.message import Message
-from stageline.pipeline.stage import Outcome, Task
+from stageline.pipeline.stage import StageOutput, Task
 from stageline.registry.card import ModelFiles, made_of
 from stageline.registry.missing_models import missing
 from stageline.registry.repository import open_repository
@@ -29,7 +29,7 @@ def task(original: bytes, **more: bytes) -> Task:
     return Task(Message.of(FIELDS), {"original": original, **more})
 
 
-def done(stage: Detect, given: Task) -> Outcome:
+def done(stage: Detect, given: Task) -> StageOutput:
     """What the stage makes of one picture."""
     (outcome,) = stage.run([given])
     return outcome

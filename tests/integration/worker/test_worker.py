@@ -11,7 +11,7 @@ from stageline.broker import keys
 from stageline.broker.queue import Producer
 from stageline.broker.redis_client import connect
 from stageline.pipeline.message import Message
-from stageline.pipeline.stage import Outcome, Task
+from stageline.pipeline.stage import StageOutput, Task
 from stageline.store import FolderStore
 from stageline.store.base import StoredObject
 from tests.support.worker_helpers import RESIZE, Recorder, handed_on, named
@@ -86,7 +86,7 @@ class Gated(Recorder):
         super().__init__()
         self.gate = threading.Event()
 
-    def run(self, tasks: Sequence[Task]) -> list[Outcome]:
+    def run(self, tasks: Sequence[Task]) -> list[StageOutput]:
         if len(self.batches) >= 2:
             self.gate.wait(120)
         return super().run(tasks)
@@ -136,7 +136,7 @@ def test_stopping_while_the_store_is_away_costs_no_attempt(work_through, stop_al
     bucket = settings.stageline_data / "images"
 
     class Breaking(Recorder):
-        def run(self, tasks: Sequence[Task]) -> list[Outcome]:
+        def run(self, tasks: Sequence[Task]) -> list[StageOutput]:
             bucket.rename(bucket.with_name("away"))
             bucket.write_text("a file where the folder was: nothing can be stored")
             return super().run(tasks)

@@ -7,7 +7,7 @@ from stageline.broker import keys, status
 from stageline.broker.queue import Producer
 from stageline.broker.redis_client import Call
 from stageline.pipeline.message import MAX_BYTES, Message
-from stageline.pipeline.stage import Outcome, Task
+from stageline.pipeline.stage import StageOutput, Task
 from stageline.store import FolderStore
 from stageline.store.base import StoredObject
 from tests.support.worker_helpers import RESIZE, Recorder, handed_on, named
@@ -89,8 +89,8 @@ def test_a_bad_message_fails_its_picture_where_the_id_can_be_read(work_through, 
 class Overflowing(Recorder):
     """A work whose findings fit into no message."""
 
-    def run(self, tasks: Sequence[Task]) -> list[Outcome]:
-        return [Outcome((), {"note": "x" * 2_000_000 if t.message.image_id == "big" else 1}) for t in tasks]
+    def run(self, tasks: Sequence[Task]) -> list[StageOutput]:
+        return [StageOutput((), {"note": "x" * 2_000_000 if t.message.image_id == "big" else 1}) for t in tasks]
 
 
 def test_a_message_that_would_be_too_large_fails_its_picture_alone(work_through) -> None:

@@ -76,7 +76,7 @@ def test_the_chaos_suite_knows_nothing_of_what_is_inside() -> None:
 
 def test_every_service_is_in_the_line_and_complete() -> None:
     """Each folder is a stage of the table, the door or the catalogue, and has what a service has."""
-    assert sorted([line.DOOR_PACKAGE, line.CATALOGUE_PACKAGE, *(stage.package for stage in line.LINE)]) == SERVICES
+    assert sorted([line.API_PACKAGE, line.CATALOGUE_PACKAGE, *(stage.package for stage in line.LINE)]) == SERVICES
     for service in SERVICES:
         for name in ("__init__.py", "__main__.py", "Dockerfile", "requirements.in", "requirements.txt"):
             assert (REPOSITORY / service / name).is_file(), f"{service} has no {name}"
@@ -117,7 +117,7 @@ def test_a_services_requirements_are_enough() -> None:
     names |= {"flask_openapi3": "flask-openapi3", "flask_openapi3_swagger": "flask-openapi3-swagger"}
     for service in SERVICES:
         code = (
-            f"import sys; import {service}.{'http.app' if service == line.DOOR_PACKAGE else 'service'}\n"
+            f"import sys; import {service}.{'http.app' if service == line.API_PACKAGE else 'service'}\n"
             "import stageline.worker.main, stageline.worker.loop\n"
             "print('\\n'.join({name.split('.')[0] for name in sys.modules}))"
         )

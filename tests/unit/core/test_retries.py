@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from stageline.core.errors import Busy, NotFound, Unavailable
-from stageline.core.retrying import DOOR_GONE, SERVER_AWAY, Attempts, Policy, every, refused_model
+from stageline.core.retrying import API_GONE, SERVER_AWAY, Attempts, Policy, every, refused_model
 
 
 def failing(*errors: Exception):
@@ -53,7 +53,7 @@ def test_an_outage_is_logged_when_it_begins_and_when_it_is_over() -> None:
 
 def test_other_errors_are_not_waited_out() -> None:
     """What a retry cannot mend is raised at once; so is what another policy is for."""
-    for error, policy in ((NotFound("no such object"), SERVER_AWAY), (Busy("away", 1.0), DOOR_GONE)):
+    for error, policy in ((NotFound("no such object"), SERVER_AWAY), (Busy("away", 1.0), API_GONE)):
         step, tries = failing(error)
         with pytest.raises(type(error)):
             policy.call(step)
