@@ -1,4 +1,4 @@
-"""What must hold once everything has come to rest: asked of the door, the bucket, the database and Redis.
+"""What must hold once everything has come to rest: asked of the API, the bucket, the database and Redis.
 
 Each check returns sentences: one for each thing that does not hold. `test_audit.py` breaks each of them.
 """
@@ -24,7 +24,7 @@ def rest(on: Deployment, sent: Sent, seconds: float = 600.0) -> float:
     began = time.monotonic()
     for picture in sent.pictures:
         if not picture.deleted:
-            on.door.ended(picture.image_id, picture.run, max(1.0, began + seconds - time.monotonic()))
+            on.api.ended(picture.image_id, picture.run, max(1.0, began + seconds - time.monotonic()))
     nothing_moves(on, max(1.0, began + seconds - time.monotonic()))
     return time.monotonic() - began
 
@@ -43,7 +43,7 @@ def nothing_moves(on: Deployment, seconds: float = 120.0) -> None:
 
 def moving(on: Deployment) -> list[str]:
     """Say what waits or moves still."""
-    answer, _ = on.door.insist("GET", "/queue-status")
+    answer, _ = on.api.insist("GET", "/queue-status")
     found = [f"{count} {name}" for name, count in answer.json["total"].items() if count]
     found += [f"{answer.json['unfinished']} unfinished"] if answer.json["unfinished"] else []
     outcomes = on.queue.llen(OUTCOMES)
@@ -71,7 +71,7 @@ def _statuses(on: Deployment) -> set[str]:
 
 def _of_completed(on: Deployment, picture: Picture, of: Found, undisturbed: Mapping[int, Outputs]) -> Iterator[str]:
     """One terminal result, on which status, results and catalogue agree; and outputs as of an undisturbed run."""
-    status, (row, *_) = on.door.status(picture.image_id), of.rows.get("image_info") or [{}]
+    status, (row, *_) = on.api.status(picture.image_id), of.rows.get("image_info") or [{}]
     if status["status"] != "completed":
         yield f"{picture}: its status is {status['status']}: {status.get('reason')}"
     for name in ("status", "kind", "run"):
@@ -105,9 +105,9 @@ def _tried(of: Found) -> tuple[Counter, Counter]:
 def _of_deleted(on: Deployment, picture: Picture, of: Found) -> Iterator[str]:
     if of.objects or of.rows:
         yield f"{picture}: deleted, and there is {of}"
-    if (found := on.door.status(picture.image_id)["status"]) != "unknown":
+    if (found := on.api.status(picture.image_id)["status"]) != "unknown":
         yield f"{picture}: deleted, and its status is {found}"
-    answer, _ = on.door.insist("GET", f"/image/{picture.image_id}?stage=original")
+    answer, _ = on.api.insist("GET", f"/image/{picture.image_id}?stage=original")
     if answer.status != 404:
         yield f"{picture}: deleted, and GET /image answers {answer.status}"
 
@@ -124,6 +124,6 @@ def _of_strangers(
             yield f"{image_id}: no upload without an answer is of it, and there is {of}"
             continue
         left[number] -= 1
-        if of.outputs.keys() == {ORIGINAL} and on.door.status(image_id)["status"] == "unknown":
-            continue  # the door died before it accepted it: `reconcile --queue` sends it on
+        if of.outputs.keys() == {ORIGINAL} and on.api.status(image_id)["status"] == "unknown":
+            continue  # the API died before it accepted it: `reconcile --queue` sends it on
         yield from _of_completed(on, Picture(image_id, number), of, undisturbed)

@@ -100,13 +100,13 @@ def _command(models: Path, more: Path | None, pictures: int, kills: int, seed: i
 
 def undisturbed(on: Deployment, files: Sequence[bytes]) -> dict[int, Outputs]:
     """What each file comes to while nothing disturbs the line; its pictures are deleted again."""
-    ids = {number: on.door.take(data, f"{number}.jpg") for number, data in enumerate(files)}
+    ids = {number: on.api.take(data, f"{number}.jpg") for number, data in enumerate(files)}
     for image_id in ids.values():
-        assert on.door.ended(image_id)["status"] == "completed"
+        assert on.api.ended(image_id)["status"] == "completed"
     audit.nothing_moves(on)
     found = everything(on)
     for image_id in ids.values():
-        answer, _ = on.door.insist("DELETE", f"/image/{image_id}")
+        answer, _ = on.api.insist("DELETE", f"/image/{image_id}")
         assert answer.status == 204, answer
     return {number: found[image_id].outputs for number, image_id in ids.items()}
 
@@ -123,7 +123,7 @@ def _disturbed(
             turn.wait_for(lambda: over.is_set() or len(sent.pictures) < (fallen.total + 1) * share)
 
     shares = [pictures // PRODUCERS + (n < pictures % PRODUCERS) for n in range(PRODUCERS)]
-    producers = [Producer(on.door, files, share, f"{seed}-{n}", sent, wait_to_send) for n, share in enumerate(shares)]
+    producers = [Producer(on.api, files, share, f"{seed}-{n}", sent, wait_to_send) for n, share in enumerate(shares)]
     for producer in producers:
         producer.start()
     try:

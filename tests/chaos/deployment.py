@@ -14,7 +14,7 @@ import psycopg2
 import redis
 
 from stageline.client import Client
-from tests.chaos.door import Door
+from tests.chaos.api_client import ApiClient
 from tests.chaos.service import PYTHON, Service, stages
 from tests.support.places import missing
 from tests.support.running_line import inherited
@@ -63,14 +63,14 @@ class Deployment:
         return (self.redis, self.cache, self.minio, self.postgres)
 
     @property
-    def door(self) -> Door:
+    def api(self) -> ApiClient:
         """A client of the HTTP API."""
-        return Door(f"http://127.0.0.1:{self.services['grab'].port}")
+        return ApiClient(f"http://127.0.0.1:{self.services['grab'].port}")
 
     @property
     def client(self) -> Client:
         """The client that users have."""
-        return Client(self.door.url)
+        return Client(self.api.url)
 
     @property
     def queue(self) -> redis.Redis:

@@ -22,11 +22,11 @@ class Flow:
         self.on = on
         files = [picture(number) for number in range(2)]
         self.undisturbed: dict[int, Outputs] = campaign.undisturbed(on, files)
-        self.sent = Sent([Picture(on.door.take(files[of], f"{of}.jpg"), of) for of in (0, 1, 0)])
+        self.sent = Sent([Picture(on.api.take(files[of], f"{of}.jpg"), of) for of in (0, 1, 0)])
         self.first, self.second, self.deleted = (each.image_id for each in self.sent.pictures)
-        on.door.ended(self.second)
-        on.door.insist("POST", f"/process/{self.second}?from=detect")
-        on.door.insist("DELETE", f"/image/{self.deleted}")
+        on.api.ended(self.second)
+        on.api.insist("POST", f"/process/{self.second}?from=detect")
+        on.api.insist("DELETE", f"/image/{self.deleted}")
         self.sent.pictures[1].run, self.sent.pictures[2].deleted = 2, True
         audit.rest(on, self.sent)
         self._told: set[str] = set()

@@ -51,7 +51,7 @@ def take_many(deployment: Deployment, first: int, count: int) -> set[str]:
     """Upload that many small pictures of long names, which all must be taken; return their ids."""
     with ThreadPoolExecutor(4) as pool:
         numbers = range(first, first + count)
-        return set(pool.map(lambda number: deployment.door.take(picture(number, 16), LONG_NAME), numbers))
+        return set(pool.map(lambda number: deployment.api.take(picture(number, 16), LONG_NAME), numbers))
 
 
 def taken_in_hand(deployment: Deployment, label: str, first: int) -> set[str]:
@@ -62,10 +62,10 @@ def taken_in_hand(deployment: Deployment, label: str, first: int) -> set[str]:
 
 
 def fill(deployment: Deployment, below: int) -> None:
-    """Have Redis be that many bytes over its `maxmemory`; see that the door says so."""
+    """Have Redis be that many bytes over its `maxmemory`; see that the API says so."""
     queue = deployment.queue
     queue.config_set("maxmemory", queue.info("memory")["used_memory"] - below)
-    refused = deployment.door.upload(picture(0))
+    refused = deployment.api.upload(picture(0))
     assert refused.status == 503, refused
     assert b"OOM" in refused.data
 
@@ -93,7 +93,7 @@ def all_handed_on(deployment: Deployment, ids: set[str]) -> Callable[[], bool]:
     strict=True,
     raises=Broken,
     reason="a catalogue that comes back to a full Redis takes nothing: its lease is a SET, which is refused, so that "
-    "the outcomes, whose going would make room, stay for ever, and the door refuses for ever",
+    "the outcomes, whose going would make room, stay for ever, and the API refuses for ever",
 )
 def test_a_catalogue_that_comes_back_makes_room(deployment: Deployment, way: CuttingProxy) -> None:
     """Outcomes fill Redis while the catalogue is away; pictures are in flight for longer than a lease."""
@@ -111,7 +111,7 @@ def test_a_catalogue_that_comes_back_makes_room(deployment: Deployment, way: Cut
     way.mend()
     deployment.services["catalogue"].start()
     comes(f"the catalogue takes the {waiting} outcomes off their list", lambda: queue.llen(OUTCOMES) == 0, PATIENCE)
-    comes("the door takes pictures again", lambda: deployment.door.upload(picture(1)).status == 202)
+    comes("the API takes pictures again", lambda: deployment.api.upload(picture(1)).status == 202)
     comes("what was in flight is handed on", all_handed_on(deployment, in_hand))
     promised("no attempt is counted", set(handed_on(deployment, in_hand).values()) == {1})
     comes("nothing stays in a worker's hands", lambda: not any(in_flight(queue).values()))

@@ -1,6 +1,6 @@
 """Redis 6.2, Redis 7 and Valkey refuse what they are asked, each in its ways, while pictures are in a worker's hands.
 
-What must hold: the door answers 503 and says when to come again, no process ends, and once the mood has passed every
+What must hold: the API answers 503 and says when to come again, no process ends, and once the mood has passed every
 picture that was answered 202 is handed on once, at its first attempt. A mood lasts for longer than a lease.
 """
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.long
 
 
 class Line:
-    """A door, a worker of resize whose way to the store can be held, and a catalogue, on a server with moods."""
+    """The API, a worker of resize whose way to the store can be held, and a catalogue, on a server with moods."""
 
     def __init__(self, name: str, folder: Path, models: Path) -> None:
         self.moody = MoodyRedis(name, folder / "moody")
@@ -46,7 +46,7 @@ class Line:
     def send(self) -> str:
         """Upload another picture, which must be taken."""
         self._sent += 1
-        return self.deployment.door.take(picture(self._sent))
+        return self.deployment.api.take(picture(self._sent))
 
     def pids(self) -> dict[str, set[int]]:
         """The processes of each service."""
@@ -86,16 +86,16 @@ def line(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         found.end()
 
 
-def check_door(line: Line, mood: str, image_id: str) -> None:
+def check_api(line: Line, mood: str, image_id: str) -> None:
     """An upload is refused with 503 in that mood's words; who works is not ready; nothing is answered with 500."""
-    door, services = line.deployment.door, line.deployment.services
-    refused = door.upload(picture(0))
+    api, services = line.deployment.api, line.deployment.services
+    refused = api.upload(picture(0))
     assert refused.status == 503, refused
     assert mood in refused.data.decode()
     assert int(refused.headers["Retry-After"]) > 0
     until(lambda: not services["resize"].ready())
     for path in (f"/status/{image_id}", "/queue-status", "/stats", "/readyz", "/health"):
-        answer = door.call("GET", path)
+        answer = api.call("GET", path)
         assert answer.status in (200, 503), (path, answer)
 
 
@@ -123,7 +123,7 @@ def test_a_mood_is_waited_out_with_pictures_in_hand(mood: str, line: Line) -> No
     until(lambda: line.held() == HELD)
     with line.mood(mood):
         line.store.mend()
-        check_door(line, mood, min(ids))
+        check_api(line, mood, min(ids))
         if mood != "LOADING":  # which ends by itself
             until(lambda: not line.deployment.services["catalogue"].ready())
             until(lambda: min(silence(line.deployment.queue).values()) > LEASE + 1)

@@ -26,10 +26,10 @@ def line_without_catalogue(deploy: Callable[..., Deployment]) -> tuple[Deploymen
     deployment = deploy(CACHE_URL="off")
     deployment.start("grab", *STAGES)
     deployment.queue.rpush(OUTCOMES, *["{}"] * MANY)
-    image_id = deployment.door.take(picture(0))
-    assert deployment.door.ended(image_id)["status"] == "completed"
-    later = [deployment.door.take(picture(number)) for number in (1, 2, 3)]
-    assert {deployment.door.ended(each)["status"] for each in later} == {"completed"}
+    image_id = deployment.api.take(picture(0))
+    assert deployment.api.ended(image_id)["status"] == "completed"
+    later = [deployment.api.take(picture(number)) for number in (1, 2, 3)]
+    assert {deployment.api.ended(each)["status"] for each in later} == {"completed"}
     deployment.queue.ltrim(OUTCOMES, MANY, -1)
     outcomes = [json.loads(raw) for raw in deployment.queue.lrange(OUTCOMES, 0, -1)]
     ends = [outcome for outcome in outcomes if outcome["status"] == "completed"]
@@ -61,7 +61,7 @@ def assert_later_rows_appear(deployment: Deployment, later: list[str]) -> None:
     deployment.services["catalogue"].start()
 
     def listed() -> set[str]:
-        answer = deployment.door.call("GET", "/images?status=completed")
+        answer = deployment.api.call("GET", "/images?status=completed")
         return {each["image_id"] for each in answer.json["images"]} if answer.status == 200 else set()
 
     comes("the later pictures are in the catalogue", lambda: listed() >= set(later), WITHIN)

@@ -21,8 +21,8 @@ from tests.support.cutting_proxy import CuttingProxy
 
 HOUR, BACK = 3600, -600  # seconds
 LEASE = 6.0  # seconds; two thirds of it are enough to be frozen and go on, on a busy machine, too
-GRACE = 6.0  # seconds, a little more than those in which a door that was just started calls nobody dead
-LOOKED = 2.0  # seconds, in which the housekeeper has looked, which it does once a second
+GRACE = 6.0  # seconds, a little longer than a reaper that has just started returns nothing
+LOOKED = 2.0  # seconds, in which the reaper has looked, which it does once a second
 HELD = 4
 NEXT = "grayscale_queue"
 DELAYED = "stageline:delayed:resize_queue"
@@ -60,13 +60,13 @@ def ways(deployment: Deployment) -> Iterator[dict[str, CuttingProxy]]:
 
 
 def hands_full(deployment: Deployment, ways: dict[str, CuttingProxy]) -> dict[str, set[str]]:
-    """Start a door and the workers, one by one, and give each as many pictures as it holds; return their ids."""
+    """Start the API and the workers, one by one, and give each as many pictures as it holds; return their ids."""
     deployment.start("grab")
     since, ids = time.monotonic(), {}
     for number, (label, way) in enumerate(ways.items()):
         deployment.start(label)
         way.hold()
-        ids[label] = {deployment.door.take(picture(HELD * number + each)) for each in range(HELD)}
+        ids[label] = {deployment.api.take(picture(HELD * number + each)) for each in range(HELD)}
         until(lambda label=label: in_hand(deployment, label) == ids[label])
     until(lambda: time.monotonic() - since > GRACE)
     return ids
@@ -79,7 +79,7 @@ def in_hand(deployment: Deployment, label: str) -> set[str]:
 
 def check_flow(deployment: Deployment, attempts: dict[str, int]) -> None:
     """Each of these pictures is handed on, once, at that attempt; those that come now are, too."""
-    attempts = attempts | {deployment.door.take(picture(90 + each)): 1 for each in range(HELD)}
+    attempts = attempts | {deployment.api.take(picture(90 + each)): 1 for each in range(HELD)}
 
     def done() -> list[dict]:
         return [json.loads(raw) for raw in deployment.queue.lrange(NEXT, 0, -1)]
@@ -99,7 +99,7 @@ def passes(seconds: float) -> None:
 
 
 def set_clock_unbeaten(deployment: Deployment, offset: int, ways: dict[str, CuttingProxy]) -> None:
-    """Set the clock while workers stand still, so that the housekeeper looks before any beats by the new one."""
+    """Set the clock while workers stand still, so that the reaper looks before any beats by the new one."""
     with ExitStack() as stack:
         for label in ways:
             stack.enter_context(deployment.services[label].frozen())
@@ -159,7 +159,7 @@ def test_what_a_dead_one_held_comes_back(dies: str, step: int, deployment: Deplo
 def test_a_picture_that_waits_for_its_next_attempt_has_it(step: int, deployment: Deployment) -> None:
     """It failed, as its original was not there, and waits some seconds; the clock is set meanwhile."""
     deployment.start("grab")
-    image_id = deployment.door.take(picture(1))
+    image_id = deployment.api.take(picture(1))
     (original,) = [each.object_name for each in deployment.bucket.list_objects(BUCKET, "original/", recursive=True)]
     deployment.bucket.remove_object(BUCKET, original)
     deployment.start("resize")
@@ -192,7 +192,7 @@ def test_a_catalogue_that_comes_back_writes(step: int, deployment: Deployment) -
     deployment.redis.set_clock(step)
     if step < 0:
         assert queue.pttl(WRITER) > -step * 900, "the window: it would run out when the clock is there again"
-    deployment.door.take(picture(1))
+    deployment.api.take(picture(1))
     assert queue.llen(OUTCOMES) > 0
     deployment.start("catalogue")
     comes("it takes the outcomes off their list", lambda: queue.llen(OUTCOMES) == 0, PATIENCE)

@@ -34,7 +34,7 @@ def proxy(new_proxy: Callable[[], CuttingProxy]) -> CuttingProxy:
 
 @pytest.fixture
 def deployment(deploy: Callable[..., Deployment], proxy: CuttingProxy) -> Deployment:
-    """A door, which keeps house, and a worker of resize, not started yet, that reaches the store by the proxy."""
+    """The API, with the reaper in it, and a worker of resize, not started yet, that reaches the store by the proxy."""
     found = deploy(CACHE_URL="off", MAX_ATTEMPTS=str(MAX_ATTEMPTS))
     proxy.target = found.minio.port
     found.add("resize", LABEL, MINIO_ENDPOINT=proxy.endpoint)
@@ -99,7 +99,7 @@ def test_pictures_that_only_wait_in_the_hands_of_killed_workers_are_charged_noth
     deployment: Deployment, proxy: CuttingProxy
 ) -> None:
     """Workers that hold many are killed more than MAX_ATTEMPTS times: all come through at their first attempt."""
-    image_ids = [deployment.door.take(picture(number)) for number in range(MANY)]
+    image_ids = [deployment.api.take(picture(number)) for number in range(MANY)]
     for _ in range(MAX_ATTEMPTS + 1):
         hold(deployment, proxy, image_ids)
         deployment.services[LABEL].kill()
@@ -116,15 +116,15 @@ def test_a_picture_whose_worker_dies_each_time_it_works_on_it_alone_is_buried(
     deployment: Deployment, proxy: CuttingProxy
 ) -> None:
     """After MAX_ATTEMPTS deaths it is buried, which its dead letter says; those behind it are charged nothing."""
-    image_id = deployment.door.take(huge(), "huge.png")
-    others = [deployment.door.take(picture(number)) for number in range(MANY)]
+    image_id = deployment.api.take(huge(), "huge.png")
+    others = [deployment.api.take(picture(number)) for number in range(MANY)]
     for _ in range(MAX_ATTEMPTS):
         hold(deployment, proxy, [image_id])
         kill_at_work(deployment, proxy, image_id)
         comes("all wait again", lambda: deployment.queue.llen("resize_queue") == 1 + MANY)
-        assert deployment.door.status(image_id)["status"] != "failed"
+        assert deployment.api.status(image_id)["status"] != "failed"
     deployment.services[LABEL].start()
-    comes("it fails", lambda: deployment.door.status(image_id)["status"] == "failed")
+    comes("it fails", lambda: deployment.api.status(image_id)["status"] == "failed")
     letters = [json.loads(raw) for raw in deployment.queue.lrange("dead_letters", 0, -1)]
     promised("it alone is buried", [letter["image_id"] for letter in letters] == [image_id])
     reason = letters[0]["reason"]

@@ -1,6 +1,6 @@
 """Sends pictures through a line and checks what came of them: ``python check.py URL``. Needs stageline, nothing else.
 
-docker-compose.test.yml runs it in a container of the door's image; it serves any line.
+docker-compose.test.yml runs it in a container of the API's image; it serves any line.
 """
 
 import sys
@@ -87,7 +87,7 @@ def gone(line: Client, image_id: str) -> bool:
 def main() -> None:
     """Run all of it."""
     line = Client(sys.argv[1])
-    wait_until("the door is ready", lambda: urllib.request.urlopen(f"{line.url}/readyz", timeout=5).status == 200)
+    wait_until("the API is ready", lambda: urllib.request.urlopen(f"{line.url}/readyz", timeout=5).status == 200)
     with TemporaryDirectory() as folder:
         ids = [line.upload(picture(number, Path(folder))) for number in range(COUNT)]
     say(f"ok: {COUNT} pictures accepted")

@@ -14,7 +14,7 @@ import pytest
 from tests.kubernetes import deployed
 from tests.kubernetes.judge import Judge
 from tests.kubernetes.kubectl import Refused, kubectl
-from tests.kubernetes.uploader import DOOR, Uploader
+from tests.kubernetes.uploader import API, Uploader
 from tests.kubernetes.watcher import Watcher
 from tests.support.places import REPOSITORY, SHARED
 
@@ -115,7 +115,7 @@ def uploader(cluster: Watcher, pictures: list[Path], report: list[str]) -> Itera
     sending.start()
     yield sending
     sending.stop()
-    report.append(f"to {DOOR}: {len(sending.accepted)} pictures accepted, {sending.retried} tries were not answered")
+    report.append(f"to {API}: {len(sending.accepted)} pictures accepted, {sending.retried} tries were not answered")
 
 
 @pytest.fixture(scope="module")

@@ -103,10 +103,10 @@ def test_the_hpa_adds_pods_under_a_queue_and_takes_them_away(
     assert cluster.unexplained() == []
 
 
-def test_the_door_has_three(cpu_is_measured: None, cluster: Watcher) -> None:
-    """The door's own HPA keeps three, and goes together with whatever scales the stages."""
+def test_the_api_has_three(cpu_is_measured: None, cluster: Watcher) -> None:
+    """The API's own HPA keeps three, and goes together with whatever scales the stages."""
     with scaled_by([read("autoscaling-hpa", "grab")]):
-        wait_until(lambda: is_ready("grab", 3), "the door has three pods", SOME_MINUTES)
+        wait_until(lambda: is_ready("grab", 3), "the API has three pods", SOME_MINUTES)
     assert cluster.unexplained() == []
 
 

@@ -62,7 +62,7 @@ def with_children(judge: Judge) -> Iterator[Callable[[str], None]]:
 def test_workers_are_killed_with_pictures_in_their_hands(
     name: str, uploader: Uploader, judge: Judge, with_children: Callable[[str], None]
 ) -> None:
-    """What they held is returned by the housekeeper, and its history says that a worker was lost."""
+    """What they held is returned by the reaper, and its history says that a worker was lost."""
     with_children(name)
     signal_workers(name, "STOP")
     sent = len(uploader.accepted)

@@ -20,7 +20,7 @@ from stageline.core.settings import Settings
 from stageline.pipeline import line
 from stageline.registry.repository import Repository
 from stageline.store import FolderStore
-from tests.chaos.door import Answer
+from tests.chaos.api_client import Answer
 from tests.support.picture_makers import all_kinds
 from tests.support.running_line import RunningLine
 from tests.support.servers import MinioServer, PostgresServer, RedisServer
@@ -36,7 +36,7 @@ Found = TypeVar("Found")
 
 
 class Api:
-    """A client of a line's door."""
+    """A client of a line's API."""
 
     def __init__(self, url: str, catalogue: Catalogue) -> None:
         self.url = url

@@ -36,7 +36,7 @@ class Browser:
     """A page in a Chromium: what the tests do with it."""
 
     def __init__(self, driver: Chrome, url: str) -> None:
-        """Take a driver, and the address of a line's door."""
+        """Take a driver, and the address of a line's API."""
         self.driver = driver
         self.url = url
         self.expected: list[str] = []

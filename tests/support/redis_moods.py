@@ -15,7 +15,7 @@ from redis.retry import Retry
 
 from tests.support.places import REPOSITORY, missing
 from tests.support.refusing_redis import RefusingRedis
-from tests.support.served_door import until
+from tests.support.served_api import until
 from tests.support.servers import RedisServer
 
 SERVERS = ("redis-6.2", "redis-7", "valkey")

@@ -104,10 +104,10 @@ def test_an_id_made_in_the_time_to_come_tells_no_upload(catalogue_engine, tmp_pa
 
 def test_counts_are_of_rediss_minute(settings) -> None:
     """Who counts and who reads agree, as both have Redis's time."""
-    door = Producer(settings.redis_url, 100)
-    door.accept(Message.of({"image_id": "a", "original_path": "original/a.jpg"}))
-    assert statistics.read(door.client, 2, door.client.time()[0])["line"]["accepted"] == 1
-    assert door.client.zcard(WORKERS) == 0
+    producer = Producer(settings.redis_url, 100)
+    producer.accept(Message.of({"image_id": "a", "original_path": "original/a.jpg"}))
+    assert statistics.read(producer.client, 2, producer.client.time()[0])["line"]["accepted"] == 1
+    assert producer.client.zcard(WORKERS) == 0
 
 
 @pytest.mark.parametrize("offset", ["+1h", "-1h"])

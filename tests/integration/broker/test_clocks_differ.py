@@ -1,4 +1,4 @@
-"""A line whose door, worker and catalogue have clocks an hour off, each another way, tells the right times."""
+"""A line reports the right times although the clocks of API, worker and catalogue are an hour off, each differently."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ from stageline.store.base import StoredObject
 from tests.support.fake_time import clock_off
 from tests.support.picture_makers import encoded, scene
 from tests.support.running_line import inherited
-from tests.support.served_door import ServedDoor, until
+from tests.support.served_api import ServedApi, until
 from tests.support.servers import MinioServer
 
 CLOSE = timedelta(seconds=1)
@@ -53,21 +53,21 @@ def start(tmp_path: Path, settings: Settings) -> Iterator[Start]:
 
 
 class Seen:
-    """What a door tells, and between which moments it must lie."""
+    """What an API process tells, and between which moments it must lie."""
 
-    def __init__(self, door: ServedDoor) -> None:
-        self._door = door
+    def __init__(self, api: ServedApi) -> None:
+        self._api = api
         self._since = datetime.now(UTC) - CLOSE
 
     def get(self, path: str) -> Any:
-        """Ask the door."""
-        answer = self._door.curl(path)
+        """Ask the API."""
+        answer = self._api.curl(path)
         assert answer.status == 200, answer
         return json.loads(answer.body)
 
     def send(self, number: int, wait: int = 60) -> dict[str, Any]:
         """Upload a picture, and wait for its end."""
-        answer = self._door.curl(f"/upload?wait={wait}&filename={number}.jpg", "--data-binary", "@-", body=JPEG)
+        answer = self._api.curl(f"/upload?wait={wait}&filename={number}.jpg", "--data-binary", "@-", body=JPEG)
         assert answer.status == 200, answer
         found: dict[str, Any] = json.loads(answer.body)
         return found
@@ -104,10 +104,10 @@ def start_line(start: Start, tmp_path: Path, settings: Settings, stack: ExitStac
     wrong = {package: clock_off(offset) for package, offset in off.items()}
     ports = [start(stage.package, **wrong.get(stage.package, {})) for stage in line.LINE]
     start(line.CATALOGUE_PACKAGE, RETENTION_DAYS="1", **wrong.get(line.CATALOGUE_PACKAGE, {}))
-    door = ServedDoor(tmp_path, **own, **wrong.get(line.API_PACKAGE, {}))
-    stack.callback(door.stop)
+    api = ServedApi(tmp_path, **own, **wrong.get(line.API_PACKAGE, {}))
+    stack.callback(api.stop)
     assert len(ports) == len(line.LINE)
-    return Seen(door)
+    return Seen(api)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_line_whose_clocks_differ_by_hours_tells_the_right_times(start, tmp_pa
             assert moment(row["expires_at"]) - moment(row["uploaded_at"]) == timedelta(days=1)
         check_figures(seen, time.monotonic() - began)
         check_foreign(seen, FolderStore(tmp_path / "images"), settings, time.monotonic())
-        assert seen._door.curl(f"/image/{ids[0]}", "-X", "DELETE").status == 204
+        assert seen._api.curl(f"/image/{ids[0]}", "-X", "DELETE").status == 204
         until(lambda: ids[0] not in [row["image_id"] for row in seen.get("/images")["images"]])
         client = Producer(settings.redis_url, 1).client
         client.rpush("resize_queue", b"nonsense")
@@ -142,7 +142,7 @@ def test_a_line_whose_clocks_differ_by_hours_tells_the_right_times(start, tmp_pa
         ((_, letter),) = dead_letters.DeadLetters(client).list()
         seen.is_now(letter["time"])
     for package, offset in off.items():
-        log = "door" if package == line.API_PACKAGE else package
+        log = "api" if package == line.API_PACKAGE else package
         said = f"this machine's clock is 3600 s {'ahead of' if offset == '+1h' else 'behind'} Redis's"
         assert said in (tmp_path / f"{log}.log").read_text()
 
@@ -155,7 +155,7 @@ def check_figures(seen: Seen, seconds: float) -> None:
     assert 0 < stats["latency_seconds"]["p50"] <= stats["latency_seconds"]["p99"] <= 1.1 * seconds
     assert sum(each["completed"] for each in stats["series"]) == 3
     seen.is_now(stats["at"])
-    answer = seen._door.curl("/upload?process=false", "--data-binary", "@-", body=JPEG)
+    answer = seen._api.curl("/upload?process=false", "--data-binary", "@-", body=JPEG)
     assert 0 < json.loads(answer.body)["estimated_seconds"] <= 10 * seconds
 
 
@@ -166,7 +166,7 @@ def check_foreign(seen: Seen, store: FolderStore, settings: Settings, began: flo
     sent = Message.of({"image_id": "foreign", "original_path": "original/foreign.jpg", "uploaded_at": ahead})
     Producer(settings.redis_url, 1).client.rpush("resize_queue", sent.raw)
     until(
-        lambda: seen._door.curl("/status/foreign").status == 200 and seen.get("/status/foreign")["results"] is not None
+        lambda: seen._api.curl("/status/foreign").status == 200 and seen.get("/status/foreign")["results"] is not None
     )
     told = seen.get("/status/foreign")
     assert 0 <= told["processing_time"] <= time.monotonic() - began

@@ -107,9 +107,9 @@ def test_a_worker_that_is_gone_says_nothing_any_more(client, worker, settings) -
     assert list(client.hgetall(MODELS)) == [dead.identity.encode()]
     client.zadd(WORKERS, {dead.identity: 1})
     assert look(client).problems == []
-    housekeeper = Reaper(settings)
-    housekeeper._quiet_until = 0.0
-    housekeeper.sweep()
+    reaper = Reaper(settings)
+    reaper._quiet_until = 0.0
+    reaper.sweep()
     assert client.hgetall(MODELS) == {}
 
 

@@ -27,7 +27,7 @@ from stageline.store.base import StoredObject
 from stageline.worker import health
 from tests.support.redis_moods import MOODS, SERVERS, MoodyRedis, program
 from tests.support.running_line import inherited
-from tests.support.served_door import JPEG, ServedDoor, assert_problem, until
+from tests.support.served_api import JPEG, ServedApi, assert_problem, until
 from tests.support.servers import RedisServer
 
 PICTURES = 100  # so many that a worker is in the middle of them whenever a mood comes over its Redis
@@ -50,13 +50,13 @@ def moody(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 class Running:
-    """A door, a worker and the catalogue's writer, on a moody Redis."""
+    """An API process, a worker and the catalogue's writer, on a moody Redis."""
 
     def __init__(self, moody: MoodyRedis, folder: Path) -> None:
         self._moody, self._http = moody, urllib3.PoolManager(timeout=20, retries=False)
-        self.logs = {name: folder / f"{name}.log" for name in ("door", "resize", "catalogue")}
+        self.logs = {name: folder / f"{name}.log" for name in ("api", "resize", "catalogue")}
         self._own = {"REDIS_URL": moody.url, "STAGELINE_DATA": str(folder), "MAX_QUEUE_SIZE": "100000"}
-        self.door = ServedDoor(folder, **self._own, LEASE_SECONDS="60")  # which says who is dead
+        self.api = ServedApi(folder, **self._own, LEASE_SECONDS="60")  # which says who is dead
         self.ports = {"resize": free_port(), "catalogue": free_port()}
         self.processes = [self._start(name) for name in self.ports]
         self.store = FolderStore(folder / "images")
@@ -95,7 +95,7 @@ class Running:
         for process in self.processes:
             process.kill()
             process.wait()
-        self.door.stop()
+        self.api.stop()
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def running(moody: MoodyRedis, tmp_path_factory: pytest.TempPathFactory) -> Iter
         found.stop()
 
 
-def ask_everything(door: ServedDoor, image_id: str, batch: str, most: int = 100) -> None:
+def ask_everything(api: ServedApi, image_id: str, batch: str, most: int = 100) -> None:
     """No route answers 500; each 503 says when to come again."""
     form = ("-F", "images=@-;filename=a.jpg;type=image/jpeg")
     asked: list[tuple[str, tuple[str, ...]]] = [
@@ -122,7 +122,7 @@ def ask_everything(door: ServedDoor, image_id: str, batch: str, most: int = 100)
         ("/upload?wait=1", ("--data-binary", "@-", "-H", f"Idempotency-Key: {image_id}")),
     ]  # fmt: skip
     for path, options in asked[:most]:
-        answer = door.curl(path, *options, body=JPEG)
+        answer = api.curl(path, *options, body=JPEG)
         assert answer.status not in (0, 500), (path, answer)
         if answer.status == 503:
             assert "Retry-After: " in answer.headers, (path, answer)
@@ -136,23 +136,23 @@ def says(text: str, mood: str) -> bool:
 
 @pytest.mark.parametrize("mood", MOODS)
 def test_a_mood_is_waited_out_by_all(mood: str, moody: MoodyRedis, running: Running) -> None:
-    """The door says 503 and when to come again; the worker and the catalogue wait, and are not ready; nobody dies, and
+    """The API says 503 and when to come again; the worker and the catalogue wait, and are not ready; nobody dies, and
     once the mood has passed all is done, at the first attempt."""
-    door = running.door
+    api = running.api
     before = {name: log.stat().st_size for name, log in running.logs.items()}
-    accepted = json.loads(door.upload().body)["image_id"]
-    batch = json.loads(door.curl("/batch-upload", "-F", "images=@-;filename=a.jpg", body=JPEG).body)["batch_id"]
+    accepted = json.loads(api.upload().body)["image_id"]
+    batch = json.loads(api.curl("/batch-upload", "-F", "images=@-;filename=a.jpg", body=JPEG).body)["batch_id"]
     running.send(f"{mood.replace(' ', '-')}-")
     with moody.moods()[mood]():
-        refused = door.upload()
+        refused = api.upload()
         assert_problem(refused, 503, b"REDIS_URL", b"may not have been accepted")
         assert says(refused.body.decode(), mood)
         if mood == "LOADING":  # which passes by itself
-            ask_everything(door, accepted, batch, most=3)
+            ask_everything(api, accepted, batch, most=3)
         else:
-            ask_everything(door, accepted, batch)
+            ask_everything(api, accepted, batch)
             assert not any(map(running.ready, running.ports))
-            assert door.curl("/readyz").status == door.curl("/health").status == 503
+            assert api.curl("/readyz").status == api.curl("/health").status == 503
             for name in running.ports:
                 until(lambda name=name: says(running.logs[name].read_text()[before[name] :], mood))
     until(lambda: running.sent <= {message.image_id for message in running.done()})
@@ -161,7 +161,7 @@ def test_a_mood_is_waited_out_by_all(mood: str, moody: MoodyRedis, running: Runn
     assert {message.fields["stages"]["resize"]["attempt"] for message in done} == {1}
     until(lambda: moody.admin.llen(OUTCOMES) == 0)
     until(lambda: all(map(running.ready, running.ports)))
-    assert door.upload().status == 202
+    assert api.upload().status == 202
     assert all(process.poll() is None for process in running.processes)
     for name, log in running.logs.items():
         assert not any(word in log.read_text() for word in ("crashed", "Traceback", "died", "exited")), name
@@ -172,16 +172,16 @@ def test_a_mood_is_waited_out_by_all(mood: str, moody: MoodyRedis, running: Runn
 def parts(moody: MoodyRedis, request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Callable]:
     """What each thread does to Redis, by what it writes or pops."""
     settings = Settings(redis_url=moody.url, stageline_data=tmp_path)
-    door, consumer = Producer(moody.url, 100_000), Consumer(moody.url, line.stage("tag"), "a-worker", 60)
+    producer, consumer = Producer(moody.url, 100_000), Consumer(moody.url, line.stage("tag"), "a-worker", 60)
     fresh = re.sub(r"\W", "-", request.node.callspec.params["mood"])  # one that was accepted is not written again
     message = Message.of({"image_id": fresh, "original_path": "original/a.jpg", "origin_w": 8, "origin_h": 6})
     return {
-        "accept": lambda: door.accept(message),
+        "accept": lambda: producer.accept(message),
         "beat": lambda: consumer.heartbeat(60),
         "take": lambda: consumer.take(0.1),
         "catalogue": WriterLease(moody.url, 60).renew,
         "sweep": Reaper(settings).sweep,  # though there is nothing to return: who lives cannot beat
-        "ready": lambda: health.check_redis(door.client),
+        "ready": lambda: health.check_redis(producer.client),
     }
 
 
@@ -228,10 +228,10 @@ def test_a_cluster_that_is_down_is_waited_for(name: str, tmp_path: Path) -> None
     server = RedisServer(tmp_path, ["--cluster-enabled", "yes"], program=program(name))
     server.start()
     try:
-        door = Producer(server.url, 10)
+        producer = Producer(server.url, 10)
         for step in (
-            door.unfinished,
-            lambda: door.scripts.run(Call("let_go", in_flight="a list", message="a message")),
+            producer.unfinished,
+            lambda: producer.scripts.run(Call("let_go", in_flight="a list", message="a message")),
         ):
             with pytest.raises(Unavailable, match="CLUSTERDOWN"):
                 step()

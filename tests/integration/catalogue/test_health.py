@@ -11,7 +11,7 @@ from stageline.broker.redis_client import connect
 from stageline.catalogue.writer import Applied
 from stageline.core.errors import Unavailable
 from tests.support.catalogue_makers import outcome
-from tests.support.served_door import until
+from tests.support.served_api import until
 
 LEASE_SECONDS = 2.0
 

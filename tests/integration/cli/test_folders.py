@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from tests.support.door_client import JPEG
+from tests.support.api_client import JPEG
 from tests.support.folder_cases import put
 from tests.support.running_line import RunningLine
 

@@ -94,7 +94,7 @@ def test_a_signal_ends_it_while_samples_travel(signalled, begin, giraffe, tmp_pa
 
 
 def test_following_waits_while_redis_is_away(begin, start_line, start_redis, giraffe) -> None:
-    """`upload --follow` waits through the door's 503s."""
+    """`upload --follow` waits through the API's 503s."""
     redis = start_redis("--appendfsync", "always")
     running = start_line(REDIS_URL=redis.url, LEASE_SECONDS="2")
     tagger = pid_of(running, "tag_service")

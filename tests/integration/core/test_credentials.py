@@ -141,7 +141,7 @@ def test_what_flows_while_the_secret_changes_is_done_once(
     pictures = sorted((data_dir / "coco128" / "images").glob("*.jpg"))[:40]
     (tmp_path / "JPEG_QUALITY").write_text("90")
     ids = []
-    for path in pictures:  # for longer than they look away; while the door itself starts anew, its client repeats
+    for path in pictures:  # for longer than they look away; while the API itself starts anew, its client repeats
         ids.append(SERVER_AWAY.call(partial(running.client.upload, path)))
         time.sleep(0.2)
     found = list(running.client.wait(ids))
@@ -150,7 +150,7 @@ def test_what_flows_while_the_secret_changes_is_done_once(
         stage["attempt"] for each in found for stage in each["results"]["stages"].values() if "attempt" in stage
     } == {1}
     until(lambda: sum(running.client.get("/queue-status")["total"].values()) == 0)
-    many = len(line.LINE) + 2  # the door and the catalogue
+    many = len(line.LINE) + 2  # the API and the catalogue
     until(lambda: running.log.read_text().count('"credentials changed"') >= many)
     assert running.log.read_text().count('"credentials changed"') == many
 

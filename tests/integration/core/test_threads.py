@@ -22,7 +22,7 @@ from stageline.pipeline.message import Message
 from stageline.store import FolderStore
 from stageline.store.base import StoredObject
 from tests.support.running_line import inherited
-from tests.support.served_door import JPEG, until
+from tests.support.served_api import JPEG, until
 
 EXIT_CRASH = 70
 # In each process: notes the name of each thread that starts, lets nobody wait long, and breaks what it is told to.
@@ -137,7 +137,7 @@ class Process:
     def feed(self) -> None:
         """Give it a picture, or an outcome, so that all its threads come to work."""
         if self.service == "grab_service":
-            self._ask_the_door()
+            self._ask_the_api()
             return
         document = {"image_id": "a", "run": 1, "status": "completed"}
         Producer(self._settings.redis_url, 10).client.rpush(OUTCOMES, json.dumps(document))
@@ -150,7 +150,7 @@ class Process:
                     stage.queue, Message.of({"image_id": "a", **paths}).raw
                 )
 
-    def _ask_the_door(self) -> None:
+    def _ask_the_api(self) -> None:
         http, address = urllib3.PoolManager(timeout=5, retries=False), f"http://127.0.0.1:{self.port}"
 
         def asked() -> bool:

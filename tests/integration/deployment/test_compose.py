@@ -96,7 +96,7 @@ def test_the_example_alone_starts_nothing() -> None:
 
 
 def test_ours_are_built_by_their_dockerfiles_and_bear_the_version(services: dict[str, Any]) -> None:
-    """Every stage of the line, the door and the catalogue, by the name that `make images` gives them; never pulled."""
+    """Every stage of the line, the API and the catalogue, by the name that `make images` gives them; never pulled."""
     for name in OURS:
         assert services[name]["image"] == f"docker.io/stageline/{name}:{__version__}"
         assert services[name]["build"]["dockerfile"] == f"{name}_service/Dockerfile"
@@ -134,15 +134,15 @@ def test_every_container_is_hardened(services: dict[str, Any]) -> None:
 
 
 def test_only_what_people_use_is_published(env_file: Path, services: dict[str, Any]) -> None:
-    """The door on 8000 and 30005, the console on 30003, Prometheus: on this machine alone, unless .env opens them."""
+    """The API on 8000 and 30005, the console on 30003, Prometheus: on this machine alone, unless .env opens them."""
     published = {
         (name, port["host_ip"], port["published"], port["target"])
         for name, service in services.items()
         for port in service.get("ports", [])
     }
     here = "127.0.0.1"
-    door = {("grab", here, "8000", 30005), ("grab", here, "30005", 30005)}
-    assert published == door | {("minio", here, "30003", 9001), ("prometheus", here, "9090", 9090)}
+    ports_of_the_api = {("grab", here, "8000", 30005), ("grab", here, "30005", 30005)}
+    assert published == ports_of_the_api | {("minio", here, "30003", 9001), ("prometheus", here, "9090", 9090)}
     assert services["grab"]["environment"]["MINIO_CONSOLE_URL"] == "http://localhost:30003"
     opened = parsed(env_file, ["line"], PUBLISH_ADDRESS="0.0.0.0")
     assert {port["host_ip"] for name in ("grab", "minio") for port in opened[name]["ports"]} == {"0.0.0.0"}
@@ -223,7 +223,7 @@ def test_containers_are_those_of_the_manifests(services: dict[str, Any], name: s
 
 
 def test_prometheus_looks_at_all_of_ours(services: dict[str, Any]) -> None:
-    """The door at its port, every stage and the catalogue at their health port."""
+    """The API at its port, every stage and the catalogue at their health port."""
     jobs = yaml.safe_load((REPOSITORY / "monitoring" / "prometheus.yml").read_text())["scrape_configs"]
     looked_up = jobs[1]["dns_sd_configs"][0]
     assert sorted(looked_up["names"]) == sorted(name for name in OURS if name != "grab")

@@ -62,7 +62,7 @@ def test_a_killed_redis_loses_nothing(start_line, start_redis, pictures) -> None
     running = start_line(REDIS_URL=redis.url, **LEASE)
     ids = send(running, pictures)
     redis.kill()
-    time.sleep(float(LEASE["LEASE_SECONDS"]))  # so every lease runs out, and the housekeeper notices that it is away
+    time.sleep(float(LEASE["LEASE_SECONDS"]))  # so every lease runs out, and the reaper notices that it is away
     redis.start()
     assert_each_has_one_result(running, ids)
     assert attempts_of(running, ids) == {1}, "a server that is away costs no attempt"
@@ -82,7 +82,7 @@ def test_a_killed_store_loses_nothing(start_line, start_minio, pictures) -> None
 
 
 def test_everything_killed_at_once_loses_nothing(start_line, pictures) -> None:
-    """SIGKILL of the supervisor, the door, every worker and Redis: a new start finishes every accepted picture."""
+    """SIGKILL of the supervisor, the API, every worker and Redis: a new start finishes every accepted picture."""
     running = start_line(**LEASE)
     ids = send(running, pictures)
     running.kill()
@@ -168,10 +168,10 @@ def test_a_failing_picture_is_retried_then_buried_and_can_be_replayed(start_line
     goes through by a replay."""
     running = start_line(MAX_ATTEMPTS="2", RETRY_BASE_SECONDS="0.2")
     client = connect(str(running.state["redis_url"]))
-    door = Producer(str(running.state["redis_url"]), 10)
+    producer = Producer(str(running.state["redis_url"]), 10)
     from stageline.pipeline.message import Message
 
-    door.accept(Message.of({"image_id": "ghost", "original_path": "original/ghost.jpg"}))
+    producer.accept(Message.of({"image_id": "ghost", "original_path": "original/ghost.jpg"}))
     wait_for(lambda: running.client.get("/status/ghost")["status"] == "failed")
     letter = json.loads(client.lindex("dead_letters", 0))
     assert letter["stage"] == "resize"

@@ -75,7 +75,7 @@ def test_the_chaos_suite_knows_nothing_of_what_is_inside() -> None:
 
 
 def test_every_service_is_in_the_line_and_complete() -> None:
-    """Each folder is a stage of the table, the door or the catalogue, and has what a service has."""
+    """Each folder is a stage of the table, the API or the catalogue, and has what a service has."""
     assert sorted([line.API_PACKAGE, line.CATALOGUE_PACKAGE, *(stage.package for stage in line.LINE)]) == SERVICES
     for service in SERVICES:
         for name in ("__init__.py", "__main__.py", "Dockerfile", "requirements.in", "requirements.txt"):

@@ -80,7 +80,7 @@ def test_every_address_that_is_set_is_a_server_with_a_policy() -> None:
 
 
 def test_what_is_open_to_all() -> None:
-    """The door and the console, from everywhere; metrics from `monitoring`; nothing else of anybody's."""
+    """The API and the console, from everywhere; metrics from `monitoring`; nothing else of anybody's."""
     for port, name in ((30005, "grab"), (9001, "minio")):
         assert let_in({}, name, port, "keda")
         assert let_in({}, name, port, "default")
@@ -175,8 +175,8 @@ def test_the_mesh_is_strict_but_for_the_node_ports() -> None:
         assert port in _ports(WORKLOADS[name])
 
 
-def test_the_ingress_leads_to_the_door_and_takes_what_the_door_takes() -> None:
-    """Its backend is the door's Service; a batch as large as the door's largest passes; events are not held back."""
+def test_the_ingress_leads_to_the_api_and_takes_what_the_api_takes() -> None:
+    """Its backend is the API's Service; a batch as large as the API's largest passes; events are not held back."""
     (ingress,) = documents("Ingress")
     (rule,) = ingress["spec"]["rules"]
     (path,) = rule["http"]["paths"]

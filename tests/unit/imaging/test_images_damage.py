@@ -201,8 +201,8 @@ def test_plain_pictures_are_not_taken_for_damaged(image: Image.Image, options: d
     assert codec.check(encoded(image, "JPEG", **options), MAX_PIXELS).width == image.width
 
 
-def test_a_stage_still_decodes_what_came_past_the_door() -> None:
-    """The door refuses damage; a picture that another producer stored is decoded as far as it goes."""
+def test_a_stage_still_decodes_what_came_past_the_api() -> None:
+    """The API refuses damage; a picture that another producer stored is decoded as far as it goes."""
     data = SEVERAL["baseline"]
     pixels, _ = codec.decode(data[: place(data, 0.5)] + END, MAX_PIXELS)
     whole, _ = codec.decode(data, MAX_PIXELS)

@@ -29,7 +29,7 @@ def everything(_: str) -> bool:
 
 
 def test_a_folder_of_a_newer_version_is_said() -> None:
-    """A door of the version before asks for patience, rather than for the picture to be sent anew."""
+    """The error says to ask again when the upgrade is over, not to upload the picture again."""
     done = {"image_id": "a", "original_path": "original/a.jpg", "status": "completed"}
     done["stages"] = {"sharpen": {"state": "done", "path": "sharpened/a.jpg"}}
     with pytest.raises(rerun.CannotRun, match=r"sharpened/.* ask again when the upgrade is over"):

@@ -1,4 +1,4 @@
-"""The HTTP door on a real Redis and each object store: what it takes, what it answers, what it refuses and how."""
+"""The HTTP API on a real Redis and each object store: what it takes, what it answers, what it refuses and how."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from grab_service.line.intake import Intake
 from stageline.core.settings import Settings
 from stageline.pipeline import line
 from stageline.store import FolderStore, ObjectStore
-from tests.support.door_client import JPEG, KINDS, assert_problem, form, limits, queued
+from tests.support.api_client import JPEG, KINDS, assert_problem, form, limits, queued
 from tests.support.picture_makers import png
 
 ALWAYS = ("image_id", "job_id", "filename", "file_size", "status", "message")
@@ -28,7 +28,7 @@ def folder(settings: Settings) -> ObjectStore:
 
 @pytest.fixture
 def client(settings: Settings, folder: ObjectStore) -> Iterator[FlaskClient]:
-    """A client of a door with a small limit."""
+    """A client of an API process with a small limit."""
     small = limits(settings, max_upload_bytes=100_000, max_image_pixels=1_000_000)
     with create_app(small, Intake(folder, small)).test_client() as found:
         yield found

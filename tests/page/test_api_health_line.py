@@ -10,7 +10,7 @@ from stageline.broker.redis_client import connect
 from tests.support.browser import DESKTOP, PHONE, Browser
 from tests.support.health_cases import StartLine, health, is_ready
 from tests.support.page_helpers import address
-from tests.support.served_door import until
+from tests.support.served_api import until
 
 pytest_plugins = ("tests.support.page_fixtures",)
 NOWHERE = {"https_proxy": "http://127.0.0.1:9", "PIP_NO_INDEX": "1", "LEASE_SECONDS": "3"}

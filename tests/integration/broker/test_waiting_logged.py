@@ -20,7 +20,7 @@ LONG_ENOUGH = 50.0
 def test_a_wrong_password_is_named_once_and_going_on_is_said(
     kind: str, start_redis: Callable[..., RedisServer]
 ) -> None:
-    """The door's housekeeper, and the catalogue's lease, name what Redis refuses, and say when it lets them in."""
+    """The API's reaper, and the catalogue's lease, name what Redis refuses, and say when it lets them in."""
     server = start_redis("--requirepass", "another")
     url = server.url.replace("redis://", f"redis://:{PASSWORD}@")
     thread: Reaper | WriterLease = Reaper(Settings(redis_url=url))

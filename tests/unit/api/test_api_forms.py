@@ -33,7 +33,7 @@ WANTED = ("image", "file")
 
 @pytest.fixture
 def app() -> Flask:
-    """An application with the door's limits."""
+    """An application with the API's limits."""
     found = Flask(__name__)
     found.config["MAX_UPLOAD_BYTES"] = 1000
     handle_errors(found)

@@ -1,4 +1,4 @@
-"""The HTTP door's answers to those who ask: pictures, states, counts; and to ids, stages and headers that are odd."""
+"""The HTTP API's answers to those who ask: pictures, states, counts; and to ids, stages and headers that are odd."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from stageline.pipeline import line
 from stageline.store import FolderStore, ObjectStore
 from stageline.store.base import StoredObject
 from stageline.worker import health
-from tests.support.door_client import JPEG, assert_problem, limits, with_catalogue
+from tests.support.api_client import JPEG, assert_problem, limits, with_catalogue
 from tests.support.picture_makers import encoded, scene
 
 UNKNOWN = "01J00000000000000000000000"
@@ -31,7 +31,7 @@ def folder(settings: Settings) -> ObjectStore:
 
 @pytest.fixture
 def client(settings: Settings, folder: ObjectStore) -> Iterator[FlaskClient]:
-    """A client of a door with a small limit."""
+    """A client of an API process with a small limit."""
     small = limits(settings, max_upload_bytes=100_000, max_image_pixels=1_000_000)
     with create_app(small, Intake(folder, small)).test_client() as found:
         yield found

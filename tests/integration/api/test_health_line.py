@@ -11,7 +11,7 @@ import pytest
 from tests.support.health_cases import StartLine, health, is_ready
 from tests.support.page_helpers import ask
 from tests.support.running_line import RunningLine
-from tests.support.served_door import until
+from tests.support.served_api import until
 from tests.support.servers import PostgresServer
 from tests.support.serving import served
 

@@ -12,8 +12,8 @@ from grab_service.api.schemas.uploads import Accepted, Batch, BatchAccepted, Pro
 from stageline.broker.queue import Producer
 from stageline.catalogue import migrate, open_engine
 from stageline.catalogue.engine import writing
+from tests.support.api_client import JPEG
 from tests.support.api_line import Api, ApiLine, until
-from tests.support.door_client import JPEG
 from tests.support.picture_makers import all_kinds
 
 pytest_plugins = ("tests.support.api_fixtures",)

@@ -20,7 +20,7 @@ from stageline.core.errors import Unavailable
 from stageline.pipeline import line
 from tests.support.api_line import PATIENCE, Api, ApiLine, until
 from tests.support.picture_makers import all_kinds
-from tests.support.served_door import ServedDoor
+from tests.support.served_api import ServedApi
 
 pytest_plugins = ["tests.support.api_fixtures"]
 JPEG = all_kinds()["jpeg"]
@@ -36,7 +36,7 @@ class Stream:
         self._buffer = b""
 
     def blocks(self) -> Iterator[dict[str, str]]:
-        """Yield each block that is an event, until the door ends the stream."""
+        """Yield each block that is an event, until the API ends the stream."""
         for piece in self.answer.stream(1):
             self._buffer += piece
             if self._buffer.endswith(b"\n\n"):
@@ -166,20 +166,20 @@ def test_who_follows_an_upload_is_told_what_comes_after_a_look(late: tuple[Event
 
 
 def test_sigterm_ends_streams(whole: ApiLine, tmp_path) -> None:
-    """A door that is told to stop ends what would go on for ever."""
-    door = ServedDoor(tmp_path, REDIS_URL=whole.redis.url)
+    """An API process that is told to stop ends what would go on for ever."""
+    api = ServedApi(tmp_path, REDIS_URL=whole.redis.url)
     try:
-        streams = [Stream(f"{door.url}/events") for _ in range(3)]
+        streams = [Stream(f"{api.url}/events") for _ in range(3)]
         ended = [threading.Thread(target=lambda stream=stream: list(stream.blocks())) for stream in streams]
         for thread in ended:
             thread.start()
-        door.process.send_signal(signal.SIGTERM)
+        api.process.send_signal(signal.SIGTERM)
         for thread in ended:
             thread.join(PATIENCE)
         assert not any(thread.is_alive() for thread in ended)
-        assert door.process.wait(PATIENCE) == 0
+        assert api.process.wait(PATIENCE) == 0
     finally:
-        door.stop()
+        api.stop()
 
 
 def test_who_does_not_keep_up_is_cut_off(whole: ApiLine, monkeypatch) -> None:

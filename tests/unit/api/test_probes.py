@@ -1,4 +1,4 @@
-"""What the door asks its servers for /health: how long an answer is believed, and what is forgotten."""
+"""What the API asks its servers for /health: how long an answer is believed, and what is forgotten."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ import pytest
 
 from grab_service.line.probes import Probe
 from stageline.core.errors import Unavailable
-from tests.support.served_door import until
+from tests.support.served_api import until
 
 
 class Server:

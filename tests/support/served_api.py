@@ -1,4 +1,4 @@
-"""The door as it is deployed, gunicorn and all, driven by the real curl."""
+"""The API as it is deployed, gunicorn and all, driven by the real curl."""
 
 import json
 import os
@@ -27,7 +27,7 @@ class Answer(NamedTuple):
     headers: str
 
 
-class ServedDoor:
+class ServedApi:
     """``python -m grab_service`` on a free port."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
@@ -40,7 +40,7 @@ class ServedDoor:
             "STAGELINE_DATA": str(folder),
             "MAX_UPLOAD_BYTES": str(MAX_BYTES),
         }
-        self._log = (folder / "door.log").open("wb")
+        self._log = (folder / "api.log").open("wb")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "grab_service"], env={**os.environ, **own, **environment}, stderr=self._log,
             stdout=self._log, stdin=subprocess.DEVNULL,
