@@ -52,15 +52,15 @@ def moving(on: Deployment) -> list[str]:
 
 def problems(on: Deployment, sent: Sent, undisturbed: Mapping[int, Outputs]) -> list[str]:
     """Everything that does not hold of the pictures that were answered 202, and of what is left beside them."""
-    found, told = everything(on), []
+    found, sentences = everything(on), []
     for picture in sent.pictures:
         of = found.get(picture.image_id, Found())
-        told += _of_deleted(on, picture, of) if picture.deleted else _of_completed(on, picture, of, undisturbed)
+        sentences += _of_deleted(on, picture, of) if picture.deleted else _of_completed(on, picture, of, undisturbed)
     known = {picture.image_id for picture in sent.pictures}
     strangers = {each: found.get(each, Found()) for each in sorted({*found, *_statuses(on)} - known)}
-    told += _of_strangers(on, sent.unanswered, strangers, undisturbed)
+    sentences += _of_strangers(on, sent.unanswered, strangers, undisturbed)
     there = {picture.image_id for picture in sent.pictures if not picture.deleted} | set(strangers)
-    return [*told, *left_in_redis(on.queue, there)]
+    return [*sentences, *left_in_redis(on.queue, there)]
 
 
 def _statuses(on: Deployment) -> set[str]:
@@ -96,9 +96,14 @@ def _of_completed(on: Deployment, picture: Picture, of: Found, undisturbed: Mapp
 
 def _tried(of: Found) -> tuple[Counter, Counter]:
     """What was tried by the results, and by the catalogue: run, stage, attempt, state and worker of each."""
-    told = [*of.results.get("history", []), *({**each, "stage": n} for n, each in of.results.get("stages", {}).items())]
+    entries = [
+        *of.results.get("history", []),
+        *({**each, "stage": n} for n, each in of.results.get("stages", {}).items()),
+    ]
     names = ("run", "stage", "attempt", "state", "worker")
-    by_results, by_rows = ([tuple(map(each.get, names)) for each in all_] for all_ in (told, of.rows["task_history"]))
+    by_results, by_rows = (
+        [tuple(map(each.get, names)) for each in all_] for all_ in (entries, of.rows["task_history"])
+    )
     return Counter(by_results), Counter(by_rows)
 
 

@@ -2,7 +2,7 @@
 
 What must hold: at most lease + lease/3 + 5 seconds after the API's last start, whether it starts at once, after the
 lease ran out, or once more after it died again. This promise is a time, so here the test holds a time: from the first
-answer of the API's that is started, to the moment in which Redis shows that nothing is left in flight at the dead worker.
+answer of the API to the moment when Redis shows nothing in flight at the dead worker.
 """
 
 import json

@@ -84,8 +84,8 @@ def _put_up(report: list[str], *, make: bool) -> None:
     report.append(f"applied in this order: {' '.join(deployed.apply_each())}")
     deployed.wait_ready()
     seconds = deployed.start_to_ready()
-    told = ", ".join(f"{name} {took:.0f}" for name, took in sorted(seconds.items()))
-    report.append(f"seconds from a container's start to its pod being ready: {told}")
+    times = ", ".join(f"{name} {took:.0f}" for name, took in sorted(seconds.items()))
+    report.append(f"seconds from a container's start to its pod being ready: {times}")
     deployed.publish_models()
 
 

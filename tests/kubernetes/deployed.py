@@ -207,8 +207,8 @@ def rows() -> dict[str, str]:
     query = "SELECT image_key, status FROM image_info"
     user, database = "stageline", "stageline"
     words = ["psql", "--username", user, "--dbname", database, "--tuples-only", "--no-align", "--command", query]
-    told = kubectl("exec", "postgres-0", "--container", "postgres", "--", *words)
-    return dict(row.split("|", 1) for row in told.splitlines() if row)
+    output = kubectl("exec", "postgres-0", "--container", "postgres", "--", *words)
+    return dict(row.split("|", 1) for row in output.splitlines() if row)
 
 
 def images_of(name: str) -> set[str]:

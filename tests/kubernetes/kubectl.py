@@ -52,8 +52,8 @@ def pods(name: str | None = None) -> list[dict[str, Any]]:
 def secret() -> dict[str, str]:
     """The line's credentials, as anybody who may read the Secret sees them."""
     template = "{{range $name, $value := .data}}{{$name}}={{$value | base64decode}}\n{{end}}"
-    told = kubectl("get", "secret", "stageline", "--output", f"go-template={template}")
-    return dict(row.split("=", 1) for row in told.splitlines() if row)
+    output = kubectl("get", "secret", "stageline", "--output", f"go-template={template}")
+    return dict(row.split("=", 1) for row in output.splitlines() if row)
 
 
 def config() -> Mapping[str, str]:

@@ -64,9 +64,9 @@ def send_all(pictures: list[Path]) -> list[str]:
     words = [word for picture in pictures for word in ("--form", f"images=@{picture}")]
     status, body = curl(*words, f"{API}/batch-upload", timeout=240.0)
     assert status == 202, body[:500]
-    told = json.loads(body)
-    assert told["refused"] == 0, told
-    return [each["image_id"] for each in told["files"]]
+    answer = json.loads(body)
+    assert answer["refused"] == 0, answer
+    return [each["image_id"] for each in answer["files"]]
 
 
 def wait_completed(image_ids: list[str]) -> None:

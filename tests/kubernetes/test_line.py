@@ -107,10 +107,10 @@ def test_the_stores_console_opens_and_shows_the_bucket(sent: list[str], browser:
 def test_the_api_says_that_all_is_there(sent: list[str]) -> None:
     """/health sees the servers and a worker of each stage, and has no problem to tell."""
     wait_until(lambda: ask("/health")["status"] == "ready", "healthy")
-    told = ask("/health")
-    assert set(told["checks"].values()) == {"ok"}
-    assert min(told["workers"].values()) >= 1
-    assert set(told["workers"]) >= set(deployed.STAGES)
+    health = ask("/health")
+    assert set(health["checks"].values()) == {"ok"}
+    assert min(health["workers"].values()) >= 1
+    assert set(health["workers"]) >= set(deployed.STAGES)
 
 
 def test_every_pod_is_restricted_and_has_no_token(sent: list[str]) -> None:

@@ -70,16 +70,18 @@ def test_workers_are_killed_with_pictures_in_their_hands(
     signal_workers(name, "KILL")
     let_flow(uploader)
     judge.all_is_well()
-    told = [
+    histories = [
         ask(f"/status/{one}")["results"].get("history", []) for one in uploader.accepted[max(0, sent - 10) : sent + 30]
     ]
-    assert (name, "lost") in {(entry["stage"], entry["state"]) for history in told for entry in history}
+    assert (name, "lost") in {(entry["stage"], entry["state"]) for history in histories for entry in history}
 
 
 def signal_workers(name: str, signal: str) -> None:
     """Send a signal to the children of a stage's supervisor."""
-    told = kubectl("exec", f"deployment/{name}", "--", "python", "-P", "-c", SIGNALS, signal)
-    assert len(told.split()) == 2, f"SIG{signal} went to {told.split()}, and {name} was to have two workers as children"
+    output = kubectl("exec", f"deployment/{name}", "--", "python", "-P", "-c", SIGNALS, signal)
+    assert len(output.split()) == 2, (
+        f"SIG{signal} went to {output.split()}, and {name} was to have two workers as children"
+    )
 
 
 def test_every_deployment_is_rolled(uploader: Uploader, judge: Judge, report: list[str]) -> None:

@@ -48,8 +48,8 @@ def script(name: str, *words: object, at: Place | None = None, **environment: st
     """Run a script with that environment, and nothing on its standard input."""
     kept = inherited()
     kept["PATH"] = f"{Path(sys.executable).parent}:{kept['PATH']}"
-    told = {"LOG_LEVEL": "ERROR"} | (at.environment if at else {})
+    defaults = {"LOG_LEVEL": "ERROR"} | (at.environment if at else {})
     return subprocess.run(
-        [REPOSITORY / "scripts" / name, *map(str, words)], env=kept | told | environment, stdin=subprocess.DEVNULL,
+        [REPOSITORY / "scripts" / name, *map(str, words)], env=kept | defaults | environment, stdin=subprocess.DEVNULL,
         capture_output=True, text=True, timeout=SECONDS, check=False,
     )  # fmt: skip

@@ -34,8 +34,8 @@ def at(seconds: float) -> str:
 def entry(stage: str, seconds: float, **more: Any) -> dict[str, Any]:
     """What a stage did."""
     worker = f"{stage}_queue:{stage}-host:0123456789ab"
-    told = {"state": "done", "run": 1, "attempt": 1, "worker": worker, "started": at(seconds)}
-    return told | {
+    entry = {"state": "done", "run": 1, "attempt": 1, "worker": worker, "started": at(seconds)}
+    return entry | {
         "finished": at(seconds + 0.5),
         "ms": 4.5,
         "key": f"{stage}/x.jpg",

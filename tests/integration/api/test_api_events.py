@@ -55,27 +55,27 @@ def follow(api: Api, image_id: str) -> list[dict[str, str]]:
     url = f"{api.url}/events/{image_id}"
     stream = Stream(url)
     assert stream.answer.headers["Content-Type"].startswith("text/event-stream")
-    told = list(stream.blocks())
-    if len(told) == 1:  # it had ended already: maybe after the event of that id, and then the rest comes now
-        told += Stream(url, told[0]["id"]).blocks()
-    return told
+    received = list(stream.blocks())
+    if len(received) == 1:  # it had ended already: maybe after the event of that id, and then the rest comes now
+        received += Stream(url, received[0]["id"]).blocks()
+    return received
 
 
 def test_one_picture_is_followed_to_its_end(api: Api) -> None:
     """First how it stands, then each step once, in order; after its end the stream ends, and 204 says so."""
     image_id = api.upload(JPEG)["image_id"]
-    told = follow(api, image_id)
-    assert told[0]["event"] == "status"
-    assert json.loads(told[0]["data"])["image_id"] == image_id
-    last = told[-1]
+    received = follow(api, image_id)
+    assert received[0]["event"] == "status"
+    assert json.loads(received[0]["data"])["image_id"] == image_id
+    last = received[-1]
     assert json.loads(last["data"])["status"] == "completed"
-    ids = [each["id"] for each in told]
+    ids = [each["id"] for each in received]
     assert all(is_after(after, before) for before, after in itertools.pairwise(ids))
     assert api.call("GET", f"/events/{image_id}", headers={"Last-Event-ID": last["id"]}).status == 204
     missed = list(Stream(f"{api.url}/events/{image_id}", "0-0").blocks())
     assert [each["event"] for each in missed] == ["accepted", *["stage"] * 2 * len(line.LINE), "completed"]
-    told = [json.loads(each["data"]) for each in missed[1:-1]]
-    done = [each["stage"] for each in told if each["state"] == "done"]
+    received = [json.loads(each["data"]) for each in missed[1:-1]]
+    done = [each["stage"] for each in received if each["state"] == "done"]
     assert done == [stage.name for stage in line.LINE]
     api.refused("GET", "/events/nobody", 404)
     api.refused("GET", "/events/a.jpg", 404, "by id")
@@ -122,10 +122,10 @@ def test_an_id_that_is_none_is_refused(last: str, api: Api) -> None:
 def test_what_was_told_is_told_by_the_picture_s_id(api: Api) -> None:
     """A waiting picture's stream ends there; sent on, another tells the rest, and a re-run's events name its run."""
     image_id = api.upload(JPEG, query="?process=false")["image_id"]
-    told = follow(api, image_id)
-    assert json.loads(told[-1]["data"])["status"] == "waiting"
+    received = follow(api, image_id)
+    assert json.loads(received[-1]["data"])["status"] == "waiting"
     api.call("POST", f"/process/{image_id}")
-    rest = list(Stream(f"{api.url}/events/{image_id}", told[-1]["id"]).blocks())
+    rest = list(Stream(f"{api.url}/events/{image_id}", received[-1]["id"]).blocks())
     assert {json.loads(each["data"])["run"] for each in rest} == {2}
     assert [each["event"] for each in rest] == ["rerun", "stage", "stage", "stage", "stage", "completed"]
 
@@ -161,8 +161,8 @@ def test_who_follows_an_upload_is_told_what_comes_after_a_look(late: tuple[Event
     watcher, known = Mock(image_id="a", over=False), Mock()
     watcher.next.side_effect = [None, *late] if late else [None, None]
     known.status.return_value = {"status": "completed", "results": {}}
-    told = [json.loads(line)["event"] for line in event_streams.follow(watcher, known, {}, str, PATIENCE)]
-    assert told == ["accepted", *(["stage"] if late else []), "completed"]
+    received = [json.loads(line)["event"] for line in event_streams.follow(watcher, known, {}, str, PATIENCE)]
+    assert received == ["accepted", *(["stage"] if late else []), "completed"]
 
 
 def test_sigterm_ends_streams(whole: ApiLine, tmp_path) -> None:
@@ -215,6 +215,6 @@ def test_streams_end_while_redis_is_away(whole: ApiLine) -> None:
     whole.redis.start()
     client = Producer(whole.settings.redis_url, 1).client
     until(lambda: client.xadd(EVENTS, {"type": "stage", "image_id": "after", "data": "{}"}))
-    told: list[Event | None] = []
-    until(lambda: told.append(watcher.next(0.5)) or any(event and event.image_id == "after" for event in told))
+    received: list[Event | None] = []
+    until(lambda: received.append(watcher.next(0.5)) or any(event and event.image_id == "after" for event in received))
     watcher.leave()

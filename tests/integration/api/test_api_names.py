@@ -43,8 +43,8 @@ def test_a_batch_takes_every_file_whatever_the_names(api: Api) -> None:
     parts = form(b"a.jpg", b"caf\xe9.jpg", b"c.jpg").removesuffix(b"--q--\r\n")
     bad = b'--q\r\nContent-Disposition: form-data; name="file"; filename="b\xe4d.txt"\r\n\r\nno picture\r\n--q--\r\n'
     found = api.ok("POST", "/batch-upload", BatchAccepted, 202, body=parts + bad, headers=FORM)
-    told = [(each["filename"], each.get("filename_guessed")) for each in found["files"]]
-    assert told == [("a.jpg", None), ("café.jpg", True), ("c.jpg", None), ("bäd.txt", True)]
+    answer = [(each["filename"], each.get("filename_guessed")) for each in found["files"]]
+    assert answer == [("a.jpg", None), ("café.jpg", True), ("c.jpg", None), ("bäd.txt", True)]
     assert (found["accepted"], found["refused"]) == (3, 1)
     image_id = found["files"][1]["image_id"]
     ended = api.ended(image_id)
@@ -56,7 +56,7 @@ def test_a_batch_takes_every_file_whatever_the_names(api: Api) -> None:
     assert "filename_guessed" not in api.ended(found["files"][0]["image_id"])
     assert api.catalogued(image_id)["filename_guessed"] is True
     path = f"/batch/{found['batch_id']}"
-    stands = until(lambda: (told := api.ok("GET", path, Batch))["done"] and told)
+    stands = until(lambda: (answer := api.ok("GET", path, Batch))["done"] and answer)
     assert [each.get("filename_guessed") for each in stands["files"]] == [None, True, None, True]
 
 
@@ -68,8 +68,8 @@ def test_a_guess_is_still_said_when_redis_has_forgotten(whole: ApiLine) -> None:
     api.ended(image_id)
     api.catalogued(image_id)
     client.delete(f"stageline:batch:{found['batch_id']}", f"stageline:status:{image_id}", "stageline:named:garçon.jpg")
-    (told,) = api.ok("GET", f"/batch/{found['batch_id']}", Batch)["files"]
-    assert (told["filename"], told["filename_guessed"]) == ("garçon.jpg", True)
+    (answer,) = api.ok("GET", f"/batch/{found['batch_id']}", Batch)["files"]
+    assert (answer["filename"], answer["filename_guessed"]) == ("garçon.jpg", True)
     assert api.ok("POST", "/process/gar%E7on.jpg", Processing, 202)["image_id"] == image_id
     again = api.ended(image_id, run=2)
     assert (again["filename"], again["filename_guessed"]) == ("garçon.jpg", True)
@@ -115,8 +115,8 @@ def test_each_name_is_given_back_as_it_came_and_found_however_it_is_typed(whole:
         for name, image_id in ids.items():
             for typed in (name, unicodedata.normalize("NFD", name), unicodedata.normalize("NFC", name), name.strip()):
                 asked = quote(typed, safe="")
-                told = api.ok("GET", f"/status/{asked}", PictureStatus)
-                assert (told["image_id"], told["filename"]) == (image_id, name), is_in_redis
+                answer = api.ok("GET", f"/status/{asked}", PictureStatus)
+                assert (answer["image_id"], answer["filename"]) == (image_id, name), is_in_redis
                 assert api.call("GET", f"/image/{asked}").status == 200
                 assert [(row["image_id"], row["filename"]) for row in named(api, typed)] == [(image_id, name)]
         if is_in_redis:

@@ -159,7 +159,7 @@ def test_a_batch_is_taken_file_by_file(api: Api) -> None:
     problems = [each["problem"]["status"] for each in found["files"] if "problem" in each]
     assert problems == [415, 400, 413]
     path = f"/batch/{found['batch_id']}"
-    stands = until(lambda: (told := api.ok("GET", path, Batch))["done"] and told)
+    stands = until(lambda: (answer := api.ok("GET", path, Batch))["done"] and answer)
     assert (stands["total"], stands["counts"]) == (6, {"completed": 3, "refused": 3})
     for each in found["files"]:
         if "image_id" in each:

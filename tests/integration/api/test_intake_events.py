@@ -42,7 +42,7 @@ def hub(settings: Settings) -> Hub:
     return Hub(settings.redis_url)
 
 
-def told(pieces: Iterator[str] | None, count: int) -> list[str]:
+def types(pieces: Iterator[str] | None, count: int) -> list[str]:
     """The types of the next events of a stream."""
     assert pieces is not None
     blocks = (piece for piece in pieces if "event: " in piece)
@@ -70,14 +70,14 @@ def test_what_is_not_kept_any_more_is_a_gap(intake: Intake, hub: Hub) -> None:
     known = Known(intake)
     for image_id in ("a", "b"):
         intake.accept(JPEG, "a.jpg", "", Wanted(image_id=image_id))
-    assert told(event_streams.stream(hub, hub.watch(), "0-0"), 2) == ["accepted", "accepted"]
-    assert told(event_streams.stream_one(hub, hub.watch("a"), known, "0-0"), 1) == ["accepted"]
+    assert types(event_streams.stream(hub, hub.watch(), "0-0"), 2) == ["accepted", "accepted"]
+    assert types(event_streams.stream_one(hub, hub.watch("a"), known, "0-0"), 1) == ["accepted"]
     intake.client.xtrim(EVENTS, 1, approximate=False)
-    assert told(event_streams.stream(hub, hub.watch(), "0-0"), 2) == ["gap", "accepted"]
-    assert told(event_streams.stream_one(hub, hub.watch("a"), known, "0-0"), 2) == ["gap", "status"]
+    assert types(event_streams.stream(hub, hub.watch(), "0-0"), 2) == ["gap", "accepted"]
+    assert types(event_streams.stream_one(hub, hub.watch("a"), known, "0-0"), 2) == ["gap", "status"]
     newest = hub.newest()
     intake.accept(JPEG, "c.jpg", "", Wanted())
-    assert told(event_streams.stream(hub, hub.watch(), newest), 1) == ["accepted"]
+    assert types(event_streams.stream(hub, hub.watch(), newest), 1) == ["accepted"]
 
 
 def test_a_search_by_a_picture_holds_up_no_upload(settings: Settings, tmp_path, monkeypatch) -> None:

@@ -131,10 +131,17 @@ def test_what_is_only_looked_at_is_nobody_s(client: FlaskClient, intake: Intake)
 
 def test_when_a_foreign_picture_began_is_told(client: FlaskClient, intake: Intake) -> None:
     """Its producer may have said no time: its first run's is told, or its first stage's."""
-    told: dict[str, object] = {"image_id": "foreign", "original_path": "original/foreign.jpg", "status": "completed"}
-    told["stages"] = {"tag": {"started": "2026-11-21T14:00:02.000Z"}, "resize": {"started": "2026-11-21T14:00:01.000Z"}}
+    document: dict[str, object] = {
+        "image_id": "foreign",
+        "original_path": "original/foreign.jpg",
+        "status": "completed",
+    }
+    document["stages"] = {
+        "tag": {"started": "2026-11-21T14:00:02.000Z"},
+        "resize": {"started": "2026-11-21T14:00:01.000Z"},
+    }
     for more, began in (({}, "2026-11-21T14:00:01.000Z"), ({"runs": [{"run": 1, "created_at": "2026"}]}, "2026")):
-        intake.store.put(StoredObject(results.key("foreign"), json.dumps(told | more).encode(), "application/json"))
+        intake.store.put(StoredObject(results.key("foreign"), json.dumps(document | more).encode(), "application/json"))
         assert client.get("/status/foreign").get_json()["created_at"] == began
 
 

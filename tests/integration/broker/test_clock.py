@@ -74,8 +74,8 @@ def test_a_process_knows_the_time_from_its_first_connection_on(settings, offset:
     code = (
         "import json\nfrom stageline.core import clock\nfrom stageline.broker.redis_client import connect\n"
         f"connect({settings.redis_url!r}).ping()\nfrom stageline.pipeline.first_message import make_id\n"
-        "told = [clock.seconds(), clock.surely().timestamp(), clock.machine().timestamp(), make_id()]\n"
-        "print(json.dumps(told))"
+        "printed = [clock.seconds(), clock.surely().timestamp(), clock.machine().timestamp(), make_id()]\n"
+        "print(json.dumps(printed))"
     )
     before = time.time()
     done = subprocess.run(
@@ -97,8 +97,8 @@ def test_an_id_made_in_the_time_to_come_tells_no_upload(catalogue_engine, tmp_pa
     for image_id, came in ((ahead, now), (before, now - timedelta(hours=1))):
         document = {"image_id": image_id, "status": "completed", "stages": {"resize": {"started": iso(now)}}}
         assert rows_of(document, {}, 1).image["uploaded_at"] == came
-        told = json.dumps({"image_id": image_id, "status": "processing", "at": iso(now)}).encode()
-        Writer(catalogue_engine, FolderStore(tmp_path), 1).apply([told])
+        event = json.dumps({"image_id": image_id, "status": "processing", "at": iso(now)}).encode()
+        Writer(catalogue_engine, FolderStore(tmp_path), 1).apply([event])
         assert moment(Catalogue(catalogue_engine).picture(image_id)["uploaded_at"]) == came
 
 

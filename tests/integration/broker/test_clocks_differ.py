@@ -72,12 +72,12 @@ class Seen:
         found: dict[str, Any] = json.loads(answer.body)
         return found
 
-    def is_now(self, *told: object) -> None:
+    def is_now(self, *times: object) -> None:
         """Hold times against the test's own, which are Redis's too: they are in order, and within the test."""
-        moments = [moment(each) for each in told]
-        assert None not in moments, told
-        assert moments == sorted(moments), told
-        assert self._since <= moments[0] <= moments[-1] <= datetime.now(UTC) + CLOSE, told
+        moments = [moment(each) for each in times]
+        assert None not in moments, times
+        assert moments == sorted(moments), times
+        assert self._since <= moments[0] <= moments[-1] <= datetime.now(UTC) + CLOSE, times
 
 
 def steps(stages: Mapping[str, Mapping[str, Any]]) -> list[object]:
@@ -85,13 +85,13 @@ def steps(stages: Mapping[str, Mapping[str, Any]]) -> list[object]:
     return [stages[name][when] for name in names for when in ("started", "finished")]
 
 
-def check_picture(seen: Seen, told: Mapping[str, Any], seconds: float) -> None:
-    image_id = told["image_id"]
-    assert 0 < told["processing_time"] <= seconds
-    seen.is_now(*steps(told["stages"]))
-    results = told["results"]
+def check_picture(seen: Seen, answer: Mapping[str, Any], seconds: float) -> None:
+    image_id = answer["image_id"]
+    assert 0 < answer["processing_time"] <= seconds
+    seen.is_now(*steps(answer["stages"]))
+    results = answer["results"]
     seen.is_now(results["uploaded_at"], results["completed_at"])
-    seen.is_now(told["created_at"], told["updated_at"])
+    seen.is_now(answer["created_at"], answer["updated_at"])
     task = seen.get(f"/task/{image_id}.1")
     seen.is_now(task["created_at"], *(step["finished"] for step in task["history"]), task["finished_at"])
     seen.is_now(iso(ULID.from_str(image_id).datetime))
@@ -123,9 +123,9 @@ def test_a_line_whose_clocks_differ_by_hours_tells_the_right_times(start, tmp_pa
         seen = start_line(start, tmp_path, settings, stack, off)
         began = time.monotonic()
         pictures = [seen.send(number) for number in range(3)]
-        for told in pictures:
-            check_picture(seen, told, time.monotonic() - began)
-        ids = [told["image_id"] for told in pictures]
+        for answer in pictures:
+            check_picture(seen, answer, time.monotonic() - began)
+        ids = [answer["image_id"] for answer in pictures]
         until(lambda: [row["completed_at"] is not None for row in seen.get("/images")["images"]] == [True] * 3)
         rows = seen.get("/images")["images"]
         assert [row["image_id"] for row in rows] == ids[::-1] == sorted(ids, reverse=True)
@@ -168,9 +168,9 @@ def check_foreign(seen: Seen, store: FolderStore, settings: Settings, began: flo
     until(
         lambda: seen._api.curl("/status/foreign").status == 200 and seen.get("/status/foreign")["results"] is not None
     )
-    told = seen.get("/status/foreign")
-    assert 0 <= told["processing_time"] <= time.monotonic() - began
-    seen.is_now(told["created_at"], told["updated_at"])
+    answer = seen.get("/status/foreign")
+    assert 0 <= answer["processing_time"] <= time.monotonic() - began
+    seen.is_now(answer["created_at"], answer["updated_at"])
 
 
 def test_a_worker_whose_clock_the_store_refuses_waits_and_costs_no_attempt(

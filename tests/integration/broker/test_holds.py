@@ -73,9 +73,9 @@ def test_a_claim_until_a_time_far_away_is_free(settings) -> None:
     """Redis's clock was set back: a claim lasts no longer for that."""
     intake = Intake(open_store(settings), settings)
     first = claim(intake)
-    with pytest.raises(StillRunning) as told:
+    with pytest.raises(StillRunning) as refused:
         claim(intake)
-    assert 1 <= told.value.retry_after <= LEASE_SECONDS
+    assert 1 <= refused.value.retry_after <= LEASE_SECONDS
     intake.client.hincrbyfloat(first._record, "until", 3600)
     assert claim(intake).image_id == first.image_id
 

@@ -38,8 +38,8 @@ def worker(settings: Settings) -> Callable[[str], Consumer]:
 
 def look(client: redis.Redis) -> Overview:
     """Read it; what is said of stages without workers is left out."""
-    told = overview.read(client, LEASE)
-    return Overview(**{**vars(told), "problems": [said for said in told.problems if "worker is alive" not in said]})
+    found = overview.read(client, LEASE)
+    return Overview(**{**vars(found), "problems": [said for said in found.problems if "worker is alive" not in said]})
 
 
 def lacks(missing: tuple[str, ...] = (), degrading: tuple[str, ...] = (), **more: object) -> str:
@@ -51,11 +51,11 @@ def test_a_model_that_a_stage_cannot_do_without_is_a_problem_in_one_sentence(cli
     """It names the stage, the model and how to get it, and goes away with the next beat of a worker that has it."""
     detect = worker("detect")
     detect.heartbeat(LEASE, lacks(("yolox-nano",), ("yolox-nano",)))
-    told = look(client)
-    (said,) = told.problems
+    found = look(client)
+    (said,) = found.problems
     assert said.startswith("detect finds nothing by its model yolox-nano, which is missing: ")
     assert "stageline models fetch yolox-nano" in said
-    assert list(told.missing["detect"]) == ["yolox-nano"]
+    assert list(found.missing["detect"]) == ["yolox-nano"]
     detect.heartbeat(LEASE)
     assert (look(client).problems, look(client).missing) == ([], {})
 
@@ -63,9 +63,9 @@ def test_a_model_that_a_stage_cannot_do_without_is_a_problem_in_one_sentence(cli
 def test_a_model_that_only_adds_something_is_listed_and_is_no_problem(client, worker) -> None:
     """As FaceNet, which a fresh install lacks."""
     worker("classify").heartbeat(LEASE, lacks(("facenet-vggface2",)))
-    told = look(client)
-    assert told.problems == []
-    assert "make setup-train" in told.missing["classify"]["facenet-vggface2"]
+    found = look(client)
+    assert found.problems == []
+    assert "make setup-train" in found.missing["classify"]["facenet-vggface2"]
 
 
 def test_where_only_some_workers_lack_a_model_that_is_said(client, worker) -> None:
@@ -80,19 +80,19 @@ def test_what_is_refused_is_a_problem_with_its_reason_once(client, worker) -> No
     """Whether an older version is served meanwhile, or nothing."""
     worker("detect").heartbeat(LEASE, lacks(refused={"mtcnn": "not the file of its card"}))
     worker("classify").heartbeat(LEASE, lacks(("c",), ("c",), refused={"c": "no network"}))
-    told = look(client)
-    assert told.problems == [
+    found = look(client)
+    assert found.problems == [
         "detect cannot take up its model mtcnn: not the file of its card",
         "classify finds nothing by its model c, which it cannot take up: no network",
     ]
-    assert told.refused == {"detect": {"mtcnn": "not the file of its card"}, "classify": {"c": "no network"}}
+    assert found.refused == {"detect": {"mtcnn": "not the file of its card"}, "classify": {"c": "no network"}}
 
 
 def test_a_model_store_that_a_stage_cannot_reach_is_told_apart(client, worker) -> None:
     """It may be the object store, of which somebody says so already."""
     worker("detect").heartbeat(LEASE, lacks(away="the model store: no route to it"))
-    told = look(client)
-    assert (told.problems, told.away) == (
+    found = look(client)
+    assert (found.problems, found.away) == (
         [],
         ["detect goes on with the models it has: the model store: no route to it"],
     )
@@ -120,9 +120,9 @@ def test_junk_and_workers_of_others_break_nothing(client, worker) -> None:
     seconds, _ = client.time()
     client.zadd(WORKERS, {b"objectdetect_queue:theirs:1": seconds, b"\xff": seconds, b"their_queue:x": seconds})
     client.hset(MODELS, b"their_queue:x", lacks(("m",), ("m",)))
-    told = look(client)
-    assert told.workers["detect"] == 5
-    assert (told.problems, told.missing, told.refused) == ([], {}, {})
+    found = look(client)
+    assert found.workers["detect"] == 5
+    assert (found.problems, found.missing, found.refused) == ([], {}, {})
 
 
 def push(settings: Settings) -> None:
@@ -142,9 +142,9 @@ def test_outcomes_that_nobody_writes_down_are_a_problem_by_their_age(client, set
     assert look(client).still_seconds < LONG
     aged(client)
     push(settings)
-    told = look(client)
-    assert told.still_seconds >= LONG
-    (said,) = told.problems
+    found = look(client)
+    assert found.still_seconds >= LONG
+    (said,) = found.problems
     assert "while 2 outcomes wait" in said
     assert "DATABASE_URL" in said
 

@@ -198,13 +198,13 @@ def test_every_step_is_told_to_wait(mood: str, moody: MoodyRedis, parts: dict[st
 
 def test_who_waits_for_a_message_is_sent_away_and_comes_again(moody: MoodyRedis, running: Running) -> None:
     """A server that is demoted answers a BLMOVE that waits with UNBLOCKED: no message is lost or taken twice."""
-    consumer, told = Consumer(moody.url, line.stage("tag"), "waits", 60), list[Unavailable]()
+    consumer, errors = Consumer(moody.url, line.stage("tag"), "waits", 60), list[Unavailable]()
 
     def wait() -> None:
         try:
             consumer.take(8.0)
         except Unavailable as error:
-            told.append(error)
+            errors.append(error)
 
     waiting = threading.Thread(target=wait)
     waiting.start()
@@ -212,7 +212,7 @@ def test_who_waits_for_a_message_is_sent_away_and_comes_again(moody: MoodyRedis,
     until(lambda: sum(map(waits, moody.admin.client_list())) > 1)  # beside the worker
     with moody.replica():
         waiting.join()
-    assert "UNBLOCKED" in str(told[0])
+    assert "UNBLOCKED" in str(errors[0])
     moody.admin.rpush("tag_queue", "a message")
     taken = SERVER_AWAY.call(
         lambda: consumer.take(8.0)

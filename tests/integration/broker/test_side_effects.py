@@ -38,7 +38,7 @@ def outcomes(producer: Producer) -> list[dict]:
     return [json.loads(raw) for raw in producer.client.lrange(keys.OUTCOMES, 0, -1)]
 
 
-def told(producer: Producer) -> list[str]:
+def event_types(producer: Producer) -> list[str]:
     return [event.type for event in events.read(producer.client, events.START, 1000)]
 
 
@@ -65,7 +65,7 @@ def test_a_pictures_way_is_told_step_by_step(producer: Producer, consumer: Consu
     following = got.successor("resize", ENTRY, {})
     consumer.scripts.run(consumer.hand_off(got, following, transitions.done(got, "resize", ENTRY)))
     finish(last, following)
-    assert told(producer) == ["accepted", "stage", "stage", "stage", "completed"]
+    assert event_types(producer) == ["accepted", "stage", "stage", "stage", "completed"]
     assert [each["status"] for each in outcomes(producer)] == ["submitted", "processing", "completed"]
     assert outcomes(producer)[0]["document"]["filename"] == "größe.jpg"
     assert outcomes(producer)[2]["document"]["detections"] == [{"label": "dog"}, {"label": "dog"}]
@@ -99,13 +99,13 @@ def test_a_deleted_picture_is_dropped_at_every_step(producer: Producer, consumer
         producer.accept(message(name))
         got = taken(consumer)
         producer.delete(name)
-        before = (told(producer), outcomes(producer))
+        before = (event_types(producer), outcomes(producer))
         assert consumer.superseded([got]) == [True]
         assert step(consumer, got, transitions.done(got, "resize", ENTRY)) == Result.SUPERSEDED
         assert consumer.held() == [got.raw], "until it is let go: who dies before leaves it to the next"
         consumer.let_go(got.raw)
-        assert (told(producer), outcomes(producer)) == before
-    assert told(producer)[-1] == outcomes(producer)[-1]["status"] == "deleted"
+        assert (event_types(producer), outcomes(producer)) == before
+    assert event_types(producer)[-1] == outcomes(producer)[-1]["status"] == "deleted"
     assert (
         producer.unfinished() == producer.client.llen("grayscale_queue") == producer.client.llen(keys.DEAD_LETTERS) == 0
     )
@@ -182,7 +182,7 @@ def test_a_probe_is_nobodys_picture(producer: Producer, consumer: Consumer) -> N
     got = taken(consumer)
     consumer.begin([(got, transitions.begun(got, "resize", ENTRY))])
     producer.delete("probe-1", probe=True)
-    assert (told(producer), outcomes(producer), producer.newest_named("x.jpg")) == ([], [], None)
+    assert (event_types(producer), outcomes(producer), producer.newest_named("x.jpg")) == ([], [], None)
     assert "accepted" not in statistics.read(producer.client, 2)["line"]
 
 

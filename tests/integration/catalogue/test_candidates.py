@@ -144,10 +144,10 @@ def _insert_as_before(engine: Engine, table: str, rows: list[dict]) -> None:
     """Insert as the version before does: without the column that it does not know, and boxes as text."""
     with writing(engine) as connection:
         for row in rows:
-            told = {name: json.dumps(value) if isinstance(value, list) else value for name, value in row.items()}
-            told.pop("named", None)
-            values = ", ".join(f":{name}" for name in told)
-            connection.execute(text(f"INSERT INTO {table} ({', '.join(told)}) VALUES ({values})"), told)
+            columns = {name: json.dumps(value) if isinstance(value, list) else value for name, value in row.items()}
+            columns.pop("named", None)
+            values = ", ".join(f":{name}" for name in columns)
+            connection.execute(text(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"), columns)
 
 
 def test_a_step_changes_no_row_of_postgresqls(postgres_server, tmp_path) -> None:

@@ -50,15 +50,15 @@ def test_the_event_of_an_end_tells_the_categories_that_a_page_does(catalogue, wr
     """Each once, whoever says it and of what: what the detector and the classifier both call a cat is one category."""
     cat = {"category": "cat", "box": [1.0, 2.0, 3.0, 4.0], "model": "mine@1"}
     detections = [{"label": "cat", "score": score, "box": cat["box"], "model": "mine@1"} for score in (0.8, 0.6)]
-    told = document(
+    content = document(
         "a", 0, detections=detections,
         categories=[{**cat, "confidence": 0.9}, {**cat, "category": "dog", "confidence": 0.95, "box": None}],
         imagenet=[{**cat, "category": "tabby", "confidence": 0.99}],
         candidates=[{**cat, "category": "frog", "confidence": 0.4, "reason": "unsure"}],
     )  # fmt: skip
-    writer.apply([ended(told)])
+    writer.apply([ended(content)])
     (image,) = catalogue.pictures(Filter()).images
-    assert image["categories"] == results.best_of(told) == [
+    assert image["categories"] == results.best_of(content) == [
         {"category": "dog", "confidence": 0.95, "objects": 0}, {"category": "cat", "confidence": 0.9, "objects": 2},
     ]  # fmt: skip
 

@@ -62,8 +62,8 @@ def test_what_the_catalogue_knows_goes_along(catalogue_engine, bucket, producer)
     catalogue = Catalogue(catalogue_engine)
     found = {message.image_id: message for message in lost_pictures(bucket, producer, catalogue)}
     fields = found["a"].fields
-    told = {"filename": "a.jpg", "file_size": 1234, "sha256": SHA, "uploaded_at": at(5), "batch_id": "b1"}
-    assert fields.items() >= {**told, "origin_w": 640, "origin_h": 480, "run": 1}.items()
+    known = {"filename": "a.jpg", "file_size": 1234, "sha256": SHA, "uploaded_at": at(5), "batch_id": "b1"}
+    assert fields.items() >= {**known, "origin_w": 640, "origin_h": 480, "run": 1}.items()
     assert "sha256" not in found["unknown"].fields
     assert (found["again"].run, len(found["again"].fields["runs"])) == (3, 1)
     for message in found.values():

@@ -172,8 +172,8 @@ class Process:
 
     def crashes(self) -> list[dict]:
         """What it said of threads that died."""
-        told = [json.loads(entry) for entry in self.log().splitlines() if entry.startswith("{")]
-        return [entry for entry in told if entry["event"] == "crashed"]
+        entries = [json.loads(entry) for entry in self.log().splitlines() if entry.startswith("{")]
+        return [entry for entry in entries if entry["event"] == "crashed"]
 
     def threads(self) -> set[str]:
         """The threads that started in it, and in its children; pools' and requests' without their numbers."""

@@ -218,8 +218,8 @@ def test_containers_are_those_of_the_manifests(services: dict[str, Any], name: s
     assert services[name]["image"] == container["image"]
     memory = container["resources"]["limits"]["memory"]
     assert int(services[name]["mem_limit"]) == int(memory[:-2]) * {"Mi": 1024**2, "Gi": 1024**3}[memory[-2:]], memory
-    if "--maxmemory" in (told := container.get("args", [])):
-        assert f"--maxmemory {told[told.index('--maxmemory') + 1]} " in " ".join(services[name]["entrypoint"])
+    if "--maxmemory" in (arguments := container.get("args", [])):
+        assert f"--maxmemory {arguments[arguments.index('--maxmemory') + 1]} " in " ".join(services[name]["entrypoint"])
 
 
 def test_prometheus_looks_at_all_of_ours(services: dict[str, Any]) -> None:

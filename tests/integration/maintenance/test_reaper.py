@@ -156,15 +156,15 @@ def test_health_reports_a_reaper_that_fails(producer, settings) -> None:
     served.housekeeper.start()
     client = create_app(settings, served).test_client()
 
-    def told() -> bool:
+    def is_reported() -> bool:
         return any("the housekeeper fails" in problem for problem in client.get("/health").json["problems"])
 
     try:
-        assert not told()
+        assert not is_reported()
         producer.client.set(keys.delayed_key(RESIZE.queue), "a string, and no sorted set")
-        until(told)
+        until(is_reported)
         producer.client.delete(keys.delayed_key(RESIZE.queue))
-        until(lambda: not told())
+        until(lambda: not is_reported())
     finally:
         served.housekeeper.end()
         served.housekeeper.join()

@@ -67,10 +67,10 @@ def test_categories_are_drawn_on_the_tagged_picture_alone() -> None:
     """What the picture shows is told on the tagged picture, also where no object was found, and not on the other."""
     message = Message.of({"image_id": "a", "original_path": "original/a.jpg", **BOTH})
     named = message.successor("classify", {}, {"categories": [{"category": "dog", "confidence": 0.9, "box": None}]})
-    plain, told = (create(Settings()).run_one(Task(one, {"original": JPEG})) for one in (message, named))
-    assert [stored.key for stored in told.objects] == ["tagged/a.jpg", "blurred/a.jpg"]
-    assert told.objects[0].data != plain.objects[0].data
-    assert told.objects[1].data == plain.objects[1].data
+    plain, marked = (create(Settings()).run_one(Task(one, {"original": JPEG})) for one in (message, named))
+    assert [stored.key for stored in marked.objects] == ["tagged/a.jpg", "blurred/a.jpg"]
+    assert marked.objects[0].data != plain.objects[0].data
+    assert marked.objects[1].data == plain.objects[1].data
 
 
 def test_candidates_and_guesses_are_drawn_nowhere() -> None:
@@ -80,6 +80,6 @@ def test_candidates_and_guesses_are_drawn_nowhere() -> None:
     candidates = [{**unsure, "box": None}, {**unsure, "box": [1.0, 1.0, 9.0, 9.0], "detected": "cat"}]
     guesses = [{"category": "tabby", "confidence": 0.99, "box": None}]
     looked = message.successor("classify", {}, {"categories": [], "candidates": candidates, "imagenet": guesses})
-    plain, told = (create(Settings()).run_one(Task(one, {"original": JPEG})) for one in (message, looked))
-    assert [stored.data for stored in told.objects] == [stored.data for stored in plain.objects]
-    assert told.fields.keys() & {"candidates", "imagenet"} == set(), "it would overwrite what the message says"
+    plain, marked = (create(Settings()).run_one(Task(one, {"original": JPEG})) for one in (message, looked))
+    assert [stored.data for stored in marked.objects] == [stored.data for stored in plain.objects]
+    assert marked.fields.keys() & {"candidates", "imagenet"} == set(), "it would overwrite what the message says"
