@@ -120,7 +120,7 @@ def _of_deleted(on: Deployment, picture: Picture, of: Found) -> Iterator[str]:
 def _of_strangers(
     on: Deployment, unanswered: list[int], strangers: Mapping[str, Found], undisturbed: Mapping[int, Outputs]
 ) -> Iterator[str]:
-    """Pictures that nobody was told of: of uploads without an answer, as many as those, whole ones or only stored."""
+    """Find pictures whose id no client knows: one for each upload without an answer, complete or only stored."""
     numbers = {outputs[ORIGINAL]: number for number, outputs in undisturbed.items()}
     left = Counter(numbers[undisturbed[number][ORIGINAL]] for number in unanswered)
     for image_id, of in strangers.items():

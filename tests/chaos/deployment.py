@@ -35,7 +35,7 @@ class Deployment:
     def __init__(self, folder: Path, models: Path, **settings: str) -> None:
         """Take a folder for everything, that of the installed models, and settings of all services.
 
-        A setting REDIS_URL, MINIO_ENDPOINT or DATABASE_URL, such as that of a proxy, is what the services are told;
+        A setting REDIS_URL, MINIO_ENDPOINT or DATABASE_URL, such as that of a proxy, is what the services get;
         the clients of this class go to the servers themselves.
         """
         folder.mkdir(parents=True, exist_ok=True)

@@ -48,7 +48,7 @@ class Sent:
         return (
             f"{len(self.pictures)} pictures answered 202, {sum(each.reruns for each in self.pictures)} runs again, "
             f"{len(deleted)} deletions, {sum(each.moved for each in deleted)} of them on the way, "
-            f"{len(self.unanswered)} tries of uploads that may have left a picture nobody was told of"
+            f"{len(self.unanswered)} tries of uploads that may have left a picture whose id no client knows"
         )
 
 
@@ -80,7 +80,7 @@ class Producer(threading.Thread):
                     self._run_again(self._random.choice(self._own))
                 if self._random.random() < DELETED:
                     self._remove(self._random.choice((self._own[-1], self._random.choice(self._own))))
-        except BaseException as error:  # noqa: BLE001 - told by who joins
+        except BaseException as error:  # noqa: BLE001 - raised by the thread that joins
             self.error = error
 
     def _upload(self) -> None:

@@ -38,7 +38,7 @@ class Upgrade:
         until(service.ready, READY_SECONDS)
 
     def replace(self, name: str) -> None:
-        """Roll a service as Kubernetes does: one of the new version is ready before the old one is told to stop."""
+        """Roll a service as Kubernetes does: one of the new version is ready before the old one is stopped."""
         self.send()
         self.start_new(name)
         self.send()

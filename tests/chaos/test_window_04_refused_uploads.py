@@ -72,7 +72,7 @@ def test_an_upload_that_finds_the_line_full_leaves_no_original(deployment: Deplo
     strict=True,
     raises=Broken,
     reason="an original that the store does not remove at once stays for ever, and `reconcile --queue` runs it: "
-    "nothing tells it from one that was accepted and forgotten",
+    "it cannot be distinguished from one that was accepted and forgotten",
 )
 def test_an_original_that_cannot_be_removed_at_once_is_not_run(deployment: Deployment, proxy: CuttingProxy) -> None:
     """The last place is taken while the original is being stored, and the store breaks when that is to be removed."""

@@ -92,7 +92,7 @@ def assert_all_went_on_at_their_first_attempt(deployment: Deployment, image_ids:
 @pytest.mark.xfail(
     strict=True,
     raises=Broken,
-    reason="what a dead worker held goes back with one attempt more, all of it, since nothing tells what it worked on "
+    reason="what a dead worker held goes back with one attempt more, all of it, since nothing shows what it worked on "
     "from what waited in its hands",
 )
 def test_pictures_that_only_wait_in_the_hands_of_killed_workers_are_charged_nothing(

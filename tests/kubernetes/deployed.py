@@ -138,7 +138,7 @@ def not_ready(names: tuple[str, ...] = WORKLOADS) -> list[str]:
 
 
 def start_to_ready() -> dict[str, float]:
-    """Seconds from each workload's youngest container start to its pod being ready, as the cluster tells them."""
+    """Seconds from each workload's youngest container start to its pod being ready, as the cluster reports them."""
     found = {}
     for pod in pods():
         running = [one["state"]["running"]["startedAt"] for one in pod["status"].get("containerStatuses", [])]

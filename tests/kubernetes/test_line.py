@@ -54,7 +54,7 @@ def test_every_folder_holds_every_picture(sent: list[str]) -> None:
             assert len(store.get(some)) > 100, some
 
 
-def test_objects_are_found_and_told_apart(sent: list[str]) -> None:
+def test_objects_are_found_and_distinguished(sent: list[str]) -> None:
     """The models that were published to the bucket found something in photographs, and none of the usual is missing."""
     results = [ask(f"/status/{one}")["results"] for one in sent]
     assert sum(len(one["detections"]) for one in results) >= SENT
@@ -105,7 +105,7 @@ def test_the_stores_console_opens_and_shows_the_bucket(sent: list[str], browser:
 
 
 def test_the_api_says_that_all_is_there(sent: list[str]) -> None:
-    """/health sees the servers and a worker of each stage, and has no problem to tell."""
+    """/health sees the servers and a worker of each stage, and reports no problem."""
     wait_until(lambda: ask("/health")["status"] == "ready", "healthy")
     health = ask("/health")
     assert set(health["checks"].values()) == {"ok"}

@@ -35,7 +35,7 @@ def let_flow(uploader: Uploader) -> None:
 
 @pytest.mark.parametrize("name", [*SERVICES, "cache"])
 def test_its_pod_is_deleted(name: str, uploader: Uploader, judge: Judge) -> None:
-    """A pod that is told to go finishes or gives back what it holds, and another takes its place."""
+    """A pod that is deleted finishes or gives back what it holds, and another takes its place."""
     let_flow(uploader)
     kubectl("delete", "pod", "--wait=false", "--selector", f"app.kubernetes.io/name={name}")
     let_flow(uploader)

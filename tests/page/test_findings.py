@@ -76,7 +76,7 @@ def open_picture(page: Browser, image_id: str) -> None:
     settled(page)
 
 
-def test_a_category_is_told_once_of_the_whole_and_once_of_an_object(page: Browser, agreed: str) -> None:
+def test_a_category_is_shown_once_for_the_whole_and_once_for_an_object(page: Browser, agreed: str) -> None:
     """The whole picture has its list; an object one row, and who else says so; 99.6 % is not 100."""
     open_picture(page, agreed)
     assert page.run(ROWS, ".finding-list.picture li") == [["cat", "91 %"]]
@@ -221,7 +221,7 @@ def test_all_of_it_can_be_read_also_on_a_phone(page: Browser, doubted: str, dark
 
 def test_a_card_tells_the_same_live_and_when_it_is_asked_for(page: Browser, page_line: RunningLine, cat: Path) -> None:
     """Each category is one chip, surest first, with the detector's count; what only the classifier says is marked."""
-    name = "told on a card.jpg"
+    name = "shown on a card.jpg"
     categories = lambda found: [said("cat", 0.91), said("dog", 0.98, detected(found)[0])]  # noqa: E731
     image_id = judge(page_line, cat, name, detections=detected, categories=categories)
     wanted = [["dog", True], ["cat", False], ["2 × remote", False]]

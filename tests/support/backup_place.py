@@ -28,7 +28,7 @@ class Place:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a line's processes, and the scripts, are told of them."""
+        """The environment variables with which a line's processes, and the scripts, find them."""
         minio = {"MINIO_ACCESS_KEY": self.minio.access_key, "MINIO_SECRET_KEY": self.minio.secret_key}
         return {**minio, "MINIO_ENDPOINT": self.minio.endpoint, "DATABASE_URL": self.database_url}
 

@@ -94,7 +94,7 @@ class Browser:
         return self.driver.execute_script(script, *arguments)
 
     def complaints(self) -> list[str]:
-        """What the console was told since the last call: errors, and what the Content-Security-Policy refused."""
+        """What the console logged since the last call: errors, and what the Content-Security-Policy refused."""
         return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
 
 

@@ -85,7 +85,7 @@ def outcome(image_id: str, status: str, run: int = 1, **more: Any) -> bytes:
 
 
 def ended(said: dict[str, Any]) -> bytes:
-    """The outcome that a document is told by."""
+    """The outbox event of a document."""
     return outcome(said["image_id"], said["status"], said.get("run", 1), document=said)
 
 

@@ -159,7 +159,7 @@ class MoodyRedis:
 
     @contextmanager
     def other_password(self) -> Iterator[None]:
-        """Want a password that nobody was told, also from who connects anew; old connections are cut."""
+        """Require a password that no client knows, also from new connections; old connections are cut."""
         self.admin.execute_command("CONFIG", "SET", "requirepass", "new")
         self.drop_clients()
         try:

@@ -127,7 +127,7 @@ def test_dead_letters_are_counted_and_junk_among_them_harms_no_page(client: Flas
 
 
 def test_a_server_without_blmove_is_known_by_its_version() -> None:
-    """6.2 is the first; one that does not tell is taken at its word."""
+    """Redis 6.2 is the first that is accepted; a server that hides its version is accepted."""
     assert [health.is_too_old(version) for version in ("5.0.14", "6.0.16", "2.8", "6.1.240")] == [True] * 4
     assert [health.is_too_old(version) for version in ("6.2.0", "7.0.15", "8.4", "10.0", "255.255.255", "")] == [
         False
@@ -135,7 +135,7 @@ def test_a_server_without_blmove_is_known_by_its_version() -> None:
 
 
 def test_what_a_stage_made_is_shown(client: FlaskClient, folder: ObjectStore) -> None:
-    """/image shows each stage's picture with its type, and tells a browser to treat it as nothing else."""
+    """/image shows each stage's picture with its type, and has the browser treat it as nothing else."""
     polyglot = encoded(scene(), "JPEG") + b"<script>alert(1)</script>"
     image_id = client.post("/upload", data=polyglot).get_json()["image_id"]
     folder.put(StoredObject(f"tagged/{image_id}.jpg", JPEG, "image/jpeg"))

@@ -1,4 +1,4 @@
-"""Server-sent events of a whole line: what happens is told, once, in order, and can be resumed."""
+"""Server-sent events of a whole line: each event is sent once, in order, and a stream can be resumed."""
 
 import itertools
 import json
@@ -51,7 +51,7 @@ class Stream:
 
 
 def follow(api: Api, image_id: str) -> list[dict[str, str]]:
-    """All that is told of a picture, to its end."""
+    """Return the events of a picture, up to its end."""
     url = f"{api.url}/events/{image_id}"
     stream = Stream(url)
     assert stream.answer.headers["Content-Type"].startswith("text/event-stream")
@@ -82,7 +82,7 @@ def test_one_picture_is_followed_to_its_end(api: Api) -> None:
 
 
 def test_all_pictures_are_followed_and_resumed(api: Api) -> None:
-    """What is missed between two connections is told by the next: each event once."""
+    """The next connection sends the events missed in between: each event once."""
     stream = Stream(f"{api.url}/events")
     first = api.upload(JPEG)["image_id"]
     seen = []
@@ -119,8 +119,8 @@ def test_an_id_that_is_none_is_refused(last: str, api: Api) -> None:
     assert refused["errors"][0]["field"] == "Last-Event-ID"
 
 
-def test_what_was_told_is_told_by_the_picture_s_id(api: Api) -> None:
-    """A waiting picture's stream ends there; sent on, another tells the rest, and a re-run's events name its run."""
+def test_a_picture_s_stream_has_its_earlier_events(api: Api) -> None:
+    """A waiting picture's stream ends there; once sent on, another has the rest, and a re-run's events name its run."""
     image_id = api.upload(JPEG, query="?process=false")["image_id"]
     received = follow(api, image_id)
     assert json.loads(received[-1]["data"])["status"] == "waiting"
@@ -131,7 +131,7 @@ def test_what_was_told_is_told_by_the_picture_s_id(api: Api) -> None:
 
 
 def test_there_are_only_so_many_places_and_others_are_served(whole: ApiLine) -> None:
-    """The 65th is told to come again; uploads and everything else go on; a place that is left is free again."""
+    """The 65th stream gets Retry-After; uploads and all else go on; a stream that ends makes room for another."""
     api, streams = whole.api, []
     try:
         while len(streams) < hubs.PLACES:  # those of the tests before may not be noticed yet to have hung up
@@ -156,8 +156,8 @@ def follows(api: Api) -> bool:
 
 
 @pytest.mark.parametrize("late", [(), (Event("1-0", "stage", "a", "{}"), Event("2-0", "completed", "a", "{}"))])
-def test_who_follows_an_upload_is_told_what_comes_after_a_look(late: tuple[Event, ...]) -> None:
-    """A look finds the end before the last events come: they are told; where they are lost, the next look ends it."""
+def test_a_stream_has_the_events_after_the_status_read(late: tuple[Event, ...]) -> None:
+    """A status read finds the end before the last events: they are sent; if they are lost, the next read ends the stream."""
     watcher, known = Mock(image_id="a", over=False), Mock()
     watcher.next.side_effect = [None, *late] if late else [None, None]
     known.status.return_value = {"status": "completed", "results": {}}
@@ -166,7 +166,7 @@ def test_who_follows_an_upload_is_told_what_comes_after_a_look(late: tuple[Event
 
 
 def test_sigterm_ends_streams(whole: ApiLine, tmp_path) -> None:
-    """An API process that is told to stop ends what would go on for ever."""
+    """An API process that gets SIGTERM ends its endless streams."""
     api = ServedApi(tmp_path, REDIS_URL=whole.redis.url)
     try:
         streams = [Stream(f"{api.url}/events") for _ in range(3)]
@@ -183,7 +183,7 @@ def test_sigterm_ends_streams(whole: ApiLine, tmp_path) -> None:
 
 
 def test_who_does_not_keep_up_is_cut_off(whole: ApiLine, monkeypatch) -> None:
-    """What waits for one reader is bounded; the others are told all."""
+    """The events that wait for one reader are bounded; the other readers get all events."""
     monkeypatch.setattr(hubs, "MAX_BEHIND", 10)
     hub = Hub(whole.settings.redis_url)
     slow, quick = hub.watch("slow"), hub.watch("quick")
@@ -198,7 +198,7 @@ def test_who_does_not_keep_up_is_cut_off(whole: ApiLine, monkeypatch) -> None:
 
 
 def test_streams_end_while_redis_is_away(whole: ApiLine) -> None:
-    """Who comes again is told so; who waits for a picture stays, and is told what comes when it is back."""
+    """A new stream gets 503; a stream of one picture stays open, and gets its events when Redis is back."""
     hub = Hub(whole.settings.redis_url)
     watcher = hub.watch()
     stream = Stream(f"{whole.api.url}/events")

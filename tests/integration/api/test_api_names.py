@@ -39,7 +39,7 @@ def named(api: Api, name: str) -> list[dict[str, Any]]:
 
 
 def test_a_batch_takes_every_file_whatever_the_names(api: Api) -> None:
-    """A name that is no UTF-8 is a guess, and said to be one wherever it is told, also of a file that is refused."""
+    """A name that is no UTF-8 is a guess, and is marked as one in every answer, also for a file that is refused."""
     parts = form(b"a.jpg", b"caf\xe9.jpg", b"c.jpg").removesuffix(b"--q--\r\n")
     bad = b'--q\r\nContent-Disposition: form-data; name="file"; filename="b\xe4d.txt"\r\n\r\nno picture\r\n--q--\r\n'
     found = api.ok("POST", "/batch-upload", BatchAccepted, 202, body=parts + bad, headers=FORM)
@@ -61,7 +61,7 @@ def test_a_batch_takes_every_file_whatever_the_names(api: Api) -> None:
 
 
 def test_a_guess_is_still_said_when_redis_has_forgotten(whole: ApiLine) -> None:
-    """The catalogue tells of the batch, and results/ of the picture; a re-run carries it on."""
+    """The catalogue has the mark for the batch, results/ for the picture; a re-run keeps it."""
     api, client = whole.api, Producer(whole.settings.redis_url, 1).client
     found = api.ok("POST", "/batch-upload", BatchAccepted, 202, body=form(b"gar\xe7on.jpg"), headers=FORM)
     image_id = found["files"][0]["image_id"]
@@ -90,7 +90,7 @@ def test_a_raw_body_s_name_may_be_in_any_encoding(query: str, api: Api) -> None:
 
 
 def test_a_picture_without_a_name_is_taken(api: Api) -> None:
-    """As by curl's `image=<street.jpg` or a client that names no file; what is text is told how to be sent."""
+    """As by curl's `image=<street.jpg`, or a client that names no file; the error for a text field says what to send."""
     head = b'--q\r\nContent-Disposition: form-data; name="image"\r\n\r\n'
     for data in all_kinds().values():
         taken = api.ok("POST", "/upload", Accepted, 202, body=head + data + b"\r\n--q--\r\n", headers=FORM)

@@ -119,7 +119,7 @@ def test_a_batch_needs_the_memory_of_a_file(api: ServedApi) -> None:
 
 
 def test_a_batch_takes_so_many_files_and_no_more(api: ServedApi) -> None:
-    """Of more than a thousand, the first thousand are looked at, and the others told to come in another batch."""
+    """The first thousand files are accepted; the others are refused with the advice to send another batch."""
     part = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\n\r\nnonsense\r\n'
     kind = "Content-Type: multipart/form-data; boundary=x"
     answer = api.curl("/batch-upload", "-H", kind, "--data-binary", "@-", body=part * 1005 + b"--x--\r\n")

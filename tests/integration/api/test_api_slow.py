@@ -96,7 +96,7 @@ def test_who_says_nothing_holds_no_thread(api: ServedApi) -> None:
 
 
 def test_those_who_do_not_read_pictures_leave_room_for_others(settings, tmp_path) -> None:
-    """As many as there are threads: most are told to come again, memory stays small, health is answered."""
+    """As many as there are threads: most get Retry-After, memory stays small, health is answered."""
     most = "8000000"  # of which SENT_AT_ONCE fit into SENT_BYTES, also before it is known how large each is
     api = ServedApi(tmp_path, REDIS_URL=settings.redis_url, MAX_UPLOAD_BYTES=most)
     picture = io.BytesIO()
@@ -142,7 +142,7 @@ def test_who_reads_too_slowly_is_let_go(pair, monkeypatch) -> None:
 
 
 def test_a_body_that_stops_coming_is_a_408(api: ServedApi) -> None:
-    """A client that falls silent in the middle of its body is told so, and its connection closed."""
+    """A client that stops in the middle of its body gets an error that says so, and its connection is closed."""
     with socket.create_connection(("127.0.0.1", api.port), timeout=PATIENCE) as client:
         client.sendall(HALF_BODY + b"x")
         answer = b""

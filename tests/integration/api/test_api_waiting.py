@@ -27,7 +27,7 @@ def test_who_waits_in_vain_gets_a_202(api: ServedApi) -> None:
     assert f"Location: /status/{content['image_id']}" in answer.headers
 
 
-def test_who_follows_in_vain_is_told_so(api: ServedApi) -> None:
+def test_a_stream_of_an_unknown_picture_is_refused(api: ServedApi) -> None:
     """The last line says timeout; the picture is there and goes on."""
     answer = api.curl("/upload?follow=true&wait=1", "--data-binary", "@-", body=JPEG)
     lines = [json.loads(line) for line in answer.body.splitlines()]

@@ -38,7 +38,7 @@ def intake(settings: Settings) -> Intake:
 
 @pytest.fixture
 def hub(settings: Settings) -> Hub:
-    """What tells of events."""
+    """The hub that passes events to the streams."""
     return Hub(settings.redis_url)
 
 
@@ -50,7 +50,7 @@ def types(pieces: Iterator[str] | None, count: int) -> list[str]:
 
 
 def test_an_event_that_is_yet_to_come_is_the_newest(intake: Intake, hub: Hub, monkeypatch) -> None:
-    """Its id is of another Redis, or made up: what happens from now on is told."""
+    """The id is of another Redis, or made up: the stream has the events from now on."""
     intake.accept(JPEG, "a.jpg", "", Wanted())
     watcher = hub.watch()
     pieces = event_streams.stream(hub, watcher, LATER)

@@ -63,7 +63,7 @@ def test_what_the_client_has_is_not_read(path: str, client: FlaskClient, intake:
 
 
 def test_a_part_is_shown(path: str, client: FlaskClient) -> None:
-    """Range is a 206 with where it lies; one beyond the end a 416 that tells the length; If-Range is heeded."""
+    """A Range is a 206 with its position; one beyond the end a 416 with the length; If-Range is heeded."""
     whole = client.get(path)
     assert (whole.status_code, whole.headers["Accept-Ranges"]) == (200, "bytes")
     part = client.get(path, headers={"Range": "bytes=2-5", "If-Range": whole.headers["ETag"]})
@@ -110,7 +110,7 @@ def test_so_many_bytes_are_sent_at_once_and_no_more(monkeypatch) -> None:
     assert len(entered) == 1
 
 
-def test_a_picture_that_was_deleted_is_not_told_of_again(client: FlaskClient) -> None:
+def test_a_deleted_picture_stays_unknown(client: FlaskClient) -> None:
     """Under its key it was done, and it is gone: a 410, not an answer that leads nowhere."""
     key = {"Idempotency-Key": "k"}
     first = client.post("/upload", data=JPEG, headers=key).get_json()
@@ -129,8 +129,8 @@ def test_what_is_only_looked_at_is_nobody_s(client: FlaskClient, intake: Intake)
     assert_problem(client.post(f"/process/{image_id}"), 404)
 
 
-def test_when_a_foreign_picture_began_is_told(client: FlaskClient, intake: Intake) -> None:
-    """Its producer may have said no time: its first run's is told, or its first stage's."""
+def test_a_foreign_picture_has_its_start(client: FlaskClient, intake: Intake) -> None:
+    """Its producer may have given no time: the status has its first run's, or its first stage's."""
     document: dict[str, object] = {
         "image_id": "foreign",
         "original_path": "original/foreign.jpg",

@@ -182,7 +182,7 @@ def test_a_batchs_claim_is_held_while_it_comes_and_free_when_the_api_dies(start_
 
 
 def test_who_hung_up_and_comes_again_gets_the_first_requests_answer(start_api, settings) -> None:
-    """The first goes on to its end; once the picture is accepted, the second is told that."""
+    """The first goes on to its end; once the picture is accepted, the second gets the same answer."""
     api = start_api()
     assert send(api, picture(1), "/upload?wait=60", "k", "-m", "1").status == 0
     answer, _ = patiently_sent(api, picture(1), "/upload?wait=60")

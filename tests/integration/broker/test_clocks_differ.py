@@ -53,7 +53,7 @@ def start(tmp_path: Path, settings: Settings) -> Iterator[Start]:
 
 
 class Seen:
-    """What an API process tells, and between which moments it must lie."""
+    """What an API process returns, and between which times it must lie."""
 
     def __init__(self, api: ServedApi) -> None:
         self._api = api

@@ -172,7 +172,7 @@ def test_a_batch_that_was_taken_over_keeps_no_list_over_the_others(settings) -> 
     assert len(whole.files) == 2
 
 
-def test_an_answer_that_was_told_stays(settings) -> None:
+def test_an_answer_that_was_sent_stays(settings) -> None:
     """What fails after the picture was accepted, as while its client waits, frees no key."""
     intake = Intake(open_store(settings), settings)
     first = claim(intake)

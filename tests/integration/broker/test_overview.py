@@ -88,7 +88,7 @@ def test_what_is_refused_is_a_problem_with_its_reason_once(client, worker) -> No
     assert found.refused == {"detect": {"mtcnn": "not the file of its card"}, "classify": {"c": "no network"}}
 
 
-def test_a_model_store_that_a_stage_cannot_reach_is_told_apart(client, worker) -> None:
+def test_a_model_store_that_a_stage_cannot_reach_is_reported_as_such(client, worker) -> None:
     """It may be the object store, of which somebody says so already."""
     worker("detect").heartbeat(LEASE, lacks(away="the model store: no route to it"))
     found = look(client)
@@ -126,7 +126,7 @@ def test_junk_and_workers_of_others_break_nothing(client, worker) -> None:
 
 
 def push(settings: Settings) -> None:
-    """Have a step tell the catalogue something."""
+    """Put an outbox event on the list."""
     Producer(settings.redis_url, 10).delete("a")
 
 
@@ -162,7 +162,7 @@ def test_a_catalogue_that_goes_on_is_no_problem(client, settings) -> None:
 
 @pytest.mark.parametrize("how", ["by a step", "by a worker that stored late"])
 def test_a_list_that_was_empty_is_no_older_than_its_first(client, settings, worker, how) -> None:
-    """Whatever was noted of those before, and whoever tells the catalogue."""
+    """Whatever was noted of earlier events, and whichever script adds one."""
     aged(client)
     assert look(client).still_seconds == 0
     if how == "by a step":
@@ -188,7 +188,7 @@ def test_the_outcome_of_an_older_line_stands_for_an_unknown_time(client) -> None
     assert (look(client).problems, look(client).still_seconds) == ([], 0)
 
 
-def test_what_a_model_was_refused_for_may_end_while_it_is_told() -> None:
+def test_a_refusal_of_a_model_may_end_while_it_is_reported() -> None:
     """Another thread takes the model up in that moment: the beat goes on."""
 
     class Model:

@@ -130,7 +130,7 @@ def ask_everything(api: ServedApi, image_id: str, batch: str, most: int = 100) -
 
 
 def says(text: str, mood: str) -> bool:
-    """Whether a refusal is told as it was made."""
+    """Whether an answer names the refusal in the server's words."""
     return any(words in text for words in SAID_AS.get(mood, (mood,)))
 
 
@@ -186,7 +186,7 @@ def parts(moody: MoodyRedis, request: pytest.FixtureRequest, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("mood", [mood for mood in MOODS if mood != "LOADING"])
-def test_every_step_is_told_to_wait(mood: str, moody: MoodyRedis, parts: dict[str, Callable]) -> None:
+def test_every_step_raises_unavailable(mood: str, moody: MoodyRedis, parts: dict[str, Callable]) -> None:
     """Whatever a thread does in a loop of its own raises what that loop waits for; after the mood it succeeds."""
     with moody.moods()[mood]():
         for part in parts.values():

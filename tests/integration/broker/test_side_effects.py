@@ -1,4 +1,4 @@
-"""What each atomic step tells: events, outcomes for the catalogue, counts, the pace; and what is dropped."""
+"""Side effects of each transition: events, outbox events for the catalogue, counts, the pace; and what is dropped."""
 
 import json
 import time
@@ -55,11 +55,11 @@ def finish(last: Consumer, sent: Message) -> int:
     return last.scripts.run(last.finish(got, transitions.ended(got, "tag", ENTRY, document)))
 
 
-def test_a_pictures_way_is_told_step_by_step(producer: Producer, consumer: Consumer, last: Consumer) -> None:
+def test_each_transition_of_a_picture_has_its_events(producer: Producer, consumer: Consumer, last: Consumer) -> None:
     """Accepted, begun, done, the last done, completed: an event each; an outcome for what the catalogue must know."""
     sent = message(filename="größe.jpg", uploaded_at="2026-11-21T10:00:00.000Z")
     assert producer.accept(sent) == "a"
-    assert producer.accept(sent) == "a", "an accept that is repeated tells nothing twice"
+    assert producer.accept(sent) == "a", "a repeated accept writes nothing twice"
     got = taken(consumer)
     consumer.begin([(got, transitions.begun(got, "resize", {**ENTRY, "state": "working"}))])
     following = got.successor("resize", ENTRY, {})
@@ -86,7 +86,7 @@ def test_a_long_list_of_outcomes_goes_on_in_short(producer: Producer) -> None:
 
 
 def test_a_deleted_picture_is_dropped_at_every_step(producer: Producer, consumer: Consumer, last: Consumer) -> None:
-    """Begun, handed on, delayed, buried or finished: nothing of it moves on, and nothing more is told."""
+    """Begun, handed on, delayed, buried or finished: no message of it moves on, and no more events are written."""
     steps = (
         lambda c, m, n: c.begin([(m, n)])[0],
         lambda c, m, n: c.scripts.run(c.hand_off(m, m.successor("resize", ENTRY, {}), n)),

@@ -89,7 +89,7 @@ def test_what_was_taken_while_the_answer_was_lost_is_worked_on(
 def test_what_is_popped_long_after_its_client_hung_up_is_worked_on(
     settings: Settings, store: FolderStore, worker: Worker
 ) -> None:
-    """The server may not know yet that a waiting client is gone, and pops for it: no error tells the worker of that."""
+    """The server may not know yet that a waiting client is gone, and pops for it: the worker gets no error."""
     producer = Producer(settings.redis_url, 100)
     worker.start()
     assert producer.accept(message(store, "a"))

@@ -65,7 +65,7 @@ def test_nobody_sees_a_candidate_who_asks_for_a_category(writer, catalogue_engin
 
 
 def test_imagenets_guesses_are_not_named(catalogue_engine, writer) -> None:
-    """However sure they are: each has its row, and no filter and no summary of a picture tells it."""
+    """However sure they are: each has its row, and no filter and no summary of a picture includes it."""
     writer.apply([ended(plain("a", categories=[SHIP], candidates=CANDIDATES[:1], imagenet=GUESSES))])
     rows = [row for row in dump(catalogue_engine)["prediction_results"] if row["task"] == "imagenet"]
     assert [(row["position"], row["category"], row["named"]) for row in rows] == [

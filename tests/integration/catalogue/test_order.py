@@ -77,7 +77,7 @@ def test_a_deleted_picture_stays_deleted(catalogue_engine, writer) -> None:
 
 
 def test_an_id_that_is_used_again_is_a_picture_again(catalogue_engine, writer, bucket) -> None:
-    """What was told after the deletion counts, and what was told before never does, however often it is applied."""
+    """Events after the deletion count, and events before it never do, however often they are applied."""
     batch = [*stream("a"), outcome("a", "deleted", at=at(200))]
     begun = outcome("a", "submitted", document=first_message("a", 500), at=at(500))
     batch += [begun, outcome("a", "completed", document=document("a", 500, detections=[]), at=at(507))]
@@ -93,14 +93,14 @@ def test_an_id_that_is_used_again_is_a_picture_again(catalogue_engine, writer, b
 
 
 def test_a_deletion_counts_for_what_the_list_has_before_it(catalogue_engine, writer) -> None:
-    """Clocks differ: what was told before by a clock that is fast does not come back when it is applied again."""
+    """Clocks differ: an event before the deletion by a fast clock brings nothing back when it is applied again."""
     batch = [*stream("a")[:2], outcome("a", "completed", document=document("a"), at=at(100.5)), outcome("a", "deleted")]
     for _ in range(2):
         writer.apply(batch)
         assert not any(dump(catalogue_engine).values())
 
 
-def test_the_same_end_told_twice_is_the_buckets(catalogue_engine, writer, bucket) -> None:
+def test_of_two_ends_of_one_run_the_buckets_counts(catalogue_engine, writer, bucket) -> None:
     """Two workers did the same work: the later document counts, and what the bucket has counts for more than both."""
     first, second = document("a"), document("a", categories=[], updated_at=at(50), completed_at=at(50))
     keep(bucket, first)

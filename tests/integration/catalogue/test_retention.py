@@ -65,7 +65,7 @@ def test_erasing_takes_the_original_of_another_name(store) -> None:
 
 
 def swept(engine, bucket, redis_server, days: int, now: datetime) -> Writer:
-    """One sweep of retention at that time, and then what it told the catalogue."""
+    """Run one sweep of retention at that time, and then apply its outbox events."""
     found = Settings(redis_url=redis_server.url, retention_days=days)
     writer, lease = Writer(engine, bucket, days), WriterLease(redis_server.url, 30)
     lease.renew()

@@ -103,7 +103,7 @@ def outcomes(count: int) -> list[bytes]:
 
 
 def test_the_service_writes_what_is_on_the_list(redis, start_service, bucket, tmp_path) -> None:
-    """From nothing: it makes the tables, writes, empties the list, and ends when told to."""
+    """From nothing: it makes the tables, writes, empties the list, and ends at SIGTERM."""
     port = free_port()
     batch = outcomes(700)
     redis.rpush(OUTCOMES, *batch)

@@ -198,7 +198,7 @@ def test_detect_gets_a_worker_per_core() -> None:
 
 
 def test_a_status_outlives_its_stay_in_redis(start_line, giraffe) -> None:
-    """After STATUS_TTL the same is told from results/: the findings, the stages, the name and the size."""
+    """After STATUS_TTL the same status comes from results/: the findings, the stages, the name and the size."""
     running = start_line(STATUS_TTL="3")
     image_id = running.client.upload(giraffe)
     (before,) = running.client.wait([image_id])

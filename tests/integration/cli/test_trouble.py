@@ -113,7 +113,7 @@ def test_following_waits_while_redis_is_away(begin, start_line, start_redis, gir
     assert [outcome["status"] for outcome in json.loads(said)] == ["completed"]
 
 
-def test_what_was_accepted_is_told_when_the_line_goes(begin, start_line, giraffe, tmp_path) -> None:
+def test_accepted_ids_are_printed_when_the_line_goes(begin, start_line, giraffe, tmp_path) -> None:
     """An upload that loses the line half-way prints the ids that it had got, and exits 3."""
     running = start_line(MAX_QUEUE_SIZE="1")
     os.kill(pid_of(running, "tag_service"), signal.SIGSTOP)  # so that the line stays full with the first

@@ -120,7 +120,7 @@ def test_a_secret_that_comes_later_is_taken_up(
     ("package", "more"),
     [("resize_service", {}), ("resize_service", {"NUM_WORKERS": "2"}), ("catalogue_service", {}), ("grab_service", {})],
 )
-def test_who_is_told_to_end_does_although_the_secret_changed(
+def test_a_process_ends_at_sigterm_although_the_secret_changed(
     package: str, more: dict[str, str], start: Callable[..., Service], start_redis: Callable[..., RedisServer]
 ) -> None:
     """As where a pod is replaced just after its Secret was: a SIGTERM is not lost in starting anew."""

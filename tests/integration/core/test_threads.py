@@ -25,7 +25,7 @@ from tests.support.running_line import inherited
 from tests.support.served_api import JPEG, until
 
 EXIT_CRASH = 70
-# In each process: notes the name of each thread that starts, lets nobody wait long, and breaks what it is told to.
+# In each process: notes the name of each thread that starts, shortens long waits, and breaks the named function.
 BREAKING = """
 import importlib, os, sys, threading
 

@@ -173,7 +173,7 @@ def test_a_detector_that_knows_no_class_is_said(evaluate, tmp_path) -> None:
 
 
 def test_a_limit_takes_the_same_pictures_each_time(evaluate, tmp_path) -> None:
-    """Two of five: their 1, 2, 4, 8 and 16 labels tell which, and what is wrong with the others is not told."""
+    """Two of five: their 1, 2, 4, 8 and 16 labels show which, and the problems of the others are not reported."""
     data = yolo(tmp_path / "data", dict.fromkeys("abcde", SCENES["a"]))
     counts = {stem: 2**place for place, stem in enumerate("abcde")}
     for stem, count in counts.items():
@@ -231,7 +231,7 @@ def test_ctrl_c_ends_it_without_a_traceback(tmp_path, seeing_models) -> None:
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - a job of a shell ignores it
     )  # fmt: skip
     assert process.stderr is not None
-    assert "60 pictures" in process.stderr.readline()  # told when it begins
+    assert "60 pictures" in process.stderr.readline()  # printed when it begins
     process.send_signal(signal.SIGINT)
     _, noted = process.communicate(timeout=60)
     assert process.returncode != 0

@@ -140,7 +140,7 @@ def test_a_sleeping_worker_that_wakes_up_late_writes_nothing(start_line, picture
 
 
 def test_sigterm_gives_back_or_finishes_and_exits_cleanly(start_line, pictures) -> None:
-    """A worker told to stop exits 0, holds nothing afterwards, and no attempt is counted."""
+    """A worker that gets SIGTERM exits 0, holds nothing afterwards, and no attempt is counted."""
     running = start_line(LEASE_SECONDS="60")
     ids = send(running, pictures)
     for stage in line.LINE:

@@ -160,7 +160,7 @@ def test_a_worker_that_dies_while_it_removes_a_deleted_picture_leaves_that_to_th
 
 
 def test_a_worker_that_died_stands_in_the_history(start_way, tmp_path: Path) -> None:
-    """A picture whose worker is killed tells of the attempt that nobody came back from."""
+    """The history of a picture whose worker is killed has the attempt that was lost."""
     (tmp_path / "sitecustomize.py").write_text(
         "import sys, os\n"
         "flag = os.path.join(os.environ['PYTHONPATH'], 'died')\n"

@@ -42,7 +42,7 @@ def test_a_published_version_never_changes(repository) -> None:
 
 
 def test_a_published_card_never_changes_either(repository) -> None:
-    """The same network under the same version with other labels is refused: who asked for it is not told that it is."""
+    """The same network under the same version with other labels is refused, and not reported as installed."""
     repository.publish(colours())
     with pytest.raises(ModelError, match=r"colours@1 is published already, with another card"):
         repository.publish(colours(labels=["a", "b", "c"]))

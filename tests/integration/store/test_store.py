@@ -52,9 +52,9 @@ def test_what_is_too_large_is_not_read(store: ObjectStore) -> None:
         store.get("original/a.jpg", 4)
 
 
-def test_an_object_is_told_of_without_reading_it(store: ObjectStore) -> None:
+def test_stat_describes_an_object_without_reading_it(store: ObjectStore) -> None:
     """Its size, the MD5 of its bytes, and when it was written last, in UTC; alike for those put alone and together."""
-    before = datetime.now(UTC) - timedelta(seconds=2)  # S3 tells whole seconds
+    before = datetime.now(UTC) - timedelta(seconds=2)  # S3 returns whole seconds
     store.put(item("original/a.jpg", b"first, and longer"))
     store.put(item("original/a.jpg", b"second"))
     store.put_all([item("tagged/a.jpg", b""), item("tagged/b.jpg", b"third")])

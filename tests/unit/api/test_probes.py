@@ -13,7 +13,7 @@ from tests.support.served_api import until
 
 
 class Server:
-    """Answers when it is let, and says what it is told to say."""
+    """Answers when the test lets it, with the given answer."""
 
     def __init__(self) -> None:
         self.answers = threading.Event()

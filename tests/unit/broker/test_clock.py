@@ -55,7 +55,7 @@ def test_before_anybody_was_asked_it_is_the_machines_own() -> None:
 
 
 def test_what_is_uploaded_in_the_time_to_come_came_now() -> None:
-    """A producer's clock may be ahead; one that is behind cannot be told from a message that waited."""
+    """A producer's clock may be ahead; one that is behind cannot be distinguished from a message that waited."""
     now = clock.now()
     ahead, behind = iso(now + timedelta(hours=1)), iso(now - timedelta(hours=1))
 

@@ -60,7 +60,7 @@ DAMAGES: dict[str, Callable[[bytes, int], bytes]] = {
 
 
 SMALL_HOLE = "a hole of 64 zeros"
-MAY_BE_ZEROS = ("optimised", "progressive")  # in these a few zeros may be pixels, and only some holes can be told
+MAY_BE_ZEROS = ("optimised", "progressive")  # in these a few zeros may be pixels, and only some holes can be detected
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.8])
@@ -107,7 +107,7 @@ def test_a_kind_whose_decoder_tells_nothing_is_compared(monkeypatch: pytest.Monk
 
 
 def without_jfif(data: bytes) -> bytes:
-    """A JPEG whose colours another segment may tell."""
+    """A JPEG whose colours another segment may describe."""
     return data[:2] + data[4 + int.from_bytes(data[4:6], "big") :]
 
 
@@ -132,7 +132,7 @@ WARNED_OF = {
 
 @pytest.mark.parametrize("name", WARNED_OF)
 def test_a_harmless_warning_hides_no_damage(name: str) -> None:
-    """A decoder tells its first warning only: what is odd in a header is put right before."""
+    """A decoder reports its first warning only: what is odd in a header is put right before."""
     data = WARNED_OF[name]
     whole, _ = codec.decode(SEVERAL["baseline"], MAX_PIXELS)
     assert codec.check(data, MAX_PIXELS).width == 480

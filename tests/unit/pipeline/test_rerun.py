@@ -71,7 +71,7 @@ def test_an_input_that_is_gone_cannot_be_run() -> None:
 
 
 def test_a_third_run_keeps_the_history_of_both() -> None:
-    """Each attempt of each run is told apart, and none is forgotten."""
+    """Each attempt of each run is distinct, and none is forgotten."""
     second, _ = rerun.prepare(document(run_through()), "tag", everything)
     done = second.successor("tag", {"state": "done", "run": 2, "attempt": 1}, {"tagged_path": "tagged/a.jpg"})
     third, _ = rerun.prepare(document(done), "tag", everything)

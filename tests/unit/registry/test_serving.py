@@ -134,7 +134,7 @@ def test_a_version_that_was_mended_is_taken_up_at_once_when_it_is_promoted_again
     assert served.now().value == "loaded 2"
 
 
-def test_where_the_version_before_is_no_good_either_both_reasons_are_told(serve, repository) -> None:
+def test_the_error_has_both_reasons_if_the_version_before_is_no_good_either(serve, repository) -> None:
     """A worker that starts fresh after two bad promotes serves nothing, and says why of both."""
     repository.promote("colours", "2")
     served, _ = serve(v1=ModelError("the first reason"), v2=ModelError("the second reason"))

@@ -172,7 +172,7 @@ def test_no_copy_where_persons_or_faces_were_not_looked_for(
     assert (outcome.fields["blurred_path"] is not None) == written
 
 
-def test_a_malformed_option_is_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_names_a_malformed_option(monkeypatch: pytest.MonkeyPatch) -> None:
     """BLUR_HEADS is true or false."""
     monkeypatch.setenv("BLUR_HEADS", "perhaps")
     settings.load.cache_clear()

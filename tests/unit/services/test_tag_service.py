@@ -64,7 +64,7 @@ def test_what_nothing_finds_cannot_be_hidden() -> None:
 
 
 def test_categories_are_drawn_on_the_tagged_picture_alone() -> None:
-    """What the picture shows is told on the tagged picture, also where no object was found, and not on the other."""
+    """The category is written on the tagged picture, also if no object was found, and not on the blurred one."""
     message = Message.of({"image_id": "a", "original_path": "original/a.jpg", **BOTH})
     named = message.successor("classify", {}, {"categories": [{"category": "dog", "confidence": 0.9, "box": None}]})
     plain, marked = (create(Settings()).run_one(Task(one, {"original": JPEG})) for one in (message, named))
