@@ -46,8 +46,8 @@ def moving(on: Deployment) -> list[str]:
     answer, _ = on.api.insist("GET", "/queue-status")
     found = [f"{count} {name}" for name, count in answer.json["total"].items() if count]
     found += [f"{answer.json['unfinished']} unfinished"] if answer.json["unfinished"] else []
-    outcomes = on.queue.llen(OUTCOMES)
-    return found + ([f"{outcomes} outcomes"] if outcomes else [])
+    outbox_events = on.queue.llen(OUTCOMES)
+    return found + ([f"{outbox_events} outcomes"] if outbox_events else [])
 
 
 def problems(on: Deployment, sent: Sent, undisturbed: Mapping[int, Outputs]) -> list[str]:

@@ -12,7 +12,7 @@ from tests.chaos.api_client import ENDED, TRY_AGAIN, ApiClient
 
 KEYED, RERUN, DELETED = 0.4, 0.12, 0.08  # shares of uploads: under a key, followed by a run again, by a deletion
 FIRST_STAGES = ("", "?from=resize", "?from=detect", "?from=tag")
-PATIENCE = 300.0  # seconds for an answer that is none of "try again", whatever happens
+TIMEOUT = 300.0  # seconds for an answer that is none of "try again", whatever happens
 
 
 @dataclass
@@ -88,7 +88,7 @@ class Producer(threading.Thread):
         keyed = self._random.random() < KEYED
         headers = {"Idempotency-Key": uuid.UUID(int=self._random.getrandbits(128)).hex} if keyed else {}
         fields = {"image": (f"{number}.jpg", self._files[number])}
-        answer, lost = self._api.insist("POST", "/upload", PATIENCE, fields=fields, headers=headers)
+        answer, lost = self._api.insist("POST", "/upload", TIMEOUT, fields=fields, headers=headers)
         assert answer.status == 202, answer
         picture = Picture(answer.json["image_id"], number)
         self._own.append(picture)
@@ -119,6 +119,6 @@ class Producer(threading.Thread):
         if picture.deleted:
             return
         moves = self._api.status(picture.image_id)["status"] not in ENDED
-        answer, lost = self._api.insist("DELETE", f"/image/{picture.image_id}", PATIENCE)
+        answer, lost = self._api.insist("DELETE", f"/image/{picture.image_id}", TIMEOUT)
         assert answer.status == 204 or (answer.status == 404 and lost), answer
         picture.deleted, picture.moved = True, moves

@@ -24,7 +24,7 @@ OUTCOMES = "stageline:outcomes"
 ENOUGH = 600_000  # bytes of outcomes, of which half are more than a few connections need
 AT_A_TIME = 100
 HELD = 4
-PATIENCE = 30.0  # seconds, for what takes three or so
+TIMEOUT = 30.0  # seconds, for what takes three or so
 LONG_NAME = "a" * 150 + ".jpg"
 
 pytestmark = pytest.mark.long
@@ -110,14 +110,16 @@ def test_a_catalogue_that_comes_back_makes_room(deployment: Deployment, way: Cut
     waiting = queue.llen(OUTCOMES)
     way.mend()
     deployment.services["catalogue"].start()
-    comes(f"the catalogue takes the {waiting} outcomes off their list", lambda: queue.llen(OUTCOMES) == 0, PATIENCE)
+    comes(f"the catalogue takes the {waiting} outcomes off their list", lambda: queue.llen(OUTCOMES) == 0, TIMEOUT)
     comes("the API takes pictures again", lambda: deployment.api.upload(picture(1)).status == 202)
     comes("what was in flight is handed on", all_handed_on(deployment, in_hand))
     promised("no attempt is counted", set(handed_on(deployment, in_hand).values()) == {1})
     comes("nothing stays in a worker's hands", lambda: not any(in_flight(queue).values()))
 
 
-def test_who_cannot_beat_while_redis_is_full_is_not_called_dead(deployment: Deployment, way: CuttingProxy) -> None:
+def test_a_worker_without_heartbeat_while_redis_is_full_is_not_called_dead(
+    deployment: Deployment, way: CuttingProxy
+) -> None:
     """Two workers are silent for longer than a lease, and one of them has died: its pictures come back, no others."""
     deployment.start("grab", "resize")
     queue = deployment.queue

@@ -115,7 +115,7 @@ def check_flow(line: Line, ids: set[str], pids: dict[str, set[int]]) -> None:
 
 
 @pytest.mark.parametrize("mood", MOODS)
-def test_a_mood_is_waited_out_with_pictures_in_hand(mood: str, line: Line) -> None:
+def test_a_mood_is_waited_out_with_pictures_in_flight(mood: str, line: Line) -> None:
     """The worker holds pictures when the mood begins, and does their work, and would take more, within it."""
     pids = line.pids()
     line.store.hold()

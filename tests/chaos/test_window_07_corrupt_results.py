@@ -31,11 +31,11 @@ def line_without_catalogue(deploy: Callable[..., Deployment]) -> tuple[Deploymen
     later = [deployment.api.take(picture(number)) for number in (1, 2, 3)]
     assert {deployment.api.ended(each)["status"] for each in later} == {"completed"}
     deployment.queue.ltrim(OUTCOMES, MANY, -1)
-    outcomes = [json.loads(raw) for raw in deployment.queue.lrange(OUTCOMES, 0, -1)]
-    ends = [outcome for outcome in outcomes if outcome["status"] == "completed"]
+    outbox_events = [json.loads(raw) for raw in deployment.queue.lrange(OUTCOMES, 0, -1)]
+    ends = [outbox_event for outbox_event in outbox_events if outbox_event["status"] == "completed"]
     assert ends[0]["image_id"] == image_id
     assert len(ends) == 1 + len(later)
-    assert all(outcome.get("document") is None for outcome in ends), "the outcomes hold more than ids"
+    assert all(outbox_event.get("document") is None for outbox_event in ends), "the outcomes hold more than ids"
     return deployment, image_id, later
 
 

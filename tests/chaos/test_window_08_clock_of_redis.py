@@ -28,7 +28,7 @@ NEXT = "grayscale_queue"
 DELAYED = "stageline:delayed:resize_queue"
 WRITER = "stageline:outcomes:writer"
 OUTCOMES = "stageline:outcomes"
-PATIENCE = 45.0  # seconds, for what comes within some ten where the clock does not matter
+TIMEOUT = 45.0  # seconds, for what comes within some ten where the clock does not matter
 
 pytestmark = pytest.mark.long
 steps = pytest.mark.parametrize("step", [HOUR, BACK])
@@ -59,7 +59,7 @@ def ways(deployment: Deployment) -> Iterator[dict[str, CuttingProxy]]:
         way.close()
 
 
-def hands_full(deployment: Deployment, ways: dict[str, CuttingProxy]) -> dict[str, set[str]]:
+def is_full(deployment: Deployment, ways: dict[str, CuttingProxy]) -> dict[str, set[str]]:
     """Start the API and the workers, one by one, and give each as many pictures as it holds; return their ids."""
     deployment.start("grab")
     since, ids = time.monotonic(), {}
@@ -98,7 +98,7 @@ def passes(seconds: float) -> None:
     until(lambda: time.monotonic() - since > seconds)
 
 
-def set_clock_unbeaten(deployment: Deployment, offset: int, ways: dict[str, CuttingProxy]) -> None:
+def set_clock_between_heartbeats(deployment: Deployment, offset: int, ways: dict[str, CuttingProxy]) -> None:
     """Set the clock while workers stand still, so that the reaper looks before any beats by the new one."""
     with ExitStack() as stack:
         for label in ways:
@@ -110,9 +110,9 @@ def set_clock_unbeaten(deployment: Deployment, offset: int, ways: dict[str, Cutt
 @steps
 def test_the_living_keep_what_they_hold(step: int, deployment: Deployment, ways) -> None:
     """Two living workers' hands are full, and stay so for two leases after the step, and after the step back."""
-    ids = hands_full(deployment, ways)
+    ids = is_full(deployment, ways)
     for offset in (step, 0):
-        set_clock_unbeaten(deployment, offset, ways)
+        set_clock_between_heartbeats(deployment, offset, ways)
         for _ in range(4):
             held = {label: in_hand(deployment, label) for label in ways}
             promised(f"the living keep {ids}, and had {held}", held == ids)
@@ -126,21 +126,21 @@ def test_the_living_keep_what_they_hold(step: int, deployment: Deployment, ways)
 @pytest.mark.parametrize("dies", ["before", "within", "after"])
 def test_what_a_dead_one_held_comes_back(dies: str, step: int, deployment: Deployment, ways) -> None:
     """A worker dies before the step, or after it without having beaten, or after it had beaten; the other lives."""
-    ids = hands_full(deployment, ways)
+    ids = is_full(deployment, ways)
     dead, queue = deployment.services["other"], deployment.queue
     if dies == "before":
         dead.kill()
     if dies == "within":
         with dead.frozen():
-            set_clock_unbeaten(deployment, step, {"resize": ways["resize"]})
+            set_clock_between_heartbeats(deployment, step, {"resize": ways["resize"]})
             dead.kill()
     else:
-        set_clock_unbeaten(deployment, step, ways)
+        set_clock_between_heartbeats(deployment, step, ways)
     if dies == "after":
         comes("they beat by the new clock", lambda: all(0 <= each < LEASE for each in silence(queue).values()))
         promised("who lives keeps what it holds", in_hand(deployment, "other") == ids["other"])
         dead.kill()
-    comes("what the dead one held is returned", lambda: not held_by(queue, "other"), PATIENCE)
+    comes("what the dead one held is returned", lambda: not held_by(queue, "other"), TIMEOUT)
     promised("the living one keeps what it holds", in_hand(deployment, "resize") == ids["resize"])
     ways["resize"].mend()
     check_flow(deployment, dict.fromkeys(ids["resize"], 1) | dict.fromkeys(ids["other"], 2))
@@ -169,7 +169,7 @@ def test_a_picture_that_waits_for_its_next_attempt_has_it(step: int, deployment:
     deployment.redis.set_clock(step)
     if step < 0:
         assert deployment.queue.zcard(DELAYED) == 1, "the window: it waits"
-    comes("its next attempt comes within seconds", lambda: deployment.queue.llen(NEXT) == 1, PATIENCE)
+    comes("its next attempt comes within seconds", lambda: deployment.queue.llen(NEXT) == 1, TIMEOUT)
     check_flow(deployment, {image_id: 2})
 
 
@@ -195,4 +195,4 @@ def test_a_catalogue_that_comes_back_writes(step: int, deployment: Deployment) -
     deployment.api.take(picture(1))
     assert queue.llen(OUTCOMES) > 0
     deployment.start("catalogue")
-    comes("it takes the outcomes off their list", lambda: queue.llen(OUTCOMES) == 0, PATIENCE)
+    comes("it takes the outcomes off their list", lambda: queue.llen(OUTCOMES) == 0, TIMEOUT)

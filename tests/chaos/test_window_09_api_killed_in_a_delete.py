@@ -93,7 +93,7 @@ def assert_it_stays_away(deployment: Deployment, image_id: str) -> None:
 @pytest.mark.parametrize("words", [FIRST_OBJECT, LAST_OBJECT], ids=["before the first object", "before the last"])
 @COMES_BACK
 def test_a_completed_picture_stays_deleted(deployment: Deployment, proxies: tuple, words: bytes) -> None:
-    """Of a completed picture nothing stays in the bucket, nor in the catalogue, and its status is not returned again."""
+    """Of a completed picture nothing stays in the bucket, nor in the catalogue, nor is its status returned again."""
     deployment.start()
     image_id = deployment.api.take(picture(1))
     assert deployment.api.ended(image_id)["status"] == "completed"

@@ -95,7 +95,7 @@ def assert_all_went_on_at_their_first_attempt(deployment: Deployment, image_ids:
     reason="what a dead worker held goes back with one attempt more, all of it, since nothing shows what it worked on "
     "from what waited in its hands",
 )
-def test_pictures_that_only_wait_in_the_hands_of_killed_workers_are_charged_nothing(
+def test_pictures_that_only_wait_in_flight_at_killed_workers_are_charged_nothing(
     deployment: Deployment, proxy: CuttingProxy
 ) -> None:
     """Workers that hold many are killed more than MAX_ATTEMPTS times: all come through at their first attempt."""
@@ -112,7 +112,7 @@ def test_pictures_that_only_wait_in_the_hands_of_killed_workers_are_charged_noth
     promised("none is buried", deployment.queue.llen("dead_letters") == 0)
 
 
-def test_a_picture_whose_worker_dies_each_time_it_works_on_it_alone_is_buried(
+def test_a_picture_whose_worker_dies_each_time_it_works_on_it_alone_is_dead_lettered(
     deployment: Deployment, proxy: CuttingProxy
 ) -> None:
     """After MAX_ATTEMPTS deaths it is buried, which its dead letter says; those behind it are charged nothing."""

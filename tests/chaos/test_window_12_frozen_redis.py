@@ -45,7 +45,7 @@ def deployment(deploy: Callable[..., Deployment], proxies: dict[str, CuttingProx
     return found
 
 
-def fill_hands(deployment: Deployment, proxies: dict[str, CuttingProxy]) -> list[str]:
+def fill_in_flight(deployment: Deployment, proxies: dict[str, CuttingProxy]) -> list[str]:
     """Have the survivor hold six pictures, and then the victim six more; return all of their ids."""
     proxies[SURVIVOR].cut(b"GET /images/resized/", before_it_runs=True)
     first = [deployment.api.take(picture(number)) for number in range(EACH)]
@@ -76,7 +76,7 @@ def freeze_redis_and_kill(deployment: Deployment, proxies: dict[str, CuttingProx
 
 def test_redis_stands_still_and_workers_are_killed(deployment: Deployment, proxies: dict[str, CuttingProxy]) -> None:
     """What was answered 202 is completed, by its first run, and nothing of it is left in any list."""
-    image_ids = fill_hands(deployment, proxies)
+    image_ids = fill_in_flight(deployment, proxies)
     freeze_redis_and_kill(deployment, proxies)
     ends = [deployment.api.ended(image_id) for image_id in image_ids]
     promised("every picture is completed", {end["status"] for end in ends} == {"completed"})

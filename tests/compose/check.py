@@ -19,7 +19,7 @@ from stageline.client import Client, Refused
 from stageline.core.errors import StagelineError
 from stageline.pipeline.line import LINE, pictures
 
-PATIENCE = 240.0  # seconds: the line may be starting, and fetching its models
+TIMEOUT = 240.0  # seconds: the line may be starting, and fetching its models
 WIDTH, HEIGHT = 1280, 960
 COUNT = 8
 SHOWN = [folder.name for folder in pictures() if folder.name != "blurred"]  # which is missing where a model is
@@ -33,7 +33,7 @@ def say(sentence: str) -> None:
 
 def wait_until(what: str, question: Callable[[], Any]) -> Any:
     """Ask until the answer is true, and return it."""
-    deadline, reason = time.monotonic() + PATIENCE, ""
+    deadline, reason = time.monotonic() + TIMEOUT, ""
     while time.monotonic() < deadline:
         try:
             if answer := question():
@@ -42,7 +42,7 @@ def wait_until(what: str, question: Callable[[], Any]) -> Any:
         except (StagelineError, OSError) as error:
             reason = str(error)
         time.sleep(0.5)
-    sys.exit(f"not within {PATIENCE:g} s: {what} {reason}")
+    sys.exit(f"not within {TIMEOUT:g} s: {what} {reason}")
 
 
 def picture(number: int, folder: Path) -> Path:

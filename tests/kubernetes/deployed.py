@@ -104,9 +104,9 @@ def nudge() -> None:
     kubectl("annotate", "pods", "--all", "--overwrite", f"stageline.test/nudge={random.getrandbits(32)}")
 
 
-def wait_ready(names: tuple[str, ...] = WORKLOADS, patience: float = 240.0) -> None:
+def wait_ready(names: tuple[str, ...] = WORKLOADS, timeout: float = 240.0) -> None:
     """Wait until each workload runs as its manifest says, and what it was before is gone."""
-    wait_until(lambda: not not_ready(names), "all is ready", patience, pause=1.0)
+    wait_until(lambda: not not_ready(names), "all is ready", timeout, pause=1.0)
 
 
 def not_ready(names: tuple[str, ...] = WORKLOADS) -> list[str]:

@@ -59,7 +59,7 @@ def with_children(judge: Judge) -> Iterator[Callable[[str], None]]:
 
 
 @pytest.mark.parametrize("name", ["detect", "tag"])
-def test_workers_are_killed_with_pictures_in_their_hands(
+def test_workers_are_killed_with_pictures_in_flight(
     name: str, uploader: Uploader, judge: Judge, with_children: Callable[[str], None]
 ) -> None:
     """What they held is returned by the reaper, and its history says that a worker was lost."""

@@ -184,7 +184,7 @@ def own_page(chrome: Browser, own_line: RunningLine) -> Iterator[Browser]:
     yield from fresh(chrome, own_line)
 
 
-def test_an_outage_is_said_and_ends_by_itself(
+def test_an_outage_is_shown_and_ends_by_itself(
     own_page: Browser, own_line: RunningLine, data_dir: Path, tmp_path: Path
 ) -> None:
     """When the line goes, a banner says so; when it is back, the banner goes, and what was missed is there.

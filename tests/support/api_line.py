@@ -27,7 +27,7 @@ from tests.support.servers import MinioServer, PostgresServer, RedisServer
 from tests.support.serving import served
 from tests.support.tiny_embedder import cells
 
-PATIENCE = 90.0  # seconds for what must come; nothing is asserted of how soon
+TIMEOUT = 90.0  # seconds for what must come; nothing is asserted of how soon
 ENDED = ("completed", "failed", "waiting")
 JPEG = all_kinds()["jpeg"]
 STAGES = ["grab", *(stage.name for stage in line.LINE)]
@@ -41,7 +41,7 @@ class Api:
     def __init__(self, url: str, catalogue: Catalogue) -> None:
         self.url = url
         self._catalogue = catalogue
-        self._http = urllib3.PoolManager(retries=False, timeout=PATIENCE)
+        self._http = urllib3.PoolManager(retries=False, timeout=TIMEOUT)
 
     def call(self, method: str, path: str, **more: Any) -> Answer:
         """Send a request."""
@@ -113,7 +113,7 @@ class ApiLine(NamedTuple):
 
 def until(look: Callable[[], Found | None]) -> Found:
     """Wait for what must come."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while True:
         found = look()
         if found:

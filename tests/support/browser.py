@@ -13,7 +13,7 @@ from selenium.webdriver.remote.webelement import WebElement
 
 from stageline.local.ports import free_port
 
-PATIENCE = float(
+TIMEOUT = float(
     os.environ.get("STAGELINE_TEST_PATIENCE", "90")
 )  # how long something may take before it counts as never
 PHONE, TABLET, DESKTOP = (360, 740), (768, 1024), (1440, 900)
@@ -74,7 +74,7 @@ class Browser:
         Raises:
             TimeoutError: it never did; says what was on the page.
         """
-        deadline, last = time.monotonic() + PATIENCE, ""
+        deadline, last = time.monotonic() + TIMEOUT, ""
         while time.monotonic() < deadline:
             try:
                 found = holds()

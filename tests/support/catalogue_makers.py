@@ -79,20 +79,20 @@ def first_message(image_id: str, seconds: float = 0, **more: Any) -> dict[str, A
     return {**said, "status": "submitted", "stages": {"grab": entry("grab", seconds)}}
 
 
-def outcome(image_id: str, status: str, run: int = 1, **more: Any) -> bytes:
+def outbox_event(image_id: str, status: str, run: int = 1, **more: Any) -> bytes:
     """An outcome as it lies on the list."""
     return json.dumps({"image_id": image_id, "run": run, "status": status, "at": at(100), **more}).encode()
 
 
 def ended(said: dict[str, Any]) -> bytes:
     """The outbox event of a document."""
-    return outcome(said["image_id"], said["status"], said.get("run", 1), document=said)
+    return outbox_event(said["image_id"], said["status"], said.get("run", 1), document=said)
 
 
 def stream(image_id: str, seconds: float = 0, status: str = "completed", **more: Any) -> list[bytes]:
     """All outcomes of a picture."""
-    begun = outcome(image_id, "submitted", document=first_message(image_id, seconds, **more))
-    return [begun, outcome(image_id, "processing"), ended(document(image_id, seconds, status, **more))]
+    begun = outbox_event(image_id, "submitted", document=first_message(image_id, seconds, **more))
+    return [begun, outbox_event(image_id, "processing"), ended(document(image_id, seconds, status, **more))]
 
 
 def embedding(seed: int) -> list[float]:

@@ -15,7 +15,7 @@ from tests.support.server_process import free_port
 
 JPEG = all_kinds()["jpeg"]
 MAX_BYTES = 1_000_000
-PATIENCE = 60.0  # seconds for what must come; nothing is asserted of how soon
+TIMEOUT = 60.0  # seconds for what must come; nothing is asserted of how soon
 
 
 class Answer(NamedTuple):
@@ -75,7 +75,7 @@ class ServedApi:
 
 def until(true: Callable[[], bool]) -> None:
     """Wait for what must become true."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -18,7 +18,7 @@ from stageline.broker.keys import EVENTS
 from stageline.broker.queue import Producer
 from stageline.core.errors import Unavailable
 from stageline.pipeline import line
-from tests.support.api_line import PATIENCE, Api, ApiLine, until
+from tests.support.api_line import TIMEOUT, Api, ApiLine, until
 from tests.support.picture_makers import all_kinds
 from tests.support.served_api import ServedApi
 
@@ -31,7 +31,7 @@ class Stream:
 
     def __init__(self, url: str, last: str | None = None) -> None:
         headers = {"Last-Event-ID": last} if last else {}
-        pool = urllib3.PoolManager(retries=False, timeout=PATIENCE)
+        pool = urllib3.PoolManager(retries=False, timeout=TIMEOUT)
         self.answer = pool.request("GET", url, headers=headers, preload_content=False)
         self._buffer = b""
 
@@ -157,11 +157,11 @@ def follows(api: Api) -> bool:
 
 @pytest.mark.parametrize("late", [(), (Event("1-0", "stage", "a", "{}"), Event("2-0", "completed", "a", "{}"))])
 def test_a_stream_has_the_events_after_the_status_read(late: tuple[Event, ...]) -> None:
-    """A status read finds the end before the last events: they are sent; if they are lost, the next read ends the stream."""
+    """A status read finds the end before the last events: they are sent; if they are lost, the next read ends it."""
     watcher, known = Mock(image_id="a", over=False), Mock()
     watcher.next.side_effect = [None, *late] if late else [None, None]
     known.status.return_value = {"status": "completed", "results": {}}
-    received = [json.loads(line)["event"] for line in event_streams.follow(watcher, known, {}, str, PATIENCE)]
+    received = [json.loads(line)["event"] for line in event_streams.follow(watcher, known, {}, str, TIMEOUT)]
     assert received == ["accepted", *(["stage"] if late else []), "completed"]
 
 
@@ -175,14 +175,14 @@ def test_sigterm_ends_streams(whole: ApiLine, tmp_path) -> None:
             thread.start()
         api.process.send_signal(signal.SIGTERM)
         for thread in ended:
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)
         assert not any(thread.is_alive() for thread in ended)
-        assert api.process.wait(PATIENCE) == 0
+        assert api.process.wait(TIMEOUT) == 0
     finally:
         api.stop()
 
 
-def test_who_does_not_keep_up_is_cut_off(whole: ApiLine, monkeypatch) -> None:
+def test_a_reader_that_does_not_keep_up_is_cut_off(whole: ApiLine, monkeypatch) -> None:
     """The events that wait for one reader are bounded; the other readers get all events."""
     monkeypatch.setattr(hubs, "MAX_BEHIND", 10)
     hub = Hub(whole.settings.redis_url)
@@ -191,7 +191,7 @@ def test_who_does_not_keep_up_is_cut_off(whole: ApiLine, monkeypatch) -> None:
     for number in range(20):
         client.xadd(EVENTS, {"type": "stage", "image_id": "slow", "data": f'{{"n": {number}}}'})
     client.xadd(EVENTS, {"type": "stage", "image_id": "quick", "data": "{}"})
-    assert quick.next(PATIENCE).image_id == "quick"
+    assert quick.next(TIMEOUT).image_id == "quick"
     assert (slow.over, quick.over) == (True, False)
     for watcher in (slow, quick):
         watcher.leave()
@@ -205,7 +205,7 @@ def test_streams_end_while_redis_is_away(whole: ApiLine) -> None:
     ended = threading.Thread(target=lambda: list(stream.blocks()))
     ended.start()
     whole.redis.kill()
-    ended.join(PATIENCE)
+    ended.join(TIMEOUT)
     assert not ended.is_alive()
     whole.api.refused("GET", "/events", 503, "REDIS_URL")
     until(lambda: watcher.missed)

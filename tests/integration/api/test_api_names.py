@@ -60,7 +60,7 @@ def test_a_batch_takes_every_file_whatever_the_names(api: Api) -> None:
     assert [each.get("filename_guessed") for each in stands["files"]] == [None, True, None, True]
 
 
-def test_a_guess_is_still_said_when_redis_has_forgotten(whole: ApiLine) -> None:
+def test_a_guess_is_still_marked_when_redis_has_forgotten(whole: ApiLine) -> None:
     """The catalogue has the mark for the batch, results/ for the picture; a re-run keeps it."""
     api, client = whole.api, Producer(whole.settings.redis_url, 1).client
     found = api.ok("POST", "/batch-upload", BatchAccepted, 202, body=form(b"gar\xe7on.jpg"), headers=FORM)
@@ -90,7 +90,7 @@ def test_a_raw_body_s_name_may_be_in_any_encoding(query: str, api: Api) -> None:
 
 
 def test_a_picture_without_a_name_is_taken(api: Api) -> None:
-    """As by curl's `image=<street.jpg`, or a client that names no file; the error for a text field says what to send."""
+    """As curl's `image=<street.jpg` or a client that names no file sends it; the error for a text field says how."""
     head = b'--q\r\nContent-Disposition: form-data; name="image"\r\n\r\n'
     for data in all_kinds().values():
         taken = api.ok("POST", "/upload", Accepted, 202, body=head + data + b"\r\n--q--\r\n", headers=FORM)
@@ -124,7 +124,7 @@ def test_each_name_is_given_back_as_it_came_and_found_however_it_is_typed(whole:
 
 
 @pytest.mark.parametrize("asked", ["%20", "...", "%0A", "%E2%80%8D", "%5C", "%FF%FE", "a%00", "%F0%9F"])
-def test_a_name_that_nobody_has_finds_nothing(asked: str, api: Api) -> None:
+def test_a_name_that_no_picture_has_finds_nothing(asked: str, api: Api) -> None:
     """Also not the pictures that came without one."""
     api.upload(JPEG, "..")
     api.refused("GET", f"/status/{asked}", 404, "no picture")

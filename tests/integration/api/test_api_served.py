@@ -11,7 +11,7 @@ from PIL import Image
 
 from stageline.broker.queue import Producer
 from tests.support.processes import descendants, peak_rss_mb
-from tests.support.served_api import JPEG, MAX_BYTES, PATIENCE, Answer, ServedApi, assert_problem
+from tests.support.served_api import JPEG, MAX_BYTES, TIMEOUT, Answer, ServedApi, assert_problem
 from tests.support.servers import RedisServer
 
 
@@ -61,7 +61,7 @@ def test_curl_gets_its_413(size: int, api: ServedApi) -> None:
 def test_a_client_that_reads_late_gets_its_413(connection: str, api: ServedApi) -> None:
     """Many clients write their whole body before they read: they are not cut off before they can."""
     head = f"POST /upload HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\nContent-Length: {40 * MAX_BYTES}\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", api.port), timeout=PATIENCE) as client:
+    with socket.create_connection(("127.0.0.1", api.port), timeout=TIMEOUT) as client:
         client.sendall(head.encode())
         client.sendall(bytes(40 * MAX_BYTES))
         assert client.recv(100).startswith(b"HTTP/1.1 413")
@@ -83,7 +83,7 @@ CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 ])  # fmt: skip
 def test_broken_requests_harm_nothing(request_: bytes, api: ServedApi) -> None:
     """Half a body, a broken chunk, no length, NUL bytes: a 4xx or a closed connection, and the API serves on."""
-    with socket.create_connection(("127.0.0.1", api.port), timeout=PATIENCE) as client:
+    with socket.create_connection(("127.0.0.1", api.port), timeout=TIMEOUT) as client:
         client.sendall(request_)
         client.shutdown(socket.SHUT_WR)
         answer = client.recv(1000)

@@ -18,7 +18,7 @@ from grab_service.api import connections
 from grab_service.api.connections import DeadlineSocket, SlowClient
 from grab_service.images import downloads
 from tests.support.processes import descendants, peak_rss_mb
-from tests.support.served_api import PATIENCE, ServedApi, assert_problem, until
+from tests.support.served_api import TIMEOUT, ServedApi, assert_problem, until
 
 HALF_HEAD = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: "
 HALF_BODY = b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
@@ -54,11 +54,11 @@ def let_go(client: socket.socket) -> bool:
     return bool(select.select([client], [], [], 0)[0])
 
 
-def test_slow_clients_keep_nobody_out(api: ServedApi) -> None:
+def test_slow_clients_keep_no_other_out(api: ServedApi) -> None:
     """With many clients in the middle of a head or a body, health is answered; half heads are let go after a while."""
     ended, clients = threading.Event(), []
     for start in [HALF_HEAD, HALF_BODY] * EACH:
-        clients.append(socket.create_connection(("127.0.0.1", api.port), timeout=PATIENCE))
+        clients.append(socket.create_connection(("127.0.0.1", api.port), timeout=TIMEOUT))
         clients[-1].sendall(start)
     trickler = threading.Thread(target=trickle, args=(clients, ended))
     trickler.start()
@@ -82,10 +82,10 @@ def threads(api: ServedApi) -> int:
     return max(int(line.split()[1]) for each in said for line in each.splitlines() if line.startswith("Threads:"))
 
 
-def test_who_says_nothing_holds_no_thread(api: ServedApi) -> None:
+def test_a_silent_client_holds_no_thread(api: ServedApi) -> None:
     """Hundreds of connections on which nothing comes are waited for together, and let go after a while."""
     before = threads(api)
-    clients = [socket.create_connection(("127.0.0.1", api.port), timeout=PATIENCE) for _ in range(300)]
+    clients = [socket.create_connection(("127.0.0.1", api.port), timeout=TIMEOUT) for _ in range(300)]
     assert api.curl("/healthz").status == 200
     assert threads(api) <= before + 5
     clients[-1].sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -95,7 +95,7 @@ def test_who_says_nothing_holds_no_thread(api: ServedApi) -> None:
         client.close()
 
 
-def test_those_who_do_not_read_pictures_leave_room_for_others(settings, tmp_path) -> None:
+def test_clients_that_do_not_read_pictures_leave_room_for_others(settings, tmp_path) -> None:
     """As many as there are threads: most get Retry-After, memory stays small, health is answered."""
     most = "8000000"  # of which SENT_AT_ONCE fit into SENT_BYTES, also before it is known how large each is
     api = ServedApi(tmp_path, REDIS_URL=settings.redis_url, MAX_UPLOAD_BYTES=most)
@@ -122,7 +122,7 @@ def test_those_who_do_not_read_pictures_leave_room_for_others(settings, tmp_path
         api.stop()
 
 
-def test_who_reads_too_slowly_is_let_go(pair, monkeypatch) -> None:
+def test_a_client_that_reads_too_slowly_is_cut_off(pair, monkeypatch) -> None:
     """However regularly it reads, after a grace so many bytes a second must have gone."""
     patient, theirs = pair
     monkeypatch.setattr(connections, "GRACE_SECONDS", 0.3)
@@ -143,7 +143,7 @@ def test_who_reads_too_slowly_is_let_go(pair, monkeypatch) -> None:
 
 def test_a_body_that_stops_coming_is_a_408(api: ServedApi) -> None:
     """A client that stops in the middle of its body gets an error that says so, and its connection is closed."""
-    with socket.create_connection(("127.0.0.1", api.port), timeout=PATIENCE) as client:
+    with socket.create_connection(("127.0.0.1", api.port), timeout=TIMEOUT) as client:
         client.sendall(HALF_BODY + b"x")
         answer = b""
         while piece := client.recv(10_000):
@@ -163,7 +163,7 @@ def test_what_trickles_for_too_long_is_let_go(pair) -> None:
             time.sleep(0.05)
 
 
-def test_who_does_not_read_the_answer_is_let_go(pair, monkeypatch) -> None:
+def test_a_client_that_does_not_read_the_answer_is_cut_off(pair, monkeypatch) -> None:
     """Writing to a client that reads nothing ends as well."""
     patient, theirs = pair
     monkeypatch.setattr(connections, "IDLE_SECONDS", 0.2)
@@ -175,7 +175,7 @@ def test_who_does_not_read_the_answer_is_let_go(pair, monkeypatch) -> None:
 
 def test_every_line_on_stderr_is_one_of_json(api: ServedApi) -> None:
     """gunicorn's own lines too: what it says of a request that is none of HTTP's is an event like ours."""
-    with socket.create_connection(("127.0.0.1", api.port), timeout=PATIENCE) as client:
+    with socket.create_connection(("127.0.0.1", api.port), timeout=TIMEOUT) as client:
         client.sendall(b"no http at all\r\n\r\n")
         while client.recv(1000):
             pass

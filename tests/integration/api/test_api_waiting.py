@@ -19,7 +19,7 @@ def api(settings: Settings, tmp_path) -> Iterator[ServedApi]:
     served.stop()
 
 
-def test_who_waits_in_vain_gets_a_202(api: ServedApi) -> None:
+def test_an_upload_that_waits_too_long_gets_a_202(api: ServedApi) -> None:
     """When the time is over the answer is what it would have been at once."""
     answer = api.curl("/upload?wait=1", "--data-binary", "@-", body=JPEG)
     content = json.loads(answer.body)
@@ -27,7 +27,7 @@ def test_who_waits_in_vain_gets_a_202(api: ServedApi) -> None:
     assert f"Location: /status/{content['image_id']}" in answer.headers
 
 
-def test_a_stream_of_an_unknown_picture_is_refused(api: ServedApi) -> None:
+def test_an_upload_followed_for_too_long_ends_with_timeout(api: ServedApi) -> None:
     """The last line says timeout; the picture is there and goes on."""
     answer = api.curl("/upload?follow=true&wait=1", "--data-binary", "@-", body=JPEG)
     lines = [json.loads(line) for line in answer.body.splitlines()]
@@ -52,7 +52,7 @@ def test_a_picture_that_is_deleted_ends_what_follows_it(api: ServedApi, settings
     assert Producer(settings.redis_url, 1).unfinished() == 0
 
 
-def test_who_asks_again_under_a_key_does_not_wait_for_the_first(api: ServedApi, settings: Settings) -> None:
+def test_a_repeat_under_a_key_does_not_wait_for_the_first(api: ServedApi, settings: Settings) -> None:
     """The second is answered as soon as the picture is accepted; of one that was deleted since, it is a 410."""
     answers = []
     options = ("-H", "Idempotency-Key: k", "--data-binary", "@-")

@@ -108,7 +108,7 @@ def test_a_redis_that_takes_no_writes_is_said(why: str, start_redis: Callable[..
     assert api.upload().status == 202
 
 
-def test_what_an_upload_was_refused_by_is_said_at_once(own_redis: RedisServer, serve) -> None:
+def test_health_reports_at_once_what_refused_an_upload(own_redis: RedisServer, serve) -> None:
     """Whatever was known before of the store's writes: who asks right after sees why."""
     api = serve(REDIS_URL=own_redis.url)
     until(lambda: well(api))

@@ -90,8 +90,8 @@ def test_a_search_by_a_picture_holds_up_no_upload(settings: Settings, tmp_path, 
     store.check()
     intake = Intake(store, found)
     app = create_app(found, intake)
-    patience_over = threading.Event()  # of the search: no sooner than all else was looked at
-    clock = SimpleNamespace(monotonic=lambda: math.inf if patience_over.is_set() else 0.0, sleep=time.sleep)
+    timeout_over = threading.Event()  # of the search: no sooner than all else was looked at
+    clock = SimpleNamespace(monotonic=lambda: math.inf if timeout_over.is_set() else 0.0, sleep=time.sleep)
     monkeypatch.setattr(face_search, "time", clock)
     answers: list[object] = []
     search = threading.Thread(target=lambda: answers.append(app.test_client().post("/faces/search", data=JPEG)))
@@ -102,6 +102,6 @@ def test_a_search_by_a_picture_holds_up_no_upload(settings: Settings, tmp_path, 
     app.config["SEARCHES"].acquire()
     assert_problem(app.test_client().post("/faces/search", data=JPEG), 503, "searches by pictures")
     assert not answers, "it waits still"
-    patience_over.set()
+    timeout_over.set()
     search.join()
     assert_problem(answers[0], 503, "the line did not come to the picture")  # type: ignore[arg-type]

@@ -110,7 +110,7 @@ def test_so_many_bytes_are_sent_at_once_and_no_more(monkeypatch) -> None:
     assert len(entered) == 1
 
 
-def test_a_deleted_picture_stays_unknown(client: FlaskClient) -> None:
+def test_a_repeated_upload_of_a_deleted_picture_is_gone(client: FlaskClient) -> None:
     """Under its key it was done, and it is gone: a 410, not an answer that leads nowhere."""
     key = {"Idempotency-Key": "k"}
     first = client.post("/upload", data=JPEG, headers=key).get_json()
@@ -119,7 +119,7 @@ def test_a_deleted_picture_stays_unknown(client: FlaskClient) -> None:
     assert_problem(client.post("/upload", data=JPEG, headers=key), 410, first["image_id"], "deleted")
 
 
-def test_what_is_only_looked_at_is_nobody_s(client: FlaskClient, intake: Intake) -> None:
+def test_a_probe_is_no_picture(client: FlaskClient, intake: Intake) -> None:
     """A picture of /faces/search on its way is no picture to others."""
     image_id = f"{PROBE}one"
     intake.accept(JPEG, "x.jpg", "", Wanted(image_id=image_id, probe=True))

@@ -67,7 +67,7 @@ def record(settings: Settings) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in client.hgetall(names[0]).items()} if names else {}
 
 
-def patiently_sent(api: ServedApi, data: bytes, path: str = "/upload") -> tuple[Answer, list[int]]:
+def sent_with_retries(api: ServedApi, data: bytes, path: str = "/upload") -> tuple[Answer, list[int]]:
     """Send again as each 409 says; the answer that came then, and the seconds that were said."""
     said: list[int] = []
     while (answer := send(api, data, path)).status == 409:
@@ -109,7 +109,7 @@ def test_another_api_process_takes_over_what_one_that_died_had_claimed(start_api
     assert send(api, picture(1)).status == 503
     proxy.is_down = True
     claimed = record(settings)
-    answer, said = patiently_sent(other, picture(1))
+    answer, said = sent_with_retries(other, picture(1))
     assert all(1 <= seconds <= LEASE_SECONDS for seconds in said)
     assert (answer.status, json.loads(answer.body)["image_id"]) == (202, claimed["id"])
     assert len(queued(settings)) == 1
@@ -128,7 +128,7 @@ def test_whatever_else_was_lost_the_picture_is_there_once(
     image_id = record(settings)["id"]
     proxy.mend()
     again = send(api, picture(1))
-    answer, _ = patiently_sent(other, picture(1))
+    answer, _ = sent_with_retries(other, picture(1))
     assert [json.loads(each.body)["image_id"] for each in (again, answer)] == [image_id, image_id]
     assert (again.status, answer.status, "Idempotent-Replayed" in answer.headers) == (202, 202, True)
     assert [message.image_id for message in queued(settings)] == [image_id]
@@ -151,7 +151,7 @@ def killed_at_work(api: ServedApi, other: ServedApi, settings: Settings, data: b
     return record(settings)["id"]
 
 
-def test_who_asks_again_while_the_first_still_waits_is_answered_at_once(start_api, settings) -> None:
+def test_a_repeat_while_the_first_still_waits_is_answered_at_once(start_api, settings) -> None:
     """Once a picture is accepted, every API process answers so, also after a SIGKILL; the picture is there once."""
     api, other, path = start_api(), start_api(), "/upload?wait=60"
     first = threading.Thread(target=lambda: send(api, picture(1), path))
@@ -181,11 +181,11 @@ def test_a_batchs_claim_is_held_while_it_comes_and_free_when_the_api_dies(start_
     assert sorted(message.image_id.split("-")[:2] for message in queued(settings)) == [[claimed, "0"], [claimed, "1"]]
 
 
-def test_who_hung_up_and_comes_again_gets_the_first_requests_answer(start_api, settings) -> None:
+def test_a_repeat_after_a_hang_up_gets_the_first_requests_answer(start_api, settings) -> None:
     """The first goes on to its end; once the picture is accepted, the second gets the same answer."""
     api = start_api()
     assert send(api, picture(1), "/upload?wait=60", "k", "-m", "1").status == 0
-    answer, _ = patiently_sent(api, picture(1), "/upload?wait=60")
+    answer, _ = sent_with_retries(api, picture(1), "/upload?wait=60")
     assert answer.status == 202
     assert json.loads(answer.body)["image_id"] == record(settings)["id"]
     assert len(queued(settings)) == 1

@@ -98,7 +98,7 @@ def test_a_model_store_that_a_stage_cannot_reach_is_reported_as_such(client, wor
     )
 
 
-def test_a_worker_that_is_gone_says_nothing_any_more(client, worker, settings) -> None:
+def test_the_report_of_a_dead_worker_is_dropped(client, worker, settings) -> None:
     """Neither one that left, nor one whose lease ran out; and what the latter said goes when it is forgotten."""
     leaving, dead = worker("detect"), worker("detect")
     for one in (leaving, dead):
@@ -135,7 +135,7 @@ def aged(client: redis.Redis) -> None:
     client.set(OUTCOMES_SINCE, client.time()[0] - LONG)
 
 
-def test_outcomes_that_nobody_writes_down_are_a_problem_by_their_age(client, settings) -> None:
+def test_outbox_events_that_are_not_written_are_a_problem_by_their_age(client, settings) -> None:
     """However few they are; more of them make them no younger."""
     push(settings)
     assert (look(client).problems, look(client).outcomes) == ([], 1)
@@ -173,7 +173,7 @@ def test_a_list_that_was_empty_is_no_older_than_its_first(client, settings, work
     assert look(client).still_seconds < LONG
 
 
-def test_many_outcomes_that_move_are_said_by_their_number(client, settings) -> None:
+def test_many_outbox_events_that_move_are_reported_by_their_number(client, settings) -> None:
     """More than the catalogue takes at once."""
     push(settings)
     client.rpush(OUTCOMES, *["x"] * overview.BEHIND)
@@ -182,7 +182,7 @@ def test_many_outcomes_that_move_are_said_by_their_number(client, settings) -> N
     ]
 
 
-def test_the_outcome_of_an_older_line_stands_for_an_unknown_time(client) -> None:
+def test_the_outbox_event_of_an_older_line_waits_for_an_unknown_time(client) -> None:
     """Where nobody noted since when, nothing is claimed."""
     client.rpush(OUTCOMES, "x")
     assert (look(client).problems, look(client).still_seconds) == ([], 0)

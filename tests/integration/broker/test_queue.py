@@ -138,7 +138,7 @@ def test_messages_travel_byte_for_byte(producer: Producer, consumer: Consumer) -
     assert fields.items() <= again.successor("resize", {}, {}).fields.items()
 
 
-def test_a_buried_message_can_be_replayed_once(producer: Producer, consumer: Consumer) -> None:
+def test_a_dead_lettered_message_can_be_replayed_once(producer: Producer, consumer: Consumer) -> None:
     """A dead letter keeps stage, reason and traceback; a replay queues it as a first attempt, and only once."""
     accept(producer, "a")
     got = Message.decode(taken(consumer).retried("resize", ENTRY).raw)

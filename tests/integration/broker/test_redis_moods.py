@@ -196,7 +196,7 @@ def test_every_step_raises_unavailable(mood: str, moody: MoodyRedis, parts: dict
         part()
 
 
-def test_who_waits_for_a_message_is_sent_away_and_comes_again(moody: MoodyRedis, running: Running) -> None:
+def test_a_blocked_pop_is_refused_and_repeated(moody: MoodyRedis, running: Running) -> None:
     """A server that is demoted answers a BLMOVE that waits with UNBLOCKED: no message is lost or taken twice."""
     consumer, errors = Consumer(moody.url, line.stage("tag"), "waits", 60), list[Unavailable]()
 

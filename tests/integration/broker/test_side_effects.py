@@ -34,7 +34,7 @@ def message(image_id: str = "a", **fields) -> Message:
     return Message.of({"image_id": image_id, "original_path": f"original/{image_id}.jpg", "attempt": 1, **fields})
 
 
-def outcomes(producer: Producer) -> list[dict]:
+def outbox_events(producer: Producer) -> list[dict]:
     return [json.loads(raw) for raw in producer.client.lrange(keys.OUTCOMES, 0, -1)]
 
 
@@ -66,9 +66,9 @@ def test_each_transition_of_a_picture_has_its_events(producer: Producer, consume
     consumer.scripts.run(consumer.hand_off(got, following, transitions.done(got, "resize", ENTRY)))
     finish(last, following)
     assert event_types(producer) == ["accepted", "stage", "stage", "stage", "completed"]
-    assert [each["status"] for each in outcomes(producer)] == ["submitted", "processing", "completed"]
-    assert outcomes(producer)[0]["document"]["filename"] == "größe.jpg"
-    assert outcomes(producer)[2]["document"]["detections"] == [{"label": "dog"}, {"label": "dog"}]
+    assert [each["status"] for each in outbox_events(producer)] == ["submitted", "processing", "completed"]
+    assert outbox_events(producer)[0]["document"]["filename"] == "größe.jpg"
+    assert outbox_events(producer)[2]["document"]["detections"] == [{"label": "dog"}, {"label": "dog"}]
     ended = events.read(producer.client, events.START, 1000)[-1].content
     assert (ended["image_id"], ended["counts"], ended["faces"]) == ("a", {"dog": 2}, 0)
     assert ended["categories"] == [{"category": "dog", "confidence": 0.0, "objects": 2}]
@@ -76,7 +76,7 @@ def test_each_transition_of_a_picture_has_its_events(producer: Producer, consume
     assert (found["line"]["accepted"], found["line"]["completed"], found["stages"]["resize"]["done"]) == (1, 1, 1)
 
 
-def test_a_long_list_of_outcomes_goes_on_in_short(producer: Producer) -> None:
+def test_a_long_list_of_outbox_events_goes_on_in_short(producer: Producer) -> None:
     """While the catalogue is away its list grows by ids alone, which the bucket explains."""
     producer.client.rpush(keys.OUTCOMES, *["x"] * 10_000)
     producer.accept(message("late", filename="x" * 200))
@@ -99,13 +99,13 @@ def test_a_deleted_picture_is_dropped_at_every_step(producer: Producer, consumer
         producer.accept(message(name))
         got = taken(consumer)
         producer.delete(name)
-        before = (event_types(producer), outcomes(producer))
+        before = (event_types(producer), outbox_events(producer))
         assert consumer.superseded([got]) == [True]
         assert step(consumer, got, transitions.done(got, "resize", ENTRY)) == Result.SUPERSEDED
         assert consumer.held() == [got.raw], "until it is let go: who dies before leaves it to the next"
         consumer.let_go(got.raw)
-        assert (event_types(producer), outcomes(producer)) == before
-    assert event_types(producer)[-1] == outcomes(producer)[-1]["status"] == "deleted"
+        assert (event_types(producer), outbox_events(producer)) == before
+    assert event_types(producer)[-1] == outbox_events(producer)[-1]["status"] == "deleted"
     assert (
         producer.unfinished() == producer.client.llen("grayscale_queue") == producer.client.llen(keys.DEAD_LETTERS) == 0
     )
@@ -126,7 +126,7 @@ def test_a_picture_sent_again_drops_its_older_run(producer: Producer, consumer: 
     assert (taken(consumer).run, producer.unfinished()) == (2, 1)
     producer.delete("a")
     assert producer.send_again(message(run=3, runs=again.fields["runs"]), RESIZE) == Result.CHANGED
-    assert outcomes(producer)[-2]["from"] == "resize"
+    assert outbox_events(producer)[-2]["from"] == "resize"
 
 
 def test_the_same_content_is_taken_once_where_asked(producer: Producer, consumer: Consumer) -> None:
@@ -176,13 +176,13 @@ def test_a_waiting_picture_is_counted_once(producer: Producer, last: Consumer) -
     assert (found["accepted"], found["waiting"], found["p50_ms"]) == (1, 1, None)
 
 
-def test_a_probe_is_nobodys_picture(producer: Producer, consumer: Consumer) -> None:
+def test_a_probe_is_no_picture(producer: Producer, consumer: Consumer) -> None:
     """It is queued and has a status; no event, no outcome, no name, no count."""
     producer.accept(message("probe-1", probe=True, sha256="77", filename="x.jpg", until="classify"))
     got = taken(consumer)
     consumer.begin([(got, transitions.begun(got, "resize", ENTRY))])
     producer.delete("probe-1", probe=True)
-    assert (event_types(producer), outcomes(producer), producer.newest_named("x.jpg")) == ([], [], None)
+    assert (event_types(producer), outbox_events(producer), producer.newest_named("x.jpg")) == ([], [], None)
     assert "accepted" not in statistics.read(producer.client, 2)["line"]
 
 

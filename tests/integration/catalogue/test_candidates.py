@@ -48,7 +48,7 @@ def test_a_picture_of_which_nothing_is_named_has_its_row(catalogue_engine, write
     }  # fmt: skip
 
 
-def test_nobody_sees_a_candidate_who_asks_for_a_category(writer, catalogue_engine) -> None:
+def test_a_search_for_a_category_finds_no_candidate(writer, catalogue_engine) -> None:
     """A page's categories, the filter alone and with others: only what is named, however sure the candidate was."""
     catalogue = Catalogue(catalogue_engine)
     cat = {"label": "cat", "score": 0.8, "box": [1, 2, 3, 4], "model": "yolox-nano@1"}

@@ -11,7 +11,7 @@ from stageline.catalogue import Filter
 from stageline.catalogue.engine import writing
 from stageline.core.errors import Unavailable
 from stageline.pipeline import results
-from tests.support.catalogue_makers import BEGAN, SHA, at, document, ended, outcome, stream
+from tests.support.catalogue_makers import BEGAN, SHA, at, document, ended, outbox_event, stream
 from tests.support.catalogue_reading import ids
 
 pytest_plugins = ("tests.support.catalogue_fixtures", "tests.support.catalogue_reading")
@@ -82,7 +82,7 @@ def test_pages_are_steady_while_pictures_arrive_and_go(catalogue, writer) -> Non
             seen += [image["image_id"] for image in page.images]
             writer.apply([ended(document(f"new-{len(seen)}-{len(wanted)}", 1000 + len(seen)))])
             if page.images:
-                writer.apply([outcome(f"new-{len(seen)}-{len(wanted)}", "deleted")])
+                writer.apply([outbox_event(f"new-{len(seen)}-{len(wanted)}", "deleted")])
             following = page.next_cursor
             if following is None:
                 break
@@ -131,7 +131,7 @@ def test_sql_in_a_filter_is_a_value_like_any_other(catalogue, writer, words) -> 
 
 
 def test_a_task_tells_all_that_was_tried(catalogue, writer) -> None:
-    writer.apply([*stream("a"), outcome("a", "processing", 2, **{"from": "tag"})])
+    writer.apply([*stream("a"), outbox_event("a", "processing", 2, **{"from": "tag"})])
     task = catalogue.task("a", 1)
     assert {**task, "history": len(task["history"])} == {
         "task_id": "a.1", "image_id": "a", "run": 1, "from": "resize", "status": "completed", "created_at": at(0),

@@ -15,7 +15,18 @@ from stageline.catalogue.writer import Writer
 from stageline.core.settings import Settings
 from stageline.store import FolderStore
 from stageline.store.base import StoredObject
-from tests.support.catalogue_makers import CANDIDATES, at, document, drop, dump, ended, entry, keep, outcome, stream
+from tests.support.catalogue_makers import (
+    CANDIDATES,
+    at,
+    document,
+    drop,
+    dump,
+    ended,
+    entry,
+    keep,
+    outbox_event,
+    stream,
+)
 
 SETTINGS = Settings(retention_days=2)
 
@@ -58,7 +69,7 @@ def test_dropped_and_rebuilt_the_rows_are_the_same(catalogue_engine, bucket) -> 
     for each in found:
         if each["image_id"] not in ("old", "again"):
             writer.apply(stream(each["image_id"], 0, each["status"])[:2])
-    writer.apply([*stream("again", 3, "failed"), outcome("again", "processing", 2, **{"from": "tag"})])
+    writer.apply([*stream("again", 3, "failed"), outbox_event("again", "processing", 2, **{"from": "tag"})])
     writer.apply([ended(each) for each in found])
     before = dump(catalogue_engine)
     assert all(len(rows) >= 30 for rows in before.values())
@@ -117,7 +128,12 @@ def test_what_moves_meanwhile_is_left_alone(catalogue_engine, bucket) -> None:
         keep(bucket, document(name))
     writer = Writer(catalogue_engine, bucket, 0)
     writer.apply(
-        [*stream("again"), outcome("again", "processing", 2), *stream("deleted"), outcome("deleted", "deleted")]
+        [
+            *stream("again"),
+            outbox_event("again", "processing", 2),
+            *stream("deleted"),
+            outbox_event("deleted", "deleted"),
+        ]
     )
     before = dump(catalogue_engine, tombstones=True)
     asked: list[str] = []
@@ -137,7 +153,7 @@ def test_a_run_that_redis_lost_is_undone(catalogue_engine, bucket) -> None:
     writer = Writer(catalogue_engine, bucket, 0)
     writer.apply(stream("again"))
     before = dump(catalogue_engine)
-    writer.apply([outcome("again", "processing", 2, **{"from": "tag"})])
+    writer.apply([outbox_event("again", "processing", 2, **{"from": "tag"})])
     assert dump(catalogue_engine) != before
     rebuild(catalogue_engine, bucket, Settings())
     assert dump(catalogue_engine) == before

@@ -19,7 +19,7 @@ from stageline.maintenance.reconcile import lost_pictures
 from stageline.store import FolderStore
 from stageline.store.base import StoredObject
 from tests.support import commands
-from tests.support.catalogue_makers import SHA, at, document, dump, ended, first_message, keep, outcome
+from tests.support.catalogue_makers import SHA, at, document, dump, ended, first_message, keep, outbox_event
 from tests.support.servers import RedisServer
 
 
@@ -42,7 +42,7 @@ def put(bucket: FolderStore, *names: str) -> None:
         bucket.put(StoredObject(f"original/{name}.jpg", b"jpeg", "image/jpeg"))
 
 
-def test_only_what_nobody_has_is_lost(bucket, producer) -> None:
+def test_only_pictures_that_are_nowhere_are_lost(bucket, producer) -> None:
     """Not what has results or a status, what a search left, or what another picture's results name."""
     put(bucket, "lost", "moving", "probe-1", "elsewhere", "done")
     keep(bucket, document("done"))
@@ -57,7 +57,7 @@ def test_what_the_catalogue_knows_goes_along(catalogue_engine, bucket, producer)
     put(bucket, "a", "unknown", "again")
     writer = Writer(catalogue_engine, bucket, 0)
     first = first_message("a", 5, batch_id="b1", origin_w=640, origin_h=480)
-    writer.apply([outcome("a", "submitted", document=first), outcome("again", "processing", 3)])
+    writer.apply([outbox_event("a", "submitted", document=first), outbox_event("again", "processing", 3)])
     before = dump(catalogue_engine)["image_info"][0]
     catalogue = Catalogue(catalogue_engine)
     found = {message.image_id: message for message in lost_pictures(bucket, producer, catalogue)}
@@ -92,7 +92,7 @@ def test_rebuilding_leaves_to_redis_what_moves(redis_server, producer, tmp_path)
     keep(store, document("lost"))
     engine = open_engine(Settings(stageline_data=data))
     migrate(engine)
-    begun = [outcome(name, "processing", 2) for name in ("moves", "lost")]
+    begun = [outbox_event(name, "processing", 2) for name in ("moves", "lost")]
     Writer(engine, store, 0).apply([*(ended(document(name)) for name in ("moves", "lost")), *begun])
     producer.client.hset(status_key("moves"), mapping={"status": "processing", "run": 2})
     for url, runs in ((redis_server.url, [1, 2]), ("redis://127.0.0.1:1/0", [1, 1])):

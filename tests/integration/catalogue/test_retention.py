@@ -20,7 +20,7 @@ from stageline.maintenance.deletion import erase_objects
 from stageline.pipeline.message import FOLDERS, Message
 from stageline.store import FolderStore
 from stageline.store.base import StoredObject
-from tests.support.catalogue_makers import document, dump, ended, keep, outcome, stream
+from tests.support.catalogue_makers import document, dump, ended, keep, outbox_event, stream
 from tests.support.servers import RedisServer
 
 
@@ -82,7 +82,7 @@ def test_what_is_past_its_time_goes_and_nothing_else(catalogue_engine, redis, re
     keep(bucket, document("moving", 1))
     writer = Writer(catalogue_engine, bucket, 2)
     writer.apply(
-        [*stream("old"), *stream("young", 86_400 * 3), *stream("moving", 1), outcome("moving", "processing", 2)]
+        [*stream("old"), *stream("young", 86_400 * 3), *stream("moving", 1), outbox_event("moving", "processing", 2)]
     )
     redis.hset(status_key("moving"), mapping={"status": "processing", "run": 2})
     swept(catalogue_engine, bucket, redis_server, 2, now)
@@ -101,7 +101,7 @@ def test_what_was_lost_on_its_way_goes_too(catalogue_engine, redis, redis_server
     for name in ("lost", "stays"):
         redis.rpush(DEAD_LETTERS, dead_letters.letter("tag", b"{}", "no", message=Message({"image_id": name}, b"{}")))
         redis.hincrby(DEAD_COUNTS, "tag", 1)
-    Writer(catalogue_engine, bucket, 2).apply([ended(said), outcome("lost", "processing", 2)])
+    Writer(catalogue_engine, bucket, 2).apply([ended(said), outbox_event("lost", "processing", 2)])
     swept(catalogue_engine, bucket, redis_server, 2, datetime(2026, 11, 25, tzinfo=UTC))
     assert list(bucket.keys("")) == []
     assert not any(dump(catalogue_engine).values())
@@ -169,7 +169,7 @@ def test_a_changed_setting_counts_for_what_is_there(catalogue_engine, bucket, be
 
 def test_tombstones_are_kept_for_a_month(catalogue_engine, bucket) -> None:
     writer = Writer(catalogue_engine, bucket, 0)
-    writer.apply([outcome("a", "deleted")])
+    writer.apply([outbox_event("a", "deleted")])
     deleted_at = dump(catalogue_engine, tombstones=True)["deleted_images"][0]["deleted_at"]
     expiry.forget_tombstones(catalogue_engine, deleted_at + timedelta(days=29))
     assert writer.apply(stream("a")).changed == 0

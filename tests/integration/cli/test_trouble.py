@@ -110,7 +110,7 @@ def test_following_waits_while_redis_is_away(begin, start_line, start_redis, gir
     os.kill(tagger, signal.SIGCONT)
     said, _ = upload.communicate(timeout=120)
     assert upload.returncode == 0
-    assert [outcome["status"] for outcome in json.loads(said)] == ["completed"]
+    assert [status["status"] for status in json.loads(said)] == ["completed"]
 
 
 def test_accepted_ids_are_printed_when_the_line_goes(begin, start_line, giraffe, tmp_path) -> None:

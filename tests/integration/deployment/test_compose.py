@@ -148,7 +148,7 @@ def test_only_what_people_use_is_published(env_file: Path, services: dict[str, A
     assert {port["host_ip"] for name in ("grab", "minio") for port in opened[name]["ports"]} == {"0.0.0.0"}
 
 
-def test_secrets_reach_only_who_needs_them(env_file: Path, services: dict[str, Any]) -> None:
+def test_secrets_reach_only_services_that_need_them(env_file: Path, services: dict[str, Any]) -> None:
     """The store's root is known to the store and to who makes the line's user; no password is on a command line."""
     made = values_in(env_file)
     line_only = {*OURS, *VARIANTS, "line-user"}

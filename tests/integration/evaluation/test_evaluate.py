@@ -97,7 +97,7 @@ def test_named_categories_are_counted_by_their_labels(evaluate, tmp_path) -> Non
     assert objects["interval"] == pytest.approx([0.3006, 0.9544], abs=1e-4)  # Wilson's, of 3 in 4
 
 
-def test_categories_of_classes_that_nobody_labelled_are_not_judged(evaluate, tmp_path) -> None:
+def test_categories_of_unlabelled_classes_are_not_judged(evaluate, tmp_path) -> None:
     """Each picture shows a person and a car, and persons alone are labelled: named cars are neither right nor wrong.
     Nor where the one picture with a labelled car cannot be looked at."""
     data = yolo(tmp_path / "data")
@@ -157,7 +157,7 @@ def test_a_picture_of_another_size_than_its_annotations_say_is_left_out(evaluate
     ("words", "says"),
     [(["--json", "nowhere/figures.json"], "--json"), (["--annotations", "absent.json"], "no such file")],
 )
-def test_what_cannot_work_is_said_before_the_pictures_are_looked_at(words, says, evaluate, tmp_path) -> None:
+def test_wrong_input_is_reported_before_the_pictures_are_read(words, says, evaluate, tmp_path) -> None:
     """One sentence, exit status 1."""
     done = evaluate(yolo(tmp_path / "data"), *words)
     assert (done.returncode, done.stdout) == (1, "")

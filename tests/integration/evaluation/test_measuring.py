@@ -58,7 +58,7 @@ def test_it_sees_and_names_what_the_line_does(changed: dict[str, Any], tmp_path:
     assert changed_looked.categories[changes][0] == fields["categories"]
 
 
-def test_without_a_classifier_nothing_is_said_of_categories(tmp_path: Path) -> None:
+def test_without_a_classifier_categories_are_not_reported(tmp_path: Path) -> None:
     """Objects are measured all the same."""
     found = measured(yolo(tmp_path / "data"), seeing(tmp_path / "models", classify_model="absent"))
     assert found["categories"] is None

@@ -105,7 +105,7 @@ def write_program(path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["backup.sh", "restore.sh"])
-def test_what_is_missing_is_said_first(kept: Path, place: Place, tmp_path: Path, paths, name: str) -> None:
+def test_what_is_missing_is_reported_first(kept: Path, place: Place, tmp_path: Path, paths, name: str) -> None:
     """A server, a program or a whole line that is not there: exit status 2, which one, and nothing was made."""
     words = ["--yes", kept] if name == "restore.sh" else [tmp_path / "none"]
     for what, (more, environment, said) in MISSING.items():

@@ -98,7 +98,7 @@ def test_it_happens_with_no_worker_of_that_stage(start_line, data_dir) -> None:
     assert Message.decode(client.lindex("classify_queue", 0)).attempt == 2
 
 
-def test_nobody_is_called_dead_just_after_an_outage(producer, consumer, settings) -> None:
+def test_no_worker_is_called_dead_just_after_an_outage(producer, consumer, settings) -> None:
     """A reaper that has just come up, or back, leaves the living time to beat."""
     queue_up(producer, "a")
     consumer.heartbeat(LEASE_SECONDS)
@@ -206,7 +206,7 @@ def test_the_living_keep_what_they_hold_when_rediss_clock_is_set_forward(tmp_pat
         assert waiting(producer) == [("a", 2)]
 
 
-def test_who_died_before_rediss_clock_was_set_back_is_dead(producer, consumer, reaper, settings) -> None:
+def test_a_worker_that_died_before_rediss_clock_was_set_back_is_dead(producer, consumer, reaper, settings) -> None:
     """A last beat in a time to come is nobody's who lives; that worker is forgotten in the end, as any other."""
     queue_up(producer, "a")
     consumer.heartbeat(LEASE_SECONDS)
@@ -220,7 +220,7 @@ def test_who_died_before_rediss_clock_was_set_back_is_dead(producer, consumer, r
     assert producer.client.zcard(keys.WORKERS) == 0
 
 
-def test_a_workers_beat_brings_it_back_after_the_clock_was_set_back(producer, consumer, reaper) -> None:
+def test_a_workers_heartbeat_brings_it_back_after_the_clock_was_set_back(producer, consumer, reaper) -> None:
     """Its next beat is by the new clock: it lives, and keeps what it holds."""
     queue_up(producer, "a")
     consumer.heartbeat(LEASE_SECONDS)

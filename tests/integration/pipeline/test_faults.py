@@ -163,7 +163,7 @@ def test_ctrl_c_stops_everything(start_line, pictures) -> None:
     assert_each_has_one_result(running, ids)
 
 
-def test_a_failing_picture_is_retried_then_buried_and_can_be_replayed(start_line, pictures, tmp_path) -> None:
+def test_a_failing_picture_is_retried_then_dead_lettered_and_can_be_replayed(start_line, pictures, tmp_path) -> None:
     """A failure is retried with back-off up to MAX_ATTEMPTS, then is a dead letter with its traceback; mended, it
     goes through by a replay."""
     running = start_line(MAX_ATTEMPTS="2", RETRY_BASE_SECONDS="0.2")

@@ -232,7 +232,7 @@ def test_what_was_never_finished_is_cleaned_away(tmp_path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [".part-new", "a.jpg"]
 
 
-def test_a_role_that_nobody_gives_is_unavailable_soon(monkeypatch) -> None:
+def test_a_role_that_no_server_gives_is_unavailable_soon(monkeypatch) -> None:
     """Where a machine's role is asked for and nobody answers, the store says so instead of waiting for ever."""
     silent = socket.create_server(("127.0.0.1", 0), backlog=50)  # takes connections, and never answers
     address = f"http://127.0.0.1:{silent.getsockname()[1]}/"

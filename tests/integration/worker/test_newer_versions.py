@@ -35,7 +35,7 @@ def test_what_a_newer_version_announced_waits_untouched(work_through, settings, 
 
 
 @pytest.mark.parametrize("fields", NEWER[:2], ids=lambda fields: next(iter(fields)))
-def test_a_folder_that_nobody_announced_is_refused(work_through, fields) -> None:
+def test_a_folder_that_no_worker_announced_is_refused(work_through, fields) -> None:
     """No newer version runs that could take it: the reason names the field, the folders there are, and this one."""
     messages = [{"image_id": "stray", **fields}, *named("a")]
     producer = work_through(Recorder(), messages, lambda producer: bool(producer.client.llen(keys.DEAD_LETTERS)))
@@ -65,7 +65,7 @@ def test_what_is_wrong_otherwise_is_refused_at_once(work_through, settings) -> N
     assert letter["reason"] == "detections must be a list"
 
 
-def test_an_unknown_until_that_nobody_announced_is_passed_over(work_through) -> None:
+def test_an_unknown_until_that_no_worker_announced_is_ignored(work_through) -> None:
     """As before: a producer may say anything there, and the picture goes its whole way."""
     producer = work_through(
         Recorder(), [{"image_id": "a", "until": "sharpen"}], lambda producer: handed_on(producer) == ["a"]

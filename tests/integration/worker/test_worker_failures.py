@@ -29,7 +29,7 @@ def test_one_bad_item_fails_no_neighbour(work_through) -> None:
     assert producer.depths()["resize"] == {"waiting": 0, "in_flight": 0, "delayed": 1}
 
 
-def test_what_no_retry_can_mend_is_buried_at_once(work_through, settings) -> None:
+def test_what_no_retry_can_mend_is_dead_lettered_at_once(work_through, settings) -> None:
     """A rejected picture costs one attempt, and its results say failed, where and why."""
     producer = work_through(Recorder(), named("hopeless"), lambda producer: producer.client.llen("dead_letters") == 1)
     found = status.read(producer.client, "hopeless")
@@ -39,7 +39,7 @@ def test_what_no_retry_can_mend_is_buried_at_once(work_through, settings) -> Non
     assert producer.unfinished() == 0
 
 
-def test_a_message_as_large_as_may_be_is_retried_and_buried(work_through) -> None:
+def test_a_message_as_large_as_may_be_is_retried_and_dead_lettered(work_through) -> None:
     """There is no room for its history, nor at last for its attempt: it is buried, and its worker lives."""
     fill = MAX_BYTES - len(Message.of({**named("bad")[0], "original_path": "original/bad.jpg", "origin_w": 10,
                                        "origin_h": 10, "filler": ""}).raw)  # fmt: skip
@@ -104,7 +104,7 @@ def test_a_message_that_would_be_too_large_fails_its_picture_alone(work_through)
     assert status.read(producer.client, "big")["status"] == "failed"
 
 
-def test_what_died_too_often_is_buried_unworked(work_through) -> None:
+def test_what_died_too_often_is_dead_lettered_unworked(work_through) -> None:
     """A message that comes back with more attempts than allowed is not tried again."""
     work = Recorder()
     producer = work_through(

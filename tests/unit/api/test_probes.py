@@ -37,8 +37,8 @@ def server() -> Iterator[Server]:
     found.answers.set()
 
 
-def look(probe: Probe, patience: float = 0.05) -> Any:
-    return probe.wait(probe.ask(), time.monotonic(), patience)
+def look(probe: Probe, timeout: float = 0.05) -> Any:
+    return probe.wait(probe.ask(), time.monotonic(), timeout)
 
 
 def later(act: Callable[[], None]) -> None:

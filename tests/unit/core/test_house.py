@@ -200,7 +200,7 @@ def test_the_docs_show_the_length_of_every_queue() -> None:
     assert shown == [*(stage.queue for stage in line.LINE), keys.OUTCOMES, keys.DEAD_LETTERS]
 
 
-def test_whoever_accepts_pictures_is_given_status_ttl() -> None:
+def test_each_process_that_accepts_pictures_gets_status_ttl() -> None:
     """The default of a producer is for tests: in the line itself each is made with the setting."""
     calls = [
         (str(path.relative_to(REPOSITORY)), ast.unparse(node))

@@ -62,7 +62,7 @@ def let_in(source: dict[str, str], target: str, port: int, namespace: str = "sta
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_those_with_business_reach_a_server_and_nobody_else(server: str) -> None:
+def test_only_pods_that_use_a_server_reach_it(server: str) -> None:
     """At either end, each by itself: every pair of pods, the servers among themselves, and a pod of no known kind."""
     port = PORTS[server]
     assert {each.name for each in WORKLOADS.values() if let_out(each.labels, server, port)} == BUSINESS[server]

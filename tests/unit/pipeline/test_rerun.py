@@ -28,7 +28,7 @@ def everything(_: str) -> bool:
     return True
 
 
-def test_a_folder_of_a_newer_version_is_said() -> None:
+def test_a_folder_of_a_newer_version_is_an_error() -> None:
     """The error says to ask again when the upgrade is over, not to upload the picture again."""
     done = {"image_id": "a", "original_path": "original/a.jpg", "status": "completed"}
     done["stages"] = {"sharpen": {"state": "done", "path": "sharpened/a.jpg"}}

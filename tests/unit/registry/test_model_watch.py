@@ -169,7 +169,7 @@ def test_what_only_adds_something_is_listed_and_degrades_nothing(watched, essent
     assert Lack.decode(told(watch).encode()) == Lack(("colours",), ("colours",) if essential else ())
 
 
-def test_what_a_beat_says_is_what_the_watch_knows(watched) -> None:
+def test_a_heartbeat_carries_what_the_watch_knows(watched) -> None:
     """Nothing while all is well; then what is refused and why, and that the store is away."""
     watch, served, store = watched()
     watch.wait_for_models()

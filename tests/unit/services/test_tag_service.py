@@ -32,9 +32,9 @@ def test_no_privacy_copy_of_what_was_not_looked_at(classes: str, fields: dict[st
     """What was to be hidden was looked for, or there is no copy that seems to hide it."""
     message = Message.of({"image_id": "a", "original_path": "original/a.jpg", **fields})
     settings = Settings(blur_classes=classes, classify_model="mine")
-    outcome = create(settings).run_one(Task(message, {"original": JPEG}))
-    assert ("blurred/a.jpg" in [stored.key for stored in outcome.objects]) == written
-    assert (outcome.fields["blurred_path"] is not None) == written
+    output = create(settings).run_one(Task(message, {"original": JPEG}))
+    assert ("blurred/a.jpg" in [stored.key for stored in output.objects]) == written
+    assert (output.fields["blurred_path"] is not None) == written
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,9 @@ def test_the_model_set_as_the_detector_counts_as_one(models: dict[str, str], cla
     """Whatever else its name stands for: where it is missing, no copy seems to hide what it should have found."""
     message = Message.of({"image_id": "a", "original_path": "original/a.jpg", **BOTH, "missing_models": [missing]})
     work = Tag(Settings(blur_classes=classes, **models))
-    outcome = work.run_one(Task(message, {"original": JPEG}))
-    assert [stored.key for stored in outcome.objects] == ["tagged/a.jpg"]
-    assert outcome.fields["blurred_path"] is None
+    output = work.run_one(Task(message, {"original": JPEG}))
+    assert [stored.key for stored in output.objects] == ["tagged/a.jpg"]
+    assert output.fields["blurred_path"] is None
 
 
 def test_what_nothing_finds_cannot_be_hidden() -> None:
