@@ -24,7 +24,7 @@ from tests.chaos.producers import Producer, Sent
 
 PRODUCERS = 4
 MADE = 12  # pictures of our own, beside those of a folder
-# A picture may be in the hands of many that are killed, and is not to be buried; some pictures are worked alone.
+# A picture may be in flight at many killed workers and is not to be dead-lettered; some pictures are worked alone.
 SETTINGS = {"MAX_ATTEMPTS": "30", "LARGE_PIXELS": "60000", "MAX_QUEUE_SIZE": "200"}
 SECOND_WORKERS = ("detect", "tag")
 

@@ -23,7 +23,7 @@ from tests.support.servers import MinioServer, PostgresServer, RedisServer
 
 STAGES = stages()
 SERVICES = (*STAGES, "catalogue", "grab")
-LEASE = 4.0  # seconds; a busy machine's living workers must come to beat in it
+LEASE = 4.0  # seconds; workers on a busy machine must get to send a heartbeat within it
 READY_SECONDS = 120.0
 BUCKET = "images"
 Found = TypeVar("Found")

@@ -1,4 +1,4 @@
-"""A rolling upgrade that adds a stage and its folder, while pictures move: old workers bury no picture.
+"""A rolling upgrade that adds a stage and its folder, while pictures move: old workers dead-letter no picture.
 
 The old version is the package that is installed. The new one is a copy of it with one stage more, `sharpen` between
 grayscale and detect, which writes the folder `sharpened/`.

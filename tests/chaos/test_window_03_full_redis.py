@@ -1,6 +1,6 @@
 """Redis is at `maxmemory`: what would make room must be able to, and work in flight must not be held against anybody.
 
-What must hold: a catalogue that comes back takes the outcomes that wait, whose going makes room, so that everything
+What must hold: a catalogue that comes back takes the waiting outbox events, which makes room, so that everything
 flows again by itself. A worker that cannot beat for longer than a lease, because Redis takes no writes, is not called
 dead.
 """
@@ -21,7 +21,7 @@ from tests.support.servers import RedisServer
 
 NEXT = "grayscale_queue"
 OUTCOMES = "stageline:outcomes"
-ENOUGH = 600_000  # bytes of outcomes, of which half are more than a few connections need
+ENOUGH = 600_000  # bytes of outbox events, of which half are more than a few connections need
 AT_A_TIME = 100
 HELD = 4
 TIMEOUT = 30.0  # seconds, for what takes three or so
@@ -55,7 +55,7 @@ def take_many(deployment: Deployment, first: int, count: int) -> set[str]:
 
 
 def taken_in_hand(deployment: Deployment, label: str, first: int) -> set[str]:
-    """Upload as many as a worker holds, and see them in its hands; return their ids."""
+    """Upload as many pictures as a worker holds, wait until they are in flight; return their ids."""
     ids = take_many(deployment, first, HELD)
     until(lambda: {json.loads(raw)["image_id"] for raw in held_by(deployment.queue, label)} == ids)
     return ids
@@ -71,7 +71,7 @@ def fill(deployment: Deployment, below: int) -> None:
 
 
 def until_all_are_silent(deployment: Deployment) -> None:
-    """Wait until no worker has beaten for longer than a lease: Redis takes no beat."""
+    """Wait until no worker has had a heartbeat for longer than a lease: Redis takes none."""
     until(lambda: min(silence(deployment.queue).values()) > LEASE + 1)
 
 
@@ -96,7 +96,7 @@ def all_handed_on(deployment: Deployment, ids: set[str]) -> Callable[[], bool]:
     "the outcomes, whose going would make room, stay for ever, and the API refuses for ever",
 )
 def test_a_catalogue_that_comes_back_makes_room(deployment: Deployment, way: CuttingProxy) -> None:
-    """Outcomes fill Redis while the catalogue is away; pictures are in flight for longer than a lease."""
+    """Outbox events fill Redis while the catalogue is away; pictures are in flight for longer than a lease."""
     deployment.start("grab", "resize", "catalogue")
     deployment.services["catalogue"].kill()
     queue, sent = deployment.queue, set[str]()

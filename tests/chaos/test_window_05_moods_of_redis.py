@@ -1,4 +1,4 @@
-"""Redis 6.2, Redis 7 and Valkey refuse what they are asked, each in its ways, while pictures are in a worker's hands.
+"""Redis 6.2, Redis 7 and Valkey refuse what they are asked, each in its ways, while pictures are in flight at a worker.
 
 What must hold: the API answers 503 and says when to come again, no process ends, and once the mood has passed every
 picture that was answered 202 is handed on once, at its first attempt. A mood lasts for longer than a lease.
@@ -53,7 +53,7 @@ class Line:
         return {name: self.deployment.services[name].pids for name in STARTED}
 
     def held(self) -> int:
-        """How many messages are in workers' hands."""
+        """How many messages are in flight."""
         return sum(map(len, in_flight(self.deployment.queue).values()))
 
     def mood(self, name: str) -> AbstractContextManager[None]:

@@ -1,6 +1,6 @@
-"""Window 7: an object that an outcome points to is damaged in the store; later rows appear all the same.
+"""Window 7: an object that an outbox event points to is damaged in the store; later rows appear all the same.
 
-The window: 10,000 outcomes wait, so that those which follow carry the picture's id alone, and the catalogue, started
+The window: 10,000 outbox events wait, so that later ones carry the picture's id alone, and the catalogue, started
 after the damage, reads `results/` from the bucket, and the `findings/` that these refer to. There is no hot cache.
 """
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.long
 
 
 def line_without_catalogue(deploy: Callable[..., Deployment]) -> tuple[Deployment, str, list[str]]:
-    """Send one picture down the line, then others; return their ids. Their outcomes wait, without documents."""
+    """Send one picture down the line, then others; return their ids. Their outbox events wait, without documents."""
     deployment = deploy(CACHE_URL="off")
     deployment.start("grab", *STAGES)
     deployment.queue.rpush(OUTCOMES, *["{}"] * MANY)
@@ -57,7 +57,7 @@ def write(deployment: Deployment, key: str, data: bytes) -> None:
 
 
 def assert_later_rows_appear(deployment: Deployment, later: list[str]) -> None:
-    """Start the catalogue: the later pictures' rows say that they are complete, and no outcome is left waiting."""
+    """Start the catalogue: the later pictures' rows say that they are complete, and no outbox event is left waiting."""
     deployment.services["catalogue"].start()
 
     def listed() -> set[str]:

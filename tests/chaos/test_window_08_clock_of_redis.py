@@ -1,4 +1,4 @@
-"""Redis's clock is set, an hour forward or ten minutes back, while workers have pictures in their hands.
+"""Redis's clock is set, an hour forward or ten minutes back, while workers have pictures in flight.
 
 What must hold: who lives keeps what it holds, at its first attempt; what a dead one held comes back, as it does without
 a step of the clock; and nothing that waits for a moment waits for the clock to come there again.
@@ -73,7 +73,7 @@ def is_full(deployment: Deployment, ways: dict[str, CuttingProxy]) -> dict[str, 
 
 
 def in_hand(deployment: Deployment, label: str) -> set[str]:
-    """The pictures in the hands of a worker."""
+    """The pictures in flight at a worker."""
     return {json.loads(raw)["image_id"] for raw in held_by(deployment.queue, label)}
 
 
@@ -99,7 +99,7 @@ def passes(seconds: float) -> None:
 
 
 def set_clock_between_heartbeats(deployment: Deployment, offset: int, ways: dict[str, CuttingProxy]) -> None:
-    """Set the clock while workers stand still, so that the reaper looks before any beats by the new one."""
+    """Set the clock while workers stand still, so that the reaper looks before any heartbeat by the new one."""
     with ExitStack() as stack:
         for label in ways:
             stack.enter_context(deployment.services[label].frozen())
@@ -109,7 +109,7 @@ def set_clock_between_heartbeats(deployment: Deployment, offset: int, ways: dict
 
 @steps
 def test_the_living_keep_what_they_hold(step: int, deployment: Deployment, ways) -> None:
-    """Two living workers' hands are full, and stay so for two leases after the step, and after the step back."""
+    """Two living workers hold as many as they may, for two leases after the step, and after the step back."""
     ids = is_full(deployment, ways)
     for offset in (step, 0):
         set_clock_between_heartbeats(deployment, offset, ways)
@@ -125,7 +125,7 @@ def test_the_living_keep_what_they_hold(step: int, deployment: Deployment, ways)
 @steps
 @pytest.mark.parametrize("dies", ["before", "within", "after"])
 def test_what_a_dead_one_held_comes_back(dies: str, step: int, deployment: Deployment, ways) -> None:
-    """A worker dies before the step, or after it without having beaten, or after it had beaten; the other lives."""
+    """A worker dies before the step, or after it, without or with a heartbeat in between; the other lives."""
     ids = is_full(deployment, ways)
     dead, queue = deployment.services["other"], deployment.queue
     if dies == "before":

@@ -1,4 +1,4 @@
-"""Window 10: a kill charges the picture that was worked on, and none that only waited in the worker's hands.
+"""Window 10: a kill charges the picture that was worked on, and none that only waited in flight at the worker.
 
 The window: the worker's reads of originals break, so that all it took waits in its hands, and nothing is worked on;
 or one picture's are let through, and its worker is killed while it takes CPU time for that, and nothing is stored yet.
@@ -115,7 +115,7 @@ def test_pictures_that_only_wait_in_flight_at_killed_workers_are_charged_nothing
 def test_a_picture_whose_worker_dies_each_time_it_works_on_it_alone_is_dead_lettered(
     deployment: Deployment, proxy: CuttingProxy
 ) -> None:
-    """After MAX_ATTEMPTS deaths it is buried, which its dead letter says; those behind it are charged nothing."""
+    """After MAX_ATTEMPTS deaths it is dead-lettered, with the reason; those behind it are charged nothing."""
     image_id = deployment.api.take(huge(), "huge.png")
     others = [deployment.api.take(picture(number)) for number in range(MANY)]
     for _ in range(MAX_ATTEMPTS):

@@ -53,7 +53,7 @@ def test_a_line_without_its_detector_says_so_until_it_has_it(
 
 
 def test_a_banner_that_was_dismissed_stays_away_while_its_numbers_grow(start_line: StartLine, chrome: Browser) -> None:
-    """Outcomes wait ever longer: that is no news. Something else is."""
+    """Outbox events wait ever longer: that is no news. Something else is."""
     line = start_line(LEASE_SECONDS="3")
     until(lambda: is_ready(line))
     os.kill(line.state["pids"]["catalogue"], signal.SIGSTOP)

@@ -93,7 +93,7 @@ def test_a_picture_waits_and_is_sent_on(page: Browser, faces: Path, tmp_path: Pa
 
 
 def test_a_pictures_page_shows_every_stage_and_finding(page: Browser, page_line: RunningLine, faces: Path) -> None:
-    """The pictures side by side, what was found by which model, the ledger with keys and ETags, the raw JSON."""
+    """The pictures side by side, what was found by which model, the history with keys and ETags, the raw JSON."""
     image_id = send(page_line, faces, "history.jpg")
     document = ask(page_line, f"/status/{image_id}")["results"]
     page.open(f"#/picture/{image_id}")

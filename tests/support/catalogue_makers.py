@@ -1,4 +1,4 @@
-"""Documents and outcomes as the line writes them, and all rows of a catalogue, for tests."""
+"""Documents and outbox events as the line writes them, and all rows of a catalogue, for tests."""
 
 import json
 import random
@@ -80,7 +80,7 @@ def first_message(image_id: str, seconds: float = 0, **more: Any) -> dict[str, A
 
 
 def outbox_event(image_id: str, status: str, run: int = 1, **more: Any) -> bytes:
-    """An outcome as it lies on the list."""
+    """An outbox event as it lies on the list."""
     return json.dumps({"image_id": image_id, "run": run, "status": status, "at": at(100), **more}).encode()
 
 
@@ -90,7 +90,7 @@ def ended(said: dict[str, Any]) -> bytes:
 
 
 def stream(image_id: str, seconds: float = 0, status: str = "completed", **more: Any) -> list[bytes]:
-    """All outcomes of a picture."""
+    """All outbox events of a picture."""
     begun = outbox_event(image_id, "submitted", document=first_message(image_id, seconds, **more))
     return [begun, outbox_event(image_id, "processing"), ended(document(image_id, seconds, status, **more))]
 

@@ -37,7 +37,7 @@ def test_an_upload_followed_for_too_long_ends_with_timeout(api: ServedApi) -> No
 
 
 def test_a_picture_that_is_deleted_ends_what_follows_it(api: ServedApi, settings: Settings) -> None:
-    """Whoever deletes it: the stream says so, and ends."""
+    """Whichever client deletes it: the stream says so, and ends."""
     said: list[bytes] = []
     follower = threading.Thread(
         target=lambda: said.append(api.curl("/upload?follow=true", "--data-binary", "@-", body=JPEG).body)

@@ -80,7 +80,7 @@ def sent_with_retries(api: ServedApi, data: bytes, path: str = "/upload") -> tup
 
 
 def test_a_claim_whose_answer_was_lost_is_taken_over_at_once(start_api, proxy, settings) -> None:
-    """Redis made the claim, and nobody heard of it: a 503, and the next try by the same API is a 202."""
+    """Redis made the claim, but the answer was lost: a 503, and the next try at the same API process is a 202."""
     api = start_api(proxy.url)
     proxy.cut(sha("claim"))
     assert_problem(send(api, picture(1)), 503, b"REDIS_URL")
@@ -92,7 +92,7 @@ def test_a_claim_whose_answer_was_lost_is_taken_over_at_once(start_api, proxy, s
 
 
 def test_a_claim_whose_answer_was_lost_is_freed_by_its_api(start_api, proxy, settings) -> None:
-    """Whoever comes next, also with something else, or to another API process: nothing was done under that key."""
+    """The next request is accepted, also with another body or elsewhere: nothing was done under that key."""
     api = start_api(proxy.url)
     proxy.cut(sha("claim"))
     assert send(api, picture(1)).status == 503

@@ -1,4 +1,4 @@
-"""What Redis knows of the whole line: living workers, the models that they lack, outcomes that nobody writes down."""
+"""What Redis knows of the whole line: living workers, the models that they lack, outbox events that are not written."""
 
 import json
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def lacks(missing: tuple[str, ...] = (), degrading: tuple[str, ...] = (), **more
 
 
 def test_a_model_that_a_stage_cannot_do_without_is_a_problem_in_one_sentence(client, worker) -> None:
-    """It names the stage, the model and how to get it, and goes away with the next beat of a worker that has it."""
+    """It names the stage, the model and how to get it, and ends with the next heartbeat of a worker that has it."""
     detect = worker("detect")
     detect.heartbeat(LEASE, lacks(("yolox-nano",), ("yolox-nano",)))
     found = look(client)
@@ -114,7 +114,7 @@ def test_the_report_of_a_dead_worker_is_dropped(client, worker, settings) -> Non
 
 
 def test_junk_and_workers_of_others_break_nothing(client, worker) -> None:
-    """What is no JSON, no object, or of no stage of ours is left out, and who beats without a word lacks nothing."""
+    """A report that is no JSON, no object or of an unknown stage is ignored; without a report nothing is missing."""
     for junk in ("x", "[]", '{"missing": 3, "refused": [], "degrading": "y"}', "\udce9"):
         worker("detect").heartbeat(LEASE, junk.encode(errors="surrogateescape"))  # type: ignore[arg-type]
     seconds, _ = client.time()
@@ -131,7 +131,7 @@ def push(settings: Settings) -> None:
 
 
 def aged(client: redis.Redis) -> None:
-    """Have the first outcome stand where it is for long."""
+    """Have the first outbox event stand where it is for long."""
     client.set(OUTCOMES_SINCE, client.time()[0] - LONG)
 
 
@@ -189,7 +189,7 @@ def test_the_outbox_event_of_an_older_line_waits_for_an_unknown_time(client) -> 
 
 
 def test_a_refusal_of_a_model_may_end_while_it_is_reported() -> None:
-    """Another thread takes the model up in that moment: the beat goes on."""
+    """Another thread loads the model at that moment: the heartbeat goes on."""
 
     class Model:
         name, optional, essential = "a", True, False

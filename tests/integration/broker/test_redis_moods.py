@@ -64,7 +64,7 @@ class Running:
         self.sent: set[str] = set()
 
     def _start(self, name: str) -> subprocess.Popen:
-        own = {**self._own, "LEASE_SECONDS": "1", "HEALTH_PORT": str(self.ports[name])}  # beats three times a second
+        own = {**self._own, "LEASE_SECONDS": "1", "HEALTH_PORT": str(self.ports[name])}  # 3 heartbeats a second
         with self.logs[name].open("ab") as log:
             command = [sys.executable, "-P", "-m", f"{name}_service"]
             return subprocess.Popen(command, env=inherited() | own, stdout=log, stderr=log)
@@ -180,7 +180,7 @@ def parts(moody: MoodyRedis, request: pytest.FixtureRequest, tmp_path: Path) -> 
         "beat": lambda: consumer.heartbeat(60),
         "take": lambda: consumer.take(0.1),
         "catalogue": WriterLease(moody.url, 60).renew,
-        "sweep": Reaper(settings).sweep,  # though there is nothing to return: who lives cannot beat
+        "sweep": Reaper(settings).sweep,  # though there is nothing to return: living workers cannot send a heartbeat
         "ready": lambda: health.check_redis(producer.client),
     }
 

@@ -56,7 +56,7 @@ def finish(last: Consumer, sent: Message) -> int:
 
 
 def test_each_transition_of_a_picture_has_its_events(producer: Producer, consumer: Consumer, last: Consumer) -> None:
-    """Accepted, begun, done, the last done, completed: an event each; an outcome for what the catalogue must know."""
+    """Accepted, begun, done, the last done, completed: an event each; an outbox event for each status."""
     sent = message(filename="größe.jpg", uploaded_at="2026-11-21T10:00:00.000Z")
     assert producer.accept(sent) == "a"
     assert producer.accept(sent) == "a", "a repeated accept writes nothing twice"
@@ -86,7 +86,7 @@ def test_a_long_list_of_outbox_events_goes_on_in_short(producer: Producer) -> No
 
 
 def test_a_deleted_picture_is_dropped_at_every_step(producer: Producer, consumer: Consumer, last: Consumer) -> None:
-    """Begun, handed on, delayed, buried or finished: no message of it moves on, and no more events are written."""
+    """Begun, passed on, delayed, dead-lettered or finished: no message of it moves on, no event is written."""
     steps = (
         lambda c, m, n: c.begin([(m, n)])[0],
         lambda c, m, n: c.scripts.run(c.hand_off(m, m.successor("resize", ENTRY, {}), n)),
@@ -177,7 +177,7 @@ def test_a_waiting_picture_is_counted_once(producer: Producer, last: Consumer) -
 
 
 def test_a_probe_is_no_picture(producer: Producer, consumer: Consumer) -> None:
-    """It is queued and has a status; no event, no outcome, no name, no count."""
+    """It is queued and has a status; no event, no outbox event, no name, no count."""
     producer.accept(message("probe-1", probe=True, sha256="77", filename="x.jpg", until="classify"))
     got = taken(consumer)
     consumer.begin([(got, transitions.begun(got, "resize", ENTRY))])

@@ -1,4 +1,4 @@
-"""The catalogue's health: ready means that outcomes are written down, by this process or by another."""
+"""The catalogue's health: ready means that outbox events are written down, by this process or by another."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""The writer: every outcome counts once and forward only, in whatever order and batches they come."""
+"""The writer: every outbox event counts once and forward only, in whatever order and batches they come."""
 
 import random
 from datetime import timedelta
@@ -27,7 +27,7 @@ def test_repeated_and_older_outbox_events_change_nothing(catalogue_engine, write
 
 
 def test_one_by_one_or_all_at_once_the_rows_are_the_same(catalogue_engine, writer, bucket) -> None:
-    """How outcomes fall into batches does not show; not even with runs, failures and deletions among them."""
+    """How outbox events fall into batches does not show; not even with runs, failures and deletions among them."""
     again = document(
         "a", 0, run=2, runs=[{"run": 1, "from": "resize", "status": "completed"}, {"run": 2, "from": "tag"}]
     )
@@ -61,7 +61,7 @@ def test_one_by_one_or_all_at_once_the_rows_are_the_same(catalogue_engine, write
 
 @pytest.mark.parametrize("seed", range(6))
 def test_in_any_order_the_latest_stands(catalogue_engine, writer, seed) -> None:
-    """Whatever comes after what, and how often, a picture ends where its latest outcome says."""
+    """Whatever comes after what, and how often, a picture ends where its latest outbox event says."""
     batch = [*stream("a"), outbox_event("a", "processing", 2), ended(document("a", 0, "failed", run=2))]
     shuffled = random.Random(seed).sample(batch * 2, len(batch) * 2)
     for begin in range(0, len(shuffled), 3):
@@ -71,7 +71,7 @@ def test_in_any_order_the_latest_stands(catalogue_engine, writer, seed) -> None:
 
 
 def test_a_deleted_picture_stays_deleted(catalogue_engine, writer) -> None:
-    """Rows go, and later outcomes of it, in the same batch or another, bring none back."""
+    """Rows go, and later outbox events of it, in the same batch or another, bring none back."""
     writer.apply([*stream("a"), *stream("b", 1)])
     writer.apply([outbox_event("a", "deleted", 2**31 - 1), *stream("a")])
     writer.apply([outbox_event("a", "processing", 7), ended(document("a", run=9)), outbox_event("a", "deleted")])

@@ -61,7 +61,7 @@ def documents() -> list[dict]:
 
 
 def test_dropped_and_rebuilt_the_rows_are_the_same(catalogue_engine, bucket) -> None:
-    """Written outcome by outcome, then everything dropped: row for row the same, embeddings and history too."""
+    """Written by outbox events, then everything dropped: row for row the same, embeddings and history too."""
     found = documents()
     for n, each in enumerate(found):
         keep(bucket, each, seed=n)
@@ -100,7 +100,7 @@ def test_what_is_wrong_in_the_catalogue_is_put_right(catalogue_engine, bucket) -
 
 
 def test_a_picture_without_results_is_on_its_way(catalogue_engine, bucket) -> None:
-    """Its key says what is known; when its outcomes come, they are taken as ever. Probes are nobody's pictures."""
+    """Its key says what is known; when its outbox events come, they are taken as ever. Probes are nobody's pictures."""
     ulid = "01M7YH7XH8V8RJTMQJD1GBPPQJ"
     for name in (
         f"original/{ulid}.png",

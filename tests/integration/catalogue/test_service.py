@@ -1,4 +1,4 @@
-"""The service: outcomes off the list and into the catalogue, whatever dies meanwhile."""
+"""The service: outbox events off the list and into the catalogue, whatever dies meanwhile."""
 
 import os
 import signal
@@ -133,7 +133,7 @@ def test_the_service_writes_what_is_on_the_list(redis, start_service, bucket, tm
 def test_killed_again_and_again_it_writes_each_outbox_event_once(
     kind, redis, start_service, bucket, tmp_path, request
 ) -> None:
-    """SIGKILL at any moment, and a successor that takes over when the lease has lapsed: the same rows."""
+    """SIGKILL at any moment, and a successor that takes over when the lease has expired: the same rows."""
     url = request.getfixturevalue("postgres_server").create_database("killed") if kind == "postgres" else None
     batch = outbox_events(1500)
     redis.rpush(OUTCOMES, *batch)

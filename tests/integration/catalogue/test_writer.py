@@ -1,4 +1,4 @@
-"""The writer: a picture's rows say what its results say, and no outcome that is no good holds up another."""
+"""The writer: a picture's rows say what its results say, and no outbox event that is no good holds up another."""
 
 import json
 from datetime import UTC, datetime, timedelta

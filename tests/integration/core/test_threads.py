@@ -135,7 +135,7 @@ class Process:
             self.process = subprocess.Popen(command, env=inherited() | own | more, stdout=log, stderr=log)
 
     def feed(self) -> None:
-        """Give it a picture, or an outcome, so that all its threads come to work."""
+        """Give it a picture, or an outbox event, so that all its threads come to work."""
         if self.service == "grab_service":
             self._ask_the_api()
             return

@@ -222,7 +222,7 @@ def test_an_import_lets_go_of_old_copies(request, start_redis, exported: Path, t
     monkeypatch.setenv("STAGELINE_DATA", str(tmp_path / "here"))
     monkeypatch.setenv("CACHE_URL", url)
     settings.load.cache_clear()
-    refresh()  # as import does at its end; here with the patience from above
+    refresh()  # as import does at its end; here with the timeout from above
     assert content(cached) == content(bare) == PICTURES
 
 

@@ -49,7 +49,7 @@ def queue_up(producer: Producer, *names: str) -> None:
 
 
 def lapse(consumer: Consumer) -> None:
-    """Have its last beat be longer ago than its lease is."""
+    """Have its last heartbeat be longer ago than its lease."""
     consumer.client.zincrby(keys.WORKERS, -(LEASE_SECONDS + 1), consumer.identity)
 
 
@@ -74,7 +74,7 @@ def test_what_a_dead_worker_held_goes_back_first_and_counted(producer, consumer,
 
 
 def test_it_happens_with_no_worker_of_that_stage(start_line, data_dir) -> None:
-    """Only the API runs: what a dead worker held is back at latest lease + 10 s after its last beat."""
+    """Only the API runs: what a dead worker held is back at latest lease + 10 s after its last heartbeat."""
     running = start_line(LEASE_SECONDS="2")
     url = str(running.state["redis_url"])
     consumer = Consumer(url, line.stage("classify"), "gone", 60)
@@ -99,7 +99,7 @@ def test_it_happens_with_no_worker_of_that_stage(start_line, data_dir) -> None:
 
 
 def test_no_worker_is_called_dead_just_after_an_outage(producer, consumer, settings) -> None:
-    """A reaper that has just come up, or back, leaves the living time to beat."""
+    """A reaper that has just started, or reached Redis again, leaves living workers time for a heartbeat."""
     queue_up(producer, "a")
     consumer.heartbeat(LEASE_SECONDS)
     consumer.take(0.1)
@@ -171,7 +171,7 @@ def test_health_reports_a_reaper_that_fails(producer, settings) -> None:
 
 
 def test_the_living_keep_what_they_hold_when_rediss_clock_is_set_forward(tmp_path: Path, settings) -> None:
-    """As after a failover: they have a lease's time to beat by the new clock; the dead are called dead after that."""
+    """As after a failover: living workers have a lease's time for a heartbeat; the dead are found after that."""
 
     class OtherTime(RedisServer):
         def environment(self) -> dict[str, str]:
@@ -207,7 +207,7 @@ def test_the_living_keep_what_they_hold_when_rediss_clock_is_set_forward(tmp_pat
 
 
 def test_a_worker_that_died_before_rediss_clock_was_set_back_is_dead(producer, consumer, reaper, settings) -> None:
-    """A last beat in a time to come is nobody's who lives; that worker is forgotten in the end, as any other."""
+    """A worker whose last heartbeat lies in the future is dead; it is forgotten in the end, as any other."""
     queue_up(producer, "a")
     consumer.heartbeat(LEASE_SECONDS)
     consumer.take(0.1)
@@ -221,7 +221,7 @@ def test_a_worker_that_died_before_rediss_clock_was_set_back_is_dead(producer, c
 
 
 def test_a_workers_heartbeat_brings_it_back_after_the_clock_was_set_back(producer, consumer, reaper) -> None:
-    """Its next beat is by the new clock: it lives, and keeps what it holds."""
+    """Its next heartbeat is by the new clock: it lives, and keeps what it holds."""
     queue_up(producer, "a")
     consumer.heartbeat(LEASE_SECONDS)
     consumer.take(0.1)

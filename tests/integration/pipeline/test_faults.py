@@ -15,7 +15,7 @@ from tests.support.faults import assert_each_has_one_result, attempts_of, happen
 from tests.support.processes import descendants
 
 PICTURES = 24
-LEASE = {"LEASE_SECONDS": "5"}  # in less, a worker that lives may not come to beat where the machine is busy
+LEASE = {"LEASE_SECONDS": "5"}  # in less, a living worker may miss its heartbeat on a busy machine
 SLOW_TAG = """
 import sys, time
 if sys.orig_argv[-1] == "tag_service":
@@ -91,7 +91,7 @@ def test_everything_killed_at_once_loses_nothing(start_line, pictures) -> None:
 
 
 def test_a_poison_picture_takes_no_neighbour_with_it(start_line, pictures, tmp_path) -> None:
-    """One that kills its worker each time is buried after MAX_ATTEMPTS; all others are completed."""
+    """A picture that kills its worker each time is dead-lettered after MAX_ATTEMPTS; all others are completed."""
     poison = tmp_path / "sitecustomize.py"
     poison.write_text(
         "import os, sys\n"

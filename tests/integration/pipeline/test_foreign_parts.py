@@ -82,7 +82,7 @@ def test_a_foreign_producer_needs_two_fields(start_line, data_dir: Path) -> None
 
 
 def test_what_is_no_message_goes_to_the_dead_letters_whole(start_line, data_dir: Path) -> None:
-    """Garbage on a list is buried with its raw bytes, and the next picture goes through."""
+    """Garbage on a list is dead-lettered with its raw bytes, and the next picture goes through."""
     running = start_line()
     lists = redis.Redis.from_url(str(running.state["redis_url"]))
     garbage = [b"\xff\xfe", b"[]", b'{"image_id": "../x", "original_path": "original/x.jpg"}', b"{" * 5000]
@@ -94,7 +94,7 @@ def test_what_is_no_message_goes_to_the_dead_letters_whole(start_line, data_dir:
 
 
 def test_a_newer_message_waits_for_a_newer_worker(start_line) -> None:
-    """A message of a higher version is put aside, not buried: a worker that knows it will come."""
+    """A message of a higher version is delayed, not dead-lettered: a worker that knows it will come."""
     running = start_line()
     lists = redis.Redis.from_url(str(running.state["redis_url"]))
     lists.rpush("tag_queue", json.dumps({"v": 2, "image_id": "a", "original_path": "original/a.jpg"}))

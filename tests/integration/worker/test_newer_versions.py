@@ -74,7 +74,7 @@ def test_an_unknown_until_that_no_worker_announced_is_ignored(work_through) -> N
 
 
 def test_a_worker_announces_what_it_knows_again_when_redis_lost_it(work_through) -> None:
-    """Its stages and folders are there before it takes a message, and come back with its next beat."""
+    """Its stages and folders are announced before it takes a message, and again with its next heartbeat."""
     forgot = False
 
     def announced_anew(producer: Producer) -> bool:
@@ -100,7 +100,7 @@ class RefusedOnce(Consumer):
 
 
 def test_an_announcement_that_did_not_come_through_is_repeated(settings) -> None:
-    """The next beat makes up for it, and those after that announce nothing again."""
+    """The next heartbeat makes up for it, and later ones announce nothing again."""
     consumer = RefusedOnce(settings.redis_url, RESIZE, "worker", 60)
     lease = Lease(consumer, 30.0, 60.0)
     with pytest.raises(Unavailable):

@@ -1,4 +1,4 @@
-"""The worker loop, on a real Redis: what fails harms no other, and is retried, or buried with its reason."""
+"""The worker loop, on a real Redis: what fails harms no other, and is retried, or dead-lettered with its reason."""
 
 import time
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ def test_what_no_retry_can_mend_is_dead_lettered_at_once(work_through, settings)
 
 
 def test_a_message_as_large_as_may_be_is_retried_and_dead_lettered(work_through) -> None:
-    """There is no room for its history, nor at last for its attempt: it is buried, and its worker lives."""
+    """There is no room for its history, nor at last for its attempt: it is dead-lettered, and its worker lives."""
     fill = MAX_BYTES - len(Message.of({**named("bad")[0], "original_path": "original/bad.jpg", "origin_w": 10,
                                        "origin_h": 10, "filler": ""}).raw)  # fmt: skip
     messages = [*named("bad", filler="x" * fill), *named("good")]
@@ -54,7 +54,7 @@ def test_a_message_as_large_as_may_be_is_retried_and_dead_lettered(work_through)
 
 
 def test_a_bad_message_in_a_finished_pictures_name_harms_it_not(work_through, settings) -> None:
-    """It is buried by its bytes alone: the picture's results and its status stay; its own bad message does fail it."""
+    """It is dead-lettered by its bytes alone: results and status of the picture stay; its own bad message fails it."""
     store = FolderStore(settings.stageline_data / "images")
     store.put(StoredObject("results/done.json", b"{}", "application/json"))
 
