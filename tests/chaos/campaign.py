@@ -65,7 +65,7 @@ def run(folder: Path, models: Path, more: Path | None, pictures: int, kills: int
         more: a folder of pictures that are sent beside our own; see `files_of`.
         pictures: how many uploads; each file is sent more than once.
         kills: how many services are killed; freezes and outages of servers come to about a third of that.
-        seed: decides what is sent, and which faults fall on whom, in which order. The moments remain the machine's.
+        seed: decides what is sent, and which faults hit what, in which order. The moments remain the machine's.
 
     Raises:
         AssertionError: the line does not come to rest, a producer was answered what it must not be, or the harness

@@ -71,7 +71,7 @@ class Producer(threading.Thread):
         self._own: list[Picture] = []
 
     def run(self) -> None:
-        """Send, and keep what went wrong for who waits for this thread."""
+        """Send, and keep the error for the thread that joins this one."""
         try:
             for _ in range(self._count):
                 self._wait_to_send()

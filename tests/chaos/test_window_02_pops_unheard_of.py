@@ -2,7 +2,7 @@
 
 The windows: Redis pops for a worker, and the connection breaks before it hears of that; and a failover to a replica
 that lags: there the worker's list still holds what it has handed on, and what it holds still waits in the queue. The
-lease is long, and the worker lives: nobody else returns what it holds.
+lease is long, and the worker lives: nothing else returns what it holds.
 """
 
 import json

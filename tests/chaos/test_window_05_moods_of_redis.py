@@ -87,7 +87,7 @@ def line(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def check_api(line: Line, mood: str, image_id: str) -> None:
-    """An upload is refused with 503 in that mood's words; who works is not ready; nothing is answered with 500."""
+    """An upload is refused with 503 in that mood's words; the services are not ready; nothing is answered with 500."""
     api, services = line.deployment.api, line.deployment.services
     refused = api.upload(picture(0))
     assert refused.status == 503, refused
@@ -100,7 +100,7 @@ def check_api(line: Line, mood: str, image_id: str) -> None:
 
 
 def check_flow(line: Line, ids: set[str], pids: dict[str, set[int]]) -> None:
-    """Each picture is handed on once, at its first attempt, nothing is put aside, and nobody died."""
+    """Each picture is handed on once, at its first attempt, nothing is put aside, and no process died."""
     said = line.handed_on(ids)
     assert sorted(message["image_id"] for message in said) == sorted(ids), "each once"
     assert {message["attempt"] for message in said} == {1}

@@ -1,6 +1,6 @@
 """Redis's clock is set, an hour forward or ten minutes back, while workers have pictures in flight.
 
-What must hold: who lives keeps what it holds, at its first attempt; what a dead one held comes back, as it does without
+What must hold: a living worker keeps what it holds, at its first attempt; what a dead one held comes back, as without
 a step of the clock; and nothing that waits for a moment waits for the clock to come there again.
 """
 
@@ -93,7 +93,7 @@ def check_flow(deployment: Deployment, attempts: dict[str, int]) -> None:
 
 
 def passes(seconds: float) -> None:
-    """Wait for that long by this machine's monotonic clock, which nobody sets."""
+    """Wait for that long by this machine's monotonic clock, which is never set."""
     since = time.monotonic()
     until(lambda: time.monotonic() - since > seconds)
 

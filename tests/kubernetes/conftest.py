@@ -58,7 +58,7 @@ def report() -> list[str]:
 
 @pytest.fixture(scope="session")
 def cluster(report: list[str]) -> Iterator[Watcher]:
-    """The line, applied manifest by manifest, all of it ready, its models published; and who watches its pods."""
+    """The line, applied manifest by manifest, all of it ready, its models published; and the watcher of its pods."""
     try:
         kept = KEEP and deployed.MADE_HERE in (deployed.namespace_labels() or {})
         if not kept:
@@ -110,7 +110,7 @@ def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def uploader(cluster: Watcher, pictures: list[Path], report: list[str]) -> Iterator[Uploader]:
-    """Somebody who sends a picture every now and then, for as long as a module's tests run."""
+    """A client that sends a picture every now and then, for as long as a module's tests run."""
     sending = Uploader(pictures)
     sending.start()
     yield sending
@@ -120,7 +120,7 @@ def uploader(cluster: Watcher, pictures: list[Path], report: list[str]) -> Itera
 
 @pytest.fixture(scope="module")
 def judge(cluster: Watcher, uploader: Uploader) -> Judge:
-    """Who says, after each disturbance, whether all is well."""
+    """The judge, which checks after each disturbance whether all is well."""
     cluster.unexplained()  # what was before is not this module's
     return Judge(uploader, cluster)
 

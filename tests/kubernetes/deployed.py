@@ -114,7 +114,7 @@ def not_ready(names: tuple[str, ...] = WORKLOADS) -> list[str]:
 
     Raises:
         ImportError: a pod's image is not on the node: no waiting brings it.
-        AssertionError: some are not; with the reasons, for who waits.
+        AssertionError: some are not; with the reasons.
     """
     reasons = []
     for thing in items("deployments,statefulsets"):

@@ -1,4 +1,4 @@
-"""With k8s/network-policies the line works, and who has no business with a server does not reach it."""
+"""With k8s/network-policies the line works, and a pod that does not use a server does not reach it."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The one who watches sees what must not happen: these tests make it happen, to pods of their own."""
+"""The watcher sees what must not happen: these tests make it happen, to pods of their own."""
 
 import json
 from collections.abc import Iterator

@@ -120,7 +120,7 @@ def test_a_stage_is_scaled_to_zero_and_back(name: str, uploader: Uploader, judge
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_server_is_restarted(name: str, uploader: Uploader, judge: Judge) -> None:
-    """Whoever needs it waits for it, and goes on by itself; no pod of the line's is restarted for it."""
+    """Each service that needs it waits for it, and goes on by itself; no pod of the line's is restarted for it."""
     let_flow(uploader)
     kubectl("delete", "pod", f"{name}-0", "--wait=false")
     let_flow(uploader)

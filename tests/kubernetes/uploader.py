@@ -14,7 +14,7 @@ NODE = os.environ.get("STAGELINE_TEST_NODE", "127.0.0.1")
 API = f"http://{NODE}:30005"
 CONSOLE = f"http://{NODE}:30003"
 PAUSE = 0.3
-ASK_AGAIN = {0, 408, 429, 500, 502, 503, 504}  # 0: nobody answered
+ASK_AGAIN = {0, 408, 429, 500, 502, 503, 504}  # 0: no answer
 
 
 def curl(*words: str, timeout: float = 30.0) -> tuple[int, bytes]:

@@ -1,4 +1,4 @@
-"""The HTTP API's answers to those who ask: pictures, states, counts; and to ids, stages and headers that are odd."""
+"""The HTTP API's answers about pictures, states, counts; and to ids, stages and headers that are odd."""
 
 import json
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ ODD_IDS = [UNKNOWN, "..%2f..%2fetc%2fpasswd", "%00", "a%00", "a%0a", "%ff%fe", "
 @pytest.mark.parametrize("image_id", ODD_IDS)
 @pytest.mark.parametrize("path", ["/status/%s", "/image/%s", "/image/%s?stage=tagged", "/image/%s?stage=blurred"])
 def test_unknown_and_odd_ids_are_404(path: str, image_id: str, client: FlaskClient) -> None:
-    """An id that nobody has, or that is none, is a 404, and reaches no file."""
+    """An id of no picture, or one that is no id, is a 404, and reaches no file."""
     assert_problem(client.get(path % image_id), 404)
 
 

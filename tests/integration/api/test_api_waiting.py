@@ -1,4 +1,4 @@
-"""Who waits for results, or follows a picture, while no worker works: the answer comes to an end all the same."""
+"""A request that waits for results, or follows a picture, while no worker works: its answer ends all the same."""
 
 import json
 import threading

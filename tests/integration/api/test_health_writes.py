@@ -109,7 +109,7 @@ def test_a_redis_that_takes_no_writes_is_said(why: str, start_redis: Callable[..
 
 
 def test_health_reports_at_once_what_refused_an_upload(own_redis: RedisServer, serve) -> None:
-    """Whatever was known before of the store's writes: who asks right after sees why."""
+    """Whatever was known before of the store's writes: the next request sees why."""
     api = serve(REDIS_URL=own_redis.url)
     until(lambda: well(api))
     with only_small_files(api):
@@ -118,7 +118,7 @@ def test_health_reports_at_once_what_refused_an_upload(own_redis: RedisServer, s
 
 
 def test_uploads_that_redis_refuses_leave_nothing_behind(start_redis: Callable[..., RedisServer], serve) -> None:
-    """However often they are tried: no original is stored which nobody knows of."""
+    """However often they are tried: no original is stored without a message."""
     redis = start_redis()
     api = serve(REDIS_URL=redis.url)
     client, store = Producer(redis.url, 1).client, FolderStore(api.folder / "images")

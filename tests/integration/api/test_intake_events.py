@@ -1,4 +1,4 @@
-"""Where a stream of events goes on: after what is not kept any more, after what never was; and who waits meanwhile."""
+"""Where a stream of events goes on: after an event that is not kept any more, or never was; and requests meanwhile."""
 
 import itertools
 import math

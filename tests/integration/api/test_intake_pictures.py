@@ -90,7 +90,7 @@ def test_every_answer_leaves_its_place(path: str, client: FlaskClient, monkeypat
 
 
 def test_so_many_bytes_are_sent_at_once_and_no_more(monkeypatch) -> None:
-    """One that is larger than all may have goes alone; who waits is let in when there is room."""
+    """One that is larger than all may have goes alone; the requests that wait go on when there is room."""
     monkeypatch.setattr(downloads, "SENT_BYTES", 100)
     monkeypatch.setattr(downloads, "PLACE_SECONDS", 60.0)
     places = Places()
@@ -156,7 +156,7 @@ def test_a_status_has_the_job_id_of_its_upload(client: FlaskClient, intake: Inta
 
 
 def test_the_dead_are_replayed_so_many_at_once(client: FlaskClient, intake: Intake, monkeypatch) -> None:
-    """Each call sends some, and says how many are left; what cannot be sent stays, and is in nobody's way."""
+    """Each call sends some, and says how many are left; what cannot be sent stays, and blocks no other."""
     monkeypatch.setattr("grab_service.images.reruns.MAX_REPLAYS", 3)
     monkeypatch.setattr(dead_letters, "AT_ONCE", 2)
     consumer, ids = Consumer(intake.settings.redis_url, line.stage("resize"), "one", 60), []

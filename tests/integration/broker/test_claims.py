@@ -120,7 +120,7 @@ def test_another_api_process_takes_over_what_one_that_died_had_claimed(start_api
 def test_whatever_else_was_lost_the_picture_is_there_once(
     start_api, proxy, settings, script: str, *, before_it_runs: bool
 ) -> None:
-    """The picture was accepted, or its answer remembered, or neither: who sends it again gets the same id."""
+    """The picture was accepted, or its answer remembered, or neither: a repeat gets the same id."""
     api, other = start_api(proxy.url), start_api()
     proxy.cut(sha(script), before_it_runs=before_it_runs)
     first = send(api, picture(1))

@@ -103,7 +103,7 @@ def test_an_id_made_in_the_time_to_come_tells_no_upload(catalogue_engine, tmp_pa
 
 
 def test_counts_are_of_rediss_minute(settings) -> None:
-    """Who counts and who reads agree, as both have Redis's time."""
+    """Counting and reading agree, as both use Redis's time."""
     producer = Producer(settings.redis_url, 100)
     producer.accept(Message.of({"image_id": "a", "original_path": "original/a.jpg"}))
     assert statistics.read(producer.client, 2, producer.client.time()[0])["line"]["accepted"] == 1

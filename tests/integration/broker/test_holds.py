@@ -54,7 +54,7 @@ def test_a_heartbeat_brings_back_no_claim_that_is_anothers_or_settled(settings) 
 
 
 def test_a_batch_whose_claim_was_taken_over_stops(settings) -> None:
-    """Whoever took it over goes on with it; the first one takes only a few files more."""
+    """The process that took it over goes on with it; the first one takes only a few files more."""
     one, other = (Intake(open_store(settings), settings) for _ in range(2))
     first = claim(one)
     batch = UploadBatch(one, Wanted(batch_id=first.image_id), "", first)
@@ -100,7 +100,7 @@ def test_many_claims_share_one_thread_which_ends_with_them(settings) -> None:
 
 
 def test_a_claim_whose_record_redis_lost_is_claimed_anew(settings) -> None:
-    """As after a restart without its file: a batch goes on under its id, and nobody else begins the same meanwhile."""
+    """As after a restart without its file: a batch goes on under its id, and no other process begins it meanwhile."""
     one, other = (Intake(open_store(settings), settings) for _ in range(2))
     first = claim(one)
     batch = UploadBatch(one, Wanted(batch_id=first.image_id), "", first)

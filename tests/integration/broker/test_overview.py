@@ -183,7 +183,7 @@ def test_many_outbox_events_that_move_are_reported_by_their_number(client, setti
 
 
 def test_the_outbox_event_of_an_older_line_waits_for_an_unknown_time(client) -> None:
-    """Where nobody noted since when, nothing is claimed."""
+    """Without a note of its start no duration is claimed."""
     client.rpush(OUTCOMES, "x")
     assert (look(client).problems, look(client).still_seconds) == ([], 0)
 

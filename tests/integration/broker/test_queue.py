@@ -168,7 +168,7 @@ def test_a_dead_lettered_message_can_be_replayed_once(producer: Producer, consum
 
 
 def test_the_dead_letters_of_a_picture_are_forgotten_with_it(producer: Producer) -> None:
-    """All of them, or those from before a run; nobody else's, however many there are."""
+    """All of them, or those from before a run; no other picture's, however many there are."""
     letters = dead_letters.DeadLetters(producer.client)
     for number in range(1300):
         sent = message("a" if number % 650 == 0 else f"b{number}", note="a")

@@ -56,7 +56,7 @@ class Running:
         self._moody, self._http = moody, urllib3.PoolManager(timeout=20, retries=False)
         self.logs = {name: folder / f"{name}.log" for name in ("api", "resize", "catalogue")}
         self._own = {"REDIS_URL": moody.url, "STAGELINE_DATA": str(folder), "MAX_QUEUE_SIZE": "100000"}
-        self.api = ServedApi(folder, **self._own, LEASE_SECONDS="60")  # which says who is dead
+        self.api = ServedApi(folder, **self._own, LEASE_SECONDS="60")  # which decides which worker is dead
         self.ports = {"resize": free_port(), "catalogue": free_port()}
         self.processes = [self._start(name) for name in self.ports]
         self.store = FolderStore(folder / "images")
@@ -136,7 +136,7 @@ def says(text: str, mood: str) -> bool:
 
 @pytest.mark.parametrize("mood", MOODS)
 def test_a_mood_is_waited_out_by_all(mood: str, moody: MoodyRedis, running: Running) -> None:
-    """The API says 503 and when to come again; the worker and the catalogue wait, and are not ready; nobody dies, and
+    """The API answers 503 with Retry-After; the worker and the catalogue wait, and are not ready; no process dies, and
     once the mood has passed all is done, at the first attempt."""
     api = running.api
     before = {name: log.stat().st_size for name, log in running.logs.items()}
@@ -224,7 +224,7 @@ def test_a_blocked_pop_is_refused_and_repeated(moody: MoodyRedis, running: Runni
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_cluster_that_is_down_is_waited_for(name: str, tmp_path: Path) -> None:
-    """A real one, whose slots nobody serves, answers CLUSTERDOWN, for steps too."""
+    """A real one, whose slots no server serves, answers CLUSTERDOWN, for steps too."""
     server = RedisServer(tmp_path, ["--cluster-enabled", "yes"], program=program(name))
     server.start()
     try:

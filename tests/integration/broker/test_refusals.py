@@ -117,7 +117,7 @@ def test_how_the_server_is_means_wait(words: str, way: Callable, refusing: Refus
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("words", FAULTS)
 def test_what_a_command_of_ours_earns_is_raised_as_it_is(words: str, way: Callable, refusing: RefusingRedis) -> None:
-    """No waiting can mend it, so nobody waits for it."""
+    """Waiting cannot mend it, so no retry is made."""
     client = connect(refusing.url)
     refusing.refusal = words
     with pytest.raises(redis.ResponseError):
@@ -135,6 +135,6 @@ def test_an_error_that_redis_6_wraps_is_read(words: str, wrapping: RefusingRedis
 
 
 def test_what_never_left_this_process_is_a_fault_of_ours(redis_server: RedisServer) -> None:
-    """A value that redis-py cannot send is nobody's mood."""
+    """A value that redis-py cannot send is no refusal of a server."""
     with pytest.raises(redis.DataError), reaching_redis():
         connect(redis_server.url).set("a key", object())

@@ -102,7 +102,7 @@ def test_a_deleted_picture_is_dropped_at_every_step(producer: Producer, consumer
         before = (event_types(producer), outbox_events(producer))
         assert consumer.superseded([got]) == [True]
         assert step(consumer, got, transitions.done(got, "resize", ENTRY)) == Result.SUPERSEDED
-        assert consumer.held() == [got.raw], "until it is let go: who dies before leaves it to the next"
+        assert consumer.held() == [got.raw], "until it is let go: a worker that dies before leaves it to the next"
         consumer.let_go(got.raw)
         assert (event_types(producer), outbox_events(producer)) == before
     assert event_types(producer)[-1] == outbox_events(producer)[-1]["status"] == "deleted"

@@ -120,7 +120,7 @@ def test_rows_of_an_older_version_are_named(kind, tmp_path, request) -> None:
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_guesses_that_an_older_version_named_become_what_a_rebuild_makes(kind, tmp_path, request) -> None:
-    """Their rows, and nobody else's; taken again, the step changes nothing."""
+    """Their rows, and no others; taken again, the step changes nothing."""
     url = request.getfixturevalue("postgres_server").create_database("guessed") if kind == "postgres" else None
     engine = open_engine(Settings(database_url=url, stageline_data=tmp_path / "data"))
     upgrade(engine, "0005")

@@ -47,7 +47,7 @@ def test_a_picture_on_a_page_has_what_the_api_promises(catalogue, writer) -> Non
 
 
 def test_the_event_of_an_end_tells_the_categories_that_a_page_does(catalogue, writer) -> None:
-    """Each once, whoever says it and of what: what the detector and the classifier both call a cat is one category."""
+    """Each once, whichever model found it: what the detector and the classifier both call a cat is one category."""
     cat = {"category": "cat", "box": [1.0, 2.0, 3.0, 4.0], "model": "mine@1"}
     detections = [{"label": "cat", "score": score, "box": cat["box"], "model": "mine@1"} for score in (0.8, 0.6)]
     content = document(
@@ -73,7 +73,7 @@ def test_pages_hold_each_picture_once_also_where_many_came_in_the_same_moment(ca
 
 
 def test_pages_are_steady_while_pictures_arrive_and_go(catalogue, writer) -> None:
-    """Somebody who turns the pages sees every picture that was there, once, whatever comes or goes meanwhile."""
+    """A client that turns the pages sees every picture that was there, once, whatever comes or goes meanwhile."""
     writer.apply([ended(document(f"p{n:02}", n)) for n in range(30)])
     for wanted in ({}, {"category": "dog"}, {"status": "completed"}, {"kind": "face"}):
         seen, following = [], None

@@ -100,7 +100,7 @@ def test_what_is_wrong_in_the_catalogue_is_put_right(catalogue_engine, bucket) -
 
 
 def test_a_picture_without_results_is_on_its_way(catalogue_engine, bucket) -> None:
-    """Its key says what is known; when its outbox events come, they are taken as ever. Probes are nobody's pictures."""
+    """Its key says what is known; when its outbox events come, they are taken as ever. Probes are no pictures."""
     ulid = "01M7YH7XH8V8RJTMQJD1GBPPQJ"
     for name in (
         f"original/{ulid}.png",
@@ -148,7 +148,7 @@ def test_what_moves_meanwhile_is_left_alone(catalogue_engine, bucket) -> None:
 
 
 def test_a_run_that_redis_lost_is_undone(catalogue_engine, bucket) -> None:
-    """Nobody works on it: the rows are again what the bucket says, and those of the run's beginning are gone."""
+    """No worker works on it: the rows are again what the bucket says, and those of the run's beginning are gone."""
     keep(bucket, document("again"))
     writer = Writer(catalogue_engine, bucket, 0)
     writer.apply(stream("again"))
@@ -160,7 +160,7 @@ def test_a_run_that_redis_lost_is_undone(catalogue_engine, bucket) -> None:
 
 
 def test_a_first_run_that_redis_lost_begins_anew(catalogue_engine, bucket) -> None:
-    """What the catalogue knew of the upload stays, for whoever queues it again."""
+    """What the catalogue knew of the upload stays, for a later requeue."""
     bucket.put(StoredObject("original/a.jpg", b"jpeg", "image/jpeg"))
     writer = Writer(catalogue_engine, bucket, 0)
     writer.apply(stream("a")[:1])
@@ -175,7 +175,7 @@ def test_a_first_run_that_redis_lost_begins_anew(catalogue_engine, bucket) -> No
 
 
 def test_an_original_of_another_name_is_no_picture_of_its_own(catalogue_engine, bucket) -> None:
-    """A message may name any key below original/: who names it has it."""
+    """A message may name any key below original/: the picture that names it has it."""
     said = document("a", original_path="original/b.jpg")
     keep(bucket, said)
     bucket.delete("original/a.jpg")

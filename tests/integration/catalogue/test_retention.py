@@ -39,7 +39,7 @@ def bucket(tmp_path) -> FolderStore:
 
 
 def test_erasing_removes_every_object_of_one_picture(store) -> None:
-    """In every folder, whatever its ending, and nobody else's."""
+    """In every folder, whatever its ending, and no other picture's."""
     mine = [f"{folder}/a.{ending}" for folder in FOLDERS for ending in ("jpg", "json")]
     others = ["original/ab.jpg", "original/a-b.jpg", "results/aa.json"]
     store.put_all([StoredObject(key, b"x", "image/jpeg") for key in [*mine, *others]])

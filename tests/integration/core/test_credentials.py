@@ -53,7 +53,7 @@ class Service:
         new.replace(self.secrets / name)
 
     def readiness(self) -> tuple[int, str]:
-        """What /readyz answers; 0 while nobody listens."""
+        """What /readyz answers; 0 while nothing listens."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=10) as answer:
                 return answer.status, answer.read().decode()

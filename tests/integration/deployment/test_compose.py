@@ -149,7 +149,7 @@ def test_only_what_people_use_is_published(env_file: Path, services: dict[str, A
 
 
 def test_secrets_reach_only_services_that_need_them(env_file: Path, services: dict[str, Any]) -> None:
-    """The store's root is known to the store and to who makes the line's user; no password is on a command line."""
+    """Only the store and the maker of the line's user have the store's root; no password is on a command line."""
     made = values_in(env_file)
     line_only = {*OURS, *VARIANTS, "line-user"}
     holders = {
@@ -185,7 +185,7 @@ def test_other_settings_come_from_a_file_of_their_own(env_file: Path, tmp_path: 
 
 
 def test_a_stage_has_the_time_to_end_its_work(services: dict[str, Any]) -> None:
-    """Docker kills none before its longest work is over, nor ends the servers before those who use them; and each hears
+    """Docker kills none before its longest work is over, nor ends the servers before their users; and each gets
     the SIGTERM that comes while Python starts, which the kernel keeps from a container's first process.
     """
     settings = Settings()

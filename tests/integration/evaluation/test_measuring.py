@@ -67,7 +67,7 @@ def test_without_a_classifier_categories_are_not_reported(tmp_path: Path) -> Non
 
 
 def test_other_models_that_are_installed_are_tried_and_what_is_no_good_is_not(tmp_path: Path) -> None:
-    """Another classifier is; a detector whose outputs nobody can read harms nothing."""
+    """Another classifier is; a detector whose outputs cannot be read harms nothing."""
     settings = seeing(tmp_path / "models")
     repository = open_repository(settings)
     other = colours(scale=0.1, name="other", detector_labels={"person": "blue", "car": "red"})

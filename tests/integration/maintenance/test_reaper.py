@@ -1,4 +1,4 @@
-"""The reaper: what dead workers held goes back, in time, whoever else runs or does not."""
+"""The reaper: what dead workers held goes back, in time, whichever other processes run."""
 
 import time
 from pathlib import Path

@@ -80,7 +80,7 @@ def start_way(start_line, data_dir: Path):
 
 
 def test_a_picture_waits_after_a_stage_and_goes_on_when_sent(start_way) -> None:
-    """It is preprocessed, its kind is known, it counts as nobody's work; sent on, it is finished as its second run."""
+    """It is preprocessed, its kind is known, it is not unfinished; sent on, it is finished as its second run."""
     way = start_way()
     way.send("later", until="detect")
     way.wait("later", "waiting")

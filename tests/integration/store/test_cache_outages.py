@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("undisturbed")
 
 
 def test_what_was_overwritten_meanwhile_is_not_read_after(folder, cache_server, monkeypatch) -> None:
-    """The cache is away during an overwrite and a deletion, and comes back with the old copies: who wrote reads none,
+    """The cache is away during an overwrite and a deletion, and comes back with the old copies: the writer reads none,
     and lets go of them before anything else."""
     monkeypatch.setattr(hot_cache, "PAUSE_SECONDS", 0.0)
     store = CachedStore(folder, cache(cache_server))

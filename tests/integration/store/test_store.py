@@ -164,7 +164,7 @@ def test_a_folder_that_cannot_be_written_is_unavailable(tmp_path) -> None:
 
 
 def test_a_store_that_is_away_is_unavailable() -> None:
-    """Nobody listening, and a wrong password, both say Unavailable and name the settings."""
+    """A closed port, and a wrong password, both say Unavailable and name the settings."""
     away = S3Store.from_settings(
         Settings(minio_endpoint="127.0.0.1:9", minio_access_key="a", minio_secret_key="secret-one")
     )
@@ -233,7 +233,7 @@ def test_what_was_never_finished_is_cleaned_away(tmp_path) -> None:
 
 
 def test_a_role_that_no_server_gives_is_unavailable_soon(monkeypatch) -> None:
-    """Where a machine's role is asked for and nobody answers, the store says so instead of waiting for ever."""
+    """Where a machine's role is asked for and no server answers, the store says so instead of waiting for ever."""
     silent = socket.create_server(("127.0.0.1", 0), backlog=50)  # takes connections, and never answers
     address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", address)

@@ -114,7 +114,7 @@ def test_the_error_has_the_stores_own_words(step: str, endpoint: Endpoint) -> No
 
 
 def test_a_folder_that_cannot_be_listed_is_unavailable(tmp_path, monkeypatch) -> None:
-    """A disk with an error is a store that is away, also for who lists."""
+    """A disk with an error is a store that is away, also for a listing."""
     store = FolderStore(tmp_path)
     store.put(ITEM)
 

@@ -1,4 +1,4 @@
-"""What a worker does with messages that name stages and folders it does not know: only what nobody knows is refused."""
+"""Messages with stages and folders that a worker does not know: only what no worker knows is refused."""
 
 import json
 

@@ -96,7 +96,7 @@ def test_a_server_that_was_not_well_before_is_not_believed(server: Server) -> No
 
 
 def test_what_is_forgotten_while_it_is_asked_is_not_kept(server: Server) -> None:
-    """The question began before something was refused: its answer is not the last word, for nobody who waits for it."""
+    """The question began before something was refused: no request that waits for it gets its answer."""
     probe = Probe("a store", server, good=60.0, slow=60.0)
     server.answers.clear()
     asked = probe.ask()
@@ -110,7 +110,7 @@ def test_what_is_forgotten_while_it_is_asked_is_not_kept(server: Server) -> None
 
 
 def test_what_is_not_forgotten_is_kept(server: Server) -> None:
-    """One question serves all who ask within its time."""
+    """One question serves all requests within its time."""
     probe = Probe("a store", server, good=60.0)
     assert [look(probe, 60) for _ in range(3)] == [1, 1, 1]
     probe.forget()

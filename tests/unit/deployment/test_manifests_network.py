@@ -1,4 +1,4 @@
-"""Who reaches whom: services, network policies, the mesh and the ingress, worked through as a network would."""
+"""Which pod reaches which: services, network policies, the mesh and the ingress, worked through as a network would."""
 
 import re
 from functools import cache
@@ -14,7 +14,7 @@ POLICIES = list(documents("NetworkPolicy"))
 WORKLOADS = {each.name: each for each in manifests.workloads()}
 NODE_PORTS = {30003: "minio-console", 30005: "grab"}
 PORTS = {"redis": 6379, "cache": 6379, "minio": 9000, "postgres": 5432}
-BUSINESS = {  # who has any with whom
+BUSINESS = {  # which pods use which server
     "redis": set(OURS),
     "cache": set(OURS),
     "minio": {*OURS, "backup-bucket"},
@@ -104,7 +104,7 @@ def test_policies_apply_to_all_and_name_only_what_is_there() -> None:
 
 
 def test_names_are_asked_by_whom_calls_anybody() -> None:
-    """The servers call nobody, so they need no names; nor does a stranger."""
+    """The servers call no one, so they need no names; nor does a stranger."""
     for each in [each.labels for each in WORKLOADS.values()] + [STRANGER]:
         policies = [policy for policy in POLICIES if applies(policy, each, "Egress")]
         calls = each.get("app.kubernetes.io/component") in ("door", "stage", "catalogue", "backup")

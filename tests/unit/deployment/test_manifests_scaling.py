@@ -24,7 +24,7 @@ def test_each_stage_can_be_scaled_either_way() -> None:
 
 
 def test_what_is_scaled_says_no_replicas() -> None:
-    """A number in the manifest would undo the autoscaler's at every apply; what nobody scales says its own."""
+    """A number in the manifest would undo the autoscaler's at every apply; one that is not scaled has its own."""
     scaled = {*targets("autoscaling-keda"), *targets("autoscaling-hpa")}
     for workload in base():
         assert ("replicas" in workload.document["spec"]) == (workload.name not in scaled), workload.name
@@ -61,7 +61,7 @@ def test_the_hpa_follows_cpu_and_goes_down_slowly() -> None:
 
 
 def test_both_ways_have_the_same_most() -> None:
-    """Whoever changes from one to the other gets as many pods."""
+    """A change from one to the other keeps the number of pods."""
     by_keda = {name: spec["maxReplicaCount"] for name, spec in targets("autoscaling-keda").items()}
     by_cpu = {name: spec["maxReplicas"] for name, spec in targets("autoscaling-hpa").items() if name in STAGES}
     assert by_keda == by_cpu

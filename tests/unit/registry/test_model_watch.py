@@ -146,7 +146,7 @@ def test_a_folder_that_is_mounted_for_reading_serves(watched) -> None:
 
 
 def test_what_was_never_installed_is_missing_unless_it_is_optional(watched) -> None:
-    """Missing: 200, degraded, named; optional: nobody misses it. It is taken up when it comes."""
+    """Missing: 200, degraded, named; optional: not reported. It is taken up when it comes."""
     watch, served, store = watched(published=False)
     watch.wait_for_models()
     report, status = health.readiness({}, watch)

@@ -126,7 +126,7 @@ def test_a_foreign_message_needs_no_findings() -> None:
 
 
 def test_a_missing_model_is_named_and_nothing_is_found_by_it() -> None:
-    """Its findings are absent, so that nobody takes them for none; the others are there. Nobody misses ImageNet's."""
+    """Its findings are absent, so that they are not taken for none; the others are there. ImageNet's are not missed."""
     given = task(encoded(scene(), "JPEG"), faces=[{"score": 1, "box": [0, 0, 9, 9]}], missing_models=["mtcnn", FACENET])
     (none,) = work().run([given])
     assert none.fields == {"missing_models": ["mtcnn", "colours", FACENET]}
