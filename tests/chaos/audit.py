@@ -1,4 +1,4 @@
-"""What must hold once everything has come to rest: asked of the door, the bucket, the database and Redis.
+"""What must hold once everything has come to rest: asked of the API, the bucket, the database and Redis.
 
 Each check returns sentences: one for each thing that does not hold. `test_audit.py` breaks each of them.
 """
@@ -24,7 +24,7 @@ def rest(on: Deployment, sent: Sent, seconds: float = 600.0) -> float:
     began = time.monotonic()
     for picture in sent.pictures:
         if not picture.deleted:
-            on.door.ended(picture.image_id, picture.run, max(1.0, began + seconds - time.monotonic()))
+            on.api.ended(picture.image_id, picture.run, max(1.0, began + seconds - time.monotonic()))
     nothing_moves(on, max(1.0, began + seconds - time.monotonic()))
     return time.monotonic() - began
 
@@ -43,24 +43,24 @@ def nothing_moves(on: Deployment, seconds: float = 120.0) -> None:
 
 def moving(on: Deployment) -> list[str]:
     """Say what waits or moves still."""
-    answer, _ = on.door.insist("GET", "/queue-status")
+    answer, _ = on.api.insist("GET", "/queue-status")
     found = [f"{count} {name}" for name, count in answer.json["total"].items() if count]
     found += [f"{answer.json['unfinished']} unfinished"] if answer.json["unfinished"] else []
-    outcomes = on.queue.llen(OUTCOMES)
-    return found + ([f"{outcomes} outcomes"] if outcomes else [])
+    outbox_events = on.queue.llen(OUTCOMES)
+    return found + ([f"{outbox_events} outcomes"] if outbox_events else [])
 
 
 def problems(on: Deployment, sent: Sent, undisturbed: Mapping[int, Outputs]) -> list[str]:
     """Everything that does not hold of the pictures that were answered 202, and of what is left beside them."""
-    found, told = everything(on), []
+    found, sentences = everything(on), []
     for picture in sent.pictures:
         of = found.get(picture.image_id, Found())
-        told += _of_deleted(on, picture, of) if picture.deleted else _of_completed(on, picture, of, undisturbed)
+        sentences += _of_deleted(on, picture, of) if picture.deleted else _of_completed(on, picture, of, undisturbed)
     known = {picture.image_id for picture in sent.pictures}
     strangers = {each: found.get(each, Found()) for each in sorted({*found, *_statuses(on)} - known)}
-    told += _of_strangers(on, sent.unanswered, strangers, undisturbed)
+    sentences += _of_strangers(on, sent.unanswered, strangers, undisturbed)
     there = {picture.image_id for picture in sent.pictures if not picture.deleted} | set(strangers)
-    return [*told, *left_in_redis(on.queue, there)]
+    return [*sentences, *left_in_redis(on.queue, there)]
 
 
 def _statuses(on: Deployment) -> set[str]:
@@ -71,7 +71,7 @@ def _statuses(on: Deployment) -> set[str]:
 
 def _of_completed(on: Deployment, picture: Picture, of: Found, undisturbed: Mapping[int, Outputs]) -> Iterator[str]:
     """One terminal result, on which status, results and catalogue agree; and outputs as of an undisturbed run."""
-    status, (row, *_) = on.door.status(picture.image_id), of.rows.get("image_info") or [{}]
+    status, (row, *_) = on.api.status(picture.image_id), of.rows.get("image_info") or [{}]
     if status["status"] != "completed":
         yield f"{picture}: its status is {status['status']}: {status.get('reason')}"
     for name in ("status", "kind", "run"):
@@ -96,18 +96,23 @@ def _of_completed(on: Deployment, picture: Picture, of: Found, undisturbed: Mapp
 
 def _tried(of: Found) -> tuple[Counter, Counter]:
     """What was tried by the results, and by the catalogue: run, stage, attempt, state and worker of each."""
-    told = [*of.results.get("history", []), *({**each, "stage": n} for n, each in of.results.get("stages", {}).items())]
+    entries = [
+        *of.results.get("history", []),
+        *({**each, "stage": n} for n, each in of.results.get("stages", {}).items()),
+    ]
     names = ("run", "stage", "attempt", "state", "worker")
-    by_results, by_rows = ([tuple(map(each.get, names)) for each in all_] for all_ in (told, of.rows["task_history"]))
+    by_results, by_rows = (
+        [tuple(map(each.get, names)) for each in all_] for all_ in (entries, of.rows["task_history"])
+    )
     return Counter(by_results), Counter(by_rows)
 
 
 def _of_deleted(on: Deployment, picture: Picture, of: Found) -> Iterator[str]:
     if of.objects or of.rows:
         yield f"{picture}: deleted, and there is {of}"
-    if (found := on.door.status(picture.image_id)["status"]) != "unknown":
+    if (found := on.api.status(picture.image_id)["status"]) != "unknown":
         yield f"{picture}: deleted, and its status is {found}"
-    answer, _ = on.door.insist("GET", f"/image/{picture.image_id}?stage=original")
+    answer, _ = on.api.insist("GET", f"/image/{picture.image_id}?stage=original")
     if answer.status != 404:
         yield f"{picture}: deleted, and GET /image answers {answer.status}"
 
@@ -115,7 +120,7 @@ def _of_deleted(on: Deployment, picture: Picture, of: Found) -> Iterator[str]:
 def _of_strangers(
     on: Deployment, unanswered: list[int], strangers: Mapping[str, Found], undisturbed: Mapping[int, Outputs]
 ) -> Iterator[str]:
-    """Pictures that nobody was told of: of uploads without an answer, as many as those, whole ones or only stored."""
+    """Find pictures whose id no client knows: one for each upload without an answer, complete or only stored."""
     numbers = {outputs[ORIGINAL]: number for number, outputs in undisturbed.items()}
     left = Counter(numbers[undisturbed[number][ORIGINAL]] for number in unanswered)
     for image_id, of in strangers.items():
@@ -124,6 +129,6 @@ def _of_strangers(
             yield f"{image_id}: no upload without an answer is of it, and there is {of}"
             continue
         left[number] -= 1
-        if of.outputs.keys() == {ORIGINAL} and on.door.status(image_id)["status"] == "unknown":
-            continue  # the door died before it accepted it: `reconcile --queue` sends it on
+        if of.outputs.keys() == {ORIGINAL} and on.api.status(image_id)["status"] == "unknown":
+            continue  # the API died before it accepted it: `reconcile --queue` sends it on
         yield from _of_completed(on, Picture(image_id, number), of, undisturbed)

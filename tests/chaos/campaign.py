@@ -24,7 +24,7 @@ from tests.chaos.producers import Producer, Sent
 
 PRODUCERS = 4
 MADE = 12  # pictures of our own, beside those of a folder
-# A picture may be in the hands of many that are killed, and is not to be buried; some pictures are worked alone.
+# A picture may be in flight at many killed workers and is not to be dead-lettered; some pictures are worked alone.
 SETTINGS = {"MAX_ATTEMPTS": "30", "LARGE_PIXELS": "60000", "MAX_QUEUE_SIZE": "200"}
 SECOND_WORKERS = ("detect", "tag")
 
@@ -65,7 +65,7 @@ def run(folder: Path, models: Path, more: Path | None, pictures: int, kills: int
         more: a folder of pictures that are sent beside our own; see `files_of`.
         pictures: how many uploads; each file is sent more than once.
         kills: how many services are killed; freezes and outages of servers come to about a third of that.
-        seed: decides what is sent, and which faults fall on whom, in which order. The moments remain the machine's.
+        seed: decides what is sent, and which faults hit what, in which order. The moments remain the machine's.
 
     Raises:
         AssertionError: the line does not come to rest, a producer was answered what it must not be, or the harness
@@ -100,13 +100,13 @@ def _command(models: Path, more: Path | None, pictures: int, kills: int, seed: i
 
 def undisturbed(on: Deployment, files: Sequence[bytes]) -> dict[int, Outputs]:
     """What each file comes to while nothing disturbs the line; its pictures are deleted again."""
-    ids = {number: on.door.take(data, f"{number}.jpg") for number, data in enumerate(files)}
+    ids = {number: on.api.take(data, f"{number}.jpg") for number, data in enumerate(files)}
     for image_id in ids.values():
-        assert on.door.ended(image_id)["status"] == "completed"
+        assert on.api.ended(image_id)["status"] == "completed"
     audit.nothing_moves(on)
     found = everything(on)
     for image_id in ids.values():
-        answer, _ = on.door.insist("DELETE", f"/image/{image_id}")
+        answer, _ = on.api.insist("DELETE", f"/image/{image_id}")
         assert answer.status == 204, answer
     return {number: found[image_id].outputs for number, image_id in ids.items()}
 
@@ -123,7 +123,7 @@ def _disturbed(
             turn.wait_for(lambda: over.is_set() or len(sent.pictures) < (fallen.total + 1) * share)
 
     shares = [pictures // PRODUCERS + (n < pictures % PRODUCERS) for n in range(PRODUCERS)]
-    producers = [Producer(on.door, files, share, f"{seed}-{n}", sent, wait_to_send) for n, share in enumerate(shares)]
+    producers = [Producer(on.api, files, share, f"{seed}-{n}", sent, wait_to_send) for n, share in enumerate(shares)]
     for producer in producers:
         producer.start()
     try:

@@ -36,7 +36,7 @@ def deploy(tmp_path: Path, models_dir: Path) -> Iterator[Callable[..., Deploymen
 
 @pytest.fixture
 def new_proxy() -> Iterator[Callable[[], CuttingProxy]]:
-    """Make proxies, whose target is yet to be told; all are mended and closed at the end."""
+    """Make proxies whose target is set later; at the end each is mended and closed."""
     made: list[CuttingProxy] = []
 
     def make() -> CuttingProxy:

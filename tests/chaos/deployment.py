@@ -14,7 +14,7 @@ import psycopg2
 import redis
 
 from stageline.client import Client
-from tests.chaos.door import Door
+from tests.chaos.api_client import ApiClient
 from tests.chaos.service import PYTHON, Service, stages
 from tests.support.places import missing
 from tests.support.running_line import inherited
@@ -23,7 +23,7 @@ from tests.support.servers import MinioServer, PostgresServer, RedisServer
 
 STAGES = stages()
 SERVICES = (*STAGES, "catalogue", "grab")
-LEASE = 4.0  # seconds; a busy machine's living workers must come to beat in it
+LEASE = 4.0  # seconds; workers on a busy machine must get to send a heartbeat within it
 READY_SECONDS = 120.0
 BUCKET = "images"
 Found = TypeVar("Found")
@@ -35,7 +35,7 @@ class Deployment:
     def __init__(self, folder: Path, models: Path, **settings: str) -> None:
         """Take a folder for everything, that of the installed models, and settings of all services.
 
-        A setting REDIS_URL, MINIO_ENDPOINT or DATABASE_URL, such as that of a proxy, is what the services are told;
+        A setting REDIS_URL, MINIO_ENDPOINT or DATABASE_URL, such as that of a proxy, is what the services get;
         the clients of this class go to the servers themselves.
         """
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,14 +63,14 @@ class Deployment:
         return (self.redis, self.cache, self.minio, self.postgres)
 
     @property
-    def door(self) -> Door:
+    def api(self) -> ApiClient:
         """A client of the HTTP API."""
-        return Door(f"http://127.0.0.1:{self.services['grab'].port}")
+        return ApiClient(f"http://127.0.0.1:{self.services['grab'].port}")
 
     @property
     def client(self) -> Client:
         """The client that users have."""
-        return Client(self.door.url)
+        return Client(self.api.url)
 
     @property
     def queue(self) -> redis.Redis:

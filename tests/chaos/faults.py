@@ -1,4 +1,4 @@
-"""Faults: which of them fall, on whom, in which order and for how long, from a seed; and letting them fall."""
+"""Faults: which of them hit which services, in which order and for how long, from a seed; and causing them."""
 
 import contextlib
 import os
@@ -86,7 +86,7 @@ def fall(fault: Fault, on: Deployment, fallen: Fallen) -> None:
     """Let one fall; wait until its target, or after a server's fault every service, is ready again; note it.
 
     Raises:
-        AssertionError: not ready in READY_SECONDS; the text says after which fault, and who is not.
+        AssertionError: not ready in READY_SECONDS; the text says after which fault, and which service is not.
     """
     time.sleep(fault.pause)
     fallen.on_work += bool(on.queue.zcard(UNFINISHED))

@@ -27,7 +27,7 @@ class OtherTime(RedisServer):
         return super().environment() | clock_of(self._offset.absolute())
 
     def set_clock(self, seconds: int) -> None:
-        """Set its clock to be that far ahead; below zero, behind. Return when it tells that time."""
+        """Set its clock to be that far ahead; below zero, behind. Return when it shows that time."""
         self._offset.write_text(f"{seconds:+d}")
         client = redis.Redis(port=self.port, socket_timeout=30)
         until(lambda: abs(client.time()[0] - time.time() - seconds) < CLOSE)

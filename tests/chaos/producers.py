@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import urllib3
 
-from tests.chaos.door import ENDED, TRY_AGAIN, Door
+from tests.chaos.api_client import ENDED, TRY_AGAIN, ApiClient
 
 KEYED, RERUN, DELETED = 0.4, 0.12, 0.08  # shares of uploads: under a key, followed by a run again, by a deletion
 FIRST_STAGES = ("", "?from=resize", "?from=detect", "?from=tag")
-PATIENCE = 300.0  # seconds for an answer that is none of "try again", whatever happens
+TIMEOUT = 300.0  # seconds for an answer that is none of "try again", whatever happens
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Sent:
         return (
             f"{len(self.pictures)} pictures answered 202, {sum(each.reruns for each in self.pictures)} runs again, "
             f"{len(deleted)} deletions, {sum(each.moved for each in deleted)} of them on the way, "
-            f"{len(self.unanswered)} tries of uploads that may have left a picture nobody was told of"
+            f"{len(self.unanswered)} tries of uploads that may have left a picture whose id no client knows"
         )
 
 
@@ -56,16 +56,22 @@ class Producer(threading.Thread):
     """Sends its share of the pictures, each once ``wait_to_send`` returns."""
 
     def __init__(
-        self, door: Door, files: Sequence[bytes], count: int, seed: str, sent: Sent, wait_to_send: Callable[[], None]
+        self,
+        api: ApiClient,
+        files: Sequence[bytes],
+        count: int,
+        seed: str,
+        sent: Sent,
+        wait_to_send: Callable[[], None],
     ) -> None:
         super().__init__(name=f"producer {seed}", daemon=True)
         self.error: BaseException | None = None
-        self._door, self._files, self._count = door, files, count
+        self._api, self._files, self._count = api, files, count
         self._random, self._sent, self._wait_to_send = random.Random(seed), sent, wait_to_send
         self._own: list[Picture] = []
 
     def run(self) -> None:
-        """Send, and keep what went wrong for who waits for this thread."""
+        """Send, and keep the error for the thread that joins this one."""
         try:
             for _ in range(self._count):
                 self._wait_to_send()
@@ -74,7 +80,7 @@ class Producer(threading.Thread):
                     self._run_again(self._random.choice(self._own))
                 if self._random.random() < DELETED:
                     self._remove(self._random.choice((self._own[-1], self._random.choice(self._own))))
-        except BaseException as error:  # noqa: BLE001 - told by who joins
+        except BaseException as error:  # noqa: BLE001 - raised by the thread that joins
             self.error = error
 
     def _upload(self) -> None:
@@ -82,7 +88,7 @@ class Producer(threading.Thread):
         keyed = self._random.random() < KEYED
         headers = {"Idempotency-Key": uuid.UUID(int=self._random.getrandbits(128)).hex} if keyed else {}
         fields = {"image": (f"{number}.jpg", self._files[number])}
-        answer, lost = self._door.insist("POST", "/upload", PATIENCE, fields=fields, headers=headers)
+        answer, lost = self._api.insist("POST", "/upload", TIMEOUT, fields=fields, headers=headers)
         assert answer.status == 202, answer
         picture = Picture(answer.json["image_id"], number)
         self._own.append(picture)
@@ -95,9 +101,9 @@ class Producer(threading.Thread):
             return
         path = f"/process/{picture.image_id}{self._random.choice(FIRST_STAGES)}"
         try:
-            if self._door.status(picture.image_id)["status"] not in ENDED:
+            if self._api.status(picture.image_id)["status"] not in ENDED:
                 return
-            answer = self._door.call("POST", path)
+            answer = self._api.call("POST", path)
         except urllib3.exceptions.HTTPError:
             picture.lost_reruns += 1
             return
@@ -112,7 +118,7 @@ class Producer(threading.Thread):
         """Delete it, half the time the newest, which is on its way; it is asked for until there is an answer."""
         if picture.deleted:
             return
-        moves = self._door.status(picture.image_id)["status"] not in ENDED
-        answer, lost = self._door.insist("DELETE", f"/image/{picture.image_id}", PATIENCE)
+        moves = self._api.status(picture.image_id)["status"] not in ENDED
+        answer, lost = self._api.insist("DELETE", f"/image/{picture.image_id}", TIMEOUT)
         assert answer.status == 204 or (answer.status == 404 and lost), answer
         picture.deleted, picture.moved = True, moves

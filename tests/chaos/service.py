@@ -20,7 +20,7 @@ PYTHON = os.environ.get("CHAOS_PYTHON", sys.executable)
 
 
 def stages() -> tuple[str, ...]:
-    """The stages of the version that is run: its services that are neither the door nor the catalogue."""
+    """The stages of the version that is run: its services that are neither the API nor the catalogue."""
     beside = "pathlib.Path(stageline.__file__).parents[1].glob('*_service/__main__.py')"
     asked = f"import pathlib, stageline; print(*(path.parent.name for path in {beside}))"
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}

@@ -22,19 +22,19 @@ class Flow:
         self.on = on
         files = [picture(number) for number in range(2)]
         self.undisturbed: dict[int, Outputs] = campaign.undisturbed(on, files)
-        self.sent = Sent([Picture(on.door.take(files[of], f"{of}.jpg"), of) for of in (0, 1, 0)])
+        self.sent = Sent([Picture(on.api.take(files[of], f"{of}.jpg"), of) for of in (0, 1, 0)])
         self.first, self.second, self.deleted = (each.image_id for each in self.sent.pictures)
-        on.door.ended(self.second)
-        on.door.insist("POST", f"/process/{self.second}?from=detect")
-        on.door.insist("DELETE", f"/image/{self.deleted}")
+        on.api.ended(self.second)
+        on.api.insist("POST", f"/process/{self.second}?from=detect")
+        on.api.insist("DELETE", f"/image/{self.deleted}")
         self.sent.pictures[1].run, self.sent.pictures[2].deleted = 2, True
         audit.rest(on, self.sent)
-        self._told: set[str] = set()
+        self._before: set[str] = set()
 
     def news(self) -> set[str]:
         """What the audit says that it did not say when it was last asked."""
-        before, self._told = self._told, set(audit.problems(self.on, self.sent, self.undisturbed))
-        return self._told - before
+        before, self._before = self._before, set(audit.problems(self.on, self.sent, self.undisturbed))
+        return self._before - before
 
     def put(self, key: str, data: bytes) -> None:
         """Store an object."""
@@ -112,8 +112,8 @@ def test_each_harm_is_named(flow: Flow, harm: str) -> None:
     """Something is broken, lost or left over, and the audit says what."""
     break_it, words = HARMS[harm]
     break_it(flow)
-    told = flow.news()
-    assert any(words in sentence for sentence in told), told
+    problems = flow.news()
+    assert any(words in sentence for sentence in problems), problems
 
 
 def test_an_upload_without_an_answer_may_leave_its_own_original(flow: Flow) -> None:
@@ -124,5 +124,5 @@ def test_an_upload_without_an_answer_may_leave_its_own_original(flow: Flow) -> N
     assert flow.news() == set()
     flow.put("original/more.jpg", picture(1))
     flow.put("original/other.jpg", picture(0))
-    told = flow.news()
-    assert {sentence.partition(":")[0] for sentence in told} == {"more", "other"}, told
+    problems = flow.news()
+    assert {sentence.partition(":")[0] for sentence in problems} == {"more", "other"}, problems

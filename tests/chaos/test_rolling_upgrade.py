@@ -1,4 +1,4 @@
-"""A rolling upgrade that adds a stage and its folder, while pictures move: old workers bury no picture.
+"""A rolling upgrade that adds a stage and its folder, while pictures move: old workers dead-letter no picture.
 
 The old version is the package that is installed. The new one is a copy of it with one stage more, `sharpen` between
 grayscale and detect, which writes the folder `sharpened/`.
@@ -27,7 +27,7 @@ class Upgrade:
 
     def send(self, count: int = 3) -> list[str]:
         """Send some pictures; return their ids."""
-        ids = [self._deployment.door.take(picture(len(self.sent) + number)) for number in range(count)]
+        ids = [self._deployment.api.take(picture(len(self.sent) + number)) for number in range(count)]
         self.sent += ids
         return ids
 
@@ -38,15 +38,15 @@ class Upgrade:
         until(service.ready, READY_SECONDS)
 
     def replace(self, name: str) -> None:
-        """Roll a service as Kubernetes does: one of the new version is ready before the old one is told to stop."""
+        """Roll a service as Kubernetes does: one of the new version is ready before the old one is stopped."""
         self.send()
         self.start_new(name)
         self.send()
         self._deployment.services[name].stop()
         self.send()
 
-    def replace_door(self) -> None:
-        """Stop the old door and start a new one."""
+    def replace_api(self) -> None:
+        """Stop the old API and start a new one."""
         self._deployment.services["grab"].stop()
         service = self._deployment.add("grab", PYTHONPATH=str(self._new))
         service.start()
@@ -75,14 +75,14 @@ def test_pictures_of_a_new_stage_wait_for_new_workers(upgrade: Upgrade) -> None:
     seen = until(lambda: delayed(deployment, "objectdetect_queue"))
     assert all(f'"{FOLDER}/' in raw and '"attempt":1' in raw for raw in seen), "an old detect put them aside, untouched"
     deleted = json.loads(seen[0])["image_id"]
-    assert deployment.door.call("DELETE", f"/image/{deleted}").status == 204
-    assert not [key for key in deployment.stored() if deleted in key], "the old door knows the new folder as well"
+    assert deployment.api.call("DELETE", f"/image/{deleted}").status == 204
+    assert not [key for key in deployment.stored() if deleted in key], "the old API knows the new folder as well"
     upgrade.sent.remove(deleted)
     upgrade.replace("detect")
     assert until(lambda: delayed(deployment, "classify_queue")), "an old classify put them aside"
     for name in REST:
         upgrade.replace(name)
-    upgrade.replace_door()
+    upgrade.replace_api()
     last = upgrade.send()
     statuses = {image_id: until(lambda each=image_id: ended(deployment, each)) for image_id in upgrade.sent}
     assert {image_id: found["status"] for image_id, found in statuses.items()} == dict.fromkeys(
@@ -99,5 +99,5 @@ def test_pictures_of_a_new_stage_wait_for_new_workers(upgrade: Upgrade) -> None:
 
 def ended(deployment: Deployment, image_id: str) -> dict | None:
     """The status of a picture that came to its end; None while it is on its way."""
-    found = deployment.door.status(image_id)
+    found = deployment.api.status(image_id)
     return found if found["status"] in ("completed", "failed") else None

@@ -70,7 +70,7 @@ def fall_out(deployment: Deployment, proxies: tuple[CuttingProxy, CuttingProxy],
     """Upload a picture, and have the late worker fall out while it tries to store it; return the picture's id."""
     store, queue = proxies
     store.refuse(A_WRITE, REFUSAL)
-    image_id = deployment.door.take(picture(1))
+    image_id = deployment.api.take(picture(1))
     until(lambda: store.refused)
     if how == STOPPED:
         deployment.services["late"].signal(signal.SIGSTOP)
@@ -104,17 +104,17 @@ def test_the_results_stay_those_of_the_last_run(deployment: Deployment, proxies:
     """Not a byte of results/ changes after the last run has ended, completed or failed."""
     image_id = fall_out(deployment, proxies, how)
     deployment.start("other")
-    until(lambda: deployment.door.ended(image_id)["status"] == ending)
-    answer, _ = deployment.door.insist("POST", f"/process/{image_id}?from={ENDS[ending][0]}")
+    until(lambda: deployment.api.ended(image_id)["status"] == ending)
+    answer, _ = deployment.api.insist("POST", f"/process/{image_id}?from={ENDS[ending][0]}")
     until(lambda: answer.status == 202, AT_ONCE)
-    deployment.door.ended(image_id, run=2)
+    deployment.api.ended(image_id, run=2)
     last = results(deployment, image_id)
     until(lambda: (last["run"], last["status"]) == (2, ending), AT_ONCE)
 
     come_back(deployment, proxies, how, lambda: results(deployment, image_id) == last)
     deployment.services["other"].stop()
-    following = deployment.door.take(picture(2))  # which only the late worker can take, when it is done with the first
-    assert deployment.door.ended(following)["status"] == ending
+    following = deployment.api.take(picture(2))  # which only the late worker can take, when it is done with the first
+    assert deployment.api.ended(following)["status"] == ending
     until(lambda: not deployment.queue.keys("stageline:inflight:*"))
     now = results(deployment, image_id)
     promised(f"the results are those of run 2, not {now['run']}, to the last byte", now == last)

@@ -2,7 +2,7 @@
 
 The windows: Redis pops for a worker, and the connection breaks before it hears of that; and a failover to a replica
 that lags: there the worker's list still holds what it has handed on, and what it holds still waits in the queue. The
-lease is long, and the worker lives: nobody else returns what it holds.
+lease is long, and the worker lives: nothing else returns what it holds.
 """
 
 import json
@@ -58,7 +58,7 @@ def test_what_was_popped_as_the_connection_broke_is_worked_on(
     proxy.target = deployment.redis.port
     worker = deployment.add("resize", REDIS_URL=proxy.url)
     deployment.start("grab")
-    sent = [deployment.door.take(picture(number)) for number in range(8)]
+    sent = [deployment.api.take(picture(number)) for number in range(8)]
     proxy.hold_from(words, answer=True)
     worker.start()
     until(lambda: proxy.held and held(deployment.queue) == sent[:popped])
@@ -132,7 +132,7 @@ def open_the_window(deployment: Deployment, link: CuttingProxy, store: CuttingPr
     until(lambda: new.info("replication")["master_link_status"] == "up")
     deployment.start("grab", "resize")
     store.hold_from(READS_AN_ORIGINAL)
-    sent = [deployment.door.take(picture(number)) for number in range(6)]
+    sent = [deployment.api.take(picture(number)) for number in range(6)]
     until(lambda: held(new) == sent[:3] and ids(new, "resize_queue") == sent[3:])
 
     link.hold()

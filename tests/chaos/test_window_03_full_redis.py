@@ -1,6 +1,6 @@
 """Redis is at `maxmemory`: what would make room must be able to, and work in flight must not be held against anybody.
 
-What must hold: a catalogue that comes back takes the outcomes that wait, whose going makes room, so that everything
+What must hold: a catalogue that comes back takes the waiting outbox events, which makes room, so that everything
 flows again by itself. A worker that cannot beat for longer than a lease, because Redis takes no writes, is not called
 dead.
 """
@@ -21,10 +21,10 @@ from tests.support.servers import RedisServer
 
 NEXT = "grayscale_queue"
 OUTCOMES = "stageline:outcomes"
-ENOUGH = 600_000  # bytes of outcomes, of which half are more than a few connections need
+ENOUGH = 600_000  # bytes of outbox events, of which half are more than a few connections need
 AT_A_TIME = 100
 HELD = 4
-PATIENCE = 30.0  # seconds, for what takes three or so
+TIMEOUT = 30.0  # seconds, for what takes three or so
 LONG_NAME = "a" * 150 + ".jpg"
 
 pytestmark = pytest.mark.long
@@ -51,27 +51,27 @@ def take_many(deployment: Deployment, first: int, count: int) -> set[str]:
     """Upload that many small pictures of long names, which all must be taken; return their ids."""
     with ThreadPoolExecutor(4) as pool:
         numbers = range(first, first + count)
-        return set(pool.map(lambda number: deployment.door.take(picture(number, 16), LONG_NAME), numbers))
+        return set(pool.map(lambda number: deployment.api.take(picture(number, 16), LONG_NAME), numbers))
 
 
 def taken_in_hand(deployment: Deployment, label: str, first: int) -> set[str]:
-    """Upload as many as a worker holds, and see them in its hands; return their ids."""
+    """Upload as many pictures as a worker holds, wait until they are in flight; return their ids."""
     ids = take_many(deployment, first, HELD)
     until(lambda: {json.loads(raw)["image_id"] for raw in held_by(deployment.queue, label)} == ids)
     return ids
 
 
 def fill(deployment: Deployment, below: int) -> None:
-    """Have Redis be that many bytes over its `maxmemory`; see that the door says so."""
+    """Have Redis be that many bytes over its `maxmemory`; see that the API says so."""
     queue = deployment.queue
     queue.config_set("maxmemory", queue.info("memory")["used_memory"] - below)
-    refused = deployment.door.upload(picture(0))
+    refused = deployment.api.upload(picture(0))
     assert refused.status == 503, refused
     assert b"OOM" in refused.data
 
 
 def until_all_are_silent(deployment: Deployment) -> None:
-    """Wait until no worker has beaten for longer than a lease: Redis takes no beat."""
+    """Wait until no worker has had a heartbeat for longer than a lease: Redis takes none."""
     until(lambda: min(silence(deployment.queue).values()) > LEASE + 1)
 
 
@@ -93,10 +93,10 @@ def all_handed_on(deployment: Deployment, ids: set[str]) -> Callable[[], bool]:
     strict=True,
     raises=Broken,
     reason="a catalogue that comes back to a full Redis takes nothing: its lease is a SET, which is refused, so that "
-    "the outcomes, whose going would make room, stay for ever, and the door refuses for ever",
+    "the outcomes, whose going would make room, stay for ever, and the API refuses for ever",
 )
 def test_a_catalogue_that_comes_back_makes_room(deployment: Deployment, way: CuttingProxy) -> None:
-    """Outcomes fill Redis while the catalogue is away; pictures are in flight for longer than a lease."""
+    """Outbox events fill Redis while the catalogue is away; pictures are in flight for longer than a lease."""
     deployment.start("grab", "resize", "catalogue")
     deployment.services["catalogue"].kill()
     queue, sent = deployment.queue, set[str]()
@@ -110,14 +110,16 @@ def test_a_catalogue_that_comes_back_makes_room(deployment: Deployment, way: Cut
     waiting = queue.llen(OUTCOMES)
     way.mend()
     deployment.services["catalogue"].start()
-    comes(f"the catalogue takes the {waiting} outcomes off their list", lambda: queue.llen(OUTCOMES) == 0, PATIENCE)
-    comes("the door takes pictures again", lambda: deployment.door.upload(picture(1)).status == 202)
+    comes(f"the catalogue takes the {waiting} outcomes off their list", lambda: queue.llen(OUTCOMES) == 0, TIMEOUT)
+    comes("the API takes pictures again", lambda: deployment.api.upload(picture(1)).status == 202)
     comes("what was in flight is handed on", all_handed_on(deployment, in_hand))
     promised("no attempt is counted", set(handed_on(deployment, in_hand).values()) == {1})
     comes("nothing stays in a worker's hands", lambda: not any(in_flight(queue).values()))
 
 
-def test_who_cannot_beat_while_redis_is_full_is_not_called_dead(deployment: Deployment, way: CuttingProxy) -> None:
+def test_a_worker_without_heartbeat_while_redis_is_full_is_not_called_dead(
+    deployment: Deployment, way: CuttingProxy
+) -> None:
     """Two workers are silent for longer than a lease, and one of them has died: its pictures come back, no others."""
     deployment.start("grab", "resize")
     queue = deployment.queue

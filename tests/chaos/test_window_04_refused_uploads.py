@@ -1,6 +1,6 @@
 """Window 4: an upload that is refused, by a full line or a full Redis, leaves nothing, and is not run later on.
 
-The window: the door has asked whether there is room, and there was. While it stores the original, the room is taken.
+The window: the API has asked whether there is room, and there was. While it stores the original, the room is taken.
 """
 
 import json
@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.chaos.api_client import Answer, ApiClient
 from tests.chaos.deployment import Deployment, until
-from tests.chaos.door import Answer, Door
 from tests.chaos.pictures import picture
 from tests.chaos.windows import Broken, promised
 from tests.support.cutting_proxy import CuttingProxy
@@ -22,13 +22,13 @@ REMOVES_AN_ORIGINAL = b"DELETE /images/original/"
 
 @pytest.fixture
 def proxy(new_proxy: Callable[[], CuttingProxy]) -> CuttingProxy:
-    """The slow door's way to the store."""
+    """The slow API's way to the store."""
     return new_proxy()
 
 
 @pytest.fixture
 def deployment(deploy: Callable[..., Deployment], proxy: CuttingProxy) -> Deployment:
-    """Two doors and no worker, room for one picture; the door "slow" reaches the store by the proxy."""
+    """Two API processes and no worker, room for one picture; the API "slow" reaches the store by the proxy."""
     found = deploy(MAX_QUEUE_SIZE="1")
     proxy.target = found.minio.port
     found.add("grab", "slow", MINIO_ENDPOINT=proxy.endpoint)
@@ -38,8 +38,8 @@ def deployment(deploy: Callable[..., Deployment], proxy: CuttingProxy) -> Deploy
 
 @contextmanager
 def storing(deployment: Deployment, proxy: CuttingProxy) -> Iterator[Future[Answer]]:
-    """Send an upload to the slow door; as long as the block runs, it stands still in the storing of its original."""
-    slow = Door(f"http://127.0.0.1:{deployment.services['slow'].port}")
+    """Send an upload to the slow API; as long as the block runs, it stands still in the storing of its original."""
+    slow = ApiClient(f"http://127.0.0.1:{deployment.services['slow'].port}")
     proxy.hold_from(STORES_AN_ORIGINAL)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(slow.upload, picture(1))
@@ -62,8 +62,8 @@ def assert_only_the_accepted_are_there(deployment: Deployment, answers: list[Ans
 def test_an_upload_that_finds_the_line_full_leaves_no_original(deployment: Deployment, proxy: CuttingProxy) -> None:
     """The last place is taken while the original is being stored; and a line that is full from the beginning."""
     with storing(deployment, proxy) as pending:
-        other = deployment.door.upload(picture(2))
-    answers = [pending.result(), other, deployment.door.upload(picture(3))]
+        other = deployment.api.upload(picture(2))
+    answers = [pending.result(), other, deployment.api.upload(picture(3))]
     assert sorted(answer.status for answer in answers) == [202, 429, 429]
     assert_only_the_accepted_are_there(deployment, answers)
 
@@ -72,12 +72,12 @@ def test_an_upload_that_finds_the_line_full_leaves_no_original(deployment: Deplo
     strict=True,
     raises=Broken,
     reason="an original that the store does not remove at once stays for ever, and `reconcile --queue` runs it: "
-    "nothing tells it from one that was accepted and forgotten",
+    "it cannot be distinguished from one that was accepted and forgotten",
 )
 def test_an_original_that_cannot_be_removed_at_once_is_not_run(deployment: Deployment, proxy: CuttingProxy) -> None:
     """The last place is taken while the original is being stored, and the store breaks when that is to be removed."""
     with storing(deployment, proxy) as pending:
-        other = deployment.door.upload(picture(2))
+        other = deployment.api.upload(picture(2))
         proxy.cut(REMOVES_AN_ORIGINAL, before_it_runs=True)
         proxy.release()
         answers = [pending.result(), other]
@@ -96,7 +96,7 @@ def test_an_upload_that_finds_redis_full_leaves_no_original(deployment: Deployme
     queue = deployment.queue
     with storing(deployment, proxy) as pending:
         queue.config_set("maxmemory", 1)
-    answers = [pending.result(), deployment.door.upload(picture(2))]
+    answers = [pending.result(), deployment.api.upload(picture(2))]
     queue.config_set("maxmemory", 0)
     assert [answer.status for answer in answers] == [503, 503]
     assert_only_the_accepted_are_there(deployment, answers)

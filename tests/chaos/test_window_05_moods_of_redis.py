@@ -1,6 +1,6 @@
-"""Redis 6.2, Redis 7 and Valkey refuse what they are asked, each in its ways, while pictures are in a worker's hands.
+"""Redis 6.2, Redis 7 and Valkey refuse what they are asked, each in its ways, while pictures are in flight at a worker.
 
-What must hold: the door answers 503 and says when to come again, no process ends, and once the mood has passed every
+What must hold: the API answers 503 and says when to come again, no process ends, and once the mood has passed every
 picture that was answered 202 is handed on once, at its first attempt. A mood lasts for longer than a lease.
 """
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.long
 
 
 class Line:
-    """A door, a worker of resize whose way to the store can be held, and a catalogue, on a server with moods."""
+    """The API, a worker of resize whose way to the store can be held, and a catalogue, on a server with moods."""
 
     def __init__(self, name: str, folder: Path, models: Path) -> None:
         self.moody = MoodyRedis(name, folder / "moody")
@@ -46,14 +46,14 @@ class Line:
     def send(self) -> str:
         """Upload another picture, which must be taken."""
         self._sent += 1
-        return self.deployment.door.take(picture(self._sent))
+        return self.deployment.api.take(picture(self._sent))
 
     def pids(self) -> dict[str, set[int]]:
         """The processes of each service."""
         return {name: self.deployment.services[name].pids for name in STARTED}
 
     def held(self) -> int:
-        """How many messages are in workers' hands."""
+        """How many messages are in flight."""
         return sum(map(len, in_flight(self.deployment.queue).values()))
 
     def mood(self, name: str) -> AbstractContextManager[None]:
@@ -86,21 +86,21 @@ def line(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         found.end()
 
 
-def check_door(line: Line, mood: str, image_id: str) -> None:
-    """An upload is refused with 503 in that mood's words; who works is not ready; nothing is answered with 500."""
-    door, services = line.deployment.door, line.deployment.services
-    refused = door.upload(picture(0))
+def check_api(line: Line, mood: str, image_id: str) -> None:
+    """An upload is refused with 503 in that mood's words; the services are not ready; nothing is answered with 500."""
+    api, services = line.deployment.api, line.deployment.services
+    refused = api.upload(picture(0))
     assert refused.status == 503, refused
     assert mood in refused.data.decode()
     assert int(refused.headers["Retry-After"]) > 0
     until(lambda: not services["resize"].ready())
     for path in (f"/status/{image_id}", "/queue-status", "/stats", "/readyz", "/health"):
-        answer = door.call("GET", path)
+        answer = api.call("GET", path)
         assert answer.status in (200, 503), (path, answer)
 
 
 def check_flow(line: Line, ids: set[str], pids: dict[str, set[int]]) -> None:
-    """Each picture is handed on once, at its first attempt, nothing is put aside, and nobody died."""
+    """Each picture is handed on once, at its first attempt, nothing is put aside, and no process died."""
     said = line.handed_on(ids)
     assert sorted(message["image_id"] for message in said) == sorted(ids), "each once"
     assert {message["attempt"] for message in said} == {1}
@@ -115,7 +115,7 @@ def check_flow(line: Line, ids: set[str], pids: dict[str, set[int]]) -> None:
 
 
 @pytest.mark.parametrize("mood", MOODS)
-def test_a_mood_is_waited_out_with_pictures_in_hand(mood: str, line: Line) -> None:
+def test_a_mood_is_waited_out_with_pictures_in_flight(mood: str, line: Line) -> None:
     """The worker holds pictures when the mood begins, and does their work, and would take more, within it."""
     pids = line.pids()
     line.store.hold()
@@ -123,7 +123,7 @@ def test_a_mood_is_waited_out_with_pictures_in_hand(mood: str, line: Line) -> No
     until(lambda: line.held() == HELD)
     with line.mood(mood):
         line.store.mend()
-        check_door(line, mood, min(ids))
+        check_api(line, mood, min(ids))
         if mood != "LOADING":  # which ends by itself
             until(lambda: not line.deployment.services["catalogue"].ready())
             until(lambda: min(silence(line.deployment.queue).values()) > LEASE + 1)

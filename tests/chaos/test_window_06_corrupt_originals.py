@@ -33,7 +33,7 @@ def large(number: int) -> bytes:
 
 @pytest.fixture
 def deployment(deploy: Callable[..., Deployment]) -> Deployment:
-    """A door, a store and no hot cache; the worker of resize is not started yet."""
+    """An API process, a store and no hot cache; the worker of resize is not started yet."""
     found = deploy(CACHE_URL="off")
     found.start("grab")
     return found
@@ -41,8 +41,8 @@ def deployment(deploy: Callable[..., Deployment]) -> Deployment:
 
 def uploaded(deployment: Deployment, first: bytes) -> tuple[str, str, list[str]]:
     """Upload this and others behind it, small and large; return its id, its original's key, and the others' ids."""
-    image_id = deployment.door.take(first)
-    others = [deployment.door.take(data) for data in (picture(1), picture(2), large(3), picture(4))]
+    image_id = deployment.api.take(first)
+    others = [deployment.api.take(data) for data in (picture(1), picture(2), large(3), picture(4))]
     assert deployment.queue.llen("resize_queue") == 1 + len(others)
     return image_id, f"original/{image_id}.jpg", others
 
@@ -51,16 +51,16 @@ def assert_it_fails_and_the_others_go_on(deployment: Deployment, image_id: str, 
     """Start the worker; the picture fails with the key in its reason, in the status and in the dead letter."""
     deployment.services["resize"].start()
     opened(deployment.services["resize"].ready)
-    queue, door = deployment.queue, deployment.door
+    queue, api = deployment.queue, deployment.api
     comes("the others go on to grayscale", lambda: queue.llen("grayscale_queue") >= len(others), WITHIN)
     went_on = len(others) + 1  # when the damaged one did, too
     comes(
         "the picture ends",
-        lambda: door.status(image_id)["status"] == "failed" or queue.llen("grayscale_queue") == went_on,
+        lambda: api.status(image_id)["status"] == "failed" or queue.llen("grayscale_queue") == went_on,
         WITHIN,
     )
-    promised("the picture fails", door.status(image_id)["status"] == "failed")
-    promised(f"its reason names {key}", key in (door.status(image_id).get("reason") or ""))
+    promised("the picture fails", api.status(image_id)["status"] == "failed")
+    promised(f"its reason names {key}", key in (api.status(image_id).get("reason") or ""))
     letters = queue.lrange("dead_letters", 0, -1)
     promised(
         "its dead letter names the key in its reason", [key in json.loads(each)["reason"] for each in letters] == [True]
@@ -112,7 +112,7 @@ def fails_today(reason: str) -> pytest.MarkDecorator:
         pytest.param(
             "cut off",
             marks=fails_today(
-                "only the door looks for damage: of a JPEG that is cut off the worker makes a picture that is half "
+                "only the API looks for damage: of a JPEG that is cut off the worker makes a picture that is half "
                 "grey, and hands that on as if it were whole"
             ),
         ),

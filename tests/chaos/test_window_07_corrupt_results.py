@@ -1,6 +1,6 @@
-"""Window 7: an object that an outcome points to is damaged in the store; later rows appear all the same.
+"""Window 7: an object that an outbox event points to is damaged in the store; later rows appear all the same.
 
-The window: 10,000 outcomes wait, so that those which follow carry the picture's id alone, and the catalogue, started
+The window: 10,000 outbox events wait, so that later ones carry the picture's id alone, and the catalogue, started
 after the damage, reads `results/` from the bucket, and the `findings/` that these refer to. There is no hot cache.
 """
 
@@ -22,20 +22,20 @@ pytestmark = pytest.mark.long
 
 
 def line_without_catalogue(deploy: Callable[..., Deployment]) -> tuple[Deployment, str, list[str]]:
-    """Send one picture down the line, then others; return their ids. Their outcomes wait, without documents."""
+    """Send one picture down the line, then others; return their ids. Their outbox events wait, without documents."""
     deployment = deploy(CACHE_URL="off")
     deployment.start("grab", *STAGES)
     deployment.queue.rpush(OUTCOMES, *["{}"] * MANY)
-    image_id = deployment.door.take(picture(0))
-    assert deployment.door.ended(image_id)["status"] == "completed"
-    later = [deployment.door.take(picture(number)) for number in (1, 2, 3)]
-    assert {deployment.door.ended(each)["status"] for each in later} == {"completed"}
+    image_id = deployment.api.take(picture(0))
+    assert deployment.api.ended(image_id)["status"] == "completed"
+    later = [deployment.api.take(picture(number)) for number in (1, 2, 3)]
+    assert {deployment.api.ended(each)["status"] for each in later} == {"completed"}
     deployment.queue.ltrim(OUTCOMES, MANY, -1)
-    outcomes = [json.loads(raw) for raw in deployment.queue.lrange(OUTCOMES, 0, -1)]
-    ends = [outcome for outcome in outcomes if outcome["status"] == "completed"]
+    outbox_events = [json.loads(raw) for raw in deployment.queue.lrange(OUTCOMES, 0, -1)]
+    ends = [outbox_event for outbox_event in outbox_events if outbox_event["status"] == "completed"]
     assert ends[0]["image_id"] == image_id
     assert len(ends) == 1 + len(later)
-    assert all(outcome.get("document") is None for outcome in ends), "the outcomes hold more than ids"
+    assert all(outbox_event.get("document") is None for outbox_event in ends), "the outcomes hold more than ids"
     return deployment, image_id, later
 
 
@@ -57,11 +57,11 @@ def write(deployment: Deployment, key: str, data: bytes) -> None:
 
 
 def assert_later_rows_appear(deployment: Deployment, later: list[str]) -> None:
-    """Start the catalogue: the later pictures' rows say that they are complete, and no outcome is left waiting."""
+    """Start the catalogue: the later pictures' rows say that they are complete, and no outbox event is left waiting."""
     deployment.services["catalogue"].start()
 
     def listed() -> set[str]:
-        answer = deployment.door.call("GET", "/images?status=completed")
+        answer = deployment.api.call("GET", "/images?status=completed")
         return {each["image_id"] for each in answer.json["images"]} if answer.status == 200 else set()
 
     comes("the later pictures are in the catalogue", lambda: listed() >= set(later), WITHIN)

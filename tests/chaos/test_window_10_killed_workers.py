@@ -1,4 +1,4 @@
-"""Window 10: a kill charges the picture that was worked on, and none that only waited in the worker's hands.
+"""Window 10: a kill charges the picture that was worked on, and none that only waited in flight at the worker.
 
 The window: the worker's reads of originals break, so that all it took waits in its hands, and nothing is worked on;
 or one picture's are let through, and its worker is killed while it takes CPU time for that, and nothing is stored yet.
@@ -34,7 +34,7 @@ def proxy(new_proxy: Callable[[], CuttingProxy]) -> CuttingProxy:
 
 @pytest.fixture
 def deployment(deploy: Callable[..., Deployment], proxy: CuttingProxy) -> Deployment:
-    """A door, which keeps house, and a worker of resize, not started yet, that reaches the store by the proxy."""
+    """The API, with the reaper in it, and a worker of resize, not started yet, that reaches the store by the proxy."""
     found = deploy(CACHE_URL="off", MAX_ATTEMPTS=str(MAX_ATTEMPTS))
     proxy.target = found.minio.port
     found.add("resize", LABEL, MINIO_ENDPOINT=proxy.endpoint)
@@ -92,14 +92,14 @@ def assert_all_went_on_at_their_first_attempt(deployment: Deployment, image_ids:
 @pytest.mark.xfail(
     strict=True,
     raises=Broken,
-    reason="what a dead worker held goes back with one attempt more, all of it, since nothing tells what it worked on "
+    reason="what a dead worker held goes back with one attempt more, all of it, since nothing shows what it worked on "
     "from what waited in its hands",
 )
-def test_pictures_that_only_wait_in_the_hands_of_killed_workers_are_charged_nothing(
+def test_pictures_that_only_wait_in_flight_at_killed_workers_are_charged_nothing(
     deployment: Deployment, proxy: CuttingProxy
 ) -> None:
     """Workers that hold many are killed more than MAX_ATTEMPTS times: all come through at their first attempt."""
-    image_ids = [deployment.door.take(picture(number)) for number in range(MANY)]
+    image_ids = [deployment.api.take(picture(number)) for number in range(MANY)]
     for _ in range(MAX_ATTEMPTS + 1):
         hold(deployment, proxy, image_ids)
         deployment.services[LABEL].kill()
@@ -112,19 +112,19 @@ def test_pictures_that_only_wait_in_the_hands_of_killed_workers_are_charged_noth
     promised("none is buried", deployment.queue.llen("dead_letters") == 0)
 
 
-def test_a_picture_whose_worker_dies_each_time_it_works_on_it_alone_is_buried(
+def test_a_picture_whose_worker_dies_each_time_it_works_on_it_alone_is_dead_lettered(
     deployment: Deployment, proxy: CuttingProxy
 ) -> None:
-    """After MAX_ATTEMPTS deaths it is buried, which its dead letter says; those behind it are charged nothing."""
-    image_id = deployment.door.take(huge(), "huge.png")
-    others = [deployment.door.take(picture(number)) for number in range(MANY)]
+    """After MAX_ATTEMPTS deaths it is dead-lettered, with the reason; those behind it are charged nothing."""
+    image_id = deployment.api.take(huge(), "huge.png")
+    others = [deployment.api.take(picture(number)) for number in range(MANY)]
     for _ in range(MAX_ATTEMPTS):
         hold(deployment, proxy, [image_id])
         kill_at_work(deployment, proxy, image_id)
         comes("all wait again", lambda: deployment.queue.llen("resize_queue") == 1 + MANY)
-        assert deployment.door.status(image_id)["status"] != "failed"
+        assert deployment.api.status(image_id)["status"] != "failed"
     deployment.services[LABEL].start()
-    comes("it fails", lambda: deployment.door.status(image_id)["status"] == "failed")
+    comes("it fails", lambda: deployment.api.status(image_id)["status"] == "failed")
     letters = [json.loads(raw) for raw in deployment.queue.lrange("dead_letters", 0, -1)]
     promised("it alone is buried", [letter["image_id"] for letter in letters] == [image_id])
     reason = letters[0]["reason"]

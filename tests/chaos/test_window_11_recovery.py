@@ -1,8 +1,8 @@
-"""The door and a worker are killed together, and the door is started again: what the worker held comes back in time.
+"""The API and a worker are killed together, and the API is started again: what the worker held comes back in time.
 
-What must hold: at most lease + lease/3 + 5 seconds after the door's last start, whether it starts at once, after the
+What must hold: at most lease + lease/3 + 5 seconds after the API's last start, whether it starts at once, after the
 lease ran out, or once more after it died again. This promise is a time, so here the test holds a time: from the first
-answer of the door's that is started, to the moment in which Redis shows that nothing is left in the dead one's hands.
+answer of the API to the moment when Redis shows nothing in flight at the dead worker.
 """
 
 import json
@@ -19,7 +19,7 @@ from tests.chaos.windows import comes, promised
 from tests.chaos.workers import held_by, silence
 from tests.support.cutting_proxy import CuttingProxy
 
-LONG_LEASE = 12.0  # seconds; else the first five of a door's outlast a lease
+LONG_LEASE = 12.0  # seconds; else the API's first five outlast a lease
 HELD = 4
 JUST_BEATEN = 0.3  # seconds: the lease has nearly all of its time before it
 LOOK = 0.02
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture
 def deployment(deploy: Callable[..., Deployment], lease: float) -> Iterator[Deployment]:
-    """A door, and a worker that holds pictures, since its way to the store is held."""
+    """The API, and a worker that holds pictures, since its way to the store is held."""
     found = deploy(PREFETCH=str(HELD), LEASE_SECONDS=f"{lease:g}")
     way = CuttingProxy(found.minio.port)
     found.add("resize", MINIO_ENDPOINT=way.endpoint)
@@ -41,23 +41,23 @@ def deployment(deploy: Callable[..., Deployment], lease: float) -> Iterator[Depl
 
 
 def answers(deployment: Deployment) -> bool:
-    """Whether the door answers."""
+    """Whether the API answers."""
     try:
-        return deployment.door.call("GET", "/healthz").status == 200
+        return deployment.api.call("GET", "/healthz").status == 200
     except urllib3.exceptions.HTTPError:
         return False
 
 
 def started(deployment: Deployment) -> float:
-    """Start the door, and return when it first answered, on the monotonic clock."""
+    """Start the API, and return when it first answered, on the monotonic clock."""
     deployment.services["grab"].start()
     until(lambda: answers(deployment), pause=LOOK)
     return time.monotonic()
 
 
 def kill_both(deployment: Deployment) -> set[str]:
-    """Kill door and worker as soon as the worker, with its hands full, has beaten; return the pictures in its hands."""
-    ids = {deployment.door.take(picture(number)) for number in range(HELD)}
+    """Kill the API and a full worker just after the worker's heartbeat; return the pictures in flight at the worker."""
+    ids = {deployment.api.take(picture(number)) for number in range(HELD)}
     queue = deployment.queue
     until(lambda: len(held_by(queue, "resize")) == HELD)
     until(lambda: min(silence(queue).values()) < JUST_BEATEN, pause=LOOK)
@@ -78,7 +78,7 @@ def kill_both(deployment: Deployment) -> set[str]:
         ("at once, with a long lease", LONG_LEASE),
     ],
 )
-def test_what_a_worker_held_that_died_with_the_door_comes_back_in_time(
+def test_what_a_worker_held_that_died_with_the_api_comes_back_in_time(
     how: str, lease: float, deployment: Deployment, capsys: pytest.CaptureFixture
 ) -> None:
     """The pictures are in the queue again within the time, each with one attempt more, and another worker does them."""
@@ -95,12 +95,12 @@ def test_what_a_worker_held_that_died_with_the_door_comes_back_in_time(
         deployment.services["grab"].kill()
         assert len(held_by(queue, "resize")) == HELD, "the window: it has returned nothing yet"
     since = started(deployment)
-    assert held_by(queue, "resize"), "the window: nothing is returned before the door is there"
+    assert held_by(queue, "resize"), "the window: nothing is returned before the API is there"
     comes("what the dead one held is returned", lambda: not held_by(queue, "resize"), pause=LOOK)
     seconds = time.monotonic() - since
     with capsys.disabled():
-        sys.stdout.write(f"\nrecovery, {how}: {seconds:.1f} s after the door's last start; promised: {most:.1f} s\n")
-    promised(f"recovery within {most:.1f} s after the door's last start; it was {seconds:.1f}", seconds <= most)
+        sys.stdout.write(f"\nrecovery, {how}: {seconds:.1f} s after the API's last start; promised: {most:.1f} s\n")
+    promised(f"recovery within {most:.1f} s after the API's last start; it was {seconds:.1f}", seconds <= most)
     deployment.services["next"].start()
     comes("another worker does them", lambda: queue.llen("grayscale_queue") == HELD)
     done = [json.loads(raw) for raw in queue.lrange("grayscale_queue", 0, -1)]

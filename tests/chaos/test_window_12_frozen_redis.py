@@ -45,13 +45,13 @@ def deployment(deploy: Callable[..., Deployment], proxies: dict[str, CuttingProx
     return found
 
 
-def fill_hands(deployment: Deployment, proxies: dict[str, CuttingProxy]) -> list[str]:
+def fill_in_flight(deployment: Deployment, proxies: dict[str, CuttingProxy]) -> list[str]:
     """Have the survivor hold six pictures, and then the victim six more; return all of their ids."""
     proxies[SURVIVOR].cut(b"GET /images/resized/", before_it_runs=True)
-    first = [deployment.door.take(picture(number)) for number in range(EACH)]
+    first = [deployment.api.take(picture(number)) for number in range(EACH)]
     opened(lambda: len(held_by(deployment.queue, SURVIVOR)) == EACH)
     proxies[VICTIM].cut(b"GET /images/original/", before_it_runs=True)
-    second = [deployment.door.take(picture(number)) for number in range(EACH, 2 * EACH)]
+    second = [deployment.api.take(picture(number)) for number in range(EACH, 2 * EACH)]
     opened(lambda: len(held_by(deployment.queue, VICTIM)) == EACH)
     opened(lambda: all(proxy.cuts for proxy in proxies.values()))
     return first + second
@@ -76,14 +76,14 @@ def freeze_redis_and_kill(deployment: Deployment, proxies: dict[str, CuttingProx
 
 def test_redis_stands_still_and_workers_are_killed(deployment: Deployment, proxies: dict[str, CuttingProxy]) -> None:
     """What was answered 202 is completed, by its first run, and nothing of it is left in any list."""
-    image_ids = fill_hands(deployment, proxies)
+    image_ids = fill_in_flight(deployment, proxies)
     freeze_redis_and_kill(deployment, proxies)
-    ends = [deployment.door.ended(image_id) for image_id in image_ids]
+    ends = [deployment.api.ended(image_id) for image_id in image_ids]
     promised("every picture is completed", {end["status"] for end in ends} == {"completed"})
     promised("by its first run", {end["run"] for end in ends} == {1})
 
     def listed() -> Counter[str]:
-        answer = deployment.door.call("GET", "/images?status=completed&limit=200")
+        answer = deployment.api.call("GET", "/images?status=completed&limit=200")
         return Counter(each["image_id"] for each in answer.json["images"]) if answer.status == 200 else Counter()
 
     comes("the catalogue has each once", lambda: listed() == Counter(image_ids))

@@ -1,6 +1,6 @@
 """Sends pictures through a line and checks what came of them: ``python check.py URL``. Needs stageline, nothing else.
 
-docker-compose.test.yml runs it in a container of the door's image; it serves any line.
+docker-compose.test.yml runs it in a container of the API's image; it serves any line.
 """
 
 import sys
@@ -19,7 +19,7 @@ from stageline.client import Client, Refused
 from stageline.core.errors import StagelineError
 from stageline.pipeline.line import LINE, pictures
 
-PATIENCE = 240.0  # seconds: the line may be starting, and fetching its models
+TIMEOUT = 240.0  # seconds: the line may be starting, and fetching its models
 WIDTH, HEIGHT = 1280, 960
 COUNT = 8
 SHOWN = [folder.name for folder in pictures() if folder.name != "blurred"]  # which is missing where a model is
@@ -33,7 +33,7 @@ def say(sentence: str) -> None:
 
 def wait_until(what: str, question: Callable[[], Any]) -> Any:
     """Ask until the answer is true, and return it."""
-    deadline, reason = time.monotonic() + PATIENCE, ""
+    deadline, reason = time.monotonic() + TIMEOUT, ""
     while time.monotonic() < deadline:
         try:
             if answer := question():
@@ -42,7 +42,7 @@ def wait_until(what: str, question: Callable[[], Any]) -> Any:
         except (StagelineError, OSError) as error:
             reason = str(error)
         time.sleep(0.5)
-    sys.exit(f"not within {PATIENCE:g} s: {what} {reason}")
+    sys.exit(f"not within {TIMEOUT:g} s: {what} {reason}")
 
 
 def picture(number: int, folder: Path) -> Path:
@@ -87,7 +87,7 @@ def gone(line: Client, image_id: str) -> bool:
 def main() -> None:
     """Run all of it."""
     line = Client(sys.argv[1])
-    wait_until("the door is ready", lambda: urllib.request.urlopen(f"{line.url}/readyz", timeout=5).status == 200)
+    wait_until("the API is ready", lambda: urllib.request.urlopen(f"{line.url}/readyz", timeout=5).status == 200)
     with TemporaryDirectory() as folder:
         ids = [line.upload(picture(number, Path(folder))) for number in range(COUNT)]
     say(f"ok: {COUNT} pictures accepted")

@@ -14,7 +14,7 @@ import pytest
 from tests.kubernetes import deployed
 from tests.kubernetes.judge import Judge
 from tests.kubernetes.kubectl import Refused, kubectl
-from tests.kubernetes.uploader import DOOR, Uploader
+from tests.kubernetes.uploader import API, Uploader
 from tests.kubernetes.watcher import Watcher
 from tests.support.places import REPOSITORY, SHARED
 
@@ -58,7 +58,7 @@ def report() -> list[str]:
 
 @pytest.fixture(scope="session")
 def cluster(report: list[str]) -> Iterator[Watcher]:
-    """The line, applied manifest by manifest, all of it ready, its models published; and who watches its pods."""
+    """The line, applied manifest by manifest, all of it ready, its models published; and the watcher of its pods."""
     try:
         kept = KEEP and deployed.MADE_HERE in (deployed.namespace_labels() or {})
         if not kept:
@@ -84,8 +84,8 @@ def _put_up(report: list[str], *, make: bool) -> None:
     report.append(f"applied in this order: {' '.join(deployed.apply_each())}")
     deployed.wait_ready()
     seconds = deployed.start_to_ready()
-    told = ", ".join(f"{name} {took:.0f}" for name, took in sorted(seconds.items()))
-    report.append(f"seconds from a container's start to its pod being ready: {told}")
+    times = ", ".join(f"{name} {took:.0f}" for name, took in sorted(seconds.items()))
+    report.append(f"seconds from a container's start to its pod being ready: {times}")
     deployed.publish_models()
 
 
@@ -110,17 +110,17 @@ def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def uploader(cluster: Watcher, pictures: list[Path], report: list[str]) -> Iterator[Uploader]:
-    """Somebody who sends a picture every now and then, for as long as a module's tests run."""
+    """A client that sends a picture every now and then, for as long as a module's tests run."""
     sending = Uploader(pictures)
     sending.start()
     yield sending
     sending.stop()
-    report.append(f"to {DOOR}: {len(sending.accepted)} pictures accepted, {sending.retried} tries were not answered")
+    report.append(f"to {API}: {len(sending.accepted)} pictures accepted, {sending.retried} tries were not answered")
 
 
 @pytest.fixture(scope="module")
 def judge(cluster: Watcher, uploader: Uploader) -> Judge:
-    """Who says, after each disturbance, whether all is well."""
+    """The judge, which checks after each disturbance whether all is well."""
     cluster.unexplained()  # what was before is not this module's
     return Judge(uploader, cluster)
 

@@ -104,9 +104,9 @@ def nudge() -> None:
     kubectl("annotate", "pods", "--all", "--overwrite", f"stageline.test/nudge={random.getrandbits(32)}")
 
 
-def wait_ready(names: tuple[str, ...] = WORKLOADS, patience: float = 240.0) -> None:
+def wait_ready(names: tuple[str, ...] = WORKLOADS, timeout: float = 240.0) -> None:
     """Wait until each workload runs as its manifest says, and what it was before is gone."""
-    wait_until(lambda: not not_ready(names), "all is ready", patience, pause=1.0)
+    wait_until(lambda: not not_ready(names), "all is ready", timeout, pause=1.0)
 
 
 def not_ready(names: tuple[str, ...] = WORKLOADS) -> list[str]:
@@ -114,7 +114,7 @@ def not_ready(names: tuple[str, ...] = WORKLOADS) -> list[str]:
 
     Raises:
         ImportError: a pod's image is not on the node: no waiting brings it.
-        AssertionError: some are not; with the reasons, for who waits.
+        AssertionError: some are not; with the reasons.
     """
     reasons = []
     for thing in items("deployments,statefulsets"):
@@ -138,7 +138,7 @@ def not_ready(names: tuple[str, ...] = WORKLOADS) -> list[str]:
 
 
 def start_to_ready() -> dict[str, float]:
-    """Seconds from each workload's youngest container start to its pod being ready, as the cluster tells them."""
+    """Seconds from each workload's youngest container start to its pod being ready, as the cluster reports them."""
     found = {}
     for pod in pods():
         running = [one["state"]["running"]["startedAt"] for one in pod["status"].get("containerStatuses", [])]
@@ -207,8 +207,8 @@ def rows() -> dict[str, str]:
     query = "SELECT image_key, status FROM image_info"
     user, database = "stageline", "stageline"
     words = ["psql", "--username", user, "--dbname", database, "--tuples-only", "--no-align", "--command", query]
-    told = kubectl("exec", "postgres-0", "--container", "postgres", "--", *words)
-    return dict(row.split("|", 1) for row in told.splitlines() if row)
+    output = kubectl("exec", "postgres-0", "--container", "postgres", "--", *words)
+    return dict(row.split("|", 1) for row in output.splitlines() if row)
 
 
 def images_of(name: str) -> set[str]:

@@ -50,7 +50,9 @@ class Judge:
         """Each has its object in the bucket, of its first run, with every stage done."""
         with deployed.bucket() as store:
             for image_id in image_ids:
-                told = json.loads(store.get(f"results/{image_id}.json"))
-                states = {name: told["stages"][name]["state"] for name in STAGES if name in told["stages"]}
-                assert (told["image_id"], told.get("run", 1)) == (image_id, 1), f"{image_id} ran again: {told}"
+                document = json.loads(store.get(f"results/{image_id}.json"))
+                states = {name: document["stages"][name]["state"] for name in STAGES if name in document["stages"]}
+                assert (document["image_id"], document.get("run", 1)) == (image_id, 1), (
+                    f"{image_id} ran again: {document}"
+                )
                 assert states == dict.fromkeys(STAGES, "done"), f"{image_id}: {states}"

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 NAMESPACE = "stageline"
-PATIENCE = 180.0  # how long something may take before it counts as never
+TIMEOUT = 180.0  # how long something may take before it counts as never
 
 
 class Refused(Exception):
@@ -52,8 +52,8 @@ def pods(name: str | None = None) -> list[dict[str, Any]]:
 def secret() -> dict[str, str]:
     """The line's credentials, as anybody who may read the Secret sees them."""
     template = "{{range $name, $value := .data}}{{$name}}={{$value | base64decode}}\n{{end}}"
-    told = kubectl("get", "secret", "stageline", "--output", f"go-template={template}")
-    return dict(row.split("=", 1) for row in told.splitlines() if row)
+    output = kubectl("get", "secret", "stageline", "--output", f"go-template={template}")
+    return dict(row.split("=", 1) for row in output.splitlines() if row)
 
 
 def config() -> Mapping[str, str]:
@@ -62,13 +62,13 @@ def config() -> Mapping[str, str]:
     return found
 
 
-def wait_until(holds: Callable[[], T], what: str, patience: float = PATIENCE, pause: float = 0.5) -> T:
+def wait_until(holds: Callable[[], T], what: str, timeout: float = TIMEOUT, pause: float = 0.5) -> T:
     """Wait until something holds; return it.
 
     Raises:
         AssertionError: it never did; with what was last in the way.
     """
-    deadline, last = time.monotonic() + patience, ""
+    deadline, last = time.monotonic() + timeout, ""
     while True:
         try:
             found = holds()
@@ -78,7 +78,7 @@ def wait_until(holds: Callable[[], T], what: str, patience: float = PATIENCE, pa
         if found:
             return found
         if time.monotonic() > deadline:
-            raise AssertionError(f"never came within {patience:.0f} s: {what}{last}")
+            raise AssertionError(f"never came within {timeout:.0f} s: {what}{last}")
         time.sleep(pause)
 
 

@@ -13,7 +13,7 @@ from stageline.pipeline.line import LINE, ORIGINALS
 from tests.kubernetes import deployed
 from tests.kubernetes.deployed import MANIFESTS, STAGES
 from tests.kubernetes.kubectl import Refused, forwarded, items, kubectl, pods, secret, wait_until
-from tests.kubernetes.uploader import DOOR, ask, curl
+from tests.kubernetes.uploader import API, ask, curl
 
 SOME_MINUTES = 420.0  # for what takes a minute or two on a node that has nothing else to do
 QUEUES = {stage.name: stage.queue for stage in LINE}
@@ -62,11 +62,11 @@ def is_ready(name: str, most: int) -> bool:
 def send_all(pictures: list[Path]) -> list[str]:
     """Upload many at once, as a batch; the ids of all."""
     words = [word for picture in pictures for word in ("--form", f"images=@{picture}")]
-    status, body = curl(*words, f"{DOOR}/batch-upload", timeout=240.0)
+    status, body = curl(*words, f"{API}/batch-upload", timeout=240.0)
     assert status == 202, body[:500]
-    told = json.loads(body)
-    assert told["refused"] == 0, told
-    return [each["image_id"] for each in told["files"]]
+    answer = json.loads(body)
+    assert answer["refused"] == 0, answer
+    return [each["image_id"] for each in answer["files"]]
 
 
 def wait_completed(image_ids: list[str]) -> None:

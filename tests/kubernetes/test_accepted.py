@@ -45,7 +45,7 @@ def test_the_server_takes_an_overlay(overlay: Path, cluster: Watcher) -> None:
 
 
 def test_the_server_warns_of_a_pod_that_may_too_much(cluster: Watcher, tmp_path: Path) -> None:
-    """So that no warning above means something: the same door, able to gain privileges, is warned of."""
+    """So that no warning above means something: the same API, able to gain privileges, is warned of."""
     manifest = (MANIFESTS / "grab.yaml").read_text()
     bad = tmp_path / "grab.yaml"
     bad.write_text(manifest.replace("allowPrivilegeEscalation: false", "allowPrivilegeEscalation: true"))

@@ -103,10 +103,10 @@ def test_the_hpa_adds_pods_under_a_queue_and_takes_them_away(
     assert cluster.unexplained() == []
 
 
-def test_the_door_has_three(cpu_is_measured: None, cluster: Watcher) -> None:
-    """The door's own HPA keeps three, and goes together with whatever scales the stages."""
+def test_the_api_has_three(cpu_is_measured: None, cluster: Watcher) -> None:
+    """The API's own HPA keeps three, and goes together with whatever scales the stages."""
     with scaled_by([read("autoscaling-hpa", "grab")]):
-        wait_until(lambda: is_ready("grab", 3), "the door has three pods", SOME_MINUTES)
+        wait_until(lambda: is_ready("grab", 3), "the API has three pods", SOME_MINUTES)
     assert cluster.unexplained() == []
 
 
@@ -155,7 +155,7 @@ def test_each_stage_goes_from_zero_to_several_by_its_own_list(
 def test_keda_wakes_one_stage_alone_for_what_its_dead_worker_held(
     keda: None, cluster: Watcher, pictures: list[Path]
 ) -> None:
-    """The last picture is in a dead worker's hands, its list is empty, no pod is left: one comes, and completes it."""
+    """The last picture is with a dead worker, its list is empty, no pod is left: one starts, completes it."""
     (first,) = scaled.send_all(pictures[:1])
     scaled.wait_completed([first])
     model, keys = ask(f"/status/{first}")["results"], scaled.keys_of(first)
@@ -180,7 +180,7 @@ def test_keda_wakes_one_stage_alone_for_what_its_dead_worker_held(
 
 
 def _hold_and_kill(message: str) -> None:
-    """Have tag's workers stopped with the message in their hands, and then killed, as they do not hear SIGTERM."""
+    """Have tag's workers stopped with the message in flight, and then killed, as they do not get SIGTERM."""
     (pod,) = pods("tag")
     name = pod["metadata"]["name"]
     kubectl("exec", name, "--", "python", "-P", "-c", HOLD, QUEUES["tag"], message)

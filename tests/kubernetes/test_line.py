@@ -11,7 +11,7 @@ from stageline.pipeline import line
 from stageline.registry.install import by_default
 from tests.kubernetes import deployed
 from tests.kubernetes.kubectl import get, pods, secret, wait_until
-from tests.kubernetes.uploader import CONSOLE, DOOR, ask, curl, send
+from tests.kubernetes.uploader import API, CONSOLE, ask, curl, send
 from tests.kubernetes.watcher import Watcher
 from tests.support.browser import Browser, chromium
 from tests.support.places import missing
@@ -37,7 +37,7 @@ def sent(cluster: Watcher, pictures: list[Path]) -> list[str]:
 def browser() -> Iterator[Browser]:
     """A real Chromium, where this machine has one."""
     try:
-        with chromium(DOOR) as found:
+        with chromium(API) as found:
             yield found
     except FileNotFoundError as error:
         missing(str(error))
@@ -54,7 +54,7 @@ def test_every_folder_holds_every_picture(sent: list[str]) -> None:
             assert len(store.get(some)) > 100, some
 
 
-def test_objects_are_found_and_told_apart(sent: list[str]) -> None:
+def test_objects_are_found_and_distinguished(sent: list[str]) -> None:
     """The models that were published to the bucket found something in photographs, and none of the usual is missing."""
     results = [ask(f"/status/{one}")["results"] for one in sent]
     assert sum(len(one["detections"]) for one in results) >= SENT
@@ -67,16 +67,16 @@ def test_every_picture_has_its_row(sent: list[str]) -> None:
 
 
 def test_a_picture_comes_back_as_each_stage_left_it(sent: list[str], tmp_path: Path) -> None:
-    """curl fetches the tagged and the blurred picture from the door."""
+    """curl fetches the tagged and the blurred picture from the API."""
     for stage in PICTURES:
-        status, body = curl(f"{DOOR}/image/{sent[0]}?stage={stage}")
+        status, body = curl(f"{API}/image/{sent[0]}?stage={stage}")
         assert status == 200
         assert body.startswith((b"\xff\xd8", b"\x89PNG")), f"{stage} is no picture"
 
 
 def test_the_page_shows_them(sent: list[str], browser: Browser, screenshots: Path) -> None:
-    """Our page at the door's NodePort shows the pictures, with thumbnails, and one with its boxes."""
-    browser.url = DOOR
+    """Our page at the API's NodePort shows the pictures, with thumbnails, and one with its boxes."""
+    browser.url = API
     browser.open()
     browser.until(lambda: len(browser.all(".card img.here")) >= SENT, "cards with thumbnails")
     keep(browser, screenshots / "page.png")
@@ -104,13 +104,13 @@ def test_the_stores_console_opens_and_shows_the_bucket(sent: list[str], browser:
     keep(browser, screenshots / "console.png")
 
 
-def test_the_door_says_that_all_is_there(sent: list[str]) -> None:
-    """/health sees the servers and a worker of each stage, and has no problem to tell."""
+def test_the_api_says_that_all_is_there(sent: list[str]) -> None:
+    """/health sees the servers and a worker of each stage, and reports no problem."""
     wait_until(lambda: ask("/health")["status"] == "ready", "healthy")
-    told = ask("/health")
-    assert set(told["checks"].values()) == {"ok"}
-    assert min(told["workers"].values()) >= 1
-    assert set(told["workers"]) >= set(deployed.STAGES)
+    health = ask("/health")
+    assert set(health["checks"].values()) == {"ok"}
+    assert min(health["workers"].values()) >= 1
+    assert set(health["workers"]) >= set(deployed.STAGES)
 
 
 def test_every_pod_is_restricted_and_has_no_token(sent: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""With k8s/network-policies the line works, and who has no business with a server does not reach it."""
+"""With k8s/network-policies the line works, and a pod that does not use a server does not reach it."""
 
 import json
 from collections.abc import Iterator
@@ -60,19 +60,19 @@ def stranger(cluster: Watcher) -> Iterator[Place]:
 
 @pytest.fixture(scope="module")
 def pretender(cluster: Watcher) -> Iterator[Place]:
-    """A pod in another namespace that is labelled as the door is."""
+    """A pod in another namespace that is labelled as the API is."""
     with_labels = {"app.kubernetes.io/name": "grab", "app.kubernetes.io/component": "door"}
     yield from _pod(Place("default", "stageline-pretender"), with_labels)
 
 
 def _pod(place: Place, labels: dict[str, str]) -> Iterator[Place]:
-    door = get("deployment", "grab")["spec"]["template"]["spec"]
+    grab = get("deployment", "grab")["spec"]["template"]["spec"]
     box = {
         "name": STRANGER,
-        "image": door["containers"][0]["image"],
+        "image": grab["containers"][0]["image"],
         "imagePullPolicy": "IfNotPresent",
         "command": ["sh", "-c", "trap 'exit 0' TERM; sleep 3600 & wait"],
-        "securityContext": door["containers"][0]["securityContext"],
+        "securityContext": grab["containers"][0]["securityContext"],
     }
     pod = {
         "apiVersion": "v1",
@@ -80,7 +80,7 @@ def _pod(place: Place, labels: dict[str, str]) -> Iterator[Place]:
         "metadata": {"name": place.pod, "namespace": place.namespace, "labels": labels},
         "spec": {
             "automountServiceAccountToken": False,
-            "securityContext": door["securityContext"],
+            "securityContext": grab["securityContext"],
             "terminationGracePeriodSeconds": 1,
             "containers": [box],
         },
@@ -137,14 +137,14 @@ def test_without_policies_anyone_reaches_everything(without: dict[str, set[str]]
 
 
 def test_a_stranger_reaches_no_server(policies: None, stranger: Place, pretender: Place) -> None:
-    """Neither a pod beside the line, nor one elsewhere that bears the door's labels."""
+    """Neither a pod beside the line, nor one elsewhere that bears the API's labels."""
     assert stranger.reaches() == set()
     assert pretender.reaches() == set()
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_each_reaches_what_it_needs_and_nothing_else(policies: None, name: str) -> None:
-    """By name, the line's own pods reach queues, cache and store; the door and the catalogue alone the database."""
+    """By name, the line's own pods reach queues, cache and store; the API and the catalogue alone the database."""
     place = Place(NAMESPACE, f"deployment/{name}")
     wait_until(
         lambda: place.reaches(by_name=True) == set(BUSINESS[name]), f"{name} reaches {sorted(BUSINESS[name])}", 20
@@ -166,9 +166,9 @@ def test_the_line_works(policies: None, cluster: Watcher, pictures: list[Path]) 
     assert cluster.unexplained() == []
 
 
-def test_people_reach_the_door_and_the_console(policies: None) -> None:
-    """The NodePorts answer, and the door finds all that it needs."""
-    wait_until(lambda: ask("/health")["problems"] == [], "the door finds nothing amiss")
+def test_people_reach_the_api_and_the_console(policies: None) -> None:
+    """The NodePorts answer, and the API finds all that it needs."""
+    wait_until(lambda: ask("/health")["problems"] == [], "the API finds nothing amiss")
     status, body = curl(CONSOLE + "/")
     assert status == 200
     assert b"<html" in body.lower()

@@ -1,4 +1,4 @@
-"""The one who watches sees what must not happen: these tests make it happen, to pods of their own."""
+"""The watcher sees what must not happen: these tests make it happen, to pods of their own."""
 
 import json
 from collections.abc import Iterator
@@ -43,24 +43,24 @@ def status() -> dict[str, object]:
 
 
 def test_a_container_that_is_killed_after_its_grace_period_is_seen(run, cluster: Watcher) -> None:
-    """One that does not heed SIGTERM ends with 137, and that is told once."""
+    """A container that ignores SIGTERM ends with 137, and that is reported once."""
     run("trap '' TERM; while :; do sleep 1; done")
     wait_until(lambda: status().get("ready"), "it runs")
     kubectl("delete", "pod", NAME, "--grace-period=2")
-    told = wait_until(cluster.unexplained, "it is told")
-    assert len(told) == 1
-    assert f"{NAME} " in told[0]
-    assert f"/shell ended with {KILLED}" in told[0]
+    problems = wait_until(cluster.unexplained, "it is reported")
+    assert len(problems) == 1
+    assert f"{NAME} " in problems[0]
+    assert f"/shell ended with {KILLED}" in problems[0]
     assert cluster.unexplained() == []
 
 
 def test_a_container_that_crashes_and_is_started_again_is_seen(run, cluster: Watcher) -> None:
-    """Its exit status and its restart are told, unless a test says that it caused them."""
+    """Its exit status and its restart are reported, unless a test says that it caused them."""
     run("sleep 2; exit 3")
     wait_until(lambda: status().get("restartCount"), "it was started again")
-    told = wait_until(cluster.unexplained, "it is told")
-    assert any("/shell ended with 3" in row for row in told)
-    assert any("/shell was restarted" in row for row in told)
+    problems = wait_until(cluster.unexplained, "it is reported")
+    assert any("/shell ended with 3" in row for row in problems)
+    assert any("/shell was restarted" in row for row in problems)
 
 
 def test_what_a_test_caused_is_explained(run, cluster: Watcher) -> None:

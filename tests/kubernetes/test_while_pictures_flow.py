@@ -35,7 +35,7 @@ def let_flow(uploader: Uploader) -> None:
 
 @pytest.mark.parametrize("name", [*SERVICES, "cache"])
 def test_its_pod_is_deleted(name: str, uploader: Uploader, judge: Judge) -> None:
-    """A pod that is told to go finishes or gives back what it holds, and another takes its place."""
+    """A pod that is deleted finishes or gives back what it holds, and another takes its place."""
     let_flow(uploader)
     kubectl("delete", "pod", "--wait=false", "--selector", f"app.kubernetes.io/name={name}")
     let_flow(uploader)
@@ -59,10 +59,10 @@ def with_children(judge: Judge) -> Iterator[Callable[[str], None]]:
 
 
 @pytest.mark.parametrize("name", ["detect", "tag"])
-def test_workers_are_killed_with_pictures_in_their_hands(
+def test_workers_are_killed_with_pictures_in_flight(
     name: str, uploader: Uploader, judge: Judge, with_children: Callable[[str], None]
 ) -> None:
-    """What they held is returned by the housekeeper, and its history says that a worker was lost."""
+    """What they held is returned by the reaper, and its history says that a worker was lost."""
     with_children(name)
     signal_workers(name, "STOP")
     sent = len(uploader.accepted)
@@ -70,16 +70,18 @@ def test_workers_are_killed_with_pictures_in_their_hands(
     signal_workers(name, "KILL")
     let_flow(uploader)
     judge.all_is_well()
-    told = [
+    histories = [
         ask(f"/status/{one}")["results"].get("history", []) for one in uploader.accepted[max(0, sent - 10) : sent + 30]
     ]
-    assert (name, "lost") in {(entry["stage"], entry["state"]) for history in told for entry in history}
+    assert (name, "lost") in {(entry["stage"], entry["state"]) for history in histories for entry in history}
 
 
 def signal_workers(name: str, signal: str) -> None:
     """Send a signal to the children of a stage's supervisor."""
-    told = kubectl("exec", f"deployment/{name}", "--", "python", "-P", "-c", SIGNALS, signal)
-    assert len(told.split()) == 2, f"SIG{signal} went to {told.split()}, and {name} was to have two workers as children"
+    output = kubectl("exec", f"deployment/{name}", "--", "python", "-P", "-c", SIGNALS, signal)
+    assert len(output.split()) == 2, (
+        f"SIG{signal} went to {output.split()}, and {name} was to have two workers as children"
+    )
 
 
 def test_every_deployment_is_rolled(uploader: Uploader, judge: Judge, report: list[str]) -> None:
@@ -118,7 +120,7 @@ def test_a_stage_is_scaled_to_zero_and_back(name: str, uploader: Uploader, judge
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_server_is_restarted(name: str, uploader: Uploader, judge: Judge) -> None:
-    """Whoever needs it waits for it, and goes on by itself; no pod of the line's is restarted for it."""
+    """Each service that needs it waits for it, and goes on by itself; no pod of the line's is restarted for it."""
     let_flow(uploader)
     kubectl("delete", "pod", f"{name}-0", "--wait=false")
     let_flow(uploader)

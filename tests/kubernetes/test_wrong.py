@@ -109,7 +109,7 @@ def test_a_malformed_setting_ends_the_process_and_is_named(
 def test_a_wrong_redis_password_is_named_and_mended(
     cluster: Watcher, secret_as_it_was: dict[str, str], pictures: list[Path]
 ) -> None:
-    """Everybody who needs Redis says that it refuses the password, and goes on when the right one is back."""
+    """Each service that needs Redis reports that it refuses the password, and goes on when the right one is back."""
     deployed.set_secret(REDIS_PASSWORD="not-the-one")
     deployed.nudge()
     wait_unready(SERVICES)
@@ -125,7 +125,7 @@ def test_a_wrong_redis_password_is_named_and_mended(
 def test_a_wrong_key_of_the_store_is_named_and_mended(
     cluster: Watcher, secret_as_it_was: dict[str, str], pictures: list[Path]
 ) -> None:
-    """A secret that MinIO does not take: who makes the line's user says so, and so does all that needs the store."""
+    """A secret that MinIO refuses: the process that makes the line's user reports it, as do all users of the store."""
     deployed.set_secret(MINIO_SECRET_KEY="short")
     deployed.nudge()
     wait_unready(("grab", *STAGES))
@@ -155,7 +155,7 @@ def test_a_server_is_away_for_a_while(
 
 
 def test_pods_end_in_time_when_all_go_at_once(cluster: Watcher, report: list[str]) -> None:
-    """Deleting the namespace takes the servers away while everybody winds up; still nobody has to be killed."""
+    """Deleting the namespace takes the servers away while all services end; still none has to be killed."""
     running = {f"{pod['metadata']['name']} {pod['metadata']['uid'][:8]}" for pod in pods()}
     begun = time.monotonic()
     deployed.delete_namespace()

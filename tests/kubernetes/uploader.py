@@ -1,4 +1,4 @@
-"""Pictures by curl, one after another, whatever happens to the door meanwhile; every id that was answered 202."""
+"""Pictures by curl, one after another, whatever happens to the API meanwhile; every id that was answered 202."""
 
 import itertools
 import json
@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 NODE = os.environ.get("STAGELINE_TEST_NODE", "127.0.0.1")
-DOOR = f"http://{NODE}:30005"
+API = f"http://{NODE}:30005"
 CONSOLE = f"http://{NODE}:30003"
 PAUSE = 0.3
-ASK_AGAIN = {0, 408, 429, 500, 502, 503, 504}  # 0: nobody answered
+ASK_AGAIN = {0, 408, 429, 500, 502, 503, 504}  # 0: no answer
 
 
 def curl(*words: str, timeout: float = 30.0) -> tuple[int, bytes]:
@@ -32,12 +32,12 @@ def curl(*words: str, timeout: float = 30.0) -> tuple[int, bytes]:
 
 
 def ask(path: str) -> Any:
-    """Ask the door for JSON.
+    """Ask the API for JSON.
 
     Raises:
         OSError: it is away, or refuses.
     """
-    status, body = curl(DOOR + path)
+    status, body = curl(API + path)
     if status != 200:
         raise OSError(f"GET {path}: {status} {body[:500]!r}")
     return json.loads(body)
@@ -45,7 +45,7 @@ def ask(path: str) -> Any:
 
 def send(picture: Path) -> tuple[int, bytes]:
     """Upload a picture, as the README shows."""
-    return curl("--form", f"image=@{picture}", f"{DOOR}/upload")
+    return curl("--form", f"image=@{picture}", f"{API}/upload")
 
 
 class Uploader(threading.Thread):

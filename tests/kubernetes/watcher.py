@@ -1,4 +1,4 @@
-"""What happened to every container, as the cluster told it: exits, restarts, warnings. Watched from the beginning."""
+"""What happened to every container, as the cluster reported it: exits, restarts, warnings, from the beginning."""
 
 import json
 import subprocess
@@ -46,12 +46,12 @@ class Story:
 
 
 class Watcher:
-    """Two watches, of pods and of events, and what they told since the last ``unexplained``."""
+    """Two watches, of pods and of events, and what they reported since the last ``unexplained``."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._story = Story()
-        self._told = Story()
+        self._reported = Story()
         self._ended = threading.Event()
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._threads = [
@@ -86,12 +86,12 @@ class Watcher:
         """
         allowed = ended or {}
         with self._lock:
-            exits = self._story.exits - self._told.exits
+            exits = self._story.exits - self._reported.exits
             restarts = {
-                who: count for who, count in self._story.restarts.items() if count > self._told.restarts.get(who, 0)
+                who: count for who, count in self._story.restarts.items() if count > self._reported.restarts.get(who, 0)
             }
-            warnings = {uid: said for uid, said in self._story.warnings.items() if uid not in self._told.warnings}
-            self._told = Story(set(self._story.exits), dict(self._story.restarts), dict(self._story.warnings))
+            warnings = {uid: said for uid, said in self._story.warnings.items() if uid not in self._reported.warnings}
+            self._reported = Story(set(self._story.exits), dict(self._story.restarts), dict(self._story.warnings))
         return [
             *(str(one) for one in sorted(exits, key=str) if one.code not in {0, allowed.get(one.container, 0)}),
             *(
@@ -111,7 +111,7 @@ class Watcher:
                 for thing in _documents(process.stdout):
                     with self._lock:
                         take(thing)
-            time.sleep(0.2)  # the server ends a watch now and then; what is told again is known already
+            time.sleep(0.2)  # the server ends a watch now and then; repeated events are known already
 
     def _pod(self, pod: Mapping[str, Any]) -> None:
         status, name = pod["status"], pod["metadata"]["name"]

@@ -1,4 +1,4 @@
-"""The page while the line's door answers, and the line cannot work."""
+"""The page while the line's API answers, and the line cannot work."""
 
 from collections.abc import Callable
 from pathlib import Path

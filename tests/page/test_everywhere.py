@@ -22,7 +22,7 @@ PRESSED = "return document.activeElement"
 
 
 @pytest.fixture(scope="session")
-def told(chrome: Browser, page_line: RunningLine, data_dir: Path) -> dict[str, str]:
+def addresses(chrome: Browser, page_line: RunningLine, data_dir: Path) -> dict[str, str]:
     """The addresses of every kind of view, with what is hardest to lay out in them."""
     faces = data_dir / "faces" / "multiface.jpg"
     broken = send(page_line, faces, "failed here.jpg", "wait=60&process=false")
@@ -55,10 +55,10 @@ def ready(page: Browser, view: str, hash_: str) -> None:
 
 
 @pytest.mark.parametrize("size", [PHONE, TABLET, DESKTOP], ids=["phone", "tablet", "desktop"])
-def test_nothing_is_wider_than_the_screen(page: Browser, told: dict[str, str], size: tuple[int, int]) -> None:
+def test_nothing_is_wider_than_the_screen(page: Browser, addresses: dict[str, str], size: tuple[int, int]) -> None:
     """No view scrolls sideways, whatever a picture is called."""
     page.see_as(size)
-    for view, hash_ in told.items():
+    for view, hash_ in addresses.items():
         ready(page, view, hash_)
         inside, screen = page.run(WIDER)
         assert inside <= screen, f"{view} is {inside} px wide on a screen of {screen}"
@@ -80,10 +80,10 @@ def test_the_header_fits_whatever_the_light_says(page: Browser, width: int) -> N
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_every_text_can_be_read(page: Browser, told: dict[str, str], dark: bool) -> None:  # noqa: FBT001
+def test_every_text_can_be_read(page: Browser, addresses: dict[str, str], dark: bool) -> None:  # noqa: FBT001
     """Each text has the contrast that WCAG's AA asks for (4.5), in both schemes; every control has a name."""
     page.see_as(dark=dark)
-    for view, hash_ in told.items():
+    for view, hash_ in addresses.items():
         ready(page, view, hash_)
         assert page.run(f"{AUDIT}\nreturn contrast()") == [], view
         assert page.run(f"{AUDIT}\nreturn nameless()") == [], view
@@ -159,9 +159,9 @@ def _tab_to(page: Browser, selector: str) -> None:
     pytest.fail(f"{selector} cannot be reached by Tab")
 
 
-def test_the_line_shows_itself(page: Browser, page_line: RunningLine, told: dict[str, str]) -> None:
+def test_the_line_shows_itself(page: Browser, page_line: RunningLine, addresses: dict[str, str]) -> None:
     """Each stage with its workers, figures and chart; what was completed; the models with what serves."""
-    ready(page, "line", told["line"])
+    ready(page, "line", addresses["line"])
     assert [one.text for one in page.all(".stage h3")] == list(ask(page_line, "/queue-status")["stages"])
     page.until(lambda: page.text(".stages").count("1 worker") == 5, "a worker of each stage")
     page.until(lambda: page.all(".minutes rect.completed"), "the chart")
@@ -184,7 +184,7 @@ def own_page(chrome: Browser, own_line: RunningLine) -> Iterator[Browser]:
     yield from fresh(chrome, own_line)
 
 
-def test_an_outage_is_said_and_ends_by_itself(
+def test_an_outage_is_shown_and_ends_by_itself(
     own_page: Browser, own_line: RunningLine, data_dir: Path, tmp_path: Path
 ) -> None:
     """When the line goes, a banner says so; when it is back, the banner goes, and what was missed is there.

@@ -76,8 +76,8 @@ def open_picture(page: Browser, image_id: str) -> None:
     settled(page)
 
 
-def test_a_category_is_told_once_of_the_whole_and_once_of_an_object(page: Browser, agreed: str) -> None:
-    """The whole picture has its list; an object one row, and who else says so; 99.6 % is not 100."""
+def test_a_category_is_shown_once_for_the_whole_and_once_for_an_object(page: Browser, agreed: str) -> None:
+    """The whole picture has its list; an object one row, and which other model agrees; 99.6 % is not 100."""
     open_picture(page, agreed)
     assert page.run(ROWS, ".finding-list.picture li") == [["cat", "91 %"]]
     first, *others = page.run(ROWS, ".finding-list.objects li")
@@ -99,7 +99,7 @@ def test_the_whole_picture_can_be_switched_by_itself(page: Browser, agreed: str)
 
 
 def test_a_contradiction_shows_both_and_the_detector_first(page: Browser, page_line: RunningLine, cat: Path) -> None:
-    """The object is what the detector says; who surely says something else stands below it, and nowhere else."""
+    """The object is what the detector says; a sure answer of another model stands below it, and nowhere else."""
     doubt = lambda found, why: said("dog", 0.88, detected(found)[0], reason=why)  # noqa: E731
     own = lambda found: [{**said("cat", 0.8, detected(found)[0]), "model": found[0]["model"]}]  # noqa: E731
     for reason, below in (("contradicted", ["classifier@2 says dog, 88 %"]), ("unsure", [])):
@@ -221,7 +221,7 @@ def test_all_of_it_can_be_read_also_on_a_phone(page: Browser, doubted: str, dark
 
 def test_a_card_tells_the_same_live_and_when_it_is_asked_for(page: Browser, page_line: RunningLine, cat: Path) -> None:
     """Each category is one chip, surest first, with the detector's count; what only the classifier says is marked."""
-    name = "told on a card.jpg"
+    name = "shown on a card.jpg"
     categories = lambda found: [said("cat", 0.91), said("dog", 0.98, detected(found)[0])]  # noqa: E731
     image_id = judge(page_line, cat, name, detections=detected, categories=categories)
     wanted = [["dog", True], ["cat", False], ["2 × remote", False]]

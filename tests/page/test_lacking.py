@@ -13,7 +13,7 @@ from tests.support.running_line import RunningLine
 pytest_plugins = ("tests.support.page_fixtures",)
 
 
-def test_what_is_missing_is_said_once_with_how_to_get_it(
+def test_what_is_missing_is_shown_once_with_how_to_get_it(
     chrome: Browser, start_line: Callable[..., RunningLine], models_dir: Path, data_dir: Path, tmp_path: Path
 ) -> None:
     """Beside the picture, of FaceNet; the banner has said the rest, of the detector, and it is not said again."""

@@ -69,7 +69,7 @@ def test_many_are_sent_and_what_is_no_picture_is_refused_with_its_sentence(
 def test_a_duplicate_is_not_taken_twice(page: Browser, page_line: RunningLine, faces: Path, tmp_path: Path) -> None:
     """With "Skip duplicates", what is there already is shown instead of being sent down the line again."""
     original = copied(faces, tmp_path, "once.jpg")
-    original.write_bytes(original.read_bytes() + b"\0 told apart from the other tests' by its end")
+    original.write_bytes(original.read_bytes() + b"\0 differs from the other tests' by its end")
     known = send(page_line, original, "once.jpg")
     page.one("#skip-duplicates").click()
     upload(page, original)
@@ -93,8 +93,8 @@ def test_a_picture_waits_and_is_sent_on(page: Browser, faces: Path, tmp_path: Pa
 
 
 def test_a_pictures_page_shows_every_stage_and_finding(page: Browser, page_line: RunningLine, faces: Path) -> None:
-    """The pictures side by side, what was found by which model, the ledger with keys and ETags, the raw JSON."""
-    image_id = send(page_line, faces, "told.jpg")
+    """The pictures side by side, what was found by which model, the history with keys and ETags, the raw JSON."""
+    image_id = send(page_line, faces, "history.jpg")
     document = ask(page_line, f"/status/{image_id}")["results"]
     page.open(f"#/picture/{image_id}")
     page.until(lambda: len(page.all(".strip img.here")) == len(line.pictures()), "all pictures")

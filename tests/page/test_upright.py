@@ -76,9 +76,9 @@ def test_an_original_is_shown_upright(name: str, page: Browser, page_line: Runni
     path = tmp_path / "picture"
     path.write_bytes(FILES[name])
     image_id = send(page_line, path, f"{name}.bin")
-    told = ask(page_line, f"/status/{image_id}")
-    assert (told["width"], told["height"]) == (WIDTH, HEIGHT)
-    assert told["orientation"] == told["results"]["orientation"] == codec.probe(FILES[name], 10**6).orientation
+    answer = ask(page_line, f"/status/{image_id}")
+    assert (answer["width"], answer["height"]) == (WIDTH, HEIGHT)
+    assert answer["orientation"] == answer["results"]["orientation"] == codec.probe(FILES[name], 10**6).orientation
     page.open(f"#/picture/{image_id}")
     page.until(lambda: page.run(SHOWN), "the picture")
     settled(page)

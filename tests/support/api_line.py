@@ -20,14 +20,14 @@ from stageline.core.settings import Settings
 from stageline.pipeline import line
 from stageline.registry.repository import Repository
 from stageline.store import FolderStore
-from tests.chaos.door import Answer
+from tests.chaos.api_client import Answer
 from tests.support.picture_makers import all_kinds
 from tests.support.running_line import RunningLine
 from tests.support.servers import MinioServer, PostgresServer, RedisServer
 from tests.support.serving import served
 from tests.support.tiny_embedder import cells
 
-PATIENCE = 90.0  # seconds for what must come; nothing is asserted of how soon
+TIMEOUT = 90.0  # seconds for what must come; nothing is asserted of how soon
 ENDED = ("completed", "failed", "waiting")
 JPEG = all_kinds()["jpeg"]
 STAGES = ["grab", *(stage.name for stage in line.LINE)]
@@ -36,12 +36,12 @@ Found = TypeVar("Found")
 
 
 class Api:
-    """A client of a line's door."""
+    """A client of a line's API."""
 
     def __init__(self, url: str, catalogue: Catalogue) -> None:
         self.url = url
         self._catalogue = catalogue
-        self._http = urllib3.PoolManager(retries=False, timeout=PATIENCE)
+        self._http = urllib3.PoolManager(retries=False, timeout=TIMEOUT)
 
     def call(self, method: str, path: str, **more: Any) -> Answer:
         """Send a request."""
@@ -113,7 +113,7 @@ class ApiLine(NamedTuple):
 
 def until(look: Callable[[], Found | None]) -> Found:
     """Wait for what must come."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while True:
         found = look()
         if found:

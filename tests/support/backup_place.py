@@ -28,7 +28,7 @@ class Place:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a line's processes, and the scripts, are told of them."""
+        """The environment variables with which a line's processes, and the scripts, find them."""
         minio = {"MINIO_ACCESS_KEY": self.minio.access_key, "MINIO_SECRET_KEY": self.minio.secret_key}
         return {**minio, "MINIO_ENDPOINT": self.minio.endpoint, "DATABASE_URL": self.database_url}
 
@@ -48,8 +48,8 @@ def script(name: str, *words: object, at: Place | None = None, **environment: st
     """Run a script with that environment, and nothing on its standard input."""
     kept = inherited()
     kept["PATH"] = f"{Path(sys.executable).parent}:{kept['PATH']}"
-    told = {"LOG_LEVEL": "ERROR"} | (at.environment if at else {})
+    defaults = {"LOG_LEVEL": "ERROR"} | (at.environment if at else {})
     return subprocess.run(
-        [REPOSITORY / "scripts" / name, *map(str, words)], env=kept | told | environment, stdin=subprocess.DEVNULL,
+        [REPOSITORY / "scripts" / name, *map(str, words)], env=kept | defaults | environment, stdin=subprocess.DEVNULL,
         capture_output=True, text=True, timeout=SECONDS, check=False,
     )  # fmt: skip

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 
 def refuses(stack: ExitStack) -> str:
-    """Nobody listens; the port is held, so that nobody comes to."""
+    """Nothing listens; the port is held, so that nothing can."""
     held = stack.enter_context(socket.socket())
     held.bind(("127.0.0.1", 0))
     return f"redis://127.0.0.1:{held.getsockname()[1]}/0"
@@ -60,7 +60,7 @@ def answers(words: bytes) -> Callable[[ExitStack], str]:
 
 
 BROKEN = {
-    "nobody listens": refuses,
+    "nothing listens": refuses,
     "packets are dropped": swallows,
     "it never answers": is_silent,
     "a web server": answers(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),

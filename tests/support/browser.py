@@ -13,7 +13,7 @@ from selenium.webdriver.remote.webelement import WebElement
 
 from stageline.local.ports import free_port
 
-PATIENCE = float(
+TIMEOUT = float(
     os.environ.get("STAGELINE_TEST_PATIENCE", "90")
 )  # how long something may take before it counts as never
 PHONE, TABLET, DESKTOP = (360, 740), (768, 1024), (1440, 900)
@@ -36,7 +36,7 @@ class Browser:
     """A page in a Chromium: what the tests do with it."""
 
     def __init__(self, driver: Chrome, url: str) -> None:
-        """Take a driver, and the address of a line's door."""
+        """Take a driver, and the address of a line's API."""
         self.driver = driver
         self.url = url
         self.expected: list[str] = []
@@ -74,7 +74,7 @@ class Browser:
         Raises:
             TimeoutError: it never did; says what was on the page.
         """
-        deadline, last = time.monotonic() + PATIENCE, ""
+        deadline, last = time.monotonic() + TIMEOUT, ""
         while time.monotonic() < deadline:
             try:
                 found = holds()
@@ -94,7 +94,7 @@ class Browser:
         return self.driver.execute_script(script, *arguments)
 
     def complaints(self) -> list[str]:
-        """What the console was told since the last call: errors, and what the Content-Security-Policy refused."""
+        """What the console logged since the last call: errors, and what the Content-Security-Policy refused."""
         return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
 
 

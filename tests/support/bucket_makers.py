@@ -59,7 +59,7 @@ def bucket(folder: Path, *words: object, **own: str) -> "subprocess.CompletedPro
 
 
 def old_archive(members: dict[str, bytes], **end: object) -> bytes:
-    """An archive as 0.1.0 wrote it: members, and at their end what counts them, unless that is told."""
+    """An archive as 0.1.0 wrote it: members, and at their end their count, unless one is given."""
     counts: dict[str, dict[str, int]] = {}
     output = io.BytesIO()
     with tarfile.open(fileobj=output, mode="w|", format=tarfile.PAX_FORMAT) as archive:

@@ -14,7 +14,7 @@ LASTING = ("--appendonly", "yes", "--appendfsync", "always")  # so that what it 
 
 @pytest.fixture
 def undisturbed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who answers at all has the time to, however busy this machine is; and no other test's cache is heard in a log."""
+    """A cache that answers has the time to, however busy this machine is; no other test's cache is in a log."""
     monkeypatch.setattr(hot_cache, "ANSWER_SECONDS", 60.0)
     monkeypatch.setattr(hot_cache, "CONNECT_SECONDS", 60.0)
     with monkeypatch.context() as patch:

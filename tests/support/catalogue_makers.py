@@ -1,4 +1,4 @@
-"""Documents and outcomes as the line writes them, and all rows of a catalogue, for tests."""
+"""Documents and outbox events as the line writes them, and all rows of a catalogue, for tests."""
 
 import json
 import random
@@ -34,8 +34,8 @@ def at(seconds: float) -> str:
 def entry(stage: str, seconds: float, **more: Any) -> dict[str, Any]:
     """What a stage did."""
     worker = f"{stage}_queue:{stage}-host:0123456789ab"
-    told = {"state": "done", "run": 1, "attempt": 1, "worker": worker, "started": at(seconds)}
-    return told | {
+    entry = {"state": "done", "run": 1, "attempt": 1, "worker": worker, "started": at(seconds)}
+    return entry | {
         "finished": at(seconds + 0.5),
         "ms": 4.5,
         "key": f"{stage}/x.jpg",
@@ -79,20 +79,20 @@ def first_message(image_id: str, seconds: float = 0, **more: Any) -> dict[str, A
     return {**said, "status": "submitted", "stages": {"grab": entry("grab", seconds)}}
 
 
-def outcome(image_id: str, status: str, run: int = 1, **more: Any) -> bytes:
-    """An outcome as it lies on the list."""
+def outbox_event(image_id: str, status: str, run: int = 1, **more: Any) -> bytes:
+    """An outbox event as it lies on the list."""
     return json.dumps({"image_id": image_id, "run": run, "status": status, "at": at(100), **more}).encode()
 
 
 def ended(said: dict[str, Any]) -> bytes:
-    """The outcome that a document is told by."""
-    return outcome(said["image_id"], said["status"], said.get("run", 1), document=said)
+    """The outbox event of a document."""
+    return outbox_event(said["image_id"], said["status"], said.get("run", 1), document=said)
 
 
 def stream(image_id: str, seconds: float = 0, status: str = "completed", **more: Any) -> list[bytes]:
-    """All outcomes of a picture."""
-    begun = outcome(image_id, "submitted", document=first_message(image_id, seconds, **more))
-    return [begun, outcome(image_id, "processing"), ended(document(image_id, seconds, status, **more))]
+    """All outbox events of a picture."""
+    begun = outbox_event(image_id, "submitted", document=first_message(image_id, seconds, **more))
+    return [begun, outbox_event(image_id, "processing"), ended(document(image_id, seconds, status, **more))]
 
 
 def embedding(seed: int) -> list[float]:

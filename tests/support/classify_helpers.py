@@ -52,13 +52,13 @@ def found(box: list[float], score: float = 0.9, **more: Any) -> dict[str, Any]:
     return {"label": "thing", "score": score, "box": box, "model": "yolox-nano@1", **more}
 
 
-def document(outcome: StageOutput) -> dict[str, Any]:
+def document(output: StageOutput) -> dict[str, Any]:
     """What the stage stored."""
-    (stored,) = outcome.objects
+    (stored,) = output.objects
     assert stored.content_type == "application/json"
     return json.loads(stored.data)
 
 
-def named(outcome: StageOutput) -> list[tuple[str, Any]]:
+def named(output: StageOutput) -> list[tuple[str, Any]]:
     """The categories of an outcome, each with its box."""
-    return [(item["category"], item["box"]) for item in outcome.fields["categories"]]
+    return [(item["category"], item["box"]) for item in output.fields["categories"]]

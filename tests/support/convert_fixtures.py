@@ -38,7 +38,7 @@ def torch() -> Any:
 
 @pytest.fixture
 def install_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, bytes], ModelFiles]:
-    """Install a model of the manifest from other weights than the published ones, whose size and sha256 it is told."""
+    """Install a model of the manifest from other weights than the published ones, with their size and sha256."""
     module = import_module("stageline.registry.install")
 
     def from_bytes(name: str, weights: bytes) -> ModelFiles:

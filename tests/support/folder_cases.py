@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from stageline.cli import folders
-from tests.support.door_client import JPEG
+from tests.support.api_client import JPEG
 
 
 def put(folder: Path, *names: str) -> None:

@@ -10,7 +10,7 @@ ACCESS, SECRET = "the-line", "the-secret-of-the-line"
 
 
 def settings_of(server: MinioServer, **more: str) -> Settings:
-    """What the process that makes the user is told; ``more`` wins."""
+    """The environment of the process that makes the user; ``more`` wins."""
     root = {"minio_root_user": server.access_key, "minio_root_password": server.secret_key}
     line = {"minio_access_key": ACCESS, "minio_secret_key": SECRET, "minio_endpoint": server.endpoint}
     return Settings(**{**root, **line, **more})

@@ -5,7 +5,7 @@ from stageline.registry.card import ModelFiles
 
 
 class Moody:
-    """A loader that refuses the versions it was told to, as one does that meets a network of the wrong shape."""
+    """A loader that refuses the given versions, as for a network of the wrong shape."""
 
     def __init__(self, **moods: Exception) -> None:
         self.moods = moods

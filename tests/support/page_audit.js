@@ -1,4 +1,4 @@
-// Run in the page by tests/page/test_everywhere.py: what nobody could read, or a screen reader could not name.
+// Run in the page by tests/page/test_everywhere.py: what cannot be read, or a screen reader could not name.
 
 const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
 

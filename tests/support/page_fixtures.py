@@ -53,5 +53,5 @@ def chrome() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(chrome: Browser, page_line: RunningLine) -> Iterator[Browser]:
-    """The page of the shared line, as on a desktop, in light; what its console is told is an error in every test."""
+    """The page of the shared line, as on a desktop, in light; what its console logs is an error in every test."""
     yield from fresh(chrome, page_line)

@@ -23,7 +23,7 @@ def address(line: RunningLine) -> str:
 
 
 def ask(line: RunningLine, path: str, data: bytes | None = None, method: str | None = None) -> Any:
-    """Ask a line's door for JSON."""
+    """Ask a line's API for JSON."""
     request = urllib.request.Request(address(line) + path, data, method=method)
     with urllib.request.urlopen(request, timeout=120) as answer:
         return json.loads(answer.read() or b"null")

@@ -15,13 +15,13 @@ from redis.retry import Retry
 
 from tests.support.places import REPOSITORY, missing
 from tests.support.refusing_redis import RefusingRedis
-from tests.support.served_door import until
+from tests.support.served_api import until
 from tests.support.servers import RedisServer
 
 SERVERS = ("redis-6.2", "redis-7", "valkey")
-DEBUG = ("--enable-debug-command", "yes")  # Redis 6.2 asks nobody
+DEBUG = ("--enable-debug-command", "yes")  # Redis 6.2 needs no option
 SLOW_LOAD = ("--key-load-delay", "20000", "--rdbcompression", "no")  # microseconds
-SAVE_POINT = "86400 1000000"  # without one a failing save troubles nobody
+SAVE_POINT = "86400 1000000"  # without one a failing save refuses no write
 SPIN = "while true do end"
 KEYS, BYTES = 100, 1_000_000  # a server that loads answers each two megabytes
 
@@ -89,7 +89,7 @@ class MoodyRedis:
 
     @contextmanager
     def replica(self) -> Iterator[None]:
-        """Follow a server that is nowhere; who waits for a message is sent away with UNBLOCKED."""
+        """Follow a server that is nowhere; a blocked pop ends with UNBLOCKED."""
         self.admin.execute_command("REPLICAOF", "127.0.0.1", "1")
         try:
             yield
@@ -159,7 +159,7 @@ class MoodyRedis:
 
     @contextmanager
     def other_password(self) -> Iterator[None]:
-        """Want a password that nobody was told, also from who connects anew; old connections are cut."""
+        """Require a password that no client knows, also from new connections; old connections are cut."""
         self.admin.execute_command("CONFIG", "SET", "requirepass", "new")
         self.drop_clients()
         try:
@@ -169,7 +169,7 @@ class MoodyRedis:
 
     @contextmanager
     def fewer_rights(self) -> Iterator[None]:
-        """Let nobody write; we ourselves need not."""
+        """Refuse all writes; the test itself makes none."""
         self.admin.execute_command("ACL", "SETUSER", "default", "-@write")
         try:
             yield

@@ -12,7 +12,7 @@ class RefusingRedis:
     """Hands everything to the server at ``port`` and back; while ``refusal`` is set, that is every answer."""
 
     def __init__(self, port: int, *, wraps: bool = False) -> None:
-        """Stand before that server; ``wraps``: errors within scripts come as Redis 6.2 tells them."""
+        """Stand before that server; ``wraps``: errors within scripts come as Redis 6.2 reports them."""
         self.refusal: str | None = None
         self._behind, self._wraps = port, wraps
         self._server = socket.create_server(("127.0.0.1", 0))

@@ -34,7 +34,7 @@ class RunningLine:
 
     @property
     def client(self) -> Client:
-        """A client of its door."""
+        """A client of its API."""
         return Client(f"http://127.0.0.1:{self.port}")
 
     @property
@@ -44,7 +44,7 @@ class RunningLine:
         return found
 
     def start(self) -> None:
-        """Start, and wait until the door and every stage are ready."""
+        """Start, and wait until the API and every stage are ready."""
         self.folder.mkdir(parents=True, exist_ok=True)
         options = [part for name, count in self._workers.items() for part in ("--workers", f"{name}={count}")]
         with self.log.open("ab") as log:

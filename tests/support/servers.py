@@ -21,7 +21,7 @@ from stageline.local.ports import HOST
 from tests.support.processes import descendants, lives
 from tests.support.server_process import START_SECONDS, Server, find_minio, find_postgres, find_redis
 
-POSTGRES_USER = "postgres"  # whom its package made
+POSTGRES_USER = "postgres"  # which its package made
 GONE_SECONDS = 60.0
 
 
@@ -181,7 +181,7 @@ class PostgresServer(Server):
 
 
 def _as_nobodys_root() -> list[str]:
-    """What makes root somebody whom PostgreSQL takes, who may still enter root's folders."""
+    """What makes root a user that PostgreSQL accepts, which may still enter root's folders."""
     if os.getuid() != 0:
         return []
     capable = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]

@@ -41,7 +41,7 @@ def tiny(name: str = "squeezenet-cifar10", **more: Any) -> Recipe:
 
 
 def some(count: int = 24, seed: int = 0) -> TrainingPictures:
-    """Return pictures of noise, and of a brightness that tells their class."""
+    """Return pictures of noise, and of a brightness that shows their class."""
     chance = np.random.default_rng(seed)
     labels = np.arange(count) % 10
     pixels = chance.integers(0, 40, (count, 32, 32, 3)) + labels[:, None, None, None] * 20

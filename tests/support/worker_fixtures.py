@@ -35,28 +35,28 @@ def stop_all(running) -> Callable[[], None]:
 
 @pytest.fixture
 def work_through(settings: Settings, running, stop_all) -> Iterator[Callable[..., Producer]]:
-    """Queue pictures, and let a worker run over them until a condition holds; return the door."""
+    """Queue pictures, and let a worker run over them until a condition holds; return the producer."""
 
     def run(
         work: Recorder, messages: Sequence[dict], until: Callable[[Producer], bool], kind=FolderStore, **changed
     ) -> Producer:
         found = settings.model_copy(update=changed)
         store = kind(found.stageline_data / "images")
-        door = Producer(found.redis_url, 1000)
+        producer = Producer(found.redis_url, 1000)
         for fields in messages:
             path = f"original/{fields['image_id']}.jpg"
             store.put(StoredObject(path, b"picture", "image/jpeg"))
             full = {"original_path": path, "origin_w": 10, "origin_h": 10, **fields}
-            assert door.accept(Message.of(full))
+            assert producer.accept(Message.of(full))
         worker = Worker(RESIZE, work, store, found)
         thread = threading.Thread(target=worker.run, daemon=True)
         running.append((worker, thread))
         thread.start()
         deadline = time.monotonic() + 60
-        while not until(door):
+        while not until(producer):
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        return door
+        return producer
 
     yield run
     stop_all()

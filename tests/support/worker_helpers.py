@@ -36,8 +36,8 @@ class Recorder:
         return [StageOutput([each], {"path": each.key}) for each in made]
 
 
-def handed_on(door: Producer) -> list[str]:
-    return [Message.decode(raw).image_id for raw in door.client.lrange("grayscale_queue", 0, -1)]
+def handed_on(producer: Producer) -> list[str]:
+    return [Message.decode(raw).image_id for raw in producer.client.lrange("grayscale_queue", 0, -1)]
 
 
 def named(*names: str, **more) -> list[dict]:

@@ -9,7 +9,7 @@ from tests.support.places import missing
 
 
 def test_a_stage_by_itself_empties_its_queue(tmp_path: Path, models_dir: Path) -> None:
-    """Two workers hand on every picture that was queued, and the time, the CPU and the start are told."""
+    """Two workers process every queued picture, and the time, the CPU time and the start time are reported."""
     pictures = [tmp_path / f"{n}.jpg" for n in range(3)]
     for n, path in enumerate(pictures):
         path.write_bytes(encoded(noise(seed=n), "JPEG"))

@@ -75,8 +75,8 @@ def test_a_process_knows_the_time_from_its_first_connection_on(settings, offset:
     code = (
         "import json\nfrom stageline.core import clock\nfrom stageline.broker.redis_client import connect\n"
         f"connect({settings.redis_url!r}).ping()\nfrom stageline.pipeline.first_message import make_id\n"
-        "told = [clock.seconds(), clock.earlier().timestamp(), clock.machine_now().timestamp(), make_id()]\n"
-        "print(json.dumps(told))"
+        "printed = [clock.seconds(), clock.earlier().timestamp(), clock.machine_now().timestamp(), make_id()]\n"
+        "print(json.dumps(printed))"
     )
     before = time.time()
     done = subprocess.run(
@@ -91,24 +91,24 @@ def test_a_process_knows_the_time_from_its_first_connection_on(settings, offset:
 
 
 def test_an_id_made_in_the_time_to_come_tells_no_upload(catalogue_engine, tmp_path: Path) -> None:
-    """Of a foreign picture that says no time its id does, but never one after a stage began, or after it was told."""
+    """A foreign picture without a time has that of its id, but never one after a stage's start or after the report."""
     now = datetime(2026, 11, 21, 10, tzinfo=UTC)
     ahead = str(ULID.from_datetime(now + timedelta(hours=1)))
     before = str(ULID.from_datetime(now - timedelta(hours=1)))
     for image_id, came in ((ahead, now), (before, now - timedelta(hours=1))):
         document = {"image_id": image_id, "status": "completed", "stages": {"resize": {"started": iso(now)}}}
         assert rows_of(document, {}, 1).image["uploaded_at"] == came
-        told = json.dumps({"image_id": image_id, "status": "processing", "at": iso(now)}).encode()
-        Writer(catalogue_engine, FolderStore(tmp_path), 1).apply([told])
+        event = json.dumps({"image_id": image_id, "status": "processing", "at": iso(now)}).encode()
+        Writer(catalogue_engine, FolderStore(tmp_path), 1).apply([event])
         assert moment(Catalogue(catalogue_engine).picture(image_id)["uploaded_at"]) == came
 
 
 def test_counts_are_of_rediss_minute(settings) -> None:
-    """Who counts and who reads agree, as both have Redis's time."""
-    door = Producer(settings.redis_url, 100)
-    door.accept(Message.of({"image_id": "a", "original_path": "original/a.jpg"}))
-    assert statistics.read(door.client, 2, door.client.time()[0])["line"]["accepted"] == 1
-    assert door.client.zcard(WORKERS) == 0
+    """Counting and reading agree, as both use Redis's time."""
+    producer = Producer(settings.redis_url, 100)
+    producer.accept(Message.of({"image_id": "a", "original_path": "original/a.jpg"}))
+    assert statistics.read(producer.client, 2, producer.client.time()[0])["line"]["accepted"] == 1
+    assert producer.client.zcard(WORKERS) == 0
 
 
 @pytest.mark.parametrize("offset", ["+1h", "-1h"])

@@ -1,4 +1,4 @@
-"""A line whose door, worker and catalogue have clocks an hour off, each another way, tells the right times."""
+"""A line reports the right times although the clocks of API, worker and catalogue are an hour off, each differently."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ from stageline.store.base import StoredObject
 from tests.support.fake_time import clock_off
 from tests.support.picture_makers import encoded, scene
 from tests.support.running_line import inherited
-from tests.support.served_door import ServedDoor, until
+from tests.support.served_api import ServedApi, until
 from tests.support.servers import MinioServer
 
 CLOSE = timedelta(seconds=1)
@@ -53,31 +53,31 @@ def start(tmp_path: Path, settings: Settings) -> Iterator[Start]:
 
 
 class Seen:
-    """What a door tells, and between which moments it must lie."""
+    """What an API process returns, and between which times it must lie."""
 
-    def __init__(self, door: ServedDoor) -> None:
-        self._door = door
+    def __init__(self, api: ServedApi) -> None:
+        self._api = api
         self._since = datetime.now(UTC) - CLOSE
 
     def get(self, path: str) -> Any:
-        """Ask the door."""
-        answer = self._door.curl(path)
+        """Ask the API."""
+        answer = self._api.curl(path)
         assert answer.status == 200, answer
         return json.loads(answer.body)
 
     def send(self, number: int, wait: int = 60) -> dict[str, Any]:
         """Upload a picture, and wait for its end."""
-        answer = self._door.curl(f"/upload?wait={wait}&filename={number}.jpg", "--data-binary", "@-", body=JPEG)
+        answer = self._api.curl(f"/upload?wait={wait}&filename={number}.jpg", "--data-binary", "@-", body=JPEG)
         assert answer.status == 200, answer
         found: dict[str, Any] = json.loads(answer.body)
         return found
 
-    def is_now(self, *told: object) -> None:
+    def is_now(self, *times: object) -> None:
         """Hold times against the test's own, which are Redis's too: they are in order, and within the test."""
-        moments = [moment(each) for each in told]
-        assert None not in moments, told
-        assert moments == sorted(moments), told
-        assert self._since <= moments[0] <= moments[-1] <= datetime.now(UTC) + CLOSE, told
+        moments = [moment(each) for each in times]
+        assert None not in moments, times
+        assert moments == sorted(moments), times
+        assert self._since <= moments[0] <= moments[-1] <= datetime.now(UTC) + CLOSE, times
 
 
 def steps(stages: Mapping[str, Mapping[str, Any]]) -> list[object]:
@@ -85,13 +85,13 @@ def steps(stages: Mapping[str, Mapping[str, Any]]) -> list[object]:
     return [stages[name][when] for name in names for when in ("started", "finished")]
 
 
-def check_picture(seen: Seen, told: Mapping[str, Any], seconds: float) -> None:
-    image_id = told["image_id"]
-    assert 0 < told["processing_time"] <= seconds
-    seen.is_now(*steps(told["stages"]))
-    results = told["results"]
+def check_picture(seen: Seen, answer: Mapping[str, Any], seconds: float) -> None:
+    image_id = answer["image_id"]
+    assert 0 < answer["processing_time"] <= seconds
+    seen.is_now(*steps(answer["stages"]))
+    results = answer["results"]
     seen.is_now(results["uploaded_at"], results["completed_at"])
-    seen.is_now(told["created_at"], told["updated_at"])
+    seen.is_now(answer["created_at"], answer["updated_at"])
     task = seen.get(f"/task/{image_id}.1")
     seen.is_now(task["created_at"], *(step["finished"] for step in task["history"]), task["finished_at"])
     seen.is_now(iso(ULID.from_str(image_id).datetime))
@@ -104,10 +104,10 @@ def start_line(start: Start, tmp_path: Path, settings: Settings, stack: ExitStac
     wrong = {package: clock_off(offset) for package, offset in off.items()}
     ports = [start(stage.package, **wrong.get(stage.package, {})) for stage in line.LINE]
     start(line.CATALOGUE_PACKAGE, RETENTION_DAYS="1", **wrong.get(line.CATALOGUE_PACKAGE, {}))
-    door = ServedDoor(tmp_path, **own, **wrong.get(line.API_PACKAGE, {}))
-    stack.callback(door.stop)
+    api = ServedApi(tmp_path, **own, **wrong.get(line.API_PACKAGE, {}))
+    stack.callback(api.stop)
     assert len(ports) == len(line.LINE)
-    return Seen(door)
+    return Seen(api)
 
 
 @pytest.mark.parametrize(
@@ -118,14 +118,14 @@ def start_line(start: Start, tmp_path: Path, settings: Settings, stack: ExitStac
     ],
 )
 def test_a_line_whose_clocks_differ_by_hours_tells_the_right_times(start, tmp_path, settings, off) -> None:
-    """Processing times, stages, tasks, ledger, pages, statistics, estimates, dead letters, ids; deletions count."""
+    """Processing times, stages, tasks, history, pages, statistics, estimates, dead letters, ids; deletions count."""
     with ExitStack() as stack:
         seen = start_line(start, tmp_path, settings, stack, off)
         began = time.monotonic()
         pictures = [seen.send(number) for number in range(3)]
-        for told in pictures:
-            check_picture(seen, told, time.monotonic() - began)
-        ids = [told["image_id"] for told in pictures]
+        for answer in pictures:
+            check_picture(seen, answer, time.monotonic() - began)
+        ids = [answer["image_id"] for answer in pictures]
         until(lambda: [row["completed_at"] is not None for row in seen.get("/images")["images"]] == [True] * 3)
         rows = seen.get("/images")["images"]
         assert [row["image_id"] for row in rows] == ids[::-1] == sorted(ids, reverse=True)
@@ -134,7 +134,7 @@ def test_a_line_whose_clocks_differ_by_hours_tells_the_right_times(start, tmp_pa
             assert moment(row["expires_at"]) - moment(row["uploaded_at"]) == timedelta(days=1)
         check_figures(seen, time.monotonic() - began)
         check_foreign(seen, FolderStore(tmp_path / "images"), settings, time.monotonic())
-        assert seen._door.curl(f"/image/{ids[0]}", "-X", "DELETE").status == 204
+        assert seen._api.curl(f"/image/{ids[0]}", "-X", "DELETE").status == 204
         until(lambda: ids[0] not in [row["image_id"] for row in seen.get("/images")["images"]])
         client = Producer(settings.redis_url, 1).client
         client.rpush("resize_queue", b"nonsense")
@@ -142,7 +142,7 @@ def test_a_line_whose_clocks_differ_by_hours_tells_the_right_times(start, tmp_pa
         ((_, letter),) = dead_letters.DeadLetters(client).list()
         seen.is_now(letter["time"])
     for package, offset in off.items():
-        log = "door" if package == line.API_PACKAGE else package
+        log = "api" if package == line.API_PACKAGE else package
         said = f"this machine's clock is 3600 s {'ahead of' if offset == '+1h' else 'behind'} Redis's"
         assert said in (tmp_path / f"{log}.log").read_text()
 
@@ -155,7 +155,7 @@ def check_figures(seen: Seen, seconds: float) -> None:
     assert 0 < stats["latency_seconds"]["p50"] <= stats["latency_seconds"]["p99"] <= 1.1 * seconds
     assert sum(each["completed"] for each in stats["series"]) == 3
     seen.is_now(stats["at"])
-    answer = seen._door.curl("/upload?process=false", "--data-binary", "@-", body=JPEG)
+    answer = seen._api.curl("/upload?process=false", "--data-binary", "@-", body=JPEG)
     assert 0 < json.loads(answer.body)["estimated_seconds"] <= 10 * seconds
 
 
@@ -166,11 +166,11 @@ def check_foreign(seen: Seen, store: FolderStore, settings: Settings, began: flo
     sent = Message.of({"image_id": "foreign", "original_path": "original/foreign.jpg", "uploaded_at": ahead})
     Producer(settings.redis_url, 1).client.rpush("resize_queue", sent.raw)
     until(
-        lambda: seen._door.curl("/status/foreign").status == 200 and seen.get("/status/foreign")["results"] is not None
+        lambda: seen._api.curl("/status/foreign").status == 200 and seen.get("/status/foreign")["results"] is not None
     )
-    told = seen.get("/status/foreign")
-    assert 0 <= told["processing_time"] <= time.monotonic() - began
-    seen.is_now(told["created_at"], told["updated_at"])
+    answer = seen.get("/status/foreign")
+    assert 0 <= answer["processing_time"] <= time.monotonic() - began
+    seen.is_now(answer["created_at"], answer["updated_at"])
 
 
 def test_a_worker_whose_clock_the_store_refuses_waits_and_costs_no_attempt(

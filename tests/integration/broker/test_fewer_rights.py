@@ -31,17 +31,17 @@ def picture(name: str) -> Message:
 
 
 class Line:
-    """A door and a worker as one user, and what was made ready for them."""
+    """An API process and a worker as one user, and what was made ready for them."""
 
     def __init__(self, url: str, admin: redis.Redis) -> None:
         self.admin, self.taken = admin, picture("a")
-        self.door, self.consumer = Producer(url, 100), Consumer(url, TAG, "one", 60)
-        self.door.accept(self.taken)  # from now on Redis knows every script
+        self.producer, self.consumer = Producer(url, 100), Consumer(url, TAG, "one", 60)
+        self.producer.accept(self.taken)  # from now on Redis knows every script
         admin.rpush(f"stageline:inflight:{self.consumer.identity}", self.taken.raw)
 
     def accept(self) -> None:
-        """The door's step."""
-        self.door.accept(picture("b"))
+        """The API's step."""
+        self.producer.accept(picture("b"))
 
     def finish(self) -> None:
         """The last worker's step."""
@@ -55,8 +55,8 @@ class Line:
         self.consumer.recheck(self.taken, "completed")
 
     def delete(self) -> None:
-        """The door's other step."""
-        self.door.delete("a", "a" * 8, "a.jpg")
+        """The API's other step."""
+        self.producer.delete("a", "a" * 8, "a.jpg")
 
     def kept(self) -> dict[bytes, bytes]:
         """All that Redis has."""

@@ -14,12 +14,12 @@ from grab_service.uploads.idempotency import Claim, fingerprint
 from stageline.broker.producer import Producer
 from stageline.broker.redis_client import Call
 from stageline.store import open_store
-from tests.support.door_client import JPEG, queued
-from tests.support.served_door import until
+from tests.support.api_client import JPEG, queued
+from tests.support.served_api import until
 
 
-def claim(door: Intake, data: bytes = b"x") -> Claim:
-    return Claim(door, "k", fingerprint(data), uuid.uuid4().hex)
+def claim(intake: Intake, data: bytes = b"x") -> Claim:
+    return Claim(intake, "k", fingerprint(data), uuid.uuid4().hex)
 
 
 def claiming(name: object) -> Call:
@@ -54,7 +54,7 @@ def test_a_heartbeat_brings_back_no_claim_that_is_anothers_or_settled(settings) 
 
 
 def test_a_batch_whose_claim_was_taken_over_stops(settings) -> None:
-    """Whoever took it over goes on with it; the first one takes only a few files more."""
+    """The process that took it over goes on with it; the first one takes only a few files more."""
     one, other = (Intake(open_store(settings), settings) for _ in range(2))
     first = claim(one)
     batch = UploadBatch(one, Wanted(batch_id=first.image_id), "", first)
@@ -71,13 +71,13 @@ def test_a_batch_whose_claim_was_taken_over_stops(settings) -> None:
 
 def test_a_claim_until_a_time_far_away_is_free(settings) -> None:
     """Redis's clock was set back: a claim lasts no longer for that."""
-    door = Intake(open_store(settings), settings)
-    first = claim(door)
-    with pytest.raises(StillRunning) as told:
-        claim(door)
-    assert 1 <= told.value.retry_after <= LEASE_SECONDS
-    door.client.hincrbyfloat(first._record, "until", 3600)
-    assert claim(door).image_id == first.image_id
+    intake = Intake(open_store(settings), settings)
+    first = claim(intake)
+    with pytest.raises(StillRunning) as refused:
+        claim(intake)
+    assert 1 <= refused.value.retry_after <= LEASE_SECONDS
+    intake.client.hincrbyfloat(first._record, "until", 3600)
+    assert claim(intake).image_id == first.image_id
 
 
 def test_many_claims_share_one_thread_which_ends_with_them(settings) -> None:
@@ -100,7 +100,7 @@ def test_many_claims_share_one_thread_which_ends_with_them(settings) -> None:
 
 
 def test_a_claim_whose_record_redis_lost_is_claimed_anew(settings) -> None:
-    """As after a restart without its file: a batch goes on under its id, and nobody else begins the same meanwhile."""
+    """As after a restart without its file: a batch goes on under its id, and no other process begins it meanwhile."""
     one, other = (Intake(open_store(settings), settings) for _ in range(2))
     first = claim(one)
     batch = UploadBatch(one, Wanted(batch_id=first.image_id), "", first)
@@ -137,21 +137,21 @@ def test_a_claim_whose_record_redis_lost_may_be_anothers(settings, *, other_goes
 
 def test_a_heartbeat_claims_nothing_anew_that_a_request_let_go_of(settings) -> None:
     """The request was refused, or broke off, while the heartbeat was on its way: all stays as it was left."""
-    door = Intake(open_store(settings), settings)
+    intake = Intake(open_store(settings), settings)
     for refused in (True, False):
-        first = claim(door)
+        first = claim(intake)
         with first.held():
             late = [(first._owner, first._claim())]
             first.leave(refused=refused)
-            left = door.client.hgetall(first._record)
-        door.claims._renew(late)
-        assert door.client.hgetall(first._record) == left
+            left = intake.client.hgetall(first._record)
+        intake.claims._renew(late)
+        assert intake.client.hgetall(first._record) == left
         assert b"owner" not in left
-        claim(door).leave(refused=True)
+        claim(intake).leave(refused=True)
 
 
 def test_a_batch_that_was_taken_over_keeps_no_list_over_the_others(settings) -> None:
-    """A door was frozen, and another did the batch: the first says 409, and a repeat gets the other's answer."""
+    """An API process was frozen, another did the batch: the first answers 409, and a repeat gets the other's answer."""
     one, other = (Intake(open_store(settings), settings) for _ in range(2))
     first = claim(one)
     frozen = UploadBatch(one, Wanted(batch_id=first.image_id), "", first)
@@ -172,10 +172,10 @@ def test_a_batch_that_was_taken_over_keeps_no_list_over_the_others(settings) -> 
     assert len(whole.files) == 2
 
 
-def test_an_answer_that_was_told_stays(settings) -> None:
+def test_an_answer_that_was_sent_stays(settings) -> None:
     """What fails after the picture was accepted, as while its client waits, frees no key."""
-    door = Intake(open_store(settings), settings)
-    first = claim(door)
+    intake = Intake(open_store(settings), settings)
+    first = claim(intake)
     first.remember({"status": 202})
     first.leave(refused=True)
-    assert claim(door).replay == {"status": 202}
+    assert claim(intake).replay == {"status": 202}

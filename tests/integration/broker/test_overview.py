@@ -1,4 +1,4 @@
-"""What Redis knows of the whole line: living workers, the models that they lack, outcomes that nobody writes down."""
+"""What Redis knows of the whole line: living workers, the models that they lack, outbox events that are not written."""
 
 import json
 from collections.abc import Callable
@@ -39,8 +39,8 @@ def worker(settings: Settings) -> Callable[[str], Consumer]:
 
 def look(client: redis.Redis) -> Overview:
     """Read it; what is said of stages without workers is left out."""
-    told = overview.read(client, LEASE)
-    return Overview(**{**vars(told), "problems": [said for said in told.problems if "worker is alive" not in said]})
+    found = overview.read(client, LEASE)
+    return Overview(**{**vars(found), "problems": [said for said in found.problems if "worker is alive" not in said]})
 
 
 def lacks(missing: tuple[str, ...] = (), degrading: tuple[str, ...] = (), **more: object) -> str:
@@ -49,14 +49,14 @@ def lacks(missing: tuple[str, ...] = (), degrading: tuple[str, ...] = (), **more
 
 
 def test_a_model_that_a_stage_cannot_do_without_is_a_problem_in_one_sentence(client, worker) -> None:
-    """It names the stage, the model and how to get it, and goes away with the next beat of a worker that has it."""
+    """It names the stage, the model and how to get it, and ends with the next heartbeat of a worker that has it."""
     detect = worker("detect")
     detect.heartbeat(LEASE, lacks(("yolox-nano",), ("yolox-nano",)))
-    told = look(client)
-    (said,) = told.problems
+    found = look(client)
+    (said,) = found.problems
     assert said.startswith("detect finds nothing by its model yolox-nano, which is missing: ")
     assert "stageline models fetch yolox-nano" in said
-    assert list(told.missing["detect"]) == ["yolox-nano"]
+    assert list(found.missing["detect"]) == ["yolox-nano"]
     detect.heartbeat(LEASE)
     assert (look(client).problems, look(client).missing) == ([], {})
 
@@ -64,9 +64,9 @@ def test_a_model_that_a_stage_cannot_do_without_is_a_problem_in_one_sentence(cli
 def test_a_model_that_only_adds_something_is_listed_and_is_no_problem(client, worker) -> None:
     """As FaceNet, which a fresh install lacks."""
     worker("classify").heartbeat(LEASE, lacks(("facenet-vggface2",)))
-    told = look(client)
-    assert told.problems == []
-    assert "make setup-train" in told.missing["classify"]["facenet-vggface2"]
+    found = look(client)
+    assert found.problems == []
+    assert "make setup-train" in found.missing["classify"]["facenet-vggface2"]
 
 
 def test_where_only_some_workers_lack_a_model_that_is_said(client, worker) -> None:
@@ -81,25 +81,25 @@ def test_what_is_refused_is_a_problem_with_its_reason_once(client, worker) -> No
     """Whether an older version is served meanwhile, or nothing."""
     worker("detect").heartbeat(LEASE, lacks(refused={"mtcnn": "not the file of its card"}))
     worker("classify").heartbeat(LEASE, lacks(("c",), ("c",), refused={"c": "no network"}))
-    told = look(client)
-    assert told.problems == [
+    found = look(client)
+    assert found.problems == [
         "detect cannot take up its model mtcnn: not the file of its card",
         "classify finds nothing by its model c, which it cannot take up: no network",
     ]
-    assert told.refused == {"detect": {"mtcnn": "not the file of its card"}, "classify": {"c": "no network"}}
+    assert found.refused == {"detect": {"mtcnn": "not the file of its card"}, "classify": {"c": "no network"}}
 
 
-def test_a_model_store_that_a_stage_cannot_reach_is_told_apart(client, worker) -> None:
+def test_a_model_store_that_a_stage_cannot_reach_is_reported_as_such(client, worker) -> None:
     """It may be the object store, of which somebody says so already."""
     worker("detect").heartbeat(LEASE, lacks(away="the model store: no route to it"))
-    told = look(client)
-    assert (told.problems, told.away) == (
+    found = look(client)
+    assert (found.problems, found.away) == (
         [],
         ["detect goes on with the models it has: the model store: no route to it"],
     )
 
 
-def test_a_worker_that_is_gone_says_nothing_any_more(client, worker, settings) -> None:
+def test_the_report_of_a_dead_worker_is_dropped(client, worker, settings) -> None:
     """Neither one that left, nor one whose lease ran out; and what the latter said goes when it is forgotten."""
     leaving, dead = worker("detect"), worker("detect")
     for one in (leaving, dead):
@@ -108,44 +108,44 @@ def test_a_worker_that_is_gone_says_nothing_any_more(client, worker, settings) -
     assert list(client.hgetall(MODELS)) == [dead.identity.encode()]
     client.zadd(WORKERS, {dead.identity: 1})
     assert look(client).problems == []
-    housekeeper = Reaper(settings)
-    housekeeper._quiet_until = 0.0
-    housekeeper.sweep()
+    reaper = Reaper(settings)
+    reaper._quiet_until = 0.0
+    reaper.sweep()
     assert client.hgetall(MODELS) == {}
 
 
 def test_junk_and_workers_of_others_break_nothing(client, worker) -> None:
-    """What is no JSON, no object, or of no stage of ours is left out, and who beats without a word lacks nothing."""
+    """A report that is no JSON, no object or of an unknown stage is ignored; without a report nothing is missing."""
     for junk in ("x", "[]", '{"missing": 3, "refused": [], "degrading": "y"}', "\udce9"):
         worker("detect").heartbeat(LEASE, junk.encode(errors="surrogateescape"))  # type: ignore[arg-type]
     seconds, _ = client.time()
     client.zadd(WORKERS, {b"objectdetect_queue:theirs:1": seconds, b"\xff": seconds, b"their_queue:x": seconds})
     client.hset(MODELS, b"their_queue:x", lacks(("m",), ("m",)))
-    told = look(client)
-    assert told.workers["detect"] == 5
-    assert (told.problems, told.missing, told.refused) == ([], {}, {})
+    found = look(client)
+    assert found.workers["detect"] == 5
+    assert (found.problems, found.missing, found.refused) == ([], {}, {})
 
 
 def push(settings: Settings) -> None:
-    """Have a step tell the catalogue something."""
+    """Put an outbox event on the list."""
     Producer(settings.redis_url, 10).delete("a")
 
 
 def aged(client: redis.Redis) -> None:
-    """Have the first outcome stand where it is for long."""
+    """Have the first outbox event stand where it is for long."""
     client.set(OUTCOMES_SINCE, client.time()[0] - LONG)
 
 
-def test_outcomes_that_nobody_writes_down_are_a_problem_by_their_age(client, settings) -> None:
+def test_outbox_events_that_are_not_written_are_a_problem_by_their_age(client, settings) -> None:
     """However few they are; more of them make them no younger."""
     push(settings)
     assert (look(client).problems, look(client).outcomes) == ([], 1)
     assert look(client).still_seconds < LONG
     aged(client)
     push(settings)
-    told = look(client)
-    assert told.still_seconds >= LONG
-    (said,) = told.problems
+    found = look(client)
+    assert found.still_seconds >= LONG
+    (said,) = found.problems
     assert "while 2 outcomes wait" in said
     assert "DATABASE_URL" in said
 
@@ -163,7 +163,7 @@ def test_a_catalogue_that_goes_on_is_no_problem(client, settings) -> None:
 
 @pytest.mark.parametrize("how", ["by a step", "by a worker that stored late"])
 def test_a_list_that_was_empty_is_no_older_than_its_first(client, settings, worker, how) -> None:
-    """Whatever was noted of those before, and whoever tells the catalogue."""
+    """Whatever was noted of earlier events, and whichever script adds one."""
     aged(client)
     assert look(client).still_seconds == 0
     if how == "by a step":
@@ -174,7 +174,7 @@ def test_a_list_that_was_empty_is_no_older_than_its_first(client, settings, work
     assert look(client).still_seconds < LONG
 
 
-def test_many_outcomes_that_move_are_said_by_their_number(client, settings) -> None:
+def test_many_outbox_events_that_move_are_reported_by_their_number(client, settings) -> None:
     """More than the catalogue takes at once."""
     push(settings)
     client.rpush(OUTCOMES, *["x"] * overview.MAX_BACKLOG)
@@ -183,14 +183,14 @@ def test_many_outcomes_that_move_are_said_by_their_number(client, settings) -> N
     ]
 
 
-def test_the_outcome_of_an_older_line_stands_for_an_unknown_time(client) -> None:
-    """Where nobody noted since when, nothing is claimed."""
+def test_the_outbox_event_of_an_older_line_waits_for_an_unknown_time(client) -> None:
+    """Without a note of its start no duration is claimed."""
     client.rpush(OUTCOMES, "x")
     assert (look(client).problems, look(client).still_seconds) == ([], 0)
 
 
-def test_what_a_model_was_refused_for_may_end_while_it_is_told() -> None:
-    """Another thread takes the model up in that moment: the beat goes on."""
+def test_a_refusal_of_a_model_may_end_while_it_is_reported() -> None:
+    """Another thread loads the model at that moment: the heartbeat goes on."""
 
     class Model:
         name, optional, essential = "a", True, False

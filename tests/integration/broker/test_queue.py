@@ -18,7 +18,7 @@ TAG = line.stage("tag")
 
 
 @pytest.fixture
-def door(any_redis) -> Producer:
+def producer(any_redis) -> Producer:
     return Producer(any_redis, 3)
 
 
@@ -31,8 +31,8 @@ def message(image_id: str = "a", **fields) -> Message:
     return Message.of({"image_id": image_id, "original_path": f"original/{image_id}.jpg", "attempt": 1, **fields})
 
 
-def accept(door: Producer, image_id: str) -> bool:
-    return door.accept(message(image_id)) == image_id
+def accept(producer: Producer, image_id: str) -> bool:
+    return producer.accept(message(image_id)) == image_id
 
 
 ENTRY = {"state": "done", "run": 1, "attempt": 1, "worker": "w", "ms": 3.0, "key": None}
@@ -44,41 +44,41 @@ def taken(consumer: Consumer) -> Message:
     return Message.decode(raw)
 
 
-def test_accepting_may_be_repeated(door: Producer) -> None:
+def test_accepting_may_be_repeated(producer: Producer) -> None:
     """A second accept of the same picture queues nothing more: its answer may have been lost."""
-    assert accept(door, "a")
-    assert accept(door, "a")
-    assert door.depths()["resize"] == {"waiting": 1, "in_flight": 0, "delayed": 0}
-    assert door.unfinished() == 1
+    assert accept(producer, "a")
+    assert accept(producer, "a")
+    assert producer.depths()["resize"] == {"waiting": 1, "in_flight": 0, "delayed": 0}
+    assert producer.unfinished() == 1
 
 
-def test_the_line_takes_no_more_than_it_may(door: Producer) -> None:
+def test_the_line_takes_no_more_than_it_may(producer: Producer) -> None:
     """With as many unfinished as allowed, a further picture is refused and leaves no trace."""
-    assert [accept(door, name) for name in "abcd"] == [True, True, True, False]
-    assert door.unfinished() == 3
-    assert status.read(door.client, "d") is None
-    assert door.depths()["resize"]["waiting"] == 3
+    assert [accept(producer, name) for name in "abcd"] == [True, True, True, False]
+    assert producer.unfinished() == 3
+    assert status.read(producer.client, "d") is None
+    assert producer.depths()["resize"]["waiting"] == 3
 
 
-def test_what_is_taken_is_in_flight(door: Producer, consumer: Consumer) -> None:
+def test_what_is_taken_is_in_flight(producer: Producer, consumer: Consumer) -> None:
     """Between the queue and the hand-off a message is in exactly one list, never in none."""
-    accept(door, "a")
+    accept(producer, "a")
     consumer.heartbeat(60)
     got = taken(consumer)
-    assert door.depths()["resize"] == {"waiting": 0, "in_flight": 1, "delayed": 0}
+    assert producer.depths()["resize"] == {"waiting": 0, "in_flight": 1, "delayed": 0}
     successor = got.successor("resize", {"state": "done"}, {"path": "resized/a.jpg"})
     assert consumer.scripts.run(consumer.hand_off(got, successor, transitions.done(got, "resize", ENTRY))) == 1
-    assert door.depths()["resize"]["in_flight"] == 0
-    (handed,) = door.client.lrange("grayscale_queue", 0, -1)
+    assert producer.depths()["resize"]["in_flight"] == 0
+    (handed,) = producer.client.lrange("grayscale_queue", 0, -1)
     assert json.loads(handed) == successor.fields
 
 
-def test_a_worker_whose_work_was_given_away_writes_nothing(door: Producer, consumer: Consumer) -> None:
+def test_a_worker_whose_work_was_given_away_writes_nothing(producer: Producer, consumer: Consumer) -> None:
     """Every step does nothing when the message is no longer in the worker's own list."""
-    accept(door, "a")
+    accept(producer, "a")
     got = taken(consumer)
-    door.client.delete(keys.in_flight_key(consumer.identity))
-    before = {key: door.client.dump(key) for key in door.client.keys("*")}
+    producer.client.delete(keys.in_flight_key(consumer.identity))
+    before = {key: producer.client.dump(key) for key in producer.client.keys("*")}
     successor = got.successor("resize", {}, {})
     assert consumer.scripts.run(consumer.hand_off(got, successor, transitions.done(got, "resize", ENTRY))) == 0
     consumer.put_back(got.raw)
@@ -87,50 +87,50 @@ def test_a_worker_whose_work_was_given_away_writes_nothing(door: Producer, consu
     assert consumer.delay(got.raw, got.retried("resize", ENTRY).raw, 0.0, notes) == 0
     assert consumer.dead_letter(got.raw, b"{}", got, notes) == 0
     assert consumer.begin([(got, notes)]) == [0]
-    assert {key: door.client.dump(key) for key in door.client.keys("*")} == before
+    assert {key: producer.client.dump(key) for key in producer.client.keys("*")} == before
 
 
-def test_the_last_stage_ends_the_way(any_redis, door: Producer) -> None:
+def test_the_last_stage_ends_the_way(any_redis, producer: Producer) -> None:
     """After tag a picture is finished: no longer counted, its status kept for STATUS_TTL and no longer."""
-    accept(door, "a")
+    accept(producer, "a")
     last = Consumer(any_redis, TAG, "one", 60)
-    door.client.rpush(TAG.queue, message("a").raw)
+    producer.client.rpush(TAG.queue, message("a").raw)
     got = taken(last)
     notes = transitions.ended(got, "tag", ENTRY, results.document(got, "completed"))
     assert last.scripts.run(last.finish(got, notes)) == 1
-    assert door.unfinished() == 0
-    assert status.read(door.client, "a")["status"] == "completed"
-    assert 0 < door.client.ttl(keys.status_key("a")) <= 60
+    assert producer.unfinished() == 0
+    assert status.read(producer.client, "a")["status"] == "completed"
+    assert 0 < producer.client.ttl(keys.status_key("a")) <= 60
 
 
-def test_a_delayed_message_comes_back_when_due(door: Producer, consumer: Consumer) -> None:
+def test_a_delayed_message_comes_back_when_due(producer: Producer, consumer: Consumer) -> None:
     """It is in neither list until its time has come; then release moves it once."""
-    accept(door, "a")
+    accept(producer, "a")
     got = taken(consumer)
     again = got.retried("resize", ENTRY).raw
     consumer.delay(got.raw, again, 600.0)
     release = Call("release", delayed=keys.delayed_key(RESIZE.queue), queue=RESIZE.queue, most=10)
     assert consumer.scripts.run(release) == 0
-    assert door.depths()["resize"] == {"waiting": 0, "in_flight": 0, "delayed": 1}
-    door.client.zincrby(keys.delayed_key(RESIZE.queue), -600.0, again)  # ten minutes later
+    assert producer.depths()["resize"] == {"waiting": 0, "in_flight": 0, "delayed": 1}
+    producer.client.zincrby(keys.delayed_key(RESIZE.queue), -600.0, again)  # ten minutes later
     assert consumer.scripts.run(release) == 1
     assert consumer.scripts.run(release) == 0
     assert taken(consumer).attempt == 2
 
 
-def test_put_back_keeps_the_order(door: Producer, consumer: Consumer) -> None:
+def test_put_back_keeps_the_order(producer: Producer, consumer: Consumer) -> None:
     """What is given back untouched is taken again first, byte for byte, and no attempt is counted."""
-    accept(door, "a")
-    accept(door, "b")
+    accept(producer, "a")
+    accept(producer, "b")
     got = taken(consumer)
     consumer.put_back(got.raw)
     assert taken(consumer).raw == got.raw
 
 
-def test_messages_travel_byte_for_byte(door: Producer, consumer: Consumer) -> None:
+def test_messages_travel_byte_for_byte(producer: Producer, consumer: Consumer) -> None:
     """Empty lists, unicode, long floats and unknown fields come through every step as they were."""
     fields = {"detections": [], "faces": [], "note": "größe ✓", "x": 0.1 + 0.2, "nested": {"a": []}}
-    door.client.rpush(RESIZE.queue, message("a", **fields).raw)
+    producer.client.rpush(RESIZE.queue, message("a", **fields).raw)
     got = taken(consumer)
     consumer.delay(got.raw, got.raw, 0.0)
     consumer.scripts.run(Call("release", delayed=keys.delayed_key(RESIZE.queue), queue=RESIZE.queue, most=10))
@@ -139,28 +139,28 @@ def test_messages_travel_byte_for_byte(door: Producer, consumer: Consumer) -> No
     assert fields.items() <= again.successor("resize", {}, {}).fields.items()
 
 
-def test_a_buried_message_can_be_replayed_once(door: Producer, consumer: Consumer) -> None:
+def test_a_dead_lettered_message_can_be_replayed_once(producer: Producer, consumer: Consumer) -> None:
     """A dead letter keeps stage, reason and traceback; a replay queues it as a first attempt, and only once."""
-    accept(door, "a")
+    accept(producer, "a")
     got = Message.decode(taken(consumer).retried("resize", ENTRY).raw)
-    door.client.lpush(keys.in_flight_key(consumer.identity), got.raw)
+    producer.client.lpush(keys.in_flight_key(consumer.identity), got.raw)
     entry = {**ENTRY, "state": "failed", "attempt": 2}
     letter = dead_letters.encode("resize", got.raw, "why", "trace", message=got, entry=entry)
     document = results.failure(got, "resize", "why", entry)
     consumer.dead_letter(got.raw, letter, got, transitions.failed(got, "resize", entry, document))
-    assert door.unfinished() == 0
-    letters = dead_letters.DeadLetters(door.client)
+    assert producer.unfinished() == 0
+    letters = dead_letters.DeadLetters(producer.client)
     ((raw, content),) = letters.list()
     assert (content["stage"], content["reason"], content["traceback"]) == ("resize", "why", "trace")
     assert letters.counts() == {"resize": 1}
-    assert status.read(door.client, "a")["reason"] == "why"
+    assert status.read(producer.client, "a")["reason"] == "why"
     assert letters.replay(raw, content)
     assert not letters.replay(raw, content)
     assert letters.counts() == {}
-    found = status.read(door.client, "a")
+    found = status.read(producer.client, "a")
     assert (found["status"], found["stages"], "reason" in found) == ("processing", {}, False)
-    assert door.unfinished() == 1
-    assert door.client.ttl(keys.status_key("a")) == -1
+    assert producer.unfinished() == 1
+    assert producer.client.ttl(keys.status_key("a")) == -1
     again = taken(consumer)
     assert (again.attempt, again.run, again.starts_at) == (1, 2, "resize")
     assert [(each["run"], each["attempt"], each["state"]) for each in again.fields["history"]] == [
@@ -168,26 +168,28 @@ def test_a_buried_message_can_be_replayed_once(door: Producer, consumer: Consume
     ]  # fmt: skip
 
 
-def test_the_dead_letters_of_a_picture_are_forgotten_with_it(door: Producer) -> None:
-    """All of them, or those from before a run; nobody else's, however many there are."""
-    letters = dead_letters.DeadLetters(door.client)
+def test_the_dead_letters_of_a_picture_are_forgotten_with_it(producer: Producer) -> None:
+    """All of them, or those from before a run; no other picture's, however many there are."""
+    letters = dead_letters.DeadLetters(producer.client)
     for number in range(1300):
         sent = message("a" if number % 650 == 0 else f"b{number}", note="a")
         entry = {**ENTRY, "run": 1 + number // 650}
-        door.client.rpush(keys.DEAD_LETTERS, dead_letters.encode("resize", sent.raw, "why", message=sent, entry=entry))
+        producer.client.rpush(
+            keys.DEAD_LETTERS, dead_letters.encode("resize", sent.raw, "why", message=sent, entry=entry)
+        )
     letters.drop_of("a", before_run=2)
     assert [content["entry"]["run"] for _, content in letters.list() if content["image_id"] == "a"] == [2]
     letters.drop_of("a")
     assert len(letters.list()) == 1298
 
 
-def test_a_dead_letter_that_is_no_message_cannot_be_replayed(door: Producer, consumer: Consumer) -> None:
+def test_a_dead_letter_that_is_no_message_cannot_be_replayed(producer: Producer, consumer: Consumer) -> None:
     """Its raw bytes are kept whole, and it can only be dropped."""
     raw = b"\xff\x00 not json"
-    door.client.rpush(RESIZE.queue, raw)
+    producer.client.rpush(RESIZE.queue, raw)
     consumer.take(0.1)
     consumer.dead_letter(raw, dead_letters.encode("resize", raw, "not JSON"))
-    letters = dead_letters.DeadLetters(door.client)
+    letters = dead_letters.DeadLetters(producer.client)
     ((kept, content),) = letters.list()
     assert __import__("base64").b64decode(content["raw_base64"]) == raw
     with pytest.raises(StagelineError, match="drop it"):
@@ -198,11 +200,11 @@ def test_a_dead_letter_that_is_no_message_cannot_be_replayed(door: Producer, con
     assert (letters.list(), letters.counts()) == ([], {})
 
 
-def test_what_others_put_among_the_dead_letters_is_shown_and_dropped(door: Producer) -> None:
+def test_what_others_put_among_the_dead_letters_is_shown_and_dropped(producer: Producer) -> None:
     """An item that is no letter of ours harms no list and no count, and can be dropped."""
     items = [b"\xff", b"{}", b"[1]", b"7", b'{"stage": 1, "reason": "x", "time": "y"}', b"[" * 5000]
-    door.client.rpush(keys.DEAD_LETTERS, *items)
-    letters = dead_letters.DeadLetters(door.client)
+    producer.client.rpush(keys.DEAD_LETTERS, *items)
+    letters = dead_letters.DeadLetters(producer.client)
     assert letters.counts() == {}
     for raw, content in letters.list():
         assert "no dead letter" in content["reason"]
@@ -212,20 +214,20 @@ def test_what_others_put_among_the_dead_letters_is_shown_and_dropped(door: Produ
     assert letters.list() == []
 
 
-def test_opening_a_status_keeps_what_was_done(door: Producer) -> None:
+def test_opening_a_status_keeps_what_was_done(producer: Producer) -> None:
     """The status opens with what the message knows of the picture and of the stages it has been through."""
     sent = message("a", filename="a.jpg", file_size=7, stages={"grab": {"state": "done"}})
-    door.accept(sent)
-    found = status.read(door.client, "a")
+    producer.accept(sent)
+    found = status.read(producer.client, "a")
     assert (found["status"], found["filename"], found["file_size"]) == ("submitted", "a.jpg", 7)
     assert found["stages"] == {"grab": {"state": "done"}}
 
 
-def test_a_server_that_forgot_the_scripts_is_given_them_again(door: Producer) -> None:
+def test_a_server_that_forgot_the_scripts_is_given_them_again(producer: Producer) -> None:
     """SCRIPT FLUSH, or a restart, costs nothing."""
-    assert accept(door, "a")
-    door.client.script_flush()
-    assert accept(door, "b")
+    assert accept(producer, "a")
+    producer.client.script_flush()
+    assert accept(producer, "b")
 
 
 def test_back_off_doubles_with_jitter_up_to_the_cap() -> None:

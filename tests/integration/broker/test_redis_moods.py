@@ -28,7 +28,7 @@ from stageline.store.base import StoredObject
 from stageline.worker import health
 from tests.support.redis_moods import MOODS, SERVERS, MoodyRedis, program
 from tests.support.running_line import inherited
-from tests.support.served_door import JPEG, ServedDoor, assert_problem, until
+from tests.support.served_api import JPEG, ServedApi, assert_problem, until
 from tests.support.servers import RedisServer
 
 PICTURES = 100  # so many that a worker is in the middle of them whenever a mood comes over its Redis
@@ -51,13 +51,13 @@ def moody(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 class Running:
-    """A door, a worker and the catalogue's writer, on a moody Redis."""
+    """An API process, a worker and the catalogue's writer, on a moody Redis."""
 
     def __init__(self, moody: MoodyRedis, folder: Path) -> None:
         self._moody, self._http = moody, urllib3.PoolManager(timeout=20, retries=False)
-        self.logs = {name: folder / f"{name}.log" for name in ("door", "resize", "catalogue")}
+        self.logs = {name: folder / f"{name}.log" for name in ("api", "resize", "catalogue")}
         self._own = {"REDIS_URL": moody.url, "STAGELINE_DATA": str(folder), "MAX_QUEUE_SIZE": "100000"}
-        self.door = ServedDoor(folder, **self._own, LEASE_SECONDS="60")  # which says who is dead
+        self.api = ServedApi(folder, **self._own, LEASE_SECONDS="60")  # which decides which worker is dead
         self.ports = {"resize": free_port(), "catalogue": free_port()}
         self.processes = [self._start(name) for name in self.ports]
         self.store = FolderStore(folder / "images")
@@ -65,7 +65,7 @@ class Running:
         self.sent: set[str] = set()
 
     def _start(self, name: str) -> subprocess.Popen:
-        own = {**self._own, "LEASE_SECONDS": "1", "HEALTH_PORT": str(self.ports[name])}  # beats three times a second
+        own = {**self._own, "LEASE_SECONDS": "1", "HEALTH_PORT": str(self.ports[name])}  # 3 heartbeats a second
         with self.logs[name].open("ab") as log:
             command = [sys.executable, "-P", "-m", f"{name}_service"]
             return subprocess.Popen(command, env=inherited() | own, stdout=log, stderr=log)
@@ -96,7 +96,7 @@ class Running:
         for process in self.processes:
             process.kill()
             process.wait()
-        self.door.stop()
+        self.api.stop()
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def running(moody: MoodyRedis, tmp_path_factory: pytest.TempPathFactory) -> Iter
         found.stop()
 
 
-def ask_everything(door: ServedDoor, image_id: str, batch: str, most: int = 100) -> None:
+def ask_everything(api: ServedApi, image_id: str, batch: str, most: int = 100) -> None:
     """No route answers 500; each 503 says when to come again."""
     form = ("-F", "images=@-;filename=a.jpg;type=image/jpeg")
     asked: list[tuple[str, tuple[str, ...]]] = [
@@ -123,7 +123,7 @@ def ask_everything(door: ServedDoor, image_id: str, batch: str, most: int = 100)
         ("/upload?wait=1", ("--data-binary", "@-", "-H", f"Idempotency-Key: {image_id}")),
     ]  # fmt: skip
     for path, options in asked[:most]:
-        answer = door.curl(path, *options, body=JPEG)
+        answer = api.curl(path, *options, body=JPEG)
         assert answer.status not in (0, 500), (path, answer)
         if answer.status == 503:
             assert "Retry-After: " in answer.headers, (path, answer)
@@ -131,29 +131,29 @@ def ask_everything(door: ServedDoor, image_id: str, batch: str, most: int = 100)
 
 
 def says(text: str, mood: str) -> bool:
-    """Whether a refusal is told as it was made."""
+    """Whether an answer names the refusal in the server's words."""
     return any(words in text for words in SAID_AS.get(mood, (mood,)))
 
 
 @pytest.mark.parametrize("mood", MOODS)
 def test_a_mood_is_waited_out_by_all(mood: str, moody: MoodyRedis, running: Running) -> None:
-    """The door says 503 and when to come again; the worker and the catalogue wait, and are not ready; nobody dies, and
+    """The API answers 503 with Retry-After; the worker and the catalogue wait, and are not ready; no process dies, and
     once the mood has passed all is done, at the first attempt."""
-    door = running.door
+    api = running.api
     before = {name: log.stat().st_size for name, log in running.logs.items()}
-    accepted = json.loads(door.upload().body)["image_id"]
-    batch = json.loads(door.curl("/batch-upload", "-F", "images=@-;filename=a.jpg", body=JPEG).body)["batch_id"]
+    accepted = json.loads(api.upload().body)["image_id"]
+    batch = json.loads(api.curl("/batch-upload", "-F", "images=@-;filename=a.jpg", body=JPEG).body)["batch_id"]
     running.send(f"{mood.replace(' ', '-')}-")
     with moody.moods()[mood]():
-        refused = door.upload()
+        refused = api.upload()
         assert_problem(refused, 503, b"REDIS_URL", b"may not have been accepted")
         assert says(refused.body.decode(), mood)
         if mood == "LOADING":  # which passes by itself
-            ask_everything(door, accepted, batch, most=3)
+            ask_everything(api, accepted, batch, most=3)
         else:
-            ask_everything(door, accepted, batch)
+            ask_everything(api, accepted, batch)
             assert not any(map(running.ready, running.ports))
-            assert door.curl("/readyz").status == door.curl("/health").status == 503
+            assert api.curl("/readyz").status == api.curl("/health").status == 503
             for name in running.ports:
                 until(lambda name=name: says(running.logs[name].read_text()[before[name] :], mood))
     until(lambda: running.sent <= {message.image_id for message in running.done()})
@@ -162,7 +162,7 @@ def test_a_mood_is_waited_out_by_all(mood: str, moody: MoodyRedis, running: Runn
     assert {message.fields["stages"]["resize"]["attempt"] for message in done} == {1}
     until(lambda: moody.admin.llen(OUTCOMES) == 0)
     until(lambda: all(map(running.ready, running.ports)))
-    assert door.upload().status == 202
+    assert api.upload().status == 202
     assert all(process.poll() is None for process in running.processes)
     for name, log in running.logs.items():
         assert not any(word in log.read_text() for word in ("crashed", "Traceback", "died", "exited")), name
@@ -173,21 +173,21 @@ def test_a_mood_is_waited_out_by_all(mood: str, moody: MoodyRedis, running: Runn
 def parts(moody: MoodyRedis, request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Callable]:
     """What each thread does to Redis, by what it writes or pops."""
     settings = Settings(redis_url=moody.url, stageline_data=tmp_path)
-    door, consumer = Producer(moody.url, 100_000), Consumer(moody.url, line.stage("tag"), "a-worker", 60)
+    producer, consumer = Producer(moody.url, 100_000), Consumer(moody.url, line.stage("tag"), "a-worker", 60)
     fresh = re.sub(r"\W", "-", request.node.callspec.params["mood"])  # one that was accepted is not written again
     message = Message.of({"image_id": fresh, "original_path": "original/a.jpg", "origin_w": 8, "origin_h": 6})
     return {
-        "accept": lambda: door.accept(message),
+        "accept": lambda: producer.accept(message),
         "beat": lambda: consumer.heartbeat(60),
         "take": lambda: consumer.take(0.1),
         "catalogue": WriterLease(moody.url, 60).renew,
-        "sweep": Reaper(settings).sweep,  # though there is nothing to return: who lives cannot beat
-        "ready": lambda: health.check_redis(door.client),
+        "sweep": Reaper(settings).sweep,  # though there is nothing to return: living workers cannot send a heartbeat
+        "ready": lambda: health.check_redis(producer.client),
     }
 
 
 @pytest.mark.parametrize("mood", [mood for mood in MOODS if mood != "LOADING"])
-def test_every_step_is_told_to_wait(mood: str, moody: MoodyRedis, parts: dict[str, Callable]) -> None:
+def test_every_step_raises_unavailable(mood: str, moody: MoodyRedis, parts: dict[str, Callable]) -> None:
     """Whatever a thread does in a loop of its own raises what that loop waits for; after the mood it succeeds."""
     with moody.moods()[mood]():
         for part in parts.values():
@@ -197,15 +197,15 @@ def test_every_step_is_told_to_wait(mood: str, moody: MoodyRedis, parts: dict[st
         part()
 
 
-def test_who_waits_for_a_message_is_sent_away_and_comes_again(moody: MoodyRedis, running: Running) -> None:
+def test_a_blocked_pop_is_refused_and_repeated(moody: MoodyRedis, running: Running) -> None:
     """A server that is demoted answers a BLMOVE that waits with UNBLOCKED: no message is lost or taken twice."""
-    consumer, told = Consumer(moody.url, line.stage("tag"), "waits", 60), list[Unavailable]()
+    consumer, errors = Consumer(moody.url, line.stage("tag"), "waits", 60), list[Unavailable]()
 
     def wait() -> None:
         try:
             consumer.take(8.0)
         except Unavailable as error:
-            told.append(error)
+            errors.append(error)
 
     waiting = threading.Thread(target=wait)
     waiting.start()
@@ -213,7 +213,7 @@ def test_who_waits_for_a_message_is_sent_away_and_comes_again(moody: MoodyRedis,
     until(lambda: sum(map(waits, moody.admin.client_list())) > 1)  # beside the worker
     with moody.replica():
         waiting.join()
-    assert "UNBLOCKED" in str(told[0])
+    assert "UNBLOCKED" in str(errors[0])
     moody.admin.rpush("tag_queue", "a message")
     taken = SERVER_AWAY.call(
         lambda: consumer.take(8.0)
@@ -225,14 +225,14 @@ def test_who_waits_for_a_message_is_sent_away_and_comes_again(moody: MoodyRedis,
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_cluster_that_is_down_is_waited_for(name: str, tmp_path: Path) -> None:
-    """A real one, whose slots nobody serves, answers CLUSTERDOWN, for steps too."""
+    """A real one, whose slots no server serves, answers CLUSTERDOWN, for steps too."""
     server = RedisServer(tmp_path, ["--cluster-enabled", "yes"], program=program(name))
     server.start()
     try:
-        door = Producer(server.url, 10)
+        producer = Producer(server.url, 10)
         for step in (
-            door.unfinished,
-            lambda: door.scripts.run(Call("let_go", in_flight="a list", message="a message")),
+            producer.unfinished,
+            lambda: producer.scripts.run(Call("let_go", in_flight="a list", message="a message")),
         ):
             with pytest.raises(Unavailable, match="CLUSTERDOWN"):
                 step()

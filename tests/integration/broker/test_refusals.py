@@ -95,7 +95,7 @@ def refusing(redis_server: RedisServer) -> Iterator[RefusingRedis]:
 
 @pytest.fixture
 def wrapping(redis_server: RedisServer) -> Iterator[RefusingRedis]:
-    """A server that tells errors within scripts as Redis 6.2 does."""
+    """A server that reports errors within scripts as Redis 6.2 does."""
     found = RefusingRedis(redis_server.port, wraps=True)
     yield found
     found.close()
@@ -104,7 +104,7 @@ def wrapping(redis_server: RedisServer) -> Iterator[RefusingRedis]:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("words", MOODS)
 def test_how_the_server_is_means_wait(words: str, way: Callable, refusing: RefusingRedis) -> None:
-    """Whatever is not earned by a command of ours is Unavailable, told in the server's words; after it all goes on."""
+    """An error that no command of ours causes is Unavailable, with the server's words; afterwards all goes on."""
     client = connect(refusing.url)
     refusing.refusal = words
     with pytest.raises(Unavailable, match="Redis ") as caught:
@@ -117,7 +117,7 @@ def test_how_the_server_is_means_wait(words: str, way: Callable, refusing: Refus
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("words", FAULTS)
 def test_what_a_command_of_ours_earns_is_raised_as_it_is(words: str, way: Callable, refusing: RefusingRedis) -> None:
-    """No waiting can mend it, so nobody waits for it."""
+    """Waiting cannot mend it, so no retry is made."""
     client = connect(refusing.url)
     refusing.refusal = words
     with pytest.raises(redis.ResponseError):
@@ -126,7 +126,7 @@ def test_what_a_command_of_ours_earns_is_raised_as_it_is(words: str, way: Callab
 
 @pytest.mark.parametrize("words", IN_SCRIPTS)
 def test_an_error_that_redis_6_wraps_is_read(words: str, wrapping: RefusingRedis) -> None:
-    """``Error running script …: -READONLY …`` is a READONLY, and is told without the wrapping."""
+    """``Error running script …: -READONLY …`` is a READONLY, and is reported without the wrapping."""
     client = connect(wrapping.url)
     wrapping.refusal = words
     with pytest.raises(Unavailable) as caught:
@@ -135,6 +135,6 @@ def test_an_error_that_redis_6_wraps_is_read(words: str, wrapping: RefusingRedis
 
 
 def test_what_never_left_this_process_is_a_fault_of_ours(redis_server: RedisServer) -> None:
-    """A value that redis-py cannot send is nobody's mood."""
+    """A value that redis-py cannot send is no refusal of a server."""
     with pytest.raises(redis.DataError), reaching_redis():
         connect(redis_server.url).set("a key", object())

@@ -16,7 +16,7 @@ from stageline.store import FolderStore
 from stageline.store.base import StoredObject
 from stageline.worker.loop import Worker
 from tests.support.cutting_proxy import CuttingProxy
-from tests.support.served_door import until
+from tests.support.served_api import until
 
 RESIZE, NEXT = line.stage("resize"), "grayscale_queue"
 
@@ -64,8 +64,8 @@ def message(store: FolderStore, name: str) -> Message:
     return Message.of({"image_id": name, "original_path": path, "origin_w": 10, "origin_h": 10})
 
 
-def handed_on(door: Producer) -> list[str]:
-    return sorted(Message.decode(raw).image_id for raw in door.client.lrange(NEXT, 0, -1))
+def handed_on(producer: Producer) -> list[str]:
+    return sorted(Message.decode(raw).image_id for raw in producer.client.lrange(NEXT, 0, -1))
 
 
 @pytest.mark.parametrize("only_once", [False, True])
@@ -73,27 +73,27 @@ def test_what_was_taken_while_the_answer_was_lost_is_worked_on(
     settings: Settings, store: FolderStore, proxy: CuttingProxy, worker: Worker, *, only_once: bool
 ) -> None:
     """A worker takes several at once, again and again, and never hears which: all are worked on, once, soon after."""
-    door = Producer(settings.redis_url, 100)
+    producer = Producer(settings.redis_url, 100)
     names = [f"{number:02}" for number in range(40)]
     for name in names:
-        assert door.accept(message(store, name))
+        assert producer.accept(message(store, name))
     proxy.cut(scripts()["take_more"].sha, only_once=only_once)
     worker.start()
     until(lambda: proxy.cuts > (0 if only_once else 2))
     proxy.mend()
-    until(lambda: len(handed_on(door)) >= len(names))
-    assert handed_on(door) == names
-    assert door.depths()["resize"] == {"waiting": 0, "in_flight": 0, "delayed": 0}
+    until(lambda: len(handed_on(producer)) >= len(names))
+    assert handed_on(producer) == names
+    assert producer.depths()["resize"] == {"waiting": 0, "in_flight": 0, "delayed": 0}
 
 
 def test_what_is_popped_long_after_its_client_hung_up_is_worked_on(
     settings: Settings, store: FolderStore, worker: Worker
 ) -> None:
-    """The server may not know yet that a waiting client is gone, and pops for it: no error tells the worker of that."""
-    door = Producer(settings.redis_url, 100)
+    """The server may not know yet that a waiting client is gone, and pops for it: the worker gets no error."""
+    producer = Producer(settings.redis_url, 100)
     worker.start()
-    assert door.accept(message(store, "a"))
-    until(lambda: handed_on(door) == ["a"])
-    door.client.rpush(in_flight_key(worker.consumer.identity), message(store, "b").raw)  # as that pop does
-    until(lambda: handed_on(door) == ["a", "b"])
-    assert door.depths()["resize"] == {"waiting": 0, "in_flight": 0, "delayed": 0}
+    assert producer.accept(message(store, "a"))
+    until(lambda: handed_on(producer) == ["a"])
+    producer.client.rpush(in_flight_key(worker.consumer.identity), message(store, "b").raw)  # as that pop does
+    until(lambda: handed_on(producer) == ["a", "b"])
+    assert producer.depths()["resize"] == {"waiting": 0, "in_flight": 0, "delayed": 0}

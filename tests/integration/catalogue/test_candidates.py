@@ -48,7 +48,7 @@ def test_a_picture_of_which_nothing_is_named_has_its_row(catalogue_engine, write
     }  # fmt: skip
 
 
-def test_nobody_sees_a_candidate_who_asks_for_a_category(writer, catalogue_engine) -> None:
+def test_a_search_for_a_category_finds_no_candidate(writer, catalogue_engine) -> None:
     """A page's categories, the filter alone and with others: only what is named, however sure the candidate was."""
     catalogue = Catalogue(catalogue_engine)
     cat = {"label": "cat", "score": 0.8, "box": [1, 2, 3, 4], "model": "yolox-nano@1"}
@@ -65,7 +65,7 @@ def test_nobody_sees_a_candidate_who_asks_for_a_category(writer, catalogue_engin
 
 
 def test_imagenets_guesses_are_not_named(catalogue_engine, writer) -> None:
-    """However sure they are: each has its row, and no filter and no summary of a picture tells it."""
+    """However sure they are: each has its row, and no filter and no summary of a picture includes it."""
     writer.apply([ended(plain("a", categories=[SHIP], candidates=CANDIDATES[:1], imagenet=GUESSES))])
     rows = [row for row in dump(catalogue_engine)["prediction_results"] if row["task"] == "imagenet"]
     assert [(row["position"], row["category"], row["named"]) for row in rows] == [
@@ -120,7 +120,7 @@ def test_rows_of_an_older_version_are_named(kind, tmp_path, request) -> None:
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_guesses_that_an_older_version_named_become_what_a_rebuild_makes(kind, tmp_path, request) -> None:
-    """Their rows, and nobody else's; taken again, the step changes nothing."""
+    """Their rows, and no others; taken again, the step changes nothing."""
     url = request.getfixturevalue("postgres_server").create_database("guessed") if kind == "postgres" else None
     engine = open_engine(Settings(database_url=url, stageline_data=tmp_path / "data"))
     upgrade(engine, "0005")
@@ -144,10 +144,10 @@ def _insert_as_before(engine: Engine, table: str, rows: list[dict]) -> None:
     """Insert as the version before does: without the column that it does not know, and boxes as text."""
     with writing(engine) as connection:
         for row in rows:
-            told = {name: json.dumps(value) if isinstance(value, list) else value for name, value in row.items()}
-            told.pop("named", None)
-            values = ", ".join(f":{name}" for name in told)
-            connection.execute(text(f"INSERT INTO {table} ({', '.join(told)}) VALUES ({values})"), told)
+            columns = {name: json.dumps(value) if isinstance(value, list) else value for name, value in row.items()}
+            columns.pop("named", None)
+            values = ", ".join(f":{name}" for name in columns)
+            connection.execute(text(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"), columns)
 
 
 def test_a_step_changes_no_row_of_postgresqls(postgres_server, tmp_path) -> None:

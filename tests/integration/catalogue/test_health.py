@@ -1,4 +1,4 @@
-"""The catalogue's health: ready means that outcomes are written down, by this process or by another."""
+"""The catalogue's health: ready means that outbox events are written down, by this process or by another."""
 
 import threading
 
@@ -10,8 +10,8 @@ from stageline.broker.keys import OUTCOMES
 from stageline.broker.redis_client import connect
 from stageline.catalogue.writer import Applied
 from stageline.core.errors import Unavailable
-from tests.support.catalogue_makers import outcome
-from tests.support.served_door import until
+from tests.support.catalogue_makers import outbox_event
+from tests.support.served_api import until
 
 LEASE_SECONDS = 2.0
 
@@ -30,7 +30,7 @@ def test_health_is_not_ready_while_nothing_is_written(settings) -> None:
     consumer = OutboxConsumer(settings.redis_url, Moody(), lease)
     with pytest.raises(Unavailable, match="its tables are being looked at"):
         consumer.check()
-    redis.rpush(OUTCOMES, outcome("a", "processing"))
+    redis.rpush(OUTCOMES, outbox_event("a", "processing"))
     lease.start()
     running = threading.Thread(target=consumer.run)
     running.start()

@@ -32,7 +32,7 @@ def test_any_field_may_hold_anything(catalogue_engine, tmp_path) -> None:
     assert all(row["run"] >= 1 and row["uploaded_at"].tzinfo is UTC for row in rows["image_info"])
 
 
-def test_results_of_junk_in_the_bucket_hold_nobody_up(catalogue_engine, tmp_path) -> None:
+def test_results_of_junk_in_the_bucket_hold_up_no_other(catalogue_engine, tmp_path) -> None:
     bucket = FolderStore(tmp_path / "bucket")
     bucket.put(StoredObject("results/a.json", b"[" * 200_000, "application/json"))
     bucket.put(StoredObject("results/b.json", json.dumps(document("other")).encode(), "application/json"))

@@ -1,4 +1,4 @@
-"""The writer: every outcome counts once and forward only, in whatever order and batches they come."""
+"""The writer: every outbox event counts once and forward only, in whatever order and batches they come."""
 
 import random
 from datetime import timedelta
@@ -8,12 +8,12 @@ from sqlalchemy import text
 
 from stageline.catalogue.engine import writing
 from stageline.catalogue.writer import Writer
-from tests.support.catalogue_makers import BEGAN, at, document, dump, ended, first_message, keep, outcome, stream
+from tests.support.catalogue_makers import BEGAN, at, document, dump, ended, first_message, keep, outbox_event, stream
 
 pytest_plugins = ("tests.support.catalogue_fixtures",)
 
 
-def test_repeated_and_older_outcomes_change_nothing(catalogue_engine, writer, bucket) -> None:
+def test_repeated_and_older_outbox_events_change_nothing(catalogue_engine, writer, bucket) -> None:
     """The same batch twice, and each of its beginnings again, leave the same rows."""
     keep(bucket, document("a"))
     batch = [*stream("a"), *stream("b", 5, "failed"), *stream("c", 6, "waiting")]
@@ -27,14 +27,19 @@ def test_repeated_and_older_outcomes_change_nothing(catalogue_engine, writer, bu
 
 
 def test_one_by_one_or_all_at_once_the_rows_are_the_same(catalogue_engine, writer, bucket) -> None:
-    """How outcomes fall into batches does not show; not even with runs, failures and deletions among them."""
+    """How outbox events fall into batches does not show; not even with runs, failures and deletions among them."""
     again = document(
         "a", 0, run=2, runs=[{"run": 1, "from": "resize", "status": "completed"}, {"run": 2, "from": "tag"}]
     )
-    batch = [*stream("a"), *stream("b", 1, "failed"), *stream("c", 2), outcome("a", "processing", 2, **{"from": "tag"})]
+    batch = [
+        *stream("a"),
+        *stream("b", 1, "failed"),
+        *stream("c", 2),
+        outbox_event("a", "processing", 2, **{"from": "tag"}),
+    ]
     batch += [
-        outcome("b", "processing", 2, **{"from": "detect"}),
-        outcome("c", "deleted"),
+        outbox_event("b", "processing", 2, **{"from": "detect"}),
+        outbox_event("c", "deleted"),
         ended(again),
         *stream("d", 3)[:2],
     ]
@@ -56,8 +61,8 @@ def test_one_by_one_or_all_at_once_the_rows_are_the_same(catalogue_engine, write
 
 @pytest.mark.parametrize("seed", range(6))
 def test_in_any_order_the_latest_stands(catalogue_engine, writer, seed) -> None:
-    """Whatever comes after what, and how often, a picture ends where its latest outcome says."""
-    batch = [*stream("a"), outcome("a", "processing", 2), ended(document("a", 0, "failed", run=2))]
+    """Whatever comes after what, and how often, a picture ends where its latest outbox event says."""
+    batch = [*stream("a"), outbox_event("a", "processing", 2), ended(document("a", 0, "failed", run=2))]
     shuffled = random.Random(seed).sample(batch * 2, len(batch) * 2)
     for begin in range(0, len(shuffled), 3):
         writer.apply(shuffled[begin : begin + 3])
@@ -66,21 +71,21 @@ def test_in_any_order_the_latest_stands(catalogue_engine, writer, seed) -> None:
 
 
 def test_a_deleted_picture_stays_deleted(catalogue_engine, writer) -> None:
-    """Rows go, and later outcomes of it, in the same batch or another, bring none back."""
+    """Rows go, and later outbox events of it, in the same batch or another, bring none back."""
     writer.apply([*stream("a"), *stream("b", 1)])
-    writer.apply([outcome("a", "deleted", 2**31 - 1), *stream("a")])
-    writer.apply([outcome("a", "processing", 7), ended(document("a", run=9)), outcome("a", "deleted")])
+    writer.apply([outbox_event("a", "deleted", 2**31 - 1), *stream("a")])
+    writer.apply([outbox_event("a", "processing", 7), ended(document("a", run=9)), outbox_event("a", "deleted")])
     rows = dump(catalogue_engine)
     assert {row["image_key"] for table in rows.values() for row in table} == {"b"}
-    writer.apply([outcome("never-seen", "deleted"), *stream("never-seen")])
+    writer.apply([outbox_event("never-seen", "deleted"), *stream("never-seen")])
     assert [row["image_key"] for row in dump(catalogue_engine)["image_info"]] == ["b"]
 
 
 def test_an_id_that_is_used_again_is_a_picture_again(catalogue_engine, writer, bucket) -> None:
-    """What was told after the deletion counts, and what was told before never does, however often it is applied."""
-    batch = [*stream("a"), outcome("a", "deleted", at=at(200))]
-    begun = outcome("a", "submitted", document=first_message("a", 500), at=at(500))
-    batch += [begun, outcome("a", "completed", document=document("a", 500, detections=[]), at=at(507))]
+    """Events after the deletion count, and events before it never do, however often they are applied."""
+    batch = [*stream("a"), outbox_event("a", "deleted", at=at(200))]
+    begun = outbox_event("a", "submitted", document=first_message("a", 500), at=at(500))
+    batch += [begun, outbox_event("a", "completed", document=document("a", 500, detections=[]), at=at(507))]
     writer.apply(batch)
     before = dump(catalogue_engine, tombstones=True)
     assert [row["uploaded_at"] for row in before["image_info"]] == [BEGAN + timedelta(seconds=500)]
@@ -88,19 +93,23 @@ def test_an_id_that_is_used_again_is_a_picture_again(catalogue_engine, writer, b
     for some in (batch, batch[:3], batch[:4], batch[3:], batch[4:]):
         assert writer.apply(some).changed == 0
     assert dump(catalogue_engine, tombstones=True) == before
-    writer.apply([outcome("a", "deleted", at=at(600))])
+    writer.apply([outbox_event("a", "deleted", at=at(600))])
     assert not any(dump(catalogue_engine).values())
 
 
 def test_a_deletion_counts_for_what_the_list_has_before_it(catalogue_engine, writer) -> None:
-    """Clocks differ: what was told before by a clock that is fast does not come back when it is applied again."""
-    batch = [*stream("a")[:2], outcome("a", "completed", document=document("a"), at=at(100.5)), outcome("a", "deleted")]
+    """Clocks differ: an event before the deletion by a fast clock brings nothing back when it is applied again."""
+    batch = [
+        *stream("a")[:2],
+        outbox_event("a", "completed", document=document("a"), at=at(100.5)),
+        outbox_event("a", "deleted"),
+    ]
     for _ in range(2):
         writer.apply(batch)
         assert not any(dump(catalogue_engine).values())
 
 
-def test_the_same_end_told_twice_is_the_buckets(catalogue_engine, writer, bucket) -> None:
+def test_of_two_ends_of_one_run_the_buckets_counts(catalogue_engine, writer, bucket) -> None:
     """Two workers did the same work: the later document counts, and what the bucket has counts for more than both."""
     first, second = document("a"), document("a", categories=[], updated_at=at(50), completed_at=at(50))
     keep(bucket, first)
@@ -108,7 +117,7 @@ def test_the_same_end_told_twice_is_the_buckets(catalogue_engine, writer, bucket
     assert writer.apply([ended(second)]).changed == 1
     assert "image-classification" not in {row["task"] for row in dump(catalogue_engine)["prediction_results"]}
     assert writer.apply([ended(first), ended(second)]).changed == 0
-    batch = [ended(first), ended(second), outcome("a", "completed")]
+    batch = [ended(first), ended(second), outbox_event("a", "completed")]
     writer.apply(batch)
     of_bucket = dump(catalogue_engine)
     assert "image-classification" in {row["task"] for row in of_bucket["prediction_results"]}
@@ -119,7 +128,7 @@ def test_the_same_end_told_twice_is_the_buckets(catalogue_engine, writer, bucket
 
 def test_a_second_run_keeps_what_was_found_until_it_ends(catalogue_engine, writer) -> None:
     writer.apply(stream("a", 0, "failed"))
-    writer.apply([outcome("a", "processing", 2, **{"from": "detect"})])
+    writer.apply([outbox_event("a", "processing", 2, **{"from": "detect"})])
     rows = dump(catalogue_engine)
     (image,) = rows["image_info"]
     assert (image["status"], image["run"]) == ("processing", 2)

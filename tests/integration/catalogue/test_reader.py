@@ -11,7 +11,7 @@ from stageline.catalogue import Filter
 from stageline.catalogue.engine import writing
 from stageline.core.errors import Unavailable
 from stageline.pipeline import results
-from tests.support.catalogue_makers import BEGAN, SHA, at, document, ended, outcome, stream
+from tests.support.catalogue_makers import BEGAN, SHA, at, document, ended, outbox_event, stream
 from tests.support.catalogue_reading import ids
 
 pytest_plugins = ("tests.support.catalogue_fixtures", "tests.support.catalogue_reading")
@@ -47,18 +47,18 @@ def test_a_picture_on_a_page_has_what_the_api_promises(catalogue, writer) -> Non
 
 
 def test_the_event_of_an_end_tells_the_categories_that_a_page_does(catalogue, writer) -> None:
-    """Each once, whoever says it and of what: what the detector and the classifier both call a cat is one category."""
+    """Each once, whichever model found it: what the detector and the classifier both call a cat is one category."""
     cat = {"category": "cat", "box": [1.0, 2.0, 3.0, 4.0], "model": "mine@1"}
     detections = [{"label": "cat", "score": score, "box": cat["box"], "model": "mine@1"} for score in (0.8, 0.6)]
-    told = document(
+    content = document(
         "a", 0, detections=detections,
         categories=[{**cat, "confidence": 0.9}, {**cat, "category": "dog", "confidence": 0.95, "box": None}],
         imagenet=[{**cat, "category": "tabby", "confidence": 0.99}],
         candidates=[{**cat, "category": "frog", "confidence": 0.4, "reason": "unsure"}],
     )  # fmt: skip
-    writer.apply([ended(told)])
+    writer.apply([ended(content)])
     (image,) = catalogue.pictures(Filter()).images
-    assert image["categories"] == results.best_of(told) == [
+    assert image["categories"] == results.best_of(content) == [
         {"category": "dog", "confidence": 0.95, "objects": 0}, {"category": "cat", "confidence": 0.9, "objects": 2},
     ]  # fmt: skip
 
@@ -73,7 +73,7 @@ def test_pages_hold_each_picture_once_also_where_many_came_in_the_same_moment(ca
 
 
 def test_pages_are_steady_while_pictures_arrive_and_go(catalogue, writer) -> None:
-    """Somebody who turns the pages sees every picture that was there, once, whatever comes or goes meanwhile."""
+    """A client that turns the pages sees every picture that was there, once, whatever comes or goes meanwhile."""
     writer.apply([ended(document(f"p{n:02}", n)) for n in range(30)])
     for wanted in ({}, {"category": "dog"}, {"status": "completed"}, {"kind": "face"}):
         seen, following = [], None
@@ -82,7 +82,7 @@ def test_pages_are_steady_while_pictures_arrive_and_go(catalogue, writer) -> Non
             seen += [image["image_id"] for image in page.images]
             writer.apply([ended(document(f"new-{len(seen)}-{len(wanted)}", 1000 + len(seen)))])
             if page.images:
-                writer.apply([outcome(f"new-{len(seen)}-{len(wanted)}", "deleted")])
+                writer.apply([outbox_event(f"new-{len(seen)}-{len(wanted)}", "deleted")])
             following = page.next_cursor
             if following is None:
                 break
@@ -131,7 +131,7 @@ def test_sql_in_a_filter_is_a_value_like_any_other(catalogue, writer, words) -> 
 
 
 def test_a_task_tells_all_that_was_tried(catalogue, writer) -> None:
-    writer.apply([*stream("a"), outcome("a", "processing", 2, **{"from": "tag"})])
+    writer.apply([*stream("a"), outbox_event("a", "processing", 2, **{"from": "tag"})])
     task = catalogue.task("a", 1)
     assert {**task, "history": len(task["history"])} == {
         "task_id": "a.1", "image_id": "a", "run": 1, "from": "resize", "status": "completed", "created_at": at(0),

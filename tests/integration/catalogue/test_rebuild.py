@@ -15,7 +15,18 @@ from stageline.catalogue.writer import Writer
 from stageline.core.settings import Settings
 from stageline.store import FolderStore
 from stageline.store.base import StoredObject
-from tests.support.catalogue_makers import CANDIDATES, at, document, drop, dump, ended, entry, keep, outcome, stream
+from tests.support.catalogue_makers import (
+    CANDIDATES,
+    at,
+    document,
+    drop,
+    dump,
+    ended,
+    entry,
+    keep,
+    outbox_event,
+    stream,
+)
 
 SETTINGS = Settings(retention_days=2)
 
@@ -50,7 +61,7 @@ def documents() -> list[dict]:
 
 
 def test_dropped_and_rebuilt_the_rows_are_the_same(catalogue_engine, bucket) -> None:
-    """Written outcome by outcome, then everything dropped: row for row the same, embeddings and history too."""
+    """Written by outbox events, then everything dropped: row for row the same, embeddings and history too."""
     found = documents()
     for n, each in enumerate(found):
         keep(bucket, each, seed=n)
@@ -58,7 +69,7 @@ def test_dropped_and_rebuilt_the_rows_are_the_same(catalogue_engine, bucket) -> 
     for each in found:
         if each["image_id"] not in ("old", "again"):
             writer.apply(stream(each["image_id"], 0, each["status"])[:2])
-    writer.apply([*stream("again", 3, "failed"), outcome("again", "processing", 2, **{"from": "tag"})])
+    writer.apply([*stream("again", 3, "failed"), outbox_event("again", "processing", 2, **{"from": "tag"})])
     writer.apply([ended(each) for each in found])
     before = dump(catalogue_engine)
     assert all(len(rows) >= 30 for rows in before.values())
@@ -89,7 +100,7 @@ def test_what_is_wrong_in_the_catalogue_is_put_right(catalogue_engine, bucket) -
 
 
 def test_a_picture_without_results_is_on_its_way(catalogue_engine, bucket) -> None:
-    """Its key says what is known; when its outcomes come, they are taken as ever. Probes are nobody's pictures."""
+    """Its key says what is known; when its outbox events come, they are taken as ever. Probes are no pictures."""
     ulid = "01M7YH7XH8V8RJTMQJD1GBPPQJ"
     for name in (
         f"original/{ulid}.png",
@@ -117,7 +128,12 @@ def test_what_moves_meanwhile_is_left_alone(catalogue_engine, bucket) -> None:
         keep(bucket, document(name))
     writer = Writer(catalogue_engine, bucket, 0)
     writer.apply(
-        [*stream("again"), outcome("again", "processing", 2), *stream("deleted"), outcome("deleted", "deleted")]
+        [
+            *stream("again"),
+            outbox_event("again", "processing", 2),
+            *stream("deleted"),
+            outbox_event("deleted", "deleted"),
+        ]
     )
     before = dump(catalogue_engine, tombstones=True)
     asked: list[str] = []
@@ -132,19 +148,19 @@ def test_what_moves_meanwhile_is_left_alone(catalogue_engine, bucket) -> None:
 
 
 def test_a_run_that_redis_lost_is_undone(catalogue_engine, bucket) -> None:
-    """Nobody works on it: the rows are again what the bucket says, and those of the run's beginning are gone."""
+    """No worker works on it: the rows are again what the bucket says, and those of the run's beginning are gone."""
     keep(bucket, document("again"))
     writer = Writer(catalogue_engine, bucket, 0)
     writer.apply(stream("again"))
     before = dump(catalogue_engine)
-    writer.apply([outcome("again", "processing", 2, **{"from": "tag"})])
+    writer.apply([outbox_event("again", "processing", 2, **{"from": "tag"})])
     assert dump(catalogue_engine) != before
     rebuild(catalogue_engine, bucket, Settings())
     assert dump(catalogue_engine) == before
 
 
 def test_a_first_run_that_redis_lost_begins_anew(catalogue_engine, bucket) -> None:
-    """What the catalogue knew of the upload stays, for whoever queues it again."""
+    """What the catalogue knew of the upload stays, for a later requeue."""
     bucket.put(StoredObject("original/a.jpg", b"jpeg", "image/jpeg"))
     writer = Writer(catalogue_engine, bucket, 0)
     writer.apply(stream("a")[:1])
@@ -159,7 +175,7 @@ def test_a_first_run_that_redis_lost_begins_anew(catalogue_engine, bucket) -> No
 
 
 def test_an_original_of_another_name_is_no_picture_of_its_own(catalogue_engine, bucket) -> None:
-    """A message may name any key below original/: who names it has it."""
+    """A message may name any key below original/: the picture that names it has it."""
     said = document("a", original_path="original/b.jpg")
     keep(bucket, said)
     bucket.delete("original/a.jpg")

@@ -177,10 +177,10 @@ def test_the_bucket_alone_gives_what_a_line_wrote_down(story: Story, data_dir: P
         migrate(story.engine)
         assert rebuild(story.engine, story.store, Settings()) == Rebuilt(results=len(ids))
         after = dump(story.engine)
-        assert _told(after) == _told(before)
+        assert _as_text(after) == _as_text(before)
         assert after == before
 
 
-def _told(tables: dict[str, list[dict[str, Any]]]) -> list[str]:
+def _as_text(tables: dict[str, list[dict[str, Any]]]) -> list[str]:
     """Rows as text, which a failing test shows line by line."""
     return [json.dumps([table, row], default=str) for table, rows in tables.items() for row in rows]

@@ -19,12 +19,12 @@ from stageline.maintenance.reconcile import lost_pictures
 from stageline.store import FolderStore
 from stageline.store.base import StoredObject
 from tests.support import commands
-from tests.support.catalogue_makers import SHA, at, document, dump, ended, first_message, keep, outcome
+from tests.support.catalogue_makers import SHA, at, document, dump, ended, first_message, keep, outbox_event
 from tests.support.servers import RedisServer
 
 
 @pytest.fixture
-def door(redis_server: RedisServer) -> Producer:
+def producer(redis_server: RedisServer) -> Producer:
     found = Producer(redis_server.url, 1000)
     found.client.flushall()
     return found
@@ -42,33 +42,33 @@ def put(bucket: FolderStore, *names: str) -> None:
         bucket.put(StoredObject(f"original/{name}.jpg", b"jpeg", "image/jpeg"))
 
 
-def test_only_what_nobody_has_is_lost(bucket, door) -> None:
+def test_only_pictures_that_are_nowhere_are_lost(bucket, producer) -> None:
     """Not what has results or a status, what a search left, or what another picture's results name."""
     put(bucket, "lost", "moving", "probe-1", "elsewhere", "done")
     keep(bucket, document("done"))
     keep(bucket, document("other", original_path="original/elsewhere.jpg"))
     bucket.delete("original/other.jpg")
-    door.client.hset(status_key("moving"), "status", "processing")
-    assert [message.image_id for message in lost_pictures(bucket, door)] == ["lost"]
+    producer.client.hset(status_key("moving"), "status", "processing")
+    assert [message.image_id for message in lost_pictures(bucket, producer)] == ["lost"]
 
 
-def test_what_the_catalogue_knows_goes_along(catalogue_engine, bucket, door) -> None:
+def test_what_the_catalogue_knows_goes_along(catalogue_engine, bucket, producer) -> None:
     """Accepted with it, and completed, the row says what it said before Redis lost the picture."""
     put(bucket, "a", "unknown", "again")
     writer = Writer(catalogue_engine, bucket, 0)
     first = first_message("a", 5, batch_id="b1", origin_w=640, origin_h=480)
-    writer.apply([outcome("a", "submitted", document=first), outcome("again", "processing", 3)])
+    writer.apply([outbox_event("a", "submitted", document=first), outbox_event("again", "processing", 3)])
     before = dump(catalogue_engine)["image_info"][0]
     catalogue = Catalogue(catalogue_engine)
-    found = {message.image_id: message for message in lost_pictures(bucket, door, catalogue)}
+    found = {message.image_id: message for message in lost_pictures(bucket, producer, catalogue)}
     fields = found["a"].fields
-    told = {"filename": "a.jpg", "file_size": 1234, "sha256": SHA, "uploaded_at": at(5), "batch_id": "b1"}
-    assert fields.items() >= {**told, "origin_w": 640, "origin_h": 480, "run": 1}.items()
+    known = {"filename": "a.jpg", "file_size": 1234, "sha256": SHA, "uploaded_at": at(5), "batch_id": "b1"}
+    assert fields.items() >= {**known, "origin_w": 640, "origin_h": 480, "run": 1}.items()
     assert "sha256" not in found["unknown"].fields
     assert (found["again"].run, len(found["again"].fields["runs"])) == (3, 1)
     for message in found.values():
-        assert door.accept(message, limited=False) == message.image_id
-    writer.apply(door.client.lrange(OUTCOMES, 0, -1))
+        assert producer.accept(message, limited=False) == message.image_id
+    writer.apply(producer.client.lrange(OUTCOMES, 0, -1))
     rows = {row["image_key"]: row for row in dump(catalogue_engine)["image_info"]}
     assert rows["a"] == before
     ends = {**found["again"].fields, "status": "completed", "updated_at": at(900), "completed_at": at(900)}
@@ -76,15 +76,15 @@ def test_what_the_catalogue_knows_goes_along(catalogue_engine, bucket, door) -> 
     assert catalogue.picture("again")["status"] == "completed"
 
 
-def test_a_catalogue_that_is_away_is_no_error(bucket, door, tmp_path) -> None:
+def test_a_catalogue_that_is_away_is_no_error(bucket, producer, tmp_path) -> None:
     put(bucket, "a")
     for url in ("postgresql://nobody@127.0.0.1:1/none", f"sqlite:///{tmp_path}/not-migrated.sqlite3"):
         catalogue = Catalogue(open_engine(Settings(database_url=url)))
-        (message,) = lost_pictures(bucket, door, catalogue)
+        (message,) = lost_pictures(bucket, producer, catalogue)
         assert (message.image_id, message.fields["filename"]) == ("a", "a.jpg")
 
 
-def test_rebuilding_leaves_to_redis_what_moves(redis_server, door, tmp_path) -> None:
+def test_rebuilding_leaves_to_redis_what_moves(redis_server, producer, tmp_path) -> None:
     """On the command line: a run that Redis knows stays; where Redis is away, the bucket alone counts."""
     data = tmp_path / "data"
     store = FolderStore(data / "images")
@@ -92,9 +92,9 @@ def test_rebuilding_leaves_to_redis_what_moves(redis_server, door, tmp_path) -> 
     keep(store, document("lost"))
     engine = open_engine(Settings(stageline_data=data))
     migrate(engine)
-    begun = [outcome(name, "processing", 2) for name in ("moves", "lost")]
+    begun = [outbox_event(name, "processing", 2) for name in ("moves", "lost")]
     Writer(engine, store, 0).apply([*(ended(document(name)) for name in ("moves", "lost")), *begun])
-    door.client.hset(status_key("moves"), mapping={"status": "processing", "run": 2})
+    producer.client.hset(status_key("moves"), mapping={"status": "processing", "run": 2})
     for url, runs in ((redis_server.url, [1, 2]), ("redis://127.0.0.1:1/0", [1, 1])):
         kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
         command = [sys.executable, "-m", "stageline", "catalogue", "rebuild", "--json"]
@@ -113,15 +113,15 @@ def reconcile(redis_server: RedisServer, folder: Path, *words: str, **environmen
     return done
 
 
-def test_a_requeued_picture_is_found_by_its_name_for_status_ttl(redis_server, door, bucket, tmp_path) -> None:
+def test_a_requeued_picture_is_found_by_its_name_for_status_ttl(redis_server, producer, bucket, tmp_path) -> None:
     """The lookup by file name lasts as long as every other one: STATUS_TTL seconds, and no constant."""
     put(bucket, "a")
     (tmp_path / "bucket").rename(tmp_path / "images")
     reconcile(redis_server, tmp_path, "--queue", STATUS_TTL="7200")
-    assert 7200 - 300 < door.client.ttl(name_key("a.jpg")) <= 7200
+    assert 7200 - 300 < producer.client.ttl(name_key("a.jpg")) <= 7200
 
 
-def test_json_alone_stands_on_stdout(redis_server, door, bucket, tmp_path) -> None:
+def test_json_alone_stands_on_stdout(redis_server, producer, bucket, tmp_path) -> None:
     """What reconcile warns of goes to stderr, so that a script can read its answer; LOG_LEVEL=ERROR silences it."""
     put(bucket, "a")
     bucket.put(StoredObject("original/no key.jpg", b"jpeg", "image/jpeg"))

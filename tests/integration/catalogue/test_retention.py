@@ -20,7 +20,7 @@ from stageline.maintenance.deletion import erase_objects
 from stageline.pipeline.message import FOLDERS, Message
 from stageline.store import FolderStore
 from stageline.store.base import StoredObject
-from tests.support.catalogue_makers import document, dump, ended, keep, outcome, stream
+from tests.support.catalogue_makers import document, dump, ended, keep, outbox_event, stream
 from tests.support.servers import RedisServer
 
 
@@ -39,7 +39,7 @@ def bucket(tmp_path) -> FolderStore:
 
 
 def test_erasing_removes_every_object_of_one_picture(store) -> None:
-    """In every folder, whatever its ending, and nobody else's."""
+    """In every folder, whatever its ending, and no other picture's."""
     mine = [f"{folder}/a.{ending}" for folder in FOLDERS for ending in ("jpg", "json")]
     others = ["original/ab.jpg", "original/a-b.jpg", "results/aa.json"]
     store.put_all([StoredObject(key, b"x", "image/jpeg") for key in [*mine, *others]])
@@ -65,7 +65,7 @@ def test_erasing_takes_the_original_of_another_name(store) -> None:
 
 
 def swept(engine, bucket, redis_server, days: int, now: datetime) -> Writer:
-    """One sweep of retention at that time, and then what it told the catalogue."""
+    """Run one sweep of retention at that time, and then apply its outbox events."""
     found = Settings(redis_url=redis_server.url, retention_days=days)
     writer, lease = Writer(engine, bucket, days), WriterLease(redis_server.url, 30)
     lease.renew()
@@ -82,7 +82,7 @@ def test_what_is_past_its_time_goes_and_nothing_else(catalogue_engine, redis, re
     keep(bucket, document("moving", 1))
     writer = Writer(catalogue_engine, bucket, 2)
     writer.apply(
-        [*stream("old"), *stream("young", 86_400 * 3), *stream("moving", 1), outcome("moving", "processing", 2)]
+        [*stream("old"), *stream("young", 86_400 * 3), *stream("moving", 1), outbox_event("moving", "processing", 2)]
     )
     redis.hset(status_key("moving"), mapping={"status": "processing", "run": 2})
     swept(catalogue_engine, bucket, redis_server, 2, now)
@@ -101,7 +101,7 @@ def test_what_was_lost_on_its_way_goes_too(catalogue_engine, redis, redis_server
     for name in ("lost", "stays"):
         redis.rpush(DEAD_LETTERS, dead_letters.encode("tag", b"{}", "no", message=Message({"image_id": name}, b"{}")))
         redis.hincrby(DEAD_COUNTS, "tag", 1)
-    Writer(catalogue_engine, bucket, 2).apply([ended(said), outcome("lost", "processing", 2)])
+    Writer(catalogue_engine, bucket, 2).apply([ended(said), outbox_event("lost", "processing", 2)])
     swept(catalogue_engine, bucket, redis_server, 2, datetime(2026, 11, 25, tzinfo=UTC))
     assert list(bucket.keys("")) == []
     assert not any(dump(catalogue_engine).values())
@@ -169,7 +169,7 @@ def test_a_changed_setting_counts_for_what_is_there(catalogue_engine, bucket, be
 
 def test_tombstones_are_kept_for_a_month(catalogue_engine, bucket) -> None:
     writer = Writer(catalogue_engine, bucket, 0)
-    writer.apply([outcome("a", "deleted")])
+    writer.apply([outbox_event("a", "deleted")])
     deleted_at = dump(catalogue_engine, tombstones=True)["deleted_images"][0]["deleted_at"]
     expiry.forget_tombstones(catalogue_engine, deleted_at + timedelta(days=29))
     assert writer.apply(stream("a")).changed == 0

@@ -1,4 +1,4 @@
-"""The service: outcomes off the list and into the catalogue, whatever dies meanwhile."""
+"""The service: outbox events off the list and into the catalogue, whatever dies meanwhile."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ from stageline.core.errors import Unavailable
 from stageline.core.settings import Settings
 from stageline.local.ports import free_port
 from stageline.store import FolderStore
-from tests.support.catalogue_makers import dump, outcome, stream
+from tests.support.catalogue_makers import dump, outbox_event, stream
 from tests.support.servers import PostgresServer, RedisServer
 from tests.support.serving import served
 
@@ -98,18 +98,18 @@ def expected(tmp_path: Path, batch: list[bytes], bucket: FolderStore) -> dict:
     return dump(engine)
 
 
-def outcomes(count: int) -> list[bytes]:
+def outbox_events(count: int) -> list[bytes]:
     return [raw for n in range(count) for raw in stream(f"p{n:04}", n, "failed" if n % 9 == 0 else "completed")]
 
 
 def test_the_service_writes_what_is_on_the_list(redis, start_service, bucket, tmp_path) -> None:
-    """From nothing: it makes the tables, writes, empties the list, and ends when told to."""
+    """From nothing: it makes the tables, writes, empties the list, and ends at SIGTERM."""
     port = free_port()
-    batch = outcomes(700)
+    batch = outbox_events(700)
     redis.rpush(OUTCOMES, *batch)
     process = start_service(None, HEALTH_PORT=str(port))
     happens(lambda: redis.llen(OUTCOMES) == 0)
-    redis.rpush(OUTCOMES, outcome("late", "processing"), b"no outcome at all")
+    redis.rpush(OUTCOMES, outbox_event("late", "processing"), b"no outcome at all")
     happens(lambda: redis.llen(OUTCOMES) == 0)
     engine = open_engine(Settings(stageline_data=tmp_path / "data"))
     rows = dump(engine)
@@ -130,12 +130,12 @@ def test_the_service_writes_what_is_on_the_list(redis, start_service, bucket, tm
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
-def test_killed_again_and_again_it_writes_each_outcome_once(
+def test_killed_again_and_again_it_writes_each_outbox_event_once(
     kind, redis, start_service, bucket, tmp_path, request
 ) -> None:
-    """SIGKILL at any moment, and a successor that takes over when the lease has lapsed: the same rows."""
+    """SIGKILL at any moment, and a successor that takes over when the lease has expired: the same rows."""
     url = request.getfixturevalue("postgres_server").create_database("killed") if kind == "postgres" else None
-    batch = outcomes(1500)
+    batch = outbox_events(1500)
     redis.rpush(OUTCOMES, *batch)
     (tmp_path / "sitecustomize.py").write_text(HALTING)
     for pause in (0.0, 0.05, 0.1):
@@ -159,7 +159,7 @@ def test_killed_between_writing_and_trimming_it_writes_the_batch_again(
     lease = WriterLease(redis_server.url, 30)
     lease.renew()
     writer = Writer(catalogue_engine, bucket, 0)
-    batch = outcomes(20)
+    batch = outbox_events(20)
     redis.rpush(OUTCOMES, *batch)
     writer.apply(batch)
     before = dump(catalogue_engine)
@@ -173,7 +173,7 @@ def test_two_services_at_once_write_what_one_would(redis, start_service, bucket,
     """One writes and the other stands by; when the first is killed the second goes on."""
     url = postgres_server.create_database("two")
     both = [start_service(url), start_service(url)]
-    batch = outcomes(600)
+    batch = outbox_events(600)
     redis.rpush(OUTCOMES, *batch[:900])
     happens(lambda: redis.llen(OUTCOMES) == 0)
     both[0].kill()
@@ -183,13 +183,13 @@ def test_two_services_at_once_write_what_one_would(redis, start_service, bucket,
     assert dump(open_engine(Settings(database_url=url))) == expected(tmp_path, batch, bucket)
 
 
-def test_while_postgresql_is_away_outcomes_wait_and_none_is_lost(
+def test_while_postgresql_is_away_outbox_events_wait_and_none_is_lost(
     redis, start_service, bucket, tmp_path, own_postgres
 ) -> None:
     """Away from the start, then killed in the middle: the service waits, and catches up by itself."""
     url = own_postgres.url
     own_postgres.kill()
-    batch = outcomes(1500)
+    batch = outbox_events(1500)
     redis.rpush(OUTCOMES, *batch[:600])
     process = start_service(url)
     happens(lambda: redis.exists(KEY) == 0 and b"waiting" in (tmp_path / "service.log").read_bytes())

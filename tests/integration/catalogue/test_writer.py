@@ -1,4 +1,4 @@
-"""The writer: a picture's rows say what its results say, and no outcome that is no good holds up another."""
+"""The writer: a picture's rows say what its results say, and no outbox event that is no good holds up another."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ from tests.support.catalogue_makers import (
     ended,
     first_message,
     keep,
-    outcome,
+    outbox_event,
     stream,
 )
 
@@ -91,10 +91,10 @@ def test_huge_documents_are_written_some_at_a_time(catalogue_engine, writer, mon
     assert {row["status"] for row in dump(catalogue_engine)["image_info"]} == {"completed"}
 
 
-def test_a_short_outcome_is_completed_from_the_bucket(catalogue_engine, writer, bucket) -> None:
+def test_a_short_outbox_event_is_completed_from_the_bucket(catalogue_engine, writer, bucket) -> None:
     """Where too many wait, the list has no documents: they are read; what the bucket lacks is left out."""
     keep(bucket, document("a"))
-    applied = writer.apply([outcome("a", "completed"), outcome("gone", "completed"), *stream("b")])
+    applied = writer.apply([outbox_event("a", "completed"), outbox_event("gone", "completed"), *stream("b")])
     assert (applied.changed, applied.skipped) == (4, 1)
     assert [(row["image_key"], row["status"]) for row in dump(catalogue_engine)["image_info"]] == [
         ("a", "completed"), ("b", "completed"),
@@ -102,7 +102,7 @@ def test_a_short_outcome_is_completed_from_the_bucket(catalogue_engine, writer, 
 
 
 def test_a_foreign_producers_picture_has_a_row_from_its_first_stage_on(catalogue_engine, writer) -> None:
-    writer.apply([outcome("foreign", "processing")])
+    writer.apply([outbox_event("foreign", "processing")])
     (image,) = dump(catalogue_engine)["image_info"]
     assert (image["status"], image["uploaded_at"]) == ("processing", BEGAN + timedelta(seconds=100))
     bare = {
@@ -125,9 +125,10 @@ def test_nothing_that_is_no_good_holds_up_another(catalogue_engine, writer) -> N
     """Bytes, JSON and documents of every wrong kind are left out, and what stands between them is written."""
     bad = [
         b"", b"\xff\xfe", b"null", b"[]", b"{", b'"x"', b"[" * 100_000, b"1" * 5000, b'{"image_id": "a"}',
-        outcome("../../etc", "completed"), outcome("a", "finished"), outcome("a", ["completed"]),
-        outcome("x", "completed", document=document("y")), outcome("x", "completed", document=[1]),
-        outcome("x", "completed", document={"status": "no such"}), outcome("x", "completed", document={"status": {}}),
+        outbox_event("../../etc", "completed"), outbox_event("a", "finished"), outbox_event("a", ["completed"]),
+        outbox_event("x", "completed", document=document("y")), outbox_event("x", "completed", document=[1]),
+        outbox_event("x", "completed", document={"status": "no such"}),
+        outbox_event("x", "completed", document={"status": {}}),
     ]  # fmt: skip
     batch = [raw for n, each in enumerate(bad) for raw in (each, *stream(f"good-{n}", n))]
     applied = writer.apply(batch)
@@ -152,7 +153,7 @@ def test_what_the_database_refuses_is_left_out_alone(catalogue_engine, writer, m
 
 
 def test_retention_gives_each_picture_an_end(catalogue_engine, bucket) -> None:
-    Writer(catalogue_engine, bucket, 3).apply([*stream("a"), outcome("foreign", "processing")])
+    Writer(catalogue_engine, bucket, 3).apply([*stream("a"), outbox_event("foreign", "processing")])
     ends = {row["image_key"]: row["expires_at"] - row["uploaded_at"] for row in dump(catalogue_engine)["image_info"]}
     assert ends == {"a": timedelta(days=3), "foreign": timedelta(days=3)}
     assert Catalogue(catalogue_engine).expired(datetime(2026, 11, 25, tzinfo=UTC), 9)[0]["image_key"] == "a"
@@ -162,11 +163,11 @@ def test_a_store_that_is_away_is_waited_for(catalogue_engine, tmp_path) -> None:
     """Nothing is applied, so that nothing is left out."""
     away = FolderStore(tmp_path / "never-made")
     with pytest.raises(Unavailable):
-        Writer(catalogue_engine, away, 0).apply([*stream("b"), outcome("a", "completed")])
+        Writer(catalogue_engine, away, 0).apply([*stream("b"), outbox_event("a", "completed")])
     assert dump(catalogue_engine)["image_info"] == []
 
 
-def test_an_outcome_is_read_as_it_was_written() -> None:
+def test_an_outbox_event_is_read_as_it_was_written() -> None:
     found = OutboxEvent.decode(
         json.dumps({"image_id": "a", "run": 2, "status": "processing", "at": at(1), "from": "tag"}).encode()
     )

@@ -89,9 +89,9 @@ def test_a_line_is_started_used_and_asked(start_line, stageline, giraffe, data_d
     done = stageline("upload", giraffe, data_dir / "faces", tmp_path / "bad.png", "--follow", "--json", **env)
     assert done.returncode == 1, "one was refused"
     assert "bad.png" in done.stderr
-    outcomes = json.loads(done.stdout)
-    assert [outcome["status"] for outcome in outcomes] == ["completed"] * 4
-    shown = stageline("status", outcomes[0]["image_id"], **env)
+    statuses = json.loads(done.stdout)
+    assert [status["status"] for status in statuses] == ["completed"] * 4
+    shown = stageline("status", statuses[0]["image_id"], **env)
     assert shown.returncode == 0
     assert "completed" in shown.stdout
     assert "detect" in shown.stdout
@@ -118,8 +118,8 @@ def test_lost_pictures_are_found_and_queued(start_line, stageline, giraffe) -> N
     env = {"STAGELINE_DATA": str(running.folder / "data")}
     assert json.loads(stageline("reconcile", "--json", **env).stdout) == ["lost-1"]
     stageline("reconcile", "--queue", **env)
-    (outcome,) = running.client.wait(["lost-1"])
-    assert outcome["status"] == "completed"
+    (status,) = running.client.wait(["lost-1"])
+    assert status["status"] == "completed"
     assert json.loads(stageline("reconcile", "--json", **env).stdout) == []
 
 
@@ -198,7 +198,7 @@ def test_detect_gets_a_worker_per_core() -> None:
 
 
 def test_a_status_outlives_its_stay_in_redis(start_line, giraffe) -> None:
-    """After STATUS_TTL the same is told from results/: the findings, the stages, the name and the size."""
+    """After STATUS_TTL the same status comes from results/: the findings, the stages, the name and the size."""
     running = start_line(STATUS_TTL="3")
     image_id = running.client.upload(giraffe)
     (before,) = running.client.wait([image_id])

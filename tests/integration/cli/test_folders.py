@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from tests.support.door_client import JPEG
+from tests.support.api_client import JPEG
 from tests.support.folder_cases import put
 from tests.support.running_line import RunningLine
 
@@ -35,14 +35,14 @@ def test_a_folder_is_sent_and_the_rest_is_said(start_line, stageline, tmp_path) 
     sent = {
         Path(each["path"]).name: running.client.get(f"/status/{each['image_id']}") for each in json.loads(done.stdout)
     }
-    assert {told["filename"] for told in sent.values()} == {
+    assert {each["filename"] for each in sent.values()} == {
         "plain.jpg",
         " leading.jpg",
         "Zoe\u0308 \u200d.jpg",
         long,
         "café.jpg",
     }
-    assert [told["filename"] for told in sent.values() if told.get("filename_guessed")] == ["café.jpg"]
+    assert [each["filename"] for each in sent.values() if each.get("filename_guessed")] == ["café.jpg"]
     for words in ("left out 3 (kept by", "left out 1 (no picture by its ending): ", "left out 1 (no regular file): "):
         assert words in done.stderr
     shown = stageline("status", os.fsdecode(b"caf\xe9.jpg"), **url)

@@ -94,7 +94,7 @@ def test_a_signal_ends_it_while_samples_travel(signalled, begin, giraffe, tmp_pa
 
 
 def test_following_waits_while_redis_is_away(begin, start_line, start_redis, giraffe) -> None:
-    """`upload --follow` waits through the door's 503s."""
+    """`upload --follow` waits through the API's 503s."""
     redis = start_redis("--appendfsync", "always")
     running = start_line(REDIS_URL=redis.url, LEASE_SECONDS="2")
     tagger = pid_of(running, "tag_service")
@@ -110,10 +110,10 @@ def test_following_waits_while_redis_is_away(begin, start_line, start_redis, gir
     os.kill(tagger, signal.SIGCONT)
     said, _ = upload.communicate(timeout=120)
     assert upload.returncode == 0
-    assert [outcome["status"] for outcome in json.loads(said)] == ["completed"]
+    assert [status["status"] for status in json.loads(said)] == ["completed"]
 
 
-def test_what_was_accepted_is_told_when_the_line_goes(begin, start_line, giraffe, tmp_path) -> None:
+def test_accepted_ids_are_printed_when_the_line_goes(begin, start_line, giraffe, tmp_path) -> None:
     """An upload that loses the line half-way prints the ids that it had got, and exits 3."""
     running = start_line(MAX_QUEUE_SIZE="1")
     os.kill(pid_of(running, "tag_service"), signal.SIGSTOP)  # so that the line stays full with the first

@@ -53,7 +53,7 @@ class Service:
         new.replace(self.secrets / name)
 
     def readiness(self) -> tuple[int, str]:
-        """What /readyz answers; 0 while nobody listens."""
+        """What /readyz answers; 0 while nothing listens."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=10) as answer:
                 return answer.status, answer.read().decode()
@@ -120,7 +120,7 @@ def test_a_secret_that_comes_later_is_taken_up(
     ("package", "more"),
     [("resize_service", {}), ("resize_service", {"NUM_WORKERS": "2"}), ("catalogue_service", {}), ("grab_service", {})],
 )
-def test_who_is_told_to_end_does_although_the_secret_changed(
+def test_a_process_ends_at_sigterm_although_the_secret_changed(
     package: str, more: dict[str, str], start: Callable[..., Service], start_redis: Callable[..., RedisServer]
 ) -> None:
     """As where a pod is replaced just after its Secret was: a SIGTERM is not lost in starting anew."""
@@ -141,7 +141,7 @@ def test_what_flows_while_the_secret_changes_is_done_once(
     pictures = sorted((data_dir / "coco128" / "images").glob("*.jpg"))[:40]
     (tmp_path / "JPEG_QUALITY").write_text("90")
     ids = []
-    for path in pictures:  # for longer than they look away; while the door itself starts anew, its client repeats
+    for path in pictures:  # for longer than they look away; while the API itself starts anew, its client repeats
         ids.append(SERVER_AWAY.call(partial(running.client.upload, path)))
         time.sleep(0.2)
     found = list(running.client.wait(ids))
@@ -150,7 +150,7 @@ def test_what_flows_while_the_secret_changes_is_done_once(
         stage["attempt"] for each in found for stage in each["results"]["stages"].values() if "attempt" in stage
     } == {1}
     until(lambda: sum(running.client.get("/queue-status")["total"].values()) == 0)
-    many = len(line.LINE) + 2  # the door and the catalogue
+    many = len(line.LINE) + 2  # the API and the catalogue
     until(lambda: running.log.read_text().count('"credentials changed"') >= many)
     assert running.log.read_text().count('"credentials changed"') == many
 

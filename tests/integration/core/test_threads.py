@@ -22,10 +22,10 @@ from stageline.pipeline.message import Message
 from stageline.store import FolderStore
 from stageline.store.base import StoredObject
 from tests.support.running_line import inherited
-from tests.support.served_door import JPEG, until
+from tests.support.served_api import JPEG, until
 
 EXIT_CRASH = 70
-# In each process: notes the name of each thread that starts, lets nobody wait long, and breaks what it is told to.
+# In each process: notes the name of each thread that starts, shortens long waits, and breaks the named function.
 BREAKING = """
 import importlib, os, sys, threading
 
@@ -135,9 +135,9 @@ class Process:
             self.process = subprocess.Popen(command, env=inherited() | own | more, stdout=log, stderr=log)
 
     def feed(self) -> None:
-        """Give it a picture, or an outcome, so that all its threads come to work."""
+        """Give it a picture, or an outbox event, so that all its threads come to work."""
         if self.service == "grab_service":
-            self._ask_the_door()
+            self._ask_the_api()
             return
         document = {"image_id": "a", "run": 1, "status": "completed"}
         Producer(self._settings.redis_url, 10).client.rpush(OUTCOMES, json.dumps(document))
@@ -150,7 +150,7 @@ class Process:
                     stage.queue, Message.of({"image_id": "a", **paths}).raw
                 )
 
-    def _ask_the_door(self) -> None:
+    def _ask_the_api(self) -> None:
         http, address = urllib3.PoolManager(timeout=5, retries=False), f"http://127.0.0.1:{self.port}"
 
         def asked() -> bool:
@@ -172,8 +172,8 @@ class Process:
 
     def crashes(self) -> list[dict]:
         """What it said of threads that died."""
-        told = [json.loads(entry) for entry in self.log().splitlines() if entry.startswith("{")]
-        return [entry for entry in told if entry["event"] == "crashed"]
+        entries = [json.loads(entry) for entry in self.log().splitlines() if entry.startswith("{")]
+        return [entry for entry in entries if entry["event"] == "crashed"]
 
     def threads(self) -> set[str]:
         """The threads that started in it, and in its children; pools' and requests' without their numbers."""

@@ -96,7 +96,7 @@ def test_the_example_alone_starts_nothing() -> None:
 
 
 def test_ours_are_built_by_their_dockerfiles_and_bear_the_version(services: dict[str, Any]) -> None:
-    """Every stage of the line, the door and the catalogue, by the name that `make images` gives them; never pulled."""
+    """Every stage of the line, the API and the catalogue, by the name that `make images` gives them; never pulled."""
     for name in OURS:
         assert services[name]["image"] == f"docker.io/stageline/{name}:{__version__}"
         assert services[name]["build"]["dockerfile"] == f"{name}_service/Dockerfile"
@@ -134,22 +134,22 @@ def test_every_container_is_hardened(services: dict[str, Any]) -> None:
 
 
 def test_only_what_people_use_is_published(env_file: Path, services: dict[str, Any]) -> None:
-    """The door on 8000 and 30005, the console on 30003, Prometheus: on this machine alone, unless .env opens them."""
+    """The API on 8000 and 30005, the console on 30003, Prometheus: on this machine alone, unless .env opens them."""
     published = {
         (name, port["host_ip"], port["published"], port["target"])
         for name, service in services.items()
         for port in service.get("ports", [])
     }
     here = "127.0.0.1"
-    door = {("grab", here, "8000", 30005), ("grab", here, "30005", 30005)}
-    assert published == door | {("minio", here, "30003", 9001), ("prometheus", here, "9090", 9090)}
+    ports_of_the_api = {("grab", here, "8000", 30005), ("grab", here, "30005", 30005)}
+    assert published == ports_of_the_api | {("minio", here, "30003", 9001), ("prometheus", here, "9090", 9090)}
     assert services["grab"]["environment"]["MINIO_CONSOLE_URL"] == "http://localhost:30003"
     opened = parsed(env_file, ["line"], PUBLISH_ADDRESS="0.0.0.0")
     assert {port["host_ip"] for name in ("grab", "minio") for port in opened[name]["ports"]} == {"0.0.0.0"}
 
 
-def test_secrets_reach_only_who_needs_them(env_file: Path, services: dict[str, Any]) -> None:
-    """The store's root is known to the store and to who makes the line's user; no password is on a command line."""
+def test_secrets_reach_only_services_that_need_them(env_file: Path, services: dict[str, Any]) -> None:
+    """Only the store and the maker of the line's user have the store's root; no password is on a command line."""
     made = values_in(env_file)
     line_only = {*OURS, *VARIANTS, "line-user"}
     holders = {
@@ -185,7 +185,7 @@ def test_other_settings_come_from_a_file_of_their_own(env_file: Path, tmp_path: 
 
 
 def test_a_stage_has_the_time_to_end_its_work(services: dict[str, Any]) -> None:
-    """Docker kills none before its longest work is over, nor ends the servers before those who use them; and each hears
+    """Docker kills none before its longest work is over, nor ends the servers before their users; and each gets
     the SIGTERM that comes while Python starts, which the kernel keeps from a container's first process.
     """
     settings = Settings()
@@ -218,12 +218,12 @@ def test_containers_are_those_of_the_manifests(services: dict[str, Any], name: s
     assert services[name]["image"] == container["image"]
     memory = container["resources"]["limits"]["memory"]
     assert int(services[name]["mem_limit"]) == int(memory[:-2]) * {"Mi": 1024**2, "Gi": 1024**3}[memory[-2:]], memory
-    if "--maxmemory" in (told := container.get("args", [])):
-        assert f"--maxmemory {told[told.index('--maxmemory') + 1]} " in " ".join(services[name]["entrypoint"])
+    if "--maxmemory" in (arguments := container.get("args", [])):
+        assert f"--maxmemory {arguments[arguments.index('--maxmemory') + 1]} " in " ".join(services[name]["entrypoint"])
 
 
 def test_prometheus_looks_at_all_of_ours(services: dict[str, Any]) -> None:
-    """The door at its port, every stage and the catalogue at their health port."""
+    """The API at its port, every stage and the catalogue at their health port."""
     jobs = yaml.safe_load((REPOSITORY / "monitoring" / "prometheus.yml").read_text())["scrape_configs"]
     looked_up = jobs[1]["dns_sd_configs"][0]
     assert sorted(looked_up["names"]) == sorted(name for name in OURS if name != "grab")

@@ -22,7 +22,7 @@ from tests.support.places import missing
         ("cache", {"appendonly": "no", "maxmemory": str(256 * 1024**2), "maxmemory-policy": "allkeys-lru", "save": ""}),
     ],
 )
-def test_redis_runs_as_it_is_told(tmp_path: Path, name: str, expected: dict[str, str]) -> None:
+def test_redis_runs_with_its_settings(tmp_path: Path, name: str, expected: dict[str, str]) -> None:
     """A real one, started as the container is: it wants the password, and keeps what it must."""
     if shutil.which("redis-server") is None:
         missing("no redis-server on the PATH")

@@ -118,7 +118,7 @@ def test_an_old_kubectl_is_refused_before_anything_is_done(tmp_path: Path, bare_
 
 @pytest.mark.parametrize("version", ["v1.27.0", "v1.32.4-dispatcher", "v1.34.1+k3s1", "v2.0.0"])
 def test_a_newer_kubectl_is_taken(tmp_path: Path, deploying: FakeKubectl, version: str) -> None:
-    """Whoever built it."""
+    """Whichever tool built it."""
     (tmp_path / "version").write_text(version)
     done = run("deploy.sh", PATH=deploying.path)
     assert done.returncode == 0, done.stderr
@@ -159,7 +159,7 @@ def test_a_service_is_left_out_by_its_label(deploying: FakeKubectl, left_out: li
 
 
 def test_the_secret_is_random_and_on_no_command_line(fake: FakeKubectl) -> None:
-    """Whoever looks at the processes of the machine sees no password."""
+    """A list of the machine's processes shows no password."""
     given = dict.fromkeys(("REDIS_PASSWORD", "MINIO_ROOT_USER"), "that-is-given")
     done = run("secret.sh", PATH=fake.path, **given)
     assert done.returncode == 0, done.stderr

@@ -29,7 +29,7 @@ def test_without_being_asked_or_without_a_cluster_all_are_skipped(given: dict[st
 
 
 def test_a_cluster_that_cannot_be_reached_is_no_reason_to_skip(no_cluster: str) -> None:
-    """Who asks for them and names a cluster is told when it is not there."""
+    """Asking for them with a named cluster fails if that cluster is not there."""
     said = run(ASKED_FOR | {"KUBECONFIG": no_cluster})
     assert said.returncode != 0
     assert "skipped" not in said.stdout

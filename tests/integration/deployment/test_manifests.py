@@ -28,7 +28,7 @@ def test_every_overlay_is_valid(overlay: Path) -> None:
 
 
 def test_the_base_is_one_line() -> None:
-    """A file for the namespace, each server, the door, each stage and the catalogue; Kustomize has them all."""
+    """A file for the namespace, each server, the API, each stage and the catalogue; Kustomize has them all."""
     expected = {f"{name}.yaml" for name in ("namespace", *SERVERS, *OURS)}
     assert {path.name for path in K8S.glob("*.yaml")} == expected
     (kustomization,) = read(K8S / "Kustomization")

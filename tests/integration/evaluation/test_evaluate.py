@@ -42,9 +42,9 @@ def figures(tmp_path: Path) -> dict:
     return json.loads((tmp_path / "figures.json").read_text())
 
 
-def of(told: dict, **settings: object) -> dict:
+def of(report: dict, **settings: object) -> dict:
     """What came of these settings."""
-    (one,) = [one for one in told["tried"] if one["settings"] == settings]
+    (one,) = [one for one in report["tried"] if one["settings"] == settings]
     return one
 
 
@@ -55,12 +55,12 @@ def test_grey_costs_all_and_another_setting_brings_it(evaluate, tmp_path) -> Non
     before = sorted(yolo(tmp_path / "data", twenty).rglob("*"))
     done = evaluate(tmp_path / "data")
     assert done.returncode == 0, done.stderr
-    told = figures(tmp_path)
-    assert (told["line"]["ap50"], told["network"]["ap50"], told["network"]["ap"]) == (0.0, 1.0, 1.0)
-    grey = {one["step"]: one for one in told["steps"]}["grey"]
+    report = figures(tmp_path)
+    assert (report["line"]["ap50"], report["network"]["ap50"], report["network"]["ap"]) == (0.0, 1.0, 1.0)
+    grey = {one["step"]: one for one in report["steps"]}["grey"]
     assert (grey["ap50_without"], grey["ap50_with"], grey["ap50_difference"]) == (1.0, 0.0, -1.0)
     for name in ("resized", "original"):
-        assert of(told, DETECT_ON=name)["verdict"] == "better"
+        assert of(report, DETECT_ON=name)["verdict"] == "better"
         assert f"DETECT_ON={name}: AP50 1.000 instead of 0.000 (+1.000" in done.stdout
     better = done.stdout.partition("Settings that would do better:")[2].partition("\n\n")[0]
     assert "DETECT_ON=original" in better
@@ -77,9 +77,9 @@ def test_both_kinds_of_data_set_give_the_same_figures(evaluate, tmp_path) -> Non
     for part in ("classes", "categories", "steps"):
         assert by_yolo[part] == by_coco[part], part
     assert (by_yolo["data"]["kind"], by_coco["data"]["kind"]) == ("YOLO labels", "COCO JSON")
-    for told in (by_yolo, by_coco):
-        assert (told["data"]["pictures"], told["data"]["labels"]) == (6, 8)
-        assert told["line"]["ap50"] == told["network"]["ap50"] > 0.5
+    for report in (by_yolo, by_coco):
+        assert (report["data"]["pictures"], report["data"]["labels"]) == (6, 8)
+        assert report["line"]["ap50"] == report["network"]["ap50"] > 0.5
 
 
 def test_named_categories_are_counted_by_their_labels(evaluate, tmp_path) -> None:
@@ -97,7 +97,7 @@ def test_named_categories_are_counted_by_their_labels(evaluate, tmp_path) -> Non
     assert objects["interval"] == pytest.approx([0.3006, 0.9544], abs=1e-4)  # Wilson's, of 3 in 4
 
 
-def test_categories_of_classes_that_nobody_labelled_are_not_judged(evaluate, tmp_path) -> None:
+def test_categories_of_unlabelled_classes_are_not_judged(evaluate, tmp_path) -> None:
     """Each picture shows a person and a car, and persons alone are labelled: named cars are neither right nor wrong.
     Nor where the one picture with a labelled car cannot be looked at."""
     data = yolo(tmp_path / "data")
@@ -121,9 +121,9 @@ def test_classes_that_the_detector_does_not_know_are_listed_and_left_out(evaluat
     data = yolo(tmp_path / "data", names="names: {0: PERSON, 1: Traffic_Light, 2: unicorn}\n")
     done = evaluate(data, DETECT_ON="resized")
     assert done.returncode == 0, done.stderr
-    told = figures(tmp_path)
-    assert told["data"]["unknown_classes"] == {"unicorn": 3}
-    assert [(one["class"], one["labels"], one["line_ap50"]) for one in told["classes"]] == [("person", 3, 1.0)]
+    report = figures(tmp_path)
+    assert report["data"]["unknown_classes"] == {"unicorn": 3}
+    assert [(one["class"], one["labels"], one["line_ap50"]) for one in report["classes"]] == [("person", 3, 1.0)]
     assert "unicorn (3)" in done.stdout
 
 
@@ -157,7 +157,7 @@ def test_a_picture_of_another_size_than_its_annotations_say_is_left_out(evaluate
     ("words", "says"),
     [(["--json", "nowhere/figures.json"], "--json"), (["--annotations", "absent.json"], "no such file")],
 )
-def test_what_cannot_work_is_said_before_the_pictures_are_looked_at(words, says, evaluate, tmp_path) -> None:
+def test_wrong_input_is_reported_before_the_pictures_are_read(words, says, evaluate, tmp_path) -> None:
     """One sentence, exit status 1."""
     done = evaluate(yolo(tmp_path / "data"), *words)
     assert (done.returncode, done.stdout) == (1, "")
@@ -173,7 +173,7 @@ def test_a_detector_that_knows_no_class_is_said(evaluate, tmp_path) -> None:
 
 
 def test_a_limit_takes_the_same_pictures_each_time(evaluate, tmp_path) -> None:
-    """Two of five: their 1, 2, 4, 8 and 16 labels tell which, and what is wrong with the others is not told."""
+    """Two of five: their 1, 2, 4, 8 and 16 labels show which, and the problems of the others are not reported."""
     data = yolo(tmp_path / "data", dict.fromkeys("abcde", SCENES["a"]))
     counts = {stem: 2**place for place, stem in enumerate("abcde")}
     for stem, count in counts.items():
@@ -184,10 +184,10 @@ def test_a_limit_takes_the_same_pictures_each_time(evaluate, tmp_path) -> None:
             file.write("99 0.5 0.5 0.1 0.1\n")
     for _ in range(2):
         done = evaluate(data, "--limit", 2, DETECT_ON="resized")
-        told = figures(tmp_path)["data"]
-        assert (done.returncode, told["problems"]) == (0, []), done.stderr
-        assert (told["pictures"], told["labels"]) == (2, sum(counts[stem] for stem in drawn))
-    assert f"2 pictures, {told['labels']} labels of 1 class (" in done.stdout
+        report = figures(tmp_path)["data"]
+        assert (done.returncode, report["problems"]) == (0, []), done.stderr
+        assert (report["pictures"], report["labels"]) == (2, sum(counts[stem] for stem in drawn))
+    assert f"2 pictures, {report['labels']} labels of 1 class (" in done.stdout
 
 
 @pytest.mark.parametrize("configured", ["colours", "outputs"])
@@ -231,7 +231,7 @@ def test_ctrl_c_ends_it_without_a_traceback(tmp_path, seeing_models) -> None:
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - a job of a shell ignores it
     )  # fmt: skip
     assert process.stderr is not None
-    assert "60 pictures" in process.stderr.readline()  # told when it begins
+    assert "60 pictures" in process.stderr.readline()  # printed when it begins
     process.send_signal(signal.SIGINT)
     _, noted = process.communicate(timeout=60)
     assert process.returncode != 0

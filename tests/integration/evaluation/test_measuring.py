@@ -29,7 +29,7 @@ def seeing(folder: Path, **more: Any) -> Settings:
     return Settings(models_dir=folder, **chosen | more)
 
 
-def told(data: Path, settings: Settings) -> dict[str, Any]:
+def measured(data: Path, settings: Settings) -> dict[str, Any]:
     """All figures."""
     found, tried = read(data), tries(settings)
     return report(found, Summary(measure(found, settings, tried)), tried, settings)
@@ -58,16 +58,16 @@ def test_it_sees_and_names_what_the_line_does(changed: dict[str, Any], tmp_path:
     assert changed_looked.categories[changes][0] == fields["categories"]
 
 
-def test_without_a_classifier_nothing_is_said_of_categories(tmp_path: Path) -> None:
+def test_without_a_classifier_categories_are_not_reported(tmp_path: Path) -> None:
     """Objects are measured all the same."""
-    found = told(yolo(tmp_path / "data"), seeing(tmp_path / "models", classify_model="absent"))
+    found = measured(yolo(tmp_path / "data"), seeing(tmp_path / "models", classify_model="absent"))
     assert found["categories"] is None
     assert found["line"]["ap50"] == 1.0
     assert not [one for one in found["tried"] if any(name.startswith("CLASSIFY") for name in one["settings"])]
 
 
 def test_other_models_that_are_installed_are_tried_and_what_is_no_good_is_not(tmp_path: Path) -> None:
-    """Another classifier is; a detector whose outputs nobody can read harms nothing."""
+    """Another classifier is; a detector whose outputs cannot be read harms nothing."""
     settings = seeing(tmp_path / "models")
     repository = open_repository(settings)
     other = colours(scale=0.1, name="other", detector_labels={"person": "blue", "car": "red"})
@@ -75,7 +75,7 @@ def test_other_models_that_are_installed_are_tried_and_what_is_no_good_is_not(tm
     for made in (other, bad):
         repository.publish(made)
         repository.promote(made.card.name, made.card.version)
-    found = told(yolo(tmp_path / "data"), settings)
+    found = measured(yolo(tmp_path / "data"), settings)
     tried = {tuple(one["settings"].items())[-1]: one for one in found["tried"]}
     assert ("DETECT_MODEL", "ssdlite320-mobilenet-v3") not in tried
     assert ("CLASSIFY_MODEL", "other") in tried

@@ -1,4 +1,4 @@
-"""The largest pictures that are taken, through the door's check and each stage's work: under 1 GB, every time."""
+"""The largest pictures that are taken, through the API's check and each stage's work: under 1 GB, every time."""
 
 import subprocess
 import sys
@@ -114,7 +114,7 @@ def peak_mb(step: str, file: Path, models: str = "none") -> float:
 
 @pytest.mark.parametrize("make", [jpeg, png, progressive_cmyk, webp, gif])
 def test_check_stays_under_the_limit(make: Callable[[Path], None], largest: Callable[..., Path]) -> None:
-    """The door looks at 50 megapixels of any format well under 1 GB: it has bodies to hold as well."""
+    """The API looks at 50 megapixels of any format well under 1 GB: it has bodies to hold as well."""
     assert peak_mb("check", largest(make)) < 0.6 * LIMIT_MB
 
 

@@ -127,7 +127,7 @@ def test_in_compose_everything_runs_in_the_containers(
             "DO $$ BEGIN CREATE ROLE stageline SUPERUSER LOGIN; EXCEPTION WHEN OTHERS THEN END $$"
         )
     where = {"PGHOST": "127.0.0.1", "PGPORT": str(postgres_server.port)}
-    told = " ".join(f"{name}='{value}'" for name, value in {**own.environment, **where}.items())
+    variables = " ".join(f"{name}='{value}'" for name, value in {**own.environment, **where}.items())
     stand_in = tmp_path / "compose"
     stand_in.write_text(
         "#!/bin/bash\n[ \"$1 $2\" = 'ps -q' ] && { echo 0123; exit; }\n"
@@ -138,7 +138,7 @@ def test_in_compose_everything_runs_in_the_containers(
         '[ "$1" = -e ] && { export "$2"; shift 2; }\nservice=$1\nshift\n'
         '[ "$*" = "printenv DATABASE_URL" ] && { echo postgresql://stageline@postgres:5432/stageline; exit; }\n'
         f'[ "$service" = grab ] && [ "$1" = python ] && {{ shift; set -- {sys.executable} "$@"; }}\n'
-        f'exec env {told} "$@"\n'
+        f'exec env {variables} "$@"\n'
     )
     stand_in.chmod(0o755)
     rows, content = dump(own.engine, tombstones=True), own.objects()

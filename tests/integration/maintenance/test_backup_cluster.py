@@ -25,7 +25,7 @@ def server(start_minio) -> MinioServer:
     return minio
 
 
-def told(server: MinioServer) -> dict[str, str]:
+def credentials(server: MinioServer) -> dict[str, str]:
     """The store's keys, as the line's settings."""
     return {"MINIO_ACCESS_KEY": server.access_key, "MINIO_SECRET_KEY": server.secret_key}
 
@@ -40,7 +40,11 @@ def test_the_nightly_job_keeps_seven_whole_nights(server: MinioServer, tmp_path:
         each.mkdir(parents=True)
     for box in (pod["initContainers"][0], pod["containers"][0]):
         text = box["command"][2].replace("/scripts/", f"{scripts}/").replace("/backups", str(backups))
-        own = commands.environment(MINIO_ENDPOINT=server.endpoint, **told(server)) if box["name"] == "scripts" else None
+        own = (
+            commands.environment(MINIO_ENDPOINT=server.endpoint, **credentials(server))
+            if box["name"] == "scripts"
+            else None
+        )
         subprocess.run(
             ["sh", "-euc", text.replace("python -P", f"{sys.executable} -P")],
             env=own or commands.environment(), check=True, timeout=300,
@@ -55,7 +59,9 @@ def test_the_nightly_job_keeps_seven_whole_nights(server: MinioServer, tmp_path:
 def test_in_a_cluster_the_store_is_reached_by_a_forwarded_port(server: MinioServer, tmp_path: Path) -> None:
     """Out and in again; here a stand-in for kubectl runs what a pod would, where `minio:9000` is out of reach."""
     port = server.endpoint.rpartition(":")[2]
-    own = " ".join(f"{name}='{value}'" for name, value in {**told(server), "MINIO_ENDPOINT": "minio:9000"}.items())
+    own = " ".join(
+        f"{name}='{value}'" for name, value in {**credentials(server), "MINIO_ENDPOINT": "minio:9000"}.items()
+    )
     kubectl = tmp_path / "bin" / "kubectl"
     kubectl.parent.mkdir()
     kubectl.write_text(

@@ -105,12 +105,12 @@ def write_program(path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["backup.sh", "restore.sh"])
-def test_what_is_missing_is_said_first(kept: Path, place: Place, tmp_path: Path, paths, name: str) -> None:
+def test_what_is_missing_is_reported_first(kept: Path, place: Place, tmp_path: Path, paths, name: str) -> None:
     """A server, a program or a whole line that is not there: exit status 2, which one, and nothing was made."""
     words = ["--yes", kept] if name == "restore.sh" else [tmp_path / "none"]
     for what, (more, environment, said) in MISSING.items():
-        told = {key: paths.get(value, value) for key, value in environment.items()}
-        done = script(name, *more, *words, at=place, **told)
+        variables = {key: paths.get(value, value) for key, value in environment.items()}
+        done = script(name, *more, *words, at=place, **variables)
         assert (done.returncode, said in done.stderr) == (2, True), (what, done.stderr)
         assert "secret" not in done.stderr.replace("MINIO_SECRET_KEY", "")
     nowhere = script(name, *words, PATH=paths["few"], **NO_COMPOSE)

@@ -64,13 +64,13 @@ def test_what_goes_wrong_is_a_sentence(
 def test_a_bucket_that_was_never_made(start_minio, tmp_path: Path) -> None:
     """It counts as empty; models may lie elsewhere, but a backup without the pictures' bucket is an error."""
     server = start_minio()
-    told = {"MINIO_ENDPOINT": server.endpoint, "MINIO_ACCESS_KEY": server.access_key}
-    told["MINIO_SECRET_KEY"] = server.secret_key
-    assert json.loads(bucket(tmp_path, "count", "--json", **told).stdout) == {"images": 0, "models": 0}
-    done = bucket(tmp_path, "export", "x", **told)
+    credentials = {"MINIO_ENDPOINT": server.endpoint, "MINIO_ACCESS_KEY": server.access_key}
+    credentials["MINIO_SECRET_KEY"] = server.secret_key
+    assert json.loads(bucket(tmp_path, "count", "--json", **credentials).stdout) == {"images": 0, "models": 0}
+    done = bucket(tmp_path, "export", "x", **credentials)
     assert (done.returncode, "the bucket of pictures is not there" in done.stderr) == (3, True)
     S3Store.from_settings(s3_settings(server, "images")).check()
-    done = bucket(tmp_path, "export", "x", **told)
+    done = bucket(tmp_path, "export", "x", **credentials)
     assert (done.returncode, "not one picture" in done.stderr) == (0, True), done.stderr
 
 

@@ -222,12 +222,12 @@ def test_an_import_lets_go_of_old_copies(request, start_redis, exported: Path, t
     monkeypatch.setenv("STAGELINE_DATA", str(tmp_path / "here"))
     monkeypatch.setenv("CACHE_URL", url)
     settings.load.cache_clear()
-    refresh()  # as import does at its end; here with the patience from above
+    refresh()  # as import does at its end; here with the timeout from above
     assert content(cached) == content(bare) == PICTURES
 
 
 def test_a_cache_that_is_away_is_said(start_redis, tmp_path: Path) -> None:
-    """Its copies may be old for a while: the one who asked to let go of them is told."""
+    """Its copies may be old for a while: the caller that asked to drop them gets the error."""
     server = start_redis(*CACHE_OPTIONS)
     cached = CachedStore(FolderStore(tmp_path), HotCache(server.url, 3600, "images"))
     server.kill()

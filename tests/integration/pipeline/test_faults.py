@@ -15,7 +15,7 @@ from tests.support.faults import assert_each_has_one_result, attempts_of, happen
 from tests.support.processes import descendants
 
 PICTURES = 24
-LEASE = {"LEASE_SECONDS": "5"}  # in less, a worker that lives may not come to beat where the machine is busy
+LEASE = {"LEASE_SECONDS": "5"}  # in less, a living worker may miss its heartbeat on a busy machine
 SLOW_TAG = """
 import sys, time
 if sys.orig_argv[-1] == "tag_service":
@@ -62,7 +62,7 @@ def test_a_killed_redis_loses_nothing(start_line, start_redis, pictures) -> None
     running = start_line(REDIS_URL=redis.url, **LEASE)
     ids = send(running, pictures)
     redis.kill()
-    time.sleep(float(LEASE["LEASE_SECONDS"]))  # so every lease runs out, and the housekeeper notices that it is away
+    time.sleep(float(LEASE["LEASE_SECONDS"]))  # so every lease runs out, and the reaper notices that it is away
     redis.start()
     assert_each_has_one_result(running, ids)
     assert attempts_of(running, ids) == {1}, "a server that is away costs no attempt"
@@ -82,7 +82,7 @@ def test_a_killed_store_loses_nothing(start_line, start_minio, pictures) -> None
 
 
 def test_everything_killed_at_once_loses_nothing(start_line, pictures) -> None:
-    """SIGKILL of the supervisor, the door, every worker and Redis: a new start finishes every accepted picture."""
+    """SIGKILL of the supervisor, the API, every worker and Redis: a new start finishes every accepted picture."""
     running = start_line(**LEASE)
     ids = send(running, pictures)
     running.kill()
@@ -91,7 +91,7 @@ def test_everything_killed_at_once_loses_nothing(start_line, pictures) -> None:
 
 
 def test_a_poison_picture_takes_no_neighbour_with_it(start_line, pictures, tmp_path) -> None:
-    """One that kills its worker each time is buried after MAX_ATTEMPTS; all others are completed."""
+    """A picture that kills its worker each time is dead-lettered after MAX_ATTEMPTS; all others are completed."""
     poison = tmp_path / "sitecustomize.py"
     poison.write_text(
         "import os, sys\n"
@@ -140,7 +140,7 @@ def test_a_sleeping_worker_that_wakes_up_late_writes_nothing(start_line, picture
 
 
 def test_sigterm_gives_back_or_finishes_and_exits_cleanly(start_line, pictures) -> None:
-    """A worker told to stop exits 0, holds nothing afterwards, and no attempt is counted."""
+    """A worker that gets SIGTERM exits 0, holds nothing afterwards, and no attempt is counted."""
     running = start_line(LEASE_SECONDS="60")
     ids = send(running, pictures)
     for stage in line.LINE:
@@ -163,15 +163,15 @@ def test_ctrl_c_stops_everything(start_line, pictures) -> None:
     assert_each_has_one_result(running, ids)
 
 
-def test_a_failing_picture_is_retried_then_buried_and_can_be_replayed(start_line, pictures, tmp_path) -> None:
+def test_a_failing_picture_is_retried_then_dead_lettered_and_can_be_replayed(start_line, pictures, tmp_path) -> None:
     """A failure is retried with back-off up to MAX_ATTEMPTS, then is a dead letter with its traceback; mended, it
     goes through by a replay."""
     running = start_line(MAX_ATTEMPTS="2", RETRY_BASE_SECONDS="0.2")
     client = connect(str(running.state["redis_url"]))
-    door = Producer(str(running.state["redis_url"]), 10)
+    producer = Producer(str(running.state["redis_url"]), 10)
     from stageline.pipeline.message import Message
 
-    door.accept(Message.of({"image_id": "ghost", "original_path": "original/ghost.jpg"}))
+    producer.accept(Message.of({"image_id": "ghost", "original_path": "original/ghost.jpg"}))
     wait_for(lambda: running.client.get("/status/ghost")["status"] == "failed")
     letter = json.loads(client.lindex("dead_letters", 0))
     assert letter["stage"] == "resize"

@@ -13,7 +13,7 @@ import redis
 
 from tests.support.running_line import RunningLine
 
-PATIENCE = 90.0  # seconds for what must come; nothing is asserted of how soon
+TIMEOUT = 90.0  # seconds for what must come; nothing is asserted of how soon
 
 # The whole of a foreign grayscale stage, in 20 lines that know nothing of Stageline.
 STAGE = """
@@ -34,7 +34,7 @@ while True:
 
 
 def await_end(running: RunningLine, image_id: str) -> dict:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
         found = running.client.get(f"/status/{image_id}")
         if found["status"] in ("completed", "failed"):
@@ -70,7 +70,7 @@ def test_a_foreign_producer_needs_two_fields(start_line, data_dir: Path) -> None
     target.write_bytes(picture.read_bytes())
     lists = redis.Redis.from_url(str(running.state["redis_url"]))
     lists.rpush("resize_queue", json.dumps({"image_id": "zoo-1", "original_path": "original/zoo-1.jpg"}))
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     results = running.folder / "data" / "images" / "results" / "zoo-1.json"
     while not results.exists():
         assert time.monotonic() < deadline
@@ -82,7 +82,7 @@ def test_a_foreign_producer_needs_two_fields(start_line, data_dir: Path) -> None
 
 
 def test_what_is_no_message_goes_to_the_dead_letters_whole(start_line, data_dir: Path) -> None:
-    """Garbage on a list is buried with its raw bytes, and the next picture goes through."""
+    """Garbage on a list is dead-lettered with its raw bytes, and the next picture goes through."""
     running = start_line()
     lists = redis.Redis.from_url(str(running.state["redis_url"]))
     garbage = [b"\xff\xfe", b"[]", b'{"image_id": "../x", "original_path": "original/x.jpg"}', b"{" * 5000]
@@ -94,11 +94,11 @@ def test_what_is_no_message_goes_to_the_dead_letters_whole(start_line, data_dir:
 
 
 def test_a_newer_message_waits_for_a_newer_worker(start_line) -> None:
-    """A message of a higher version is put aside, not buried: a worker that knows it will come."""
+    """A message of a higher version is delayed, not dead-lettered: a worker that knows it will come."""
     running = start_line()
     lists = redis.Redis.from_url(str(running.state["redis_url"]))
     lists.rpush("tag_queue", json.dumps({"v": 2, "image_id": "a", "original_path": "original/a.jpg"}))
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while lists.zcard("stageline:delayed:tag_queue") == 0:
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -111,7 +111,7 @@ def stop_ours(running: RunningLine, package: str) -> None:
 
     os.kill(pid_of(running, package), signal.SIGSTOP)
     lists = redis.Redis.from_url(str(running.state["redis_url"]))
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not any(popped_in_vain(client) for client in lists.client_list()):
         assert time.monotonic() < deadline
         time.sleep(0.05)

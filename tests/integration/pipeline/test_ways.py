@@ -30,11 +30,11 @@ if sys.orig_argv[-1] == "{service}":
 
 
 class Way:
-    """A running line, and what a door does on it, without HTTP."""
+    """A running line, and what an API process does on it, without HTTP."""
 
     def __init__(self, running: RunningLine, picture: Path) -> None:
         self.store = FolderStore(running.folder / "data" / "images")
-        self.door = Producer(str(running.state["redis_url"]), 100)
+        self.producer = Producer(str(running.state["redis_url"]), 100)
         self._picture = picture.read_bytes()
 
     def send(self, image_id: str, **fields) -> None:
@@ -46,10 +46,12 @@ class Way:
         path.write_bytes(self._picture)
         sizes = {"origin_w": info.width, "origin_h": info.height}
         first = rerun.first_run("2026-11-21T10:00:00.000Z")
-        assert self.door.accept(Message.of({"image_id": image_id, "original_path": key, **sizes, **first, **fields}))
+        assert self.producer.accept(
+            Message.of({"image_id": image_id, "original_path": key, **sizes, **first, **fields})
+        )
 
     def status(self, image_id: str) -> str | None:
-        found = status.read(self.door.client, image_id)
+        found = status.read(self.producer.client, image_id)
         return found and found["status"]
 
     def wait(self, image_id: str, wanted: str) -> None:
@@ -78,15 +80,15 @@ def start_way(start_line, data_dir: Path):
 
 
 def test_a_picture_waits_after_a_stage_and_goes_on_when_sent(start_way) -> None:
-    """It is preprocessed, its kind is known, it counts as nobody's work; sent on, it is finished as its second run."""
+    """It is preprocessed, its kind is known, it is not unfinished; sent on, it is finished as its second run."""
     way = start_way()
     way.send("later", until="detect")
     way.wait("later", "waiting")
     document = way.document("later")
     assert (document["status"], document["kind"], "categories" in document) == ("waiting", "object", False)
-    assert (way.door.unfinished(), sum(way.door.depths()["classify"].values())) == (0, 0)
+    assert (way.producer.unfinished(), sum(way.producer.depths()["classify"].values())) == (0, 0)
     message, stage = rerun.prepare(document, None, way.exists)
-    assert way.door.send_again(message, stage) == Result.SENT
+    assert way.producer.send_again(message, stage) == Result.SENT
     way.wait("later", "completed")
     ended = way.document("later")
     assert [run["from"] for run in ended["runs"]] == ["resize", "classify"]
@@ -104,7 +106,7 @@ def test_a_finished_picture_can_be_run_again_from_each_stage(start_way, stage: s
     way.wait("again", "completed")
     before = way.document("again")
     message, found = rerun.prepare(before, stage, way.exists)
-    assert way.door.send_again(message, found) == Result.SENT
+    assert way.producer.send_again(message, found) == Result.SENT
     way.until(lambda: way.document("again")["run"] == 2)
     after = way.document("again")
     assert after["detections"] == before["detections"]
@@ -121,14 +123,14 @@ def test_a_picture_deleted_under_way_leaves_nothing_behind(start_way, tmp_path: 
     way.send("gone")
     way.send("kept")
     name = service.removesuffix("_service")
-    way.until(lambda: name in (status.read(way.door.client, "gone") or {"stages": {}})["stages"])
-    way.door.delete("gone")
+    way.until(lambda: name in (status.read(way.producer.client, "gone") or {"stages": {}})["stages"])
+    way.producer.delete("gone")
     erase_objects(way.store, "gone")
     (tmp_path / "go on").touch()
     way.wait("kept", "completed")
-    way.until(lambda: sum(sum(counts.values()) for counts in way.door.depths().values()) == 0)
+    way.until(lambda: sum(sum(counts.values()) for counts in way.producer.depths().values()) == 0)
     assert way.left_of("gone") == []
-    assert (way.status("gone"), way.door.unfinished()) == ("deleted", 0)
+    assert (way.status("gone"), way.producer.unfinished()) == ("deleted", 0)
     assert len(way.left_of("kept")) == len(line.FOLDERS)
 
 
@@ -148,17 +150,17 @@ def test_a_worker_that_dies_while_it_removes_a_deleted_picture_leaves_that_to_th
     )
     way = start_way(PYTHONPATH=str(tmp_path), LEASE_SECONDS="5")
     way.send("gone")
-    way.until(lambda: "resize" in (status.read(way.door.client, "gone") or {"stages": {}})["stages"])
-    way.door.delete("gone")
+    way.until(lambda: "resize" in (status.read(way.producer.client, "gone") or {"stages": {}})["stages"])
+    way.producer.delete("gone")
     erase_objects(way.store, "gone")
     (tmp_path / "go on").touch()
     way.until((tmp_path / "died").exists)
-    way.until(lambda: sum(sum(counts.values()) for counts in way.door.depths().values()) == 0)
+    way.until(lambda: sum(sum(counts.values()) for counts in way.producer.depths().values()) == 0)
     assert way.left_of("gone") == []
 
 
 def test_a_worker_that_died_stands_in_the_history(start_way, tmp_path: Path) -> None:
-    """A picture whose worker is killed tells of the attempt that nobody came back from."""
+    """The history of a picture whose worker is killed has the attempt that was lost."""
     (tmp_path / "sitecustomize.py").write_text(
         "import sys, os\n"
         "flag = os.path.join(os.environ['PYTHONPATH'], 'died')\n"

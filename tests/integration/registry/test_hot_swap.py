@@ -126,7 +126,7 @@ def swapped(request, start_line, tmp_path) -> Swapped:
 
 
 def test_models_change_under_load_and_no_picture_fails(swapped, tmp_path) -> None:
-    """Promoted, uploaded piecemeal by other hands, with a bad hash, of the wrong shape, rolled back: in the end every
+    """Promoted, uploaded in parts by another tool, with a bad hash, of the wrong shape, rolled back: in the end every
     picture is completed, was classified, and its category's name is that of the version it names."""
     picture = tmp_path / "red.png"
     import cv2

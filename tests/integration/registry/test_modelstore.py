@@ -42,7 +42,7 @@ def test_a_published_version_never_changes(repository) -> None:
 
 
 def test_a_published_card_never_changes_either(repository) -> None:
-    """The same network under the same version with other labels is refused: who asked for it is not told that it is."""
+    """The same network under the same version with other labels is refused, and not reported as installed."""
     repository.publish(colours())
     with pytest.raises(ModelError, match=r"colours@1 is published already, with another card"):
         repository.publish(colours(labels=["a", "b", "c"]))
@@ -87,7 +87,7 @@ def test_a_version_without_its_card_is_not_there(repository, store) -> None:
 
 
 def test_a_card_without_its_network_is_not_whole(repository, store) -> None:
-    """A card that came first, by other hands than ours, is refused until its file is there."""
+    """A card that another program uploaded first is refused until its file is there."""
     put(store, f"colours/1/{CARD}", written(colours().card))
     with pytest.raises(ModelError, match=r"colours@1 is not whole: colours/1/model.onnx is not there"):
         repository.load("colours", "1")

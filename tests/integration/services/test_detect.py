@@ -31,8 +31,8 @@ def task(original: bytes, **more: bytes) -> Task:
 
 def done(stage: Detect, given: Task) -> StageOutput:
     """What the stage makes of one picture."""
-    (outcome,) = stage.run([given])
-    return outcome
+    (output,) = stage.run([given])
+    return output
 
 
 @pytest.fixture
@@ -79,17 +79,17 @@ def test_every_finding_names_the_model_that_made_it(people: bytes, installed: di
     stage = Detect(Settings(detect_on="original"))
     for each in installed.values():
         serve(stage, each)
-    outcome = done(stage, task(people))
-    detections, faces = outcome.fields["detections"], outcome.fields["faces"]
+    output = done(stage, task(people))
+    detections, faces = output.fields["detections"], output.fields["faces"]
     assert {found["label"] for found in detections} >= {"person"}
     assert len(faces) > 3
     for found, name in [*((each, "yolox-nano") for each in detections), *((each, "mtcnn") for each in faces)]:
         assert found["model"] == installed[name].card.reference
         assert found["model_sha256"] == installed[name].card.sha256
-    assert outcome.fields["kind"] == "face"
-    assert outcome.fields["missing_models"] == []
-    (stored,) = outcome.objects
-    assert json.loads(stored.data) == {"image_id": "a", **outcome.fields}
+    assert output.fields["kind"] == "face"
+    assert output.fields["missing_models"] == []
+    (stored,) = output.objects
+    assert json.loads(stored.data) == {"image_id": "a", **output.fields}
 
 
 @pytest.mark.parametrize("where", ["grayscale", "resized"])

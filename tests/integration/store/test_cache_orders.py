@@ -1,4 +1,4 @@
-"""Several processes change one object behind the hot cache: whoever comes between whose steps, nothing old is read."""
+"""Several processes change one object behind the hot cache: in whatever order their steps come, nothing old is read."""
 
 import itertools
 import threading
@@ -25,7 +25,7 @@ def item(data: bytes) -> StoredObject:
 
 
 class Gated(FolderStore):
-    """A folder that stops whoever changes it, before and after."""
+    """A folder that stops each change, before and after it."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -47,7 +47,7 @@ class Gated(FolderStore):
 
 
 class Missed(HotCache):
-    """A cache that did not answer when it was told that something would be overwritten, and has let go of it since."""
+    """A cache that did not answer when it was asked to drop a key before an overwrite, and has dropped it since."""
 
     def announce(self, keys) -> bytes | None:
         self.drop(keys)
@@ -72,7 +72,7 @@ class Change:
 
 @pytest.fixture
 def server(start_redis: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch) -> RedisServer:
-    """A cache that nobody takes for silent because this machine is busy."""
+    """A cache that is not taken for silent because this machine is busy."""
     monkeypatch.setattr(hot_cache, "ANSWER_SECONDS", SECONDS)
     monkeypatch.setattr(hot_cache, "CONNECT_SECONDS", SECONDS)
     return start_redis(*embedded.CACHE_OPTIONS)
@@ -108,7 +108,7 @@ def test_in_whatever_order_steps_fall_the_copy_is_right(other: str, server: Redi
         copy = hot.get(KEY)
         assert copy in (None, truth), firsts
         copies += copy is not None
-    assert copies, "where nobody comes between, a copy is kept"
+    assert copies, "if no other change comes between, a copy is kept"
 
 
 def test_a_writer_that_dies_leaves_nothing_to_read(server: RedisServer, tmp_path) -> None:
@@ -127,7 +127,7 @@ def test_a_writer_that_dies_leaves_nothing_to_read(server: RedisServer, tmp_path
 
 
 def test_one_that_dies_deleting_leaves_nothing_to_read(server: RedisServer, tmp_path) -> None:
-    """Once the store has let go of an object, nobody reads its copy, whether or not the deletion comes to its end."""
+    """Once the store has dropped an object, no process reads its copy, whether or not the deletion comes to its end."""
     hot = HotCache(server.url, 3600, "images")
     cached = CachedStore(FolderStore(tmp_path), hot)
     cached.put(item(b"first"))

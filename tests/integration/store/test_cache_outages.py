@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("undisturbed")
 
 
 def test_what_was_overwritten_meanwhile_is_not_read_after(folder, cache_server, monkeypatch) -> None:
-    """The cache is away during an overwrite and a deletion, and comes back with the old copies: who wrote reads none,
+    """The cache is away during an overwrite and a deletion, and comes back with the old copies: the writer reads none,
     and lets go of them before anything else."""
     monkeypatch.setattr(hot_cache, "PAUSE_SECONDS", 0.0)
     store = CachedStore(folder, cache(cache_server))
@@ -35,8 +35,8 @@ def test_what_was_overwritten_meanwhile_is_not_read_after(folder, cache_server, 
     assert (keeps(cache_server), keeps(cache_server, "original/b.jpg")) == (None, None)
 
 
-def test_others_read_nothing_old_once_it_is_told(folder, cache_server, monkeypatch) -> None:
-    """Who could not tell the cache of an overwrite tells it as soon as it is back, without being asked for anything."""
+def test_others_read_nothing_old_once_the_key_is_dropped(folder, cache_server, monkeypatch) -> None:
+    """A client that could not drop an overwritten key drops it as soon as the cache is back, without any request."""
     monkeypatch.setattr(hot_cache, "PAUSE_SECONDS", 0.1)
     store, other = (CachedStore(folder, cache(cache_server)) for _ in range(2))
     store.put(item(data=b"old"))
@@ -66,7 +66,7 @@ def test_when_much_is_owed_all_goes(folder, cache_server, monkeypatch) -> None:
     assert redis.Redis.from_url(cache_server.url).keys() == [b"stageline:cache:images-2:original/0.jpg"]
 
 
-def test_a_stopped_cache_is_told_when_it_goes_on(folder, cache_server, monkeypatch) -> None:
+def test_keys_are_dropped_when_a_stopped_cache_goes_on(folder, cache_server, monkeypatch) -> None:
     """One that hangs in the middle (SIGSTOP), its connections open: what it is sent late changes nothing, and no old
     copy is read."""
     monkeypatch.setattr(hot_cache, "ANSWER_SECONDS", 0.1)
@@ -141,7 +141,7 @@ def test_many_threads_share_it(folder, cache_server, monkeypatch) -> None:
 def test_what_comes_to_be_owed_while_all_is_dropped_stays_owed(cache_server, monkeypatch) -> None:
     """Too much of it to remember by name: the scan may have passed it by, so that all has to go once more."""
     monkeypatch.setattr(hot_cache, "MAX_OWED", 2)
-    monkeypatch.setattr(HotCache, "_remind", lambda _: None)  # only this test tells
+    monkeypatch.setattr(HotCache, "_remind", lambda _: None)  # only this test drops keys
     kept = cache(cache_server)
     redis.Redis.from_url(cache_server.url).set("stageline:cache:images:old", b"old")
     keys = [f"original/{n}.jpg" for n in range(3)]

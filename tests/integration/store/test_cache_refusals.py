@@ -53,8 +53,8 @@ def test_what_is_no_cache_changes_nothing(broken: str, folder: FolderStore) -> N
         store.get(KEY)
 
 
-def test_it_is_asked_once_and_said_once(monkeypatch, folder) -> None:
-    """A cache that does not answer is tried once, whoever reads and writes meanwhile; the log says so in one line."""
+def test_it_is_asked_once_and_logged_once(monkeypatch, folder) -> None:
+    """A cache that does not answer is tried once, whatever is read and written meanwhile, and logged in one line."""
     monkeypatch.setattr(hot_cache, "ANSWER_SECONDS", 0.1)
     monkeypatch.setattr(hot_cache, "PAUSE_SECONDS", 3600.0)
     with capture_logs() as said, socket.create_server(("127.0.0.1", 0), backlog=50) as server:

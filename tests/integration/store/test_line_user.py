@@ -118,7 +118,7 @@ def test_what_went_wrong_since_is_mended(server: MinioServer, harm: str) -> None
 
 
 def test_what_is_missing_or_refused_is_named(server: MinioServer) -> None:
-    """Each wrong or missing credential is told by the name of its variable; no MinIO's address is a setting's error."""
+    """The error names the variable of a wrong or missing credential; an address without MinIO is a setting's error."""
     wrong = {
         "MINIO_ROOT_USER, MINIO_ROOT_PASSWORD.*SignatureDoesNotMatch": {"minio_root_password": "not-the-password"},
         "MINIO_ROOT_USER, MINIO_ROOT_PASSWORD.*InvalidAccessKeyId": {"minio_root_user": "nobody"},

@@ -1,4 +1,4 @@
-"""The process that makes the line's user on a real MinIO: it waits, stays and ends as it is told."""
+"""The process that makes the line's user on a real MinIO: it waits, stays and ends as its settings say."""
 
 import json
 import signal

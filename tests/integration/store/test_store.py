@@ -52,9 +52,9 @@ def test_what_is_too_large_is_not_read(store: ObjectStore) -> None:
         store.get("original/a.jpg", 4)
 
 
-def test_an_object_is_told_of_without_reading_it(store: ObjectStore) -> None:
+def test_stat_describes_an_object_without_reading_it(store: ObjectStore) -> None:
     """Its size, the MD5 of its bytes, and when it was written last, in UTC; alike for those put alone and together."""
-    before = datetime.now(UTC) - timedelta(seconds=2)  # S3 tells whole seconds
+    before = datetime.now(UTC) - timedelta(seconds=2)  # S3 returns whole seconds
     store.put(item("original/a.jpg", b"first, and longer"))
     store.put(item("original/a.jpg", b"second"))
     store.put_all([item("tagged/a.jpg", b""), item("tagged/b.jpg", b"third")])
@@ -164,7 +164,7 @@ def test_a_folder_that_cannot_be_written_is_unavailable(tmp_path) -> None:
 
 
 def test_a_store_that_is_away_is_unavailable() -> None:
-    """Nobody listening, and a wrong password, both say Unavailable and name the settings."""
+    """A closed port, and a wrong password, both say Unavailable and name the settings."""
     away = S3Store.from_settings(
         Settings(minio_endpoint="127.0.0.1:9", minio_access_key="a", minio_secret_key="secret-one")
     )
@@ -232,8 +232,8 @@ def test_what_was_never_finished_is_cleaned_away(tmp_path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [".part-new", "a.jpg"]
 
 
-def test_a_role_that_nobody_gives_is_unavailable_soon(monkeypatch) -> None:
-    """Where a machine's role is asked for and nobody answers, the store says so instead of waiting for ever."""
+def test_a_role_that_no_server_gives_is_unavailable_soon(monkeypatch) -> None:
+    """Where a machine's role is asked for and no server answers, the store says so instead of waiting for ever."""
     silent = socket.create_server(("127.0.0.1", 0), backlog=50)  # takes connections, and never answers
     address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", address)

@@ -83,7 +83,7 @@ def endpoint() -> Iterator[Endpoint]:
 @pytest.mark.parametrize("step", ["put", "put_all"])
 @pytest.mark.parametrize("answer", [Answer(200, "text/plain", b""), Answer(200, "text/html", PAGE)])
 def test_a_write_is_taken_for_done_only_where_a_store_says_so(answer: Answer, step: str, endpoint: Endpoint) -> None:
-    """A store tells the ETag of what it wrote; a proxy, or another server at that address, says 200 to anything."""
+    """A store returns the ETag of what it wrote; a proxy, or another server at the address, answers 200 to anything."""
     endpoint.answer = answer
     with pytest.raises(Unavailable, match="MINIO_ENDPOINT"):
         STEPS[step](endpoint.store())
@@ -106,15 +106,15 @@ def test_a_page_is_no_answer_of_a_store(step: str, status: int, endpoint: Endpoi
 
 
 @pytest.mark.parametrize("step", ["put", "keys"])
-def test_the_stores_own_words_are_told(step: str, endpoint: Endpoint) -> None:
-    """After all tries it is not told that there were too many tries, but what the store said."""
+def test_the_error_has_the_stores_own_words(step: str, endpoint: Endpoint) -> None:
+    """After all tries the error has the store's answer, not that there were too many tries."""
     endpoint.answer = Answer(503, XML, SLOW_DOWN)
     with pytest.raises(Unavailable, match="SlowDown: Please reduce your request rate"):
         STEPS[step](endpoint.store())
 
 
 def test_a_folder_that_cannot_be_listed_is_unavailable(tmp_path, monkeypatch) -> None:
-    """A disk with an error is a store that is away, also for who lists."""
+    """A disk with an error is a store that is away, also for a listing."""
     store = FolderStore(tmp_path)
     store.put(ITEM)
 

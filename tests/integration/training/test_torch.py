@@ -139,7 +139,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_teachers_probabilities_are_mixed_into_the_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the recipe's share; a run that is resumed reads what was kept, and asks nobody again."""
+    """By the recipe's share; a run that is resumed reads what was kept, and asks the teacher no second time."""
     from models.training.train import _targets
 
     found = tiny(teacher="resnet18-cifar10@1", teacher_share=0.25)

@@ -134,13 +134,13 @@ def test_work_that_hangs_ends_its_process(start, settings, tmp_path) -> None:
     )
     store = FolderStore(tmp_path / "data" / "images")
     store.put(StoredObject("original/a.jpg", b"x", "image/jpeg"))
-    door = Producer(settings.redis_url, 1)
-    door.client.rpush("grayscale_queue", Message.of({"image_id": "a", "original_path": "original/a.jpg"}).raw)
+    producer = Producer(settings.redis_url, 1)
+    producer.client.rpush("grayscale_queue", Message.of({"image_id": "a", "original_path": "original/a.jpg"}).raw)
     environment = {"WORK_TIMEOUT": "1", "LEASE_SECONDS": "1", "PYTHONPATH": str(tmp_path)}
     process, _ = start("grayscale_service", REDIS_URL=settings.redis_url, **environment)
     assert process.wait(90) == 70
     assert "WORK_TIMEOUT=1" in (tmp_path / "grayscale_service.log").read_text()
-    assert sum(door.client.llen(key) for key in door.client.keys("stageline:inflight:*")) == 1
+    assert sum(producer.client.llen(key) for key in producer.client.keys("stageline:inflight:*")) == 1
 
 
 def test_log_lines_are_json_that_a_person_can_follow(start, settings, tmp_path, data_dir) -> None:
@@ -148,10 +148,10 @@ def test_log_lines_are_json_that_a_person_can_follow(start, settings, tmp_path, 
     store = FolderStore(tmp_path / "data" / "images")
     picture = (data_dir / "coco128" / "images" / "000000000025.jpg").read_bytes()
     store.put(StoredObject("original/a.jpg", picture, "image/jpeg"))
-    door = Producer(settings.redis_url, 1)
-    door.client.rpush("resize_queue", Message.of({"image_id": "a", "original_path": "original/a.jpg"}).raw)
+    producer = Producer(settings.redis_url, 1)
+    producer.client.rpush("resize_queue", Message.of({"image_id": "a", "original_path": "original/a.jpg"}).raw)
     start("resize_service", REDIS_URL=settings.redis_url)
-    wait_until(lambda: door.client.llen("grayscale_queue") == 1)
+    wait_until(lambda: producer.client.llen("grayscale_queue") == 1)
     wait_until(lambda: '"done"' in (tmp_path / "resize_service.log").read_text())
     lines = [json.loads(entry) for entry in (tmp_path / "resize_service.log").read_text().splitlines()]
     (done,) = [entry for entry in lines if entry["event"] == "done"]

@@ -35,8 +35,8 @@ def test_what_was_stored_too_late_is_mended(work_through, settings, deleted) -> 
                 if deleted:
                     Producer(settings.redis_url, 10).delete("late")
 
-    def mended(door: Producer) -> bool:
-        said = json.loads(door.client.lindex(keys.OUTCOMES, -1))
+    def mended(producer: Producer) -> bool:
+        said = json.loads(producer.client.lindex(keys.OUTCOMES, -1))
         if deleted:
             return said["status"] == "deleted" and list(FolderStore(settings.stageline_data / "images").keys("r")) == []
         return said["status"] == "waiting" and "document" not in said
@@ -55,23 +55,23 @@ def test_second_attempts_and_large_pictures_are_worked_alone(work_through) -> No
         *named("unknown", origin_w=None, origin_h=None),
         *named("e"),
     ]
-    door = work_through(work, messages, lambda door: len(handed_on(door)) == 8)
+    producer = work_through(work, messages, lambda producer: len(handed_on(producer)) == 8)
     for alone in ("again", "large", "unknown"):
         assert [alone] in work.batches
-    order = handed_on(door)
+    order = handed_on(producer)
     assert [order.index(name) for name in ("again", "large", "unknown", "e")] == [2, 5, 6, 7]
 
 
 def test_a_pop_whose_answer_was_lost_is_found_again(work_through, settings) -> None:
     """A message that is in the worker's own list without its knowing (a broken connection) is worked all the same."""
     work = Recorder()
-    door = work_through(work, named("a"), lambda door: handed_on(door) == ["a"])
-    (identity,) = [member.decode() for member in door.client.zrange(keys.WORKERS, 0, -1)]
+    producer = work_through(work, named("a"), lambda producer: handed_on(producer) == ["a"])
+    (identity,) = [member.decode() for member in producer.client.zrange(keys.WORKERS, 0, -1)]
     stray = Message.of({"image_id": "a", "original_path": "original/a.jpg", "note": "stray"})
-    door.client.rpush(keys.in_flight_key(identity), stray.raw)
+    producer.client.rpush(keys.in_flight_key(identity), stray.raw)
     killer = connect(settings.redis_url)
     deadline = time.monotonic() + 60
-    while len(handed_on(door)) < 2:
+    while len(handed_on(producer)) < 2:
         for client in killer.client_list():  # again and again: between two pops a broken connection goes unnoticed
             if client["id"] != str(killer.client_id()) and client["cmd"] == "blmove":
                 killer.client_kill_filter(_id=client["id"])
@@ -96,39 +96,39 @@ def test_a_worker_that_stops_gives_back_what_it_has_not_begun(work_through, runn
     """Nothing is in flight after a stop; every picture is handed on or waits, first attempt still, in its order."""
     names = [f"p{n}" for n in range(10)]
     work = Gated()
-    door = work_through(work, named(*names), lambda door: len(handed_on(door)) >= 2)
-    assert door.depths()["resize"]["in_flight"] > 1
+    producer = work_through(work, named(*names), lambda producer: len(handed_on(producer)) >= 2)
+    assert producer.depths()["resize"]["in_flight"] > 1
     running[0][0].stop()
     work.gate.set()
     stop_all()
-    waiting = [Message.decode(raw) for raw in door.client.lrange(RESIZE.queue, 0, -1)]
-    assert door.depths()["resize"]["in_flight"] == 0
+    waiting = [Message.decode(raw) for raw in producer.client.lrange(RESIZE.queue, 0, -1)]
+    assert producer.depths()["resize"]["in_flight"] == 0
     ids = [message.image_id for message in waiting]
-    assert sorted(handed_on(door) + ids) == names
+    assert sorted(handed_on(producer) + ids) == names
     assert ids == sorted(ids)
     assert {message.attempt for message in waiting} == {1}
-    assert door.client.zcard(keys.WORKERS) == 0
+    assert producer.client.zcard(keys.WORKERS) == 0
 
 
 def test_a_full_redis_is_waited_for(work_through, settings) -> None:
     """Out of memory, or a replica for a while: no crash, no attempt, and the worker goes on by itself."""
-    door = work_through(Recorder(), named("a"), lambda door: handed_on(door) == ["a"])
+    producer = work_through(Recorder(), named("a"), lambda producer: handed_on(producer) == ["a"])
     try:
-        door.client.config_set("maxmemory", 1)
+        producer.client.config_set("maxmemory", 1)
         time.sleep(3)
-        door.client.config_set("maxmemory", 0)
-        door.client.replicaof("127.0.0.1", "9")
+        producer.client.config_set("maxmemory", 0)
+        producer.client.replicaof("127.0.0.1", "9")
         time.sleep(3)
     finally:
-        door.client.config_set("maxmemory", 0)
-        door.client.replicaof("NO", "ONE")
+        producer.client.config_set("maxmemory", 0)
+        producer.client.replicaof("NO", "ONE")
     raw = Message.of({"image_id": "b", "original_path": "original/a.jpg", "origin_w": 9, "origin_h": 9}).raw
-    door.client.rpush(RESIZE.queue, raw)
+    producer.client.rpush(RESIZE.queue, raw)
     deadline = time.monotonic() + 60
-    while "b" not in handed_on(door):
+    while "b" not in handed_on(producer):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert {Message.decode(raw).attempt for raw in door.client.lrange("grayscale_queue", 0, -1)} == {1}
+    assert {Message.decode(raw).attempt for raw in producer.client.lrange("grayscale_queue", 0, -1)} == {1}
 
 
 def test_stopping_while_the_store_is_away_costs_no_attempt(work_through, stop_all, settings) -> None:
@@ -142,7 +142,7 @@ def test_stopping_while_the_store_is_away_costs_no_attempt(work_through, stop_al
             return super().run(tasks)
 
     work = Breaking()
-    door = work_through(work, named("a"), lambda _door: len(work.batches) == 1, shutdown_seconds=5.0)
+    producer = work_through(work, named("a"), lambda _producer: len(work.batches) == 1, shutdown_seconds=5.0)
     stop_all()
-    (message,) = [Message.decode(raw) for raw in door.client.lrange(RESIZE.queue, 0, -1)]
+    (message,) = [Message.decode(raw) for raw in producer.client.lrange(RESIZE.queue, 0, -1)]
     assert (message.image_id, message.attempt) == ("a", 1)

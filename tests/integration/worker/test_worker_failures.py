@@ -1,4 +1,4 @@
-"""The worker loop, on a real Redis: what fails harms no other, and is retried, or buried with its reason."""
+"""The worker loop, on a real Redis: what fails harms no other, and is retried, or dead-lettered with its reason."""
 
 import time
 from collections.abc import Sequence
@@ -19,71 +19,71 @@ def test_one_bad_item_fails_no_neighbour(work_through) -> None:
     """When a batch fails, each of it is tried alone: the good go on, the bad is retried by itself."""
     work = Recorder(batch_size=4, pause=0.05)
     names = ["a", "b", "bad", "c", "d", "e"]
-    door = work_through(
-        work, named(*names), lambda door: door.depths()["resize"]["delayed"] + len(handed_on(door)) == 6
+    producer = work_through(
+        work, named(*names), lambda producer: producer.depths()["resize"]["delayed"] + len(handed_on(producer)) == 6
     )
-    assert sorted(handed_on(door)) == ["a", "b", "c", "d", "e"]
+    assert sorted(handed_on(producer)) == ["a", "b", "c", "d", "e"]
     assert any(len(batch) > 1 for batch in work.batches), "batches were taken"
     assert ["bad"] in work.batches
-    assert status.read(door.client, "bad")["stages"]["resize"]["state"] == "retrying"
-    assert door.depths()["resize"] == {"waiting": 0, "in_flight": 0, "delayed": 1}
+    assert status.read(producer.client, "bad")["stages"]["resize"]["state"] == "retrying"
+    assert producer.depths()["resize"] == {"waiting": 0, "in_flight": 0, "delayed": 1}
 
 
-def test_what_no_retry_can_mend_is_buried_at_once(work_through, settings) -> None:
+def test_what_no_retry_can_mend_is_dead_lettered_at_once(work_through, settings) -> None:
     """A rejected picture costs one attempt, and its results say failed, where and why."""
-    door = work_through(Recorder(), named("hopeless"), lambda door: door.client.llen("dead_letters") == 1)
-    found = status.read(door.client, "hopeless")
+    producer = work_through(Recorder(), named("hopeless"), lambda producer: producer.client.llen("dead_letters") == 1)
+    found = status.read(producer.client, "hopeless")
     assert (found["status"], found["reason"]) == ("failed", "not to be mended")
     store = FolderStore(settings.stageline_data / "images")
     assert b'"failed_stage": "resize"' in store.get("results/hopeless.json")
-    assert door.unfinished() == 0
+    assert producer.unfinished() == 0
 
 
-def test_a_message_as_large_as_may_be_is_retried_and_buried(work_through) -> None:
-    """There is no room for its history, nor at last for its attempt: it is buried, and its worker lives."""
+def test_a_message_as_large_as_may_be_is_retried_and_dead_lettered(work_through) -> None:
+    """There is no room for its history, nor at last for its attempt: it is dead-lettered, and its worker lives."""
     fill = MAX_BYTES - len(Message.of({**named("bad")[0], "original_path": "original/bad.jpg", "origin_w": 10,
                                        "origin_h": 10, "filler": ""}).raw)  # fmt: skip
     messages = [*named("bad", filler="x" * fill), *named("good")]
 
-    def buried(door: Producer) -> bool:
-        door.scripts.run(Call("release", delayed=keys.delayed_key(RESIZE.queue), queue=RESIZE.queue, most=10))
-        return door.client.llen("dead_letters") == 1 and handed_on(door) == ["good"]
+    def buried(producer: Producer) -> bool:
+        producer.scripts.run(Call("release", delayed=keys.delayed_key(RESIZE.queue), queue=RESIZE.queue, most=10))
+        return producer.client.llen("dead_letters") == 1 and handed_on(producer) == ["good"]
 
-    door = work_through(Recorder(), messages, buried, max_attempts=2, retry_base_seconds=0.05)
-    assert status.read(door.client, "bad")["status"] == "failed"
+    producer = work_through(Recorder(), messages, buried, max_attempts=2, retry_base_seconds=0.05)
+    assert status.read(producer.client, "bad")["status"] == "failed"
 
 
 def test_a_bad_message_in_a_finished_pictures_name_harms_it_not(work_through, settings) -> None:
-    """It is buried by its bytes alone: the picture's results and its status stay; its own bad message does fail it."""
+    """It is dead-lettered by its bytes alone: results and status of the picture stay; its own bad message fails it."""
     store = FolderStore(settings.stageline_data / "images")
     store.put(StoredObject("results/done.json", b"{}", "application/json"))
 
-    def send(door: Producer) -> bool:
-        if not door.client.llen("dead_letters"):
-            door.client.rpush(
+    def send(producer: Producer) -> bool:
+        if not producer.client.llen("dead_letters"):
+            producer.client.rpush(
                 RESIZE.queue, *(b'{"image_id":"%s","original_path":7}' % name for name in (b"done", b"new"))
             )
-        return door.client.llen("dead_letters") >= 2
+        return producer.client.llen("dead_letters") >= 2
 
-    door = work_through(Recorder(), named("good"), send)
+    producer = work_through(Recorder(), named("good"), send)
     assert store.get("results/done.json") == b"{}"
-    assert status.read(door.client, "done") is None
-    assert status.read(door.client, "new")["status"] == "failed"
+    assert status.read(producer.client, "done") is None
+    assert status.read(producer.client, "new")["status"] == "failed"
 
 
 def test_a_bad_message_fails_its_picture_where_the_id_can_be_read(work_through, settings) -> None:
     """It does not stay unfinished for ever: its status and its results say failed, its raw bytes are kept."""
-    door = work_through(Recorder(), named("a"), lambda door: handed_on(door) == ["a"])
-    door.accept(Message.of({"image_id": "half", "original_path": "original/half.jpg"}))
+    producer = work_through(Recorder(), named("a"), lambda producer: handed_on(producer) == ["a"])
+    producer.accept(Message.of({"image_id": "half", "original_path": "original/half.jpg"}))
     raw = b'{"image_id": "half", "original_path": "original/half.jpg", "detections": "none"}'
-    door.client.lrem(RESIZE.queue, 1, Message.of({"image_id": "half", "original_path": "original/half.jpg"}).raw)
-    door.client.rpush(RESIZE.queue, raw)
+    producer.client.lrem(RESIZE.queue, 1, Message.of({"image_id": "half", "original_path": "original/half.jpg"}).raw)
+    producer.client.rpush(RESIZE.queue, raw)
     deadline = time.monotonic() + 60
-    while (status.read(door.client, "half") or {}).get("status") != "failed":
+    while (status.read(producer.client, "half") or {}).get("status") != "failed":
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert b"detections must be a list" in FolderStore(settings.stageline_data / "images").get("results/half.json")
-    assert door.unfinished() == 1, "only a, which waits for the next stage"
+    assert producer.unfinished() == 1, "only a, which waits for the next stage"
 
 
 class Overflowing(Recorder):
@@ -95,18 +95,20 @@ class Overflowing(Recorder):
 
 def test_a_message_that_would_be_too_large_fails_its_picture_alone(work_through) -> None:
     """What no next worker would take is not handed on; the neighbours are."""
-    door = work_through(
+    producer = work_through(
         Overflowing(),
         named("a", "big", "b"),
-        lambda door: door.client.llen("dead_letters") + len(handed_on(door)) == 3,
+        lambda producer: producer.client.llen("dead_letters") + len(handed_on(producer)) == 3,
     )
-    assert sorted(handed_on(door)) == ["a", "b"]
-    assert status.read(door.client, "big")["status"] == "failed"
+    assert sorted(handed_on(producer)) == ["a", "b"]
+    assert status.read(producer.client, "big")["status"] == "failed"
 
 
-def test_what_died_too_often_is_buried_unworked(work_through) -> None:
+def test_what_died_too_often_is_dead_lettered_unworked(work_through) -> None:
     """A message that comes back with more attempts than allowed is not tried again."""
     work = Recorder()
-    door = work_through(work, named("poison", attempt=4), lambda door: door.client.llen("dead_letters") == 1)
+    producer = work_through(
+        work, named("poison", attempt=4), lambda producer: producer.client.llen("dead_letters") == 1
+    )
     assert work.batches == []
-    assert "died" in status.read(door.client, "poison")["reason"]
+    assert "died" in status.read(producer.client, "poison")["reason"]

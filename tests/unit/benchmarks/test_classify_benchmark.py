@@ -38,7 +38,7 @@ def test_cifar10s_own_pictures_are_enlarged_and_judged_by_their_folders(tmp_path
 
 
 def test_a_model_is_read_from_its_folder_or_the_store(tmp_path: Path) -> None:
-    """A folder with a card, or a name; a name that nobody knows is a sentence."""
+    """A folder with a card, or a name; an unknown name is a sentence."""
     model: ModelFiles = colours()
     (tmp_path / CARD).write_bytes(written(model.card))
     (tmp_path / "model.onnx").write_bytes(model.network)

@@ -124,7 +124,7 @@ def test_easy_heads_are_large_whole_and_face_the_camera() -> None:
     assert len(VARIANTS) == 12
 
 
-def test_shares_are_told_with_their_intervals() -> None:
+def test_shares_are_printed_with_their_intervals() -> None:
     """Wilson's, at 95 %: one of one is 21 to 100 %, none of one 0 to 79 %; of none, anything may be."""
     (plain,) = [line for line in groups([judge(picture(HEAD), fields([PERSON], []), {"face"})]).splitlines()
                 if line.startswith("all heads")]  # fmt: skip

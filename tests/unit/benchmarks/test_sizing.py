@@ -104,7 +104,7 @@ def pod(ready: str) -> dict[str, Any]:
 
 
 def test_a_start_counts_from_the_container_that_the_pod_is_named_for() -> None:
-    """Not from one beside it; and a pod that is not ready has no time to tell."""
+    """Not from one beside it; and a pod that is not ready has no time to report."""
     assert seconds_to_ready(pod("True")) == 7
     assert seconds_to_ready(pod("False")) is None
 

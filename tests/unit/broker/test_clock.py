@@ -55,22 +55,22 @@ def test_before_anybody_was_asked_it_is_the_machines_own() -> None:
 
 
 def test_what_is_uploaded_in_the_time_to_come_came_now() -> None:
-    """A producer's clock may be ahead; one that is behind cannot be told from a message that waited."""
+    """A producer's clock may be ahead; one that is behind cannot be distinguished from a message that waited."""
     now = clock.now()
     ahead, behind = iso(now + timedelta(hours=1)), iso(now - timedelta(hours=1))
 
-    def told(**fields) -> dict:
+    def checked(**fields) -> dict:
         sent = Message.of({"image_id": "a", "original_path": "original/a.jpg", **fields})
         taken = without_future_times(sent)
         assert taken.raw == sent.raw, "the queue's steps compare it"
         return dict(taken.fields)
 
-    assert now <= moment(told(uploaded_at=ahead)["uploaded_at"]) + timedelta(milliseconds=1)
-    assert moment(told(uploaded_at=ahead)["uploaded_at"]) <= clock.now()
-    assert moment(told(runs=[{"run": 1, "created_at": ahead, "from": "x"}])["runs"][0]["created_at"]) <= clock.now()
+    assert now <= moment(checked(uploaded_at=ahead)["uploaded_at"]) + timedelta(milliseconds=1)
+    assert moment(checked(uploaded_at=ahead)["uploaded_at"]) <= clock.now()
+    assert moment(checked(runs=[{"run": 1, "created_at": ahead, "from": "x"}])["runs"][0]["created_at"]) <= clock.now()
     for kept in (behind, iso(now), "soon", "", "9999-12-31T23:59:59"[:7]):
-        assert told(uploaded_at=kept)["uploaded_at"] == kept
-    assert told(runs=[{"created_at": behind}, {"created_at": 7}, {}])["runs"] == [
+        assert checked(uploaded_at=kept)["uploaded_at"] == kept
+    assert checked(runs=[{"created_at": behind}, {"created_at": 7}, {}])["runs"] == [
         {"created_at": behind},
         {"created_at": 7},
         {},

@@ -75,7 +75,7 @@ def test_the_chaos_suite_knows_nothing_of_what_is_inside() -> None:
 
 
 def test_every_service_is_in_the_line_and_complete() -> None:
-    """Each folder is a stage of the table, the door or the catalogue, and has what a service has."""
+    """Each folder is a stage of the table, the API or the catalogue, and has what a service has."""
     assert sorted([line.API_PACKAGE, line.CATALOGUE_PACKAGE, *(stage.package for stage in line.LINE)]) == SERVICES
     for service in SERVICES:
         for name in ("__init__.py", "__main__.py", "Dockerfile", "requirements.in", "requirements.txt"):
@@ -200,7 +200,7 @@ def test_the_docs_show_the_length_of_every_queue() -> None:
     assert shown == [*(stage.queue for stage in line.LINE), keys.OUTCOMES, keys.DEAD_LETTERS]
 
 
-def test_whoever_accepts_pictures_is_given_status_ttl() -> None:
+def test_each_process_that_accepts_pictures_gets_status_ttl() -> None:
     """The default of a producer is for tests: in the line itself each is made with the setting."""
     calls = [
         (str(path.relative_to(REPOSITORY)), ast.unparse(node))

@@ -65,7 +65,7 @@ def test_other_errors_are_not_waited_out() -> None:
     [(SERVER_AWAY, [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]), (refused_model(5.0), [5.0, 10.0, 20.0, 40.0, 60.0])],
 )
 def test_pauses_grow_up_to_the_longest(policy: Policy, pauses: list[float]) -> None:
-    """Doubled each time, also after thousands of failures; a loop that does not wait is told the same."""
+    """Doubled each time, also after thousands of failures; a loop that does not wait gets the same delays."""
     attempts = Attempts(policy)
     assert attempts.is_due()
     assert [attempts.fail() for _ in pauses] == pytest.approx(pauses)

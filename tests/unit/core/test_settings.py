@@ -120,14 +120,14 @@ def test_settings_do_not_change_and_are_read_once(monkeypatch: pytest.MonkeyPatc
     "endpoint", ["h:abc", "h:99999", "a b", "ftp://h", "http://h/path", "key:secret@h:9000", "http://"]
 )
 def test_a_wrong_endpoint_names_its_variable(endpoint: str) -> None:
-    """What cannot be dialled is told at start, without what is secret in it."""
+    """An address that cannot be dialled is an error at start, without the secret in it."""
     with pytest.raises(SettingsError, match="MINIO_ENDPOINT=") as error:
         open_store(Settings(minio_endpoint=endpoint))
     assert "secret" not in str(error.value)
 
 
 @pytest.mark.parametrize(("given", "lacking"), [("ACCESS", "SECRET"), ("SECRET", "ACCESS")])
-def test_one_key_without_the_other_is_told(given: str, lacking: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_key_without_the_other_is_an_error(given: str, lacking: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a pair of keys is a slip, not a wish for the AWS chain."""
     monkeypatch.setenv(f"MINIO_{given}_KEY", "hunter2")
     with pytest.raises(SettingsError, match=f"MINIO_{lacking}_KEY is not") as error:

@@ -87,7 +87,7 @@ def test_no_secret_is_committed() -> None:
 
 
 def test_every_key_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ConfigMap and our containers set nothing that nobody reads, and every value is one that the settings take."""
+    """The ConfigMap and our containers set nothing that is not read, and every value is one that the settings take."""
     data = named("ConfigMap", "stageline")["data"]
     ours = [box for workload in manifests.workloads() for box in workload.containers if "/stageline/" in box["image"]]
     assert ours

@@ -1,4 +1,4 @@
-"""Who reaches whom: services, network policies, the mesh and the ingress, worked through as a network would."""
+"""Which pod reaches which: services, network policies, the mesh and the ingress, worked through as a network would."""
 
 import re
 from functools import cache
@@ -14,7 +14,7 @@ POLICIES = list(documents("NetworkPolicy"))
 WORKLOADS = {each.name: each for each in manifests.workloads()}
 NODE_PORTS = {30003: "minio-console", 30005: "grab"}
 PORTS = {"redis": 6379, "cache": 6379, "minio": 9000, "postgres": 5432}
-BUSINESS = {  # who has any with whom
+BUSINESS = {  # which pods use which server
     "redis": set(OURS),
     "cache": set(OURS),
     "minio": {*OURS, "backup-bucket"},
@@ -62,7 +62,7 @@ def let_in(source: dict[str, str], target: str, port: int, namespace: str = "sta
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_those_with_business_reach_a_server_and_nobody_else(server: str) -> None:
+def test_only_pods_that_use_a_server_reach_it(server: str) -> None:
     """At either end, each by itself: every pair of pods, the servers among themselves, and a pod of no known kind."""
     port = PORTS[server]
     assert {each.name for each in WORKLOADS.values() if let_out(each.labels, server, port)} == BUSINESS[server]
@@ -80,7 +80,7 @@ def test_every_address_that_is_set_is_a_server_with_a_policy() -> None:
 
 
 def test_what_is_open_to_all() -> None:
-    """The door and the console, from everywhere; metrics from `monitoring`; nothing else of anybody's."""
+    """The API and the console, from everywhere; metrics from `monitoring`; nothing else of anybody's."""
     for port, name in ((30005, "grab"), (9001, "minio")):
         assert let_in({}, name, port, "keda")
         assert let_in({}, name, port, "default")
@@ -104,7 +104,7 @@ def test_policies_apply_to_all_and_name_only_what_is_there() -> None:
 
 
 def test_names_are_asked_by_whom_calls_anybody() -> None:
-    """The servers call nobody, so they need no names; nor does a stranger."""
+    """The servers call no one, so they need no names; nor does a stranger."""
     for each in [each.labels for each in WORKLOADS.values()] + [STRANGER]:
         policies = [policy for policy in POLICIES if applies(policy, each, "Egress")]
         calls = each.get("app.kubernetes.io/component") in ("door", "stage", "catalogue", "backup")
@@ -175,8 +175,8 @@ def test_the_mesh_is_strict_but_for_the_node_ports() -> None:
         assert port in _ports(WORKLOADS[name])
 
 
-def test_the_ingress_leads_to_the_door_and_takes_what_the_door_takes() -> None:
-    """Its backend is the door's Service; a batch as large as the door's largest passes; events are not held back."""
+def test_the_ingress_leads_to_the_api_and_takes_what_the_api_takes() -> None:
+    """Its backend is the API's Service; a batch as large as the API's largest passes; events are not held back."""
     (ingress,) = documents("Ingress")
     (rule,) = ingress["spec"]["rules"]
     (path,) = rule["http"]["paths"]

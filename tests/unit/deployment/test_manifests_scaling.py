@@ -18,20 +18,20 @@ def targets(folder: str) -> dict[str, Document]:
 
 
 def test_each_stage_can_be_scaled_either_way() -> None:
-    """By KEDA, or by CPU; the door by CPU alone, for something must return what dead workers held."""
+    """By KEDA, or by CPU; the API by CPU alone, for something must return what dead workers held."""
     assert set(targets("autoscaling-keda")) == set(STAGES)
     assert set(targets("autoscaling-hpa")) == {*STAGES, "grab"}
 
 
 def test_what_is_scaled_says_no_replicas() -> None:
-    """A number in the manifest would undo the autoscaler's at every apply; what nobody scales says its own."""
+    """A number in the manifest would undo the autoscaler's at every apply; one that is not scaled has its own."""
     scaled = {*targets("autoscaling-keda"), *targets("autoscaling-hpa")}
     for workload in base():
         assert ("replicas" in workload.document["spec"]) == (workload.name not in scaled), workload.name
         assert workload.kind == "Deployment" or workload.name not in scaled
 
 
-def test_keda_asks_the_door_for_what_a_stage_has_before_it() -> None:
+def test_keda_asks_the_api_for_what_a_stage_has_before_it() -> None:
     """Each by its own list, from nothing; the target is more than a worker holds, or one would hold what two should."""
     service = named("Service", "grab")
     for name, spec in targets("autoscaling-keda").items():
@@ -49,7 +49,7 @@ def test_keda_asks_the_door_for_what_a_stage_has_before_it() -> None:
 
 
 def test_the_hpa_follows_cpu_and_goes_down_slowly() -> None:
-    """Its target is a part of a core, above what a pod requests; it never takes the last pod; the door keeps three."""
+    """Its target is a part of a core, above what a pod requests; it never takes the last pod; the API keeps three."""
     for name, spec in targets("autoscaling-hpa").items():
         (metric,) = spec["metrics"]
         (workload,) = [each for each in base() if each.name == name]
@@ -61,7 +61,7 @@ def test_the_hpa_follows_cpu_and_goes_down_slowly() -> None:
 
 
 def test_both_ways_have_the_same_most() -> None:
-    """Whoever changes from one to the other gets as many pods."""
+    """A change from one to the other keeps the number of pods."""
     by_keda = {name: spec["maxReplicaCount"] for name, spec in targets("autoscaling-keda").items()}
     by_cpu = {name: spec["maxReplicas"] for name, spec in targets("autoscaling-hpa").items() if name in STAGES}
     assert by_keda == by_cpu

@@ -23,7 +23,7 @@ from tests.support.manifests import (
 WORKLOADS = manifests.workloads()
 LASTING = [each for each in WORKLOADS if each.kind in ("Deployment", "StatefulSet")]
 CPU_OF_A_LINE = 1.2  # cores, so that it fits a small node
-SECRET_KEYS = {  # who sees which key of the Secret; ROOT is nobody's but MinIO's
+SECRET_KEYS = {  # which workload sees which key of the Secret; ROOT is only MinIO's
     **{name: {"REDIS_PASSWORD", "CACHE_PASSWORD", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"} for name in STAGES},
     "redis": {"REDIS_PASSWORD"},
     "cache": {"CACHE_PASSWORD"},

@@ -111,7 +111,7 @@ def test_an_interval_of_ap50_stays_within_0_and_1() -> None:
         assert 0 <= interval.low < interval.high <= 1
 
 
-def test_of_settings_that_change_nothing_the_name_is_told() -> None:
+def test_settings_that_change_nothing_are_named() -> None:
     """No figures that are the same twice."""
     made = measured(MIN_PICTURES)
     found_in(made, CONFIGURED, range(9))
@@ -122,7 +122,7 @@ def test_of_settings_that_change_nothing_the_name_is_told() -> None:
 
 def test_a_threshold_is_tested_on_other_pictures_than_it_was_chosen_on() -> None:
     """One that is right on every other picture alone, those to choose on, is chosen, and found to do worse on the rest.
-    The other values are not told."""
+    The other values are not printed."""
     made = measured(80)
     for changes, right in (
         (CONFIGURED, range(40)),

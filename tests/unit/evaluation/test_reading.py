@@ -119,8 +119,8 @@ def test_one_of_several_annotation_files_is_chosen_by_name(tmp_path: Path) -> No
     assert read(tmp_path).source.endswith("instances_val2017.json")
 
 
-def test_pictures_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
-    """As the file tells their path; where it does not, none is taken for another, and none from outside the folder."""
+def test_pictures_of_one_name_are_distinguished_by_their_folders(tmp_path: Path) -> None:
+    """By the path in the file; without one, no picture is taken for another, and none from outside the folder."""
     coco(tmp_path, {"a": SCENES["a"]})
     draw(tmp_path / "train" / "a.png", [])
     draw(tmp_path.parent / "outside.png", [])
@@ -158,7 +158,7 @@ def test_a_sample_is_drawn_by_chance_and_the_same_each_time(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("of", ["YOLO", "COCO"])
 def test_a_sample_has_the_problems_of_its_pictures_alone(of: str, tmp_path: Path) -> None:
-    """Each picture has one label that is none; so each that was drawn has one, and no other is told or is a fault."""
+    """Each picture has one label that is none; so each that was drawn has one, and no other is reported as a fault."""
     data = (yolo if of == "YOLO" else coco)(tmp_path, dict.fromkeys("abcdefgh", SCENES["a"]))
     if of == "YOLO":
         for path in (data / "labels").iterdir():

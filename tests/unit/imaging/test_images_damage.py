@@ -60,7 +60,7 @@ DAMAGES: dict[str, Callable[[bytes, int], bytes]] = {
 
 
 SMALL_HOLE = "a hole of 64 zeros"
-MAY_BE_ZEROS = ("optimised", "progressive")  # in these a few zeros may be pixels, and only some holes can be told
+MAY_BE_ZEROS = ("optimised", "progressive")  # in these a few zeros may be pixels, and only some holes can be detected
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.8])
@@ -107,7 +107,7 @@ def test_a_kind_whose_decoder_tells_nothing_is_compared(monkeypatch: pytest.Monk
 
 
 def without_jfif(data: bytes) -> bytes:
-    """A JPEG whose colours another segment may tell."""
+    """A JPEG whose colours another segment may describe."""
     return data[:2] + data[4 + int.from_bytes(data[4:6], "big") :]
 
 
@@ -132,7 +132,7 @@ WARNED_OF = {
 
 @pytest.mark.parametrize("name", WARNED_OF)
 def test_a_harmless_warning_hides_no_damage(name: str) -> None:
-    """A decoder tells its first warning only: what is odd in a header is put right before."""
+    """A decoder reports its first warning only: what is odd in a header is put right before."""
     data = WARNED_OF[name]
     whole, _ = codec.decode(SEVERAL["baseline"], MAX_PIXELS)
     assert codec.check(data, MAX_PIXELS).width == 480
@@ -201,8 +201,8 @@ def test_plain_pictures_are_not_taken_for_damaged(image: Image.Image, options: d
     assert codec.check(encoded(image, "JPEG", **options), MAX_PIXELS).width == image.width
 
 
-def test_a_stage_still_decodes_what_came_past_the_door() -> None:
-    """The door refuses damage; a picture that another producer stored is decoded as far as it goes."""
+def test_a_stage_still_decodes_what_came_past_the_api() -> None:
+    """The API refuses damage; a picture that another producer stored is decoded as far as it goes."""
     data = SEVERAL["baseline"]
     pixels, _ = codec.decode(data[: place(data, 0.5)] + END, MAX_PIXELS)
     whole, _ = codec.decode(data, MAX_PIXELS)

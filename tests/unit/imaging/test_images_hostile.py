@@ -48,7 +48,7 @@ def test_what_is_no_picture_is_refused(data: bytes) -> None:
 
 
 def test_nothing_is_refused() -> None:
-    """Zero bytes are told apart from a bad picture."""
+    """An empty file has another error than a bad picture."""
     refused(b"", 400, "empty")
 
 

@@ -191,7 +191,7 @@ def deep(rows: int = 16, *, transparent: bytes = bytes(6)) -> bytes:
 
 
 def test_a_deep_picture_is_checked_by_what_decodes_it() -> None:
-    """What the door takes of it, the stages decode; what a chunk claims beyond the file is not allotted."""
+    """What the API takes of it, the stages decode; what a chunk claims beyond the file is not allotted."""
     data = deep()
     pixels, info = codec.decode(data, MAX_PIXELS)
     assert codec.check(data, MAX_PIXELS) == info

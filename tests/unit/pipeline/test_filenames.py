@@ -60,7 +60,7 @@ def test_what_is_dangerous_in_a_name_is_not_shown(given: str | None, shown: str)
 
 
 def test_names_that_differ_are_looked_up_apart() -> None:
-    """Joiners tell names apart; long names with the same beginning differ; nobody's name finds what has none."""
+    """Joiners distinguish names; long names with the same beginning differ; an empty name finds no unnamed picture."""
     assert (
         len(
             {

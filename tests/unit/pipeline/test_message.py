@@ -155,9 +155,9 @@ def test_a_wrong_finding_is_refused(name: str, finding: dict[str, Any]) -> None:
 def test_what_is_let_through_can_be_drawn(fields: dict[str, Any]) -> None:
     """Every message that decodes is one that the tag stage survives."""
     message = Message.decode(with_(**fields))
-    (outcome,) = create_tag(Settings()).run([Task(message, {"original": encoded(scene(), "JPEG")})])
-    assert outcome.fields["tagged_path"] == "tagged/01JD.jpg"
-    Message.decode(message.successor("tag", {}, outcome.fields).raw)
+    (output,) = create_tag(Settings()).run([Task(message, {"original": encoded(scene(), "JPEG")})])
+    assert output.fields["tagged_path"] == "tagged/01JD.jpg"
+    Message.decode(message.successor("tag", {}, output.fields).raw)
 
 
 def test_depth_is_limited_before_python_does() -> None:

@@ -28,8 +28,8 @@ def everything(_: str) -> bool:
     return True
 
 
-def test_a_folder_of_a_newer_version_is_said() -> None:
-    """A door of the version before asks for patience, rather than for the picture to be sent anew."""
+def test_a_folder_of_a_newer_version_is_an_error() -> None:
+    """The error says to ask again when the upgrade is over, not to upload the picture again."""
     done = {"image_id": "a", "original_path": "original/a.jpg", "status": "completed"}
     done["stages"] = {"sharpen": {"state": "done", "path": "sharpened/a.jpg"}}
     with pytest.raises(rerun.CannotRun, match=r"sharpened/.* ask again when the upgrade is over"):
@@ -71,7 +71,7 @@ def test_an_input_that_is_gone_cannot_be_run() -> None:
 
 
 def test_a_third_run_keeps_the_history_of_both() -> None:
-    """Each attempt of each run is told apart, and none is forgotten."""
+    """Each attempt of each run is distinct, and none is forgotten."""
     second, _ = rerun.prepare(document(run_through()), "tag", everything)
     done = second.successor("tag", {"state": "done", "run": 2, "attempt": 1}, {"tagged_path": "tagged/a.jpg"})
     third, _ = rerun.prepare(document(done), "tag", everything)

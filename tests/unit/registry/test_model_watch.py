@@ -102,7 +102,7 @@ def test_a_store_that_goes_away_later_is_a_note(watched) -> None:
 
 
 def test_one_model_that_cannot_be_read_holds_up_no_other(watched, monkeypatch) -> None:
-    """The others are looked at, the metrics told, and readiness says what cannot be read."""
+    """The others are looked at, the metrics reported, and readiness says what cannot be read."""
     watch, served, _ = watched()
     broken: Served[str] = Served("broken", Moody(), SETTINGS, optional=True)
 
@@ -146,7 +146,7 @@ def test_a_folder_that_is_mounted_for_reading_serves(watched) -> None:
 
 
 def test_what_was_never_installed_is_missing_unless_it_is_optional(watched) -> None:
-    """Missing: 200, degraded, named; optional: nobody misses it. It is taken up when it comes."""
+    """Missing: 200, degraded, named; optional: not reported. It is taken up when it comes."""
     watch, served, store = watched(published=False)
     watch.wait_for_models()
     report, status = health.readiness({}, watch)
@@ -160,7 +160,7 @@ def test_what_was_never_installed_is_missing_unless_it_is_optional(watched) -> N
 
 @pytest.mark.parametrize("essential", [True, False])
 def test_what_only_adds_something_is_listed_and_degrades_nothing(watched, essential) -> None:
-    """As FaceNet: 200, ready, and its name among the missing; what a stage cannot do without is told as such."""
+    """As FaceNet: 200, ready, and its name among the missing; an essential model is reported as essential."""
     watch, *_ = watched(published=False, essential=essential)
     watch.wait_for_models()
     report, status = health.readiness({}, watch)
@@ -169,7 +169,7 @@ def test_what_only_adds_something_is_listed_and_degrades_nothing(watched, essent
     assert Lack.decode(told(watch).encode()) == Lack(("colours",), ("colours",) if essential else ())
 
 
-def test_what_a_beat_says_is_what_the_watch_knows(watched) -> None:
+def test_a_heartbeat_carries_what_the_watch_knows(watched) -> None:
     """Nothing while all is well; then what is refused and why, and that the store is away."""
     watch, served, store = watched()
     watch.wait_for_models()

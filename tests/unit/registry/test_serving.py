@@ -123,7 +123,7 @@ def test_a_refused_version_is_tried_again_a_little_later_each_time(serve, reposi
 
 
 def test_a_version_that_was_mended_is_taken_up_at_once_when_it_is_promoted_again(serve, repository) -> None:
-    """Refused, rolled back, put right, promoted again: nobody waits for the pause of the first time."""
+    """Refused, rolled back, put right, promoted again: the pause of the first time is not waited for."""
     served, loader = serve(v2=ModelError("no good"))
     for name in ("promote", "rollback"):
         getattr(repository, name)(*(["colours", "2"] if name == "promote" else ["colours"]))
@@ -134,7 +134,7 @@ def test_a_version_that_was_mended_is_taken_up_at_once_when_it_is_promoted_again
     assert served.now().value == "loaded 2"
 
 
-def test_where_the_version_before_is_no_good_either_both_reasons_are_told(serve, repository) -> None:
+def test_the_error_has_both_reasons_if_the_version_before_is_no_good_either(serve, repository) -> None:
     """A worker that starts fresh after two bad promotes serves nothing, and says why of both."""
     repository.promote("colours", "2")
     served, _ = serve(v1=ModelError("the first reason"), v2=ModelError("the second reason"))

@@ -69,8 +69,8 @@ def found_by_the_stage(chosen: ModelFiles, original: bytes, **more: Any) -> dict
     stage = Detect(settings)
     stage._objects.swap(Loaded(chosen.card, load_objects(chosen, settings)))
     message = Message.of({"image_id": "a", "original_path": "original/a.png", "path": "grayscale/a.jpg"})
-    (outcome,) = stage.run([Task(message, {"original": original})])
-    return dict(outcome.fields)
+    (output,) = stage.run([Task(message, {"original": original})])
+    return dict(output.fields)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

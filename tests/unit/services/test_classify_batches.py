@@ -39,12 +39,12 @@ def test_hundreds_of_findings_are_looked_at_sixteen_at_a_time(monkeypatch: pytes
 
         monkeypatch.setattr(network, "run", counted)
     many = [found([20, 16, 31, 23], score=((i * 7) % 500) / 500) for i in range(500)]
-    (outcome,) = stage.run([task(encoded(scene(), "PNG"), detections=many, faces=many)])
-    embedded = [face["score"] for face in outcome.fields["faces"] if "embedding" in face]
-    assert len(outcome.fields["faces"]) == 500
+    (output,) = stage.run([task(encoded(scene(), "PNG"), detections=many, faces=many)])
+    embedded = [face["score"] for face in output.fields["faces"] if "embedding" in face]
+    assert len(output.fields["faces"]) == 500
     assert embedded == [item["score"] for item in many if item["score"] >= 200 / 500]
-    assert [item["box"] for item in document(outcome)["faces"]] == [many[0]["box"]] * 300
-    assert len([box for _, box in named(outcome) if box]) == 300
+    assert [item["box"] for item in document(output)["faces"]] == [many[0]["box"]] * 300
+    assert len([box for _, box in named(output) if box]) == 300
     assert max(sizes) <= BATCH_SIZE
     assert sum(sizes) == 300 + 300
 
@@ -74,8 +74,8 @@ def test_a_swap_falls_between_two_batches(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(value, "probabilities", swapping)
     pictures = [task(encoded(scene(), "PNG"), f"p{i}") for i in range(20)]  # more than one call takes
     first, second = stage.run(pictures), stage.run(pictures)
-    for outcomes, model, labels in ((first, "colours@1", {"green"}), (second, "colours@2", {"grün"})):
-        items = [item for outcome in outcomes for item in outcome.fields["categories"]]
+    for outputs, model, labels in ((first, "colours@1", {"green"}), (second, "colours@2", {"grün"})):
+        items = [item for output in outputs for item in output.fields["categories"]]
         assert ({item["model"] for item in items}, {item["category"] for item in items}) == ({model}, labels)
 
 
@@ -101,9 +101,9 @@ def test_an_original_is_decoded_once_and_no_larger_than_needed(
     exif = Image.Exif()
     exif[0x0112] = orientation
     given = task(photograph(exif=exif), detections=[found([0, 0, 300, 2000])], faces=faces)
-    (outcome,) = both().run([given])
+    (output,) = both().run([given])
     assert decoded == [(width, WIDE)]
-    assert len(document(outcome)["faces"]) == len(faces)
+    assert len(document(output)["faces"]) == len(faces)
 
 
 def test_a_smaller_decode_changes_little(monkeypatch: pytest.MonkeyPatch) -> None:

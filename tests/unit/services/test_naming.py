@@ -26,8 +26,8 @@ STAMP = {"model": "yolox-nano@1", "model_sha256": "e" * 64}
 def say(image: Image.Image, models: Any = None, **fields: Any) -> tuple[list[Any], list[Any]]:
     """What is named in a picture, and its candidates, without the model's stamp."""
     stage = work(models or colours(scale=SCALE, detector_labels=MAPPED))
-    (outcome,) = stage.run([task(encoded(image, "PNG"), **fields)])
-    return outcome.fields["categories"], outcome.fields["candidates"]
+    (output,) = stage.run([task(encoded(image, "PNG"), **fields)])
+    return output.fields["categories"], output.fields["candidates"]
 
 
 def shown(items: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
@@ -116,7 +116,7 @@ def test_where_the_detector_is_missing_nothing_was_found_by_nobody() -> None:
     assert [item["box"] for item in say(plain("red"), **fields)[0]] == [None, TOP_LEFT]
 
 
-def test_a_whole_picture_of_kind_object_is_always_said_something_of() -> None:
+def test_a_whole_picture_of_kind_object_always_has_a_category() -> None:
     """Unsure as it may be: each such picture has its row."""
     for fields in ({"kind": "object"}, {"kind": None}, {}):
         named, candidates = say(plain("#808080"), detections=[], **fields)

@@ -105,7 +105,7 @@ def test_a_card_that_asks_for_what_detectors_are_not_given_is_refused(changed: d
 
 
 def test_an_adapter_that_is_not_there_is_refused() -> None:
-    """The sentence names those that are, and the page that tells how to add one."""
+    """The sentence names those that are, and the page that shows how to add one."""
     chosen = model("yolox-nano", yolox_network({}), adapter="yolov9")
     with pytest.raises(
         ModelError, match=r"'yolov9'; there are yolox, ssd, torchvision-ssd: see docs/adding-a-model.md"

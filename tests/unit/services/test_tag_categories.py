@@ -59,7 +59,7 @@ def test_a_label_gains_a_category_that_says_something_else(label: str, name: str
     assert [label_text for label_text, *_ in drawn] == [text]
 
 
-def test_a_label_gains_the_surest_category_that_is_said_of_its_object(drawn: list[Any]) -> None:
+def test_a_label_gains_the_surest_category_of_its_object(drawn: list[Any]) -> None:
     """Of several of one object, or of the picture, it is the surest."""
     mine = [category("frog", BOX, 0.6), category("cat", BOX, 0.9), category("horse", BOX, 0.7)]
     whole = [category("ship", None, 0.95), category("truck", None, 0.9)]

@@ -136,11 +136,11 @@ def test_the_copy_hides_heads_and_its_regions_say_so(classes: str) -> None:
     png = cv2.imencode(".png", picture)[1].tobytes()
     fields = {"detections": [person(STANDING)], "faces": [face(250, 300, 40)]}
     message = Message.of({"image_id": "a", "original_path": "original/a.png", **fields})
-    outcome = create(Settings(blur_classes=classes, blur_heads=True)).run_one(Task(message, {"original": png}))
-    head, one_face = sorted(outcome.fields["blurred_regions"])
+    output = create(Settings(blur_classes=classes, blur_heads=True)).run_one(Task(message, {"original": png}))
+    head, one_face = sorted(output.fields["blurred_regions"])
     assert inside([100.0, 45.0, 180.0, 85.0], head)
     assert inside([230.0, 280.0, 270.0, 320.0], one_face)  # heads include those whose face was found
-    stored = {item.key: item.data for item in outcome.objects}
+    stored = {item.key: item.data for item in output.objects}
     copy, _ = codec.decode(stored["blurred/a.jpg"], 10**6)
     assert cv2.Laplacian(copy[45:85, 105:175], cv2.CV_64F).var() < 60.0
     assert np.abs(copy[180:].astype(int) - picture[180:])[:, :200].mean() < 10
@@ -167,12 +167,12 @@ def test_no_copy_where_persons_or_faces_were_not_looked_for(
     png = cv2.imencode(".png", noise(40, 30))[1].tobytes()
     message = Message.of({"image_id": "a", "original_path": "original/a.png", **fields})
     settings.load.cache_clear()
-    outcome = create(settings.load()).run_one(Task(message, {"original": png}))
-    assert ("blurred/a.jpg" in [item.key for item in outcome.objects]) == written
-    assert (outcome.fields["blurred_path"] is not None) == written
+    output = create(settings.load()).run_one(Task(message, {"original": png}))
+    assert ("blurred/a.jpg" in [item.key for item in output.objects]) == written
+    assert (output.fields["blurred_path"] is not None) == written
 
 
-def test_a_malformed_option_is_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_names_a_malformed_option(monkeypatch: pytest.MonkeyPatch) -> None:
     """BLUR_HEADS is true or false."""
     monkeypatch.setenv("BLUR_HEADS", "perhaps")
     settings.load.cache_clear()

@@ -32,9 +32,9 @@ def test_no_privacy_copy_of_what_was_not_looked_at(classes: str, fields: dict[st
     """What was to be hidden was looked for, or there is no copy that seems to hide it."""
     message = Message.of({"image_id": "a", "original_path": "original/a.jpg", **fields})
     settings = Settings(blur_classes=classes, classify_model="mine")
-    outcome = create(settings).run_one(Task(message, {"original": JPEG}))
-    assert ("blurred/a.jpg" in [stored.key for stored in outcome.objects]) == written
-    assert (outcome.fields["blurred_path"] is not None) == written
+    output = create(settings).run_one(Task(message, {"original": JPEG}))
+    assert ("blurred/a.jpg" in [stored.key for stored in output.objects]) == written
+    assert (output.fields["blurred_path"] is not None) == written
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,9 @@ def test_the_model_set_as_the_detector_counts_as_one(models: dict[str, str], cla
     """Whatever else its name stands for: where it is missing, no copy seems to hide what it should have found."""
     message = Message.of({"image_id": "a", "original_path": "original/a.jpg", **BOTH, "missing_models": [missing]})
     work = Tag(Settings(blur_classes=classes, **models))
-    outcome = work.run_one(Task(message, {"original": JPEG}))
-    assert [stored.key for stored in outcome.objects] == ["tagged/a.jpg"]
-    assert outcome.fields["blurred_path"] is None
+    output = work.run_one(Task(message, {"original": JPEG}))
+    assert [stored.key for stored in output.objects] == ["tagged/a.jpg"]
+    assert output.fields["blurred_path"] is None
 
 
 def test_what_nothing_finds_cannot_be_hidden() -> None:
@@ -64,13 +64,13 @@ def test_what_nothing_finds_cannot_be_hidden() -> None:
 
 
 def test_categories_are_drawn_on_the_tagged_picture_alone() -> None:
-    """What the picture shows is told on the tagged picture, also where no object was found, and not on the other."""
+    """The category is written on the tagged picture, also if no object was found, and not on the blurred one."""
     message = Message.of({"image_id": "a", "original_path": "original/a.jpg", **BOTH})
     named = message.successor("classify", {}, {"categories": [{"category": "dog", "confidence": 0.9, "box": None}]})
-    plain, told = (create(Settings()).run_one(Task(one, {"original": JPEG})) for one in (message, named))
-    assert [stored.key for stored in told.objects] == ["tagged/a.jpg", "blurred/a.jpg"]
-    assert told.objects[0].data != plain.objects[0].data
-    assert told.objects[1].data == plain.objects[1].data
+    plain, marked = (create(Settings()).run_one(Task(one, {"original": JPEG})) for one in (message, named))
+    assert [stored.key for stored in marked.objects] == ["tagged/a.jpg", "blurred/a.jpg"]
+    assert marked.objects[0].data != plain.objects[0].data
+    assert marked.objects[1].data == plain.objects[1].data
 
 
 def test_candidates_and_guesses_are_drawn_nowhere() -> None:
@@ -80,6 +80,6 @@ def test_candidates_and_guesses_are_drawn_nowhere() -> None:
     candidates = [{**unsure, "box": None}, {**unsure, "box": [1.0, 1.0, 9.0, 9.0], "detected": "cat"}]
     guesses = [{"category": "tabby", "confidence": 0.99, "box": None}]
     looked = message.successor("classify", {}, {"categories": [], "candidates": candidates, "imagenet": guesses})
-    plain, told = (create(Settings()).run_one(Task(one, {"original": JPEG})) for one in (message, looked))
-    assert [stored.data for stored in told.objects] == [stored.data for stored in plain.objects]
-    assert told.fields.keys() & {"candidates", "imagenet"} == set(), "it would overwrite what the message says"
+    plain, marked = (create(Settings()).run_one(Task(one, {"original": JPEG})) for one in (message, looked))
+    assert [stored.data for stored in marked.objects] == [stored.data for stored in plain.objects]
+    assert marked.fields.keys() & {"candidates", "imagenet"} == set(), "it would overwrite what the message says"

@@ -14,7 +14,7 @@ from grab_service.uploads.forms import Sent
 from stageline.core.settings import Settings
 from stageline.pipeline.first_message import make_id
 from stageline.store import FolderStore
-from tests.support.door_client import JPEG, assert_problem, limits, with_catalogue
+from tests.support.api_client import JPEG, assert_problem, limits, with_catalogue
 
 PICTURES = [JPEG + b"%d" % number for number in range(3)]
 END = b"--x--\r\n"
@@ -26,8 +26,8 @@ def body(*pictures: bytes) -> bytes:
     return b"".join(head + data + b"\r\n" for data in pictures)
 
 
-def door(settings: Settings, **more: Any) -> Intake:
-    """A door on a folder."""
+def intake(settings: Settings, **more: Any) -> Intake:
+    """The intake on a folder."""
     found = limits(with_catalogue(settings), **more)
     made = Intake(FolderStore(found.stageline_data / "images"), found)
     made.store.check()
@@ -37,7 +37,7 @@ def door(settings: Settings, **more: Any) -> Intake:
 @pytest.fixture
 def client(settings: Settings) -> FlaskClient:
     """A client of one."""
-    found = door(settings)
+    found = intake(settings)
     return create_app(found.settings, found).test_client()
 
 
@@ -70,7 +70,7 @@ def test_a_batch_that_broke_off_is_gone_on_with(client: FlaskClient) -> None:
 
 def test_what_could_not_be_taken_now_may_be_sent_again(client: FlaskClient, settings: Settings) -> None:
     """A full line is no answer for good: the repeat takes the file that had no room."""
-    small = door(settings, max_queue_size=2)
+    small = intake(settings, max_queue_size=2)
     first = send(create_app(small.settings, small).test_client(), body(*PICTURES) + END)
     assert [each.get("problem", {}).get("status") for each in first.get_json()["files"]] == [None, None, 429]
     again = send(client, body(*PICTURES) + END)
@@ -91,8 +91,8 @@ def test_where_nothing_could_be_taken_the_batch_is_refused(client: FlaskClient, 
 
 
 def test_what_was_taken_is_kept_on_the_way(settings: Settings) -> None:
-    """A batch that never comes to its end, as when its door is killed, is known as far as it came."""
-    found = door(settings)
+    """A batch that never comes to its end, as when its API is killed, is known as far as it came."""
+    found = intake(settings)
     batch = batches.UploadBatch(found, Wanted(batch_id=make_id()), "")
     for number in range(batches.KEEP_AFTER):
         batch.take(Sent(JPEG + b"%d" % number, "a.jpg"))

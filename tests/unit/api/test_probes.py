@@ -1,4 +1,4 @@
-"""What the door asks its servers for /health: how long an answer is believed, and what is forgotten."""
+"""What the API asks its servers for /health: how long an answer is believed, and what is forgotten."""
 
 import threading
 import time
@@ -9,11 +9,11 @@ import pytest
 
 from grab_service.line.probes import Probe
 from stageline.core.errors import Unavailable
-from tests.support.served_door import until
+from tests.support.served_api import until
 
 
 class Server:
-    """Answers when it is let, and says what it is told to say."""
+    """Answers when the test lets it, with the given answer."""
 
     def __init__(self) -> None:
         self.answers = threading.Event()
@@ -37,8 +37,8 @@ def server() -> Iterator[Server]:
     found.answers.set()
 
 
-def look(probe: Probe, patience: float = 0.05) -> Any:
-    return probe.wait(probe.ask(), time.monotonic(), patience)
+def look(probe: Probe, timeout: float = 0.05) -> Any:
+    return probe.wait(probe.ask(), time.monotonic(), timeout)
 
 
 def later(act: Callable[[], None]) -> None:
@@ -96,7 +96,7 @@ def test_a_server_that_was_not_well_before_is_not_believed(server: Server) -> No
 
 
 def test_what_is_forgotten_while_it_is_asked_is_not_kept(server: Server) -> None:
-    """The question began before something was refused: its answer is not the last word, for nobody who waits for it."""
+    """The question began before something was refused: no request that waits for it gets its answer."""
     probe = Probe("a store", server, good=60.0, slow=60.0)
     server.answers.clear()
     asked = probe.ask()
@@ -110,7 +110,7 @@ def test_what_is_forgotten_while_it_is_asked_is_not_kept(server: Server) -> None
 
 
 def test_what_is_not_forgotten_is_kept(server: Server) -> None:
-    """One question serves all who ask within its time."""
+    """One question serves all requests within its time."""
     probe = Probe("a store", server, good=60.0)
     assert [look(probe, 60) for _ in range(3)] == [1, 1, 1]
     probe.forget()

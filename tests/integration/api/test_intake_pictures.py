@@ -1,4 +1,4 @@
-"""Pictures as the door shows them: parts, conditions, so many at once; and sentences that say what is allowed."""
+"""Pictures as the API shows them: parts, conditions, so many at once; and sentences that say what is allowed."""
 
 import hashlib
 import json
@@ -24,15 +24,15 @@ from stageline.pipeline import line, results
 from stageline.pipeline.message import PROBE, Message
 from stageline.store import FolderStore
 from stageline.store.base import StoredObject
-from tests.support.door_client import JPEG, assert_problem, limits, with_catalogue
-from tests.support.served_door import until
+from tests.support.api_client import JPEG, assert_problem, limits, with_catalogue
+from tests.support.served_api import until
 
 JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture
-def door(settings: Settings) -> Intake:
-    """A door on a folder."""
+def intake(settings: Settings) -> Intake:
+    """The intake on a folder."""
     small = limits(with_catalogue(settings), max_upload_bytes=100_000)
     found = Intake(FolderStore(small.stageline_data / "images"), small)
     found.store.check()
@@ -40,9 +40,9 @@ def door(settings: Settings) -> Intake:
 
 
 @pytest.fixture
-def client(door: Intake) -> Iterator[FlaskClient]:
+def client(intake: Intake) -> Iterator[FlaskClient]:
     """Its client."""
-    with create_app(door.settings, door).test_client() as found:
+    with create_app(intake.settings, intake).test_client() as found:
         yield found
 
 
@@ -52,18 +52,18 @@ def path(client: FlaskClient) -> str:
     return f"/image/{client.post('/upload', data=JPEG).get_json()['image_id']}"
 
 
-def test_what_the_client_has_is_not_read(path: str, client: FlaskClient, door: Intake, monkeypatch) -> None:
+def test_what_the_client_has_is_not_read(path: str, client: FlaskClient, intake: Intake, monkeypatch) -> None:
     """The ETag is the bytes' MD5, which the store knows: a 304 takes no place, and reads nothing."""
     etag = client.get(path).headers["ETag"]
     assert etag == f'"{hashlib.md5(JPEG).hexdigest()}"'
-    monkeypatch.setattr(door.store, "get", lambda *_: pytest.fail("it was read"))
+    monkeypatch.setattr(intake.store, "get", lambda *_: pytest.fail("it was read"))
     for known in (etag, f"W/{etag}", f'"x", {etag}', "*"):
         answer = client.get(path, headers={"If-None-Match": known})
         assert (answer.status_code, answer.data, answer.headers["ETag"]) == (304, b"", etag)
 
 
 def test_a_part_is_shown(path: str, client: FlaskClient) -> None:
-    """Range is a 206 with where it lies; one beyond the end a 416 that tells the length; If-Range is heeded."""
+    """A Range is a 206 with its position; one beyond the end a 416 with the length; If-Range is heeded."""
     whole = client.get(path)
     assert (whole.status_code, whole.headers["Accept-Ranges"]) == (200, "bytes")
     part = client.get(path, headers={"Range": "bytes=2-5", "If-Range": whole.headers["ETag"]})
@@ -90,7 +90,7 @@ def test_every_answer_leaves_its_place(path: str, client: FlaskClient, monkeypat
 
 
 def test_so_many_bytes_are_sent_at_once_and_no_more(monkeypatch) -> None:
-    """One that is larger than all may have goes alone; who waits is let in when there is room."""
+    """One that is larger than all may have goes alone; the requests that wait go on when there is room."""
     monkeypatch.setattr(downloads, "SENT_BYTES", 100)
     monkeypatch.setattr(downloads, "PLACE_SECONDS", 60.0)
     places = Places()
@@ -110,7 +110,7 @@ def test_so_many_bytes_are_sent_at_once_and_no_more(monkeypatch) -> None:
     assert len(entered) == 1
 
 
-def test_a_picture_that_was_deleted_is_not_told_of_again(client: FlaskClient) -> None:
+def test_a_repeated_upload_of_a_deleted_picture_is_gone(client: FlaskClient) -> None:
     """Under its key it was done, and it is gone: a 410, not an answer that leads nowhere."""
     key = {"Idempotency-Key": "k"}
     first = client.post("/upload", data=JPEG, headers=key).get_json()
@@ -119,41 +119,48 @@ def test_a_picture_that_was_deleted_is_not_told_of_again(client: FlaskClient) ->
     assert_problem(client.post("/upload", data=JPEG, headers=key), 410, first["image_id"], "deleted")
 
 
-def test_what_is_only_looked_at_is_nobody_s(client: FlaskClient, door: Intake) -> None:
+def test_a_probe_is_no_picture(client: FlaskClient, intake: Intake) -> None:
     """A picture of /faces/search on its way is no picture to others."""
     image_id = f"{PROBE}one"
-    door.accept(JPEG, "x.jpg", "", Wanted(image_id=image_id, probe=True))
+    intake.accept(JPEG, "x.jpg", "", Wanted(image_id=image_id, probe=True))
     for name in ("status", "image", "ledger", "events"):
         assert_problem(client.get(f"/{name}/{image_id}"), 404)
     assert_problem(client.delete(f"/image/{image_id}"), 404)
     assert_problem(client.post(f"/process/{image_id}"), 404)
 
 
-def test_when_a_foreign_picture_began_is_told(client: FlaskClient, door: Intake) -> None:
-    """Its producer may have said no time: its first run's is told, or its first stage's."""
-    told: dict[str, object] = {"image_id": "foreign", "original_path": "original/foreign.jpg", "status": "completed"}
-    told["stages"] = {"tag": {"started": "2026-11-21T14:00:02.000Z"}, "resize": {"started": "2026-11-21T14:00:01.000Z"}}
+def test_a_foreign_picture_has_its_start(client: FlaskClient, intake: Intake) -> None:
+    """Its producer may have given no time: the status has its first run's, or its first stage's."""
+    document: dict[str, object] = {
+        "image_id": "foreign",
+        "original_path": "original/foreign.jpg",
+        "status": "completed",
+    }
+    document["stages"] = {
+        "tag": {"started": "2026-11-21T14:00:02.000Z"},
+        "resize": {"started": "2026-11-21T14:00:01.000Z"},
+    }
     for more, began in (({}, "2026-11-21T14:00:01.000Z"), ({"runs": [{"run": 1, "created_at": "2026"}]}, "2026")):
-        door.store.put(StoredObject(results.key("foreign"), json.dumps(told | more).encode(), "application/json"))
+        intake.store.put(StoredObject(results.key("foreign"), json.dumps(document | more).encode(), "application/json"))
         assert client.get("/status/foreign").get_json()["created_at"] == began
 
 
-def test_a_status_has_the_job_id_of_its_upload(client: FlaskClient, door: Intake) -> None:
+def test_a_status_has_the_job_id_of_its_upload(client: FlaskClient, intake: Intake) -> None:
     """While the picture moves, asked for by its name, and when only its results are left."""
     sent = client.post("/upload?filename=a.jpg", data=JPEG).get_json()
     ended = {"image_id": "ended", "original_path": "original/ended.jpg", "status": "completed"}
-    door.store.put(StoredObject(results.key("ended"), json.dumps(ended).encode(), "application/json"))
+    intake.store.put(StoredObject(results.key("ended"), json.dumps(ended).encode(), "application/json"))
     for asked, job_id in ((sent["image_id"], sent["job_id"]), (sent["filename"], sent["job_id"]), ("ended", "ended")):
         status = client.get(f"/status/{asked}").get_json()
         assert status["job_id"] == status["image_id"] == job_id
 
 
-def test_the_dead_are_replayed_so_many_at_once(client: FlaskClient, door: Intake, monkeypatch) -> None:
-    """Each call sends some, and says how many are left; what cannot be sent stays, and is in nobody's way."""
+def test_the_dead_are_replayed_so_many_at_once(client: FlaskClient, intake: Intake, monkeypatch) -> None:
+    """Each call sends some, and says how many are left; what cannot be sent stays, and blocks no other."""
     monkeypatch.setattr("grab_service.images.reruns.MAX_REPLAYS", 3)
     monkeypatch.setattr(dead_letters, "BATCH_SIZE", 2)
-    consumer, ids = Consumer(door.settings.redis_url, line.stage("resize"), "one", 60), []
-    door.client.rpush(DEAD_LETTERS, b"junk", b"more junk")
+    consumer, ids = Consumer(intake.settings.redis_url, line.stage("resize"), "one", 60), []
+    intake.client.rpush(DEAD_LETTERS, b"junk", b"more junk")
     for _ in range(5):
         ids.append(client.post("/upload", data=JPEG).get_json()["image_id"])
         raw = consumer.take(1)

@@ -58,7 +58,7 @@ def test_a_failed_picture_is_processed_again(api: Api, failed: str) -> None:
 
 
 def test_a_waiting_picture_is_sent_on(api: Api) -> None:
-    """It goes on where it waits, as its second task; both tasks tell their own history."""
+    """It goes on where it waits, as its second task; each task has its own history."""
     image_id = api.upload(JPEG, query="?process=false")["image_id"]
     assert api.ended(image_id)["status"] == "waiting"
     sent = api.ok("POST", f"/process/{image_id}", Processing, 202)
@@ -84,7 +84,7 @@ def test_a_picture_is_run_again_from_any_stage(stage: str, api: Api) -> None:
     ]
 
 
-def test_what_cannot_be_run_is_told(api: Api, line_bucket: ObjectStore) -> None:
+def test_the_error_says_why_a_picture_cannot_be_run(api: Api, line_bucket: ObjectStore) -> None:
     """Without its input: 409 that names the first stage that can; unknown ones 404."""
     image_id = completed(api)
     line_bucket.delete(f"grayscale/{image_id}.jpg")
@@ -95,7 +95,7 @@ def test_what_cannot_be_run_is_told(api: Api, line_bucket: ObjectStore) -> None:
 
 
 def test_a_lost_picture_is_known_and_run_again(whole: ApiLine, line_bucket: ObjectStore) -> None:
-    """Redis lost its data, and there are no results: the catalogue tells of it, and its original is there."""
+    """Redis lost its data, and there are no results: the catalogue has its row, and its original is stored."""
     api, image_id = whole.api, completed(whole.api)
     api.catalogued(image_id)
     line_bucket.delete(f"results/{image_id}.json")

@@ -1,4 +1,4 @@
-"""What the door says while a server is away: those that need it answer 503 with a sentence, the others go on."""
+"""What the API says while a server is away: those that need it answer 503 with a sentence, the others go on."""
 
 import json
 

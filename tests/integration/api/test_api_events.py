@@ -1,4 +1,4 @@
-"""Server-sent events of a whole line: what happens is told, once, in order, and can be resumed."""
+"""Server-sent events of a whole line: each event is sent once, in order, and a stream can be resumed."""
 
 import itertools
 import json
@@ -18,9 +18,9 @@ from stageline.broker.keys import EVENTS
 from stageline.broker.producer import Producer
 from stageline.core.errors import Unavailable
 from stageline.pipeline import line
-from tests.support.api_line import PATIENCE, Api, ApiLine, until
+from tests.support.api_line import TIMEOUT, Api, ApiLine, until
 from tests.support.picture_makers import all_kinds
-from tests.support.served_door import ServedDoor
+from tests.support.served_api import ServedApi
 
 pytest_plugins = ["tests.support.api_fixtures"]
 JPEG = all_kinds()["jpeg"]
@@ -31,12 +31,12 @@ class Stream:
 
     def __init__(self, url: str, last: str | None = None) -> None:
         headers = {"Last-Event-ID": last} if last else {}
-        pool = urllib3.PoolManager(retries=False, timeout=PATIENCE)
+        pool = urllib3.PoolManager(retries=False, timeout=TIMEOUT)
         self.answer = pool.request("GET", url, headers=headers, preload_content=False)
         self._buffer = b""
 
     def blocks(self) -> Iterator[dict[str, str]]:
-        """Yield each block that is an event, until the door ends the stream."""
+        """Yield each block that is an event, until the API ends the stream."""
         for piece in self.answer.stream(1):
             self._buffer += piece
             if self._buffer.endswith(b"\n\n"):
@@ -51,38 +51,38 @@ class Stream:
 
 
 def follow(api: Api, image_id: str) -> list[dict[str, str]]:
-    """All that is told of a picture, to its end."""
+    """Return the events of a picture, up to its end."""
     url = f"{api.url}/events/{image_id}"
     stream = Stream(url)
     assert stream.answer.headers["Content-Type"].startswith("text/event-stream")
-    told = list(stream.blocks())
-    if len(told) == 1:  # it had ended already: maybe after the event of that id, and then the rest comes now
-        told += Stream(url, told[0]["id"]).blocks()
-    return told
+    received = list(stream.blocks())
+    if len(received) == 1:  # it had ended already: maybe after the event of that id, and then the rest comes now
+        received += Stream(url, received[0]["id"]).blocks()
+    return received
 
 
 def test_one_picture_is_followed_to_its_end(api: Api) -> None:
     """First how it stands, then each step once, in order; after its end the stream ends, and 204 says so."""
     image_id = api.upload(JPEG)["image_id"]
-    told = follow(api, image_id)
-    assert told[0]["event"] == "status"
-    assert json.loads(told[0]["data"])["image_id"] == image_id
-    last = told[-1]
+    received = follow(api, image_id)
+    assert received[0]["event"] == "status"
+    assert json.loads(received[0]["data"])["image_id"] == image_id
+    last = received[-1]
     assert json.loads(last["data"])["status"] == "completed"
-    ids = [each["id"] for each in told]
+    ids = [each["id"] for each in received]
     assert all(is_after(after, before) for before, after in itertools.pairwise(ids))
     assert api.call("GET", f"/events/{image_id}", headers={"Last-Event-ID": last["id"]}).status == 204
     missed = list(Stream(f"{api.url}/events/{image_id}", "0-0").blocks())
     assert [each["event"] for each in missed] == ["accepted", *["stage"] * 2 * len(line.LINE), "completed"]
-    told = [json.loads(each["data"]) for each in missed[1:-1]]
-    done = [each["stage"] for each in told if each["state"] == "done"]
+    received = [json.loads(each["data"]) for each in missed[1:-1]]
+    done = [each["stage"] for each in received if each["state"] == "done"]
     assert done == [stage.name for stage in line.LINE]
     api.refused("GET", "/events/nobody", 404)
     api.refused("GET", "/events/a.jpg", 404, "by id")
 
 
 def test_all_pictures_are_followed_and_resumed(api: Api) -> None:
-    """What is missed between two connections is told by the next: each event once."""
+    """The next connection sends the events missed in between: each event once."""
     stream = Stream(f"{api.url}/events")
     first = api.upload(JPEG)["image_id"]
     seen = []
@@ -119,19 +119,19 @@ def test_an_id_that_is_none_is_refused(last: str, api: Api) -> None:
     assert refused["errors"][0]["field"] == "Last-Event-ID"
 
 
-def test_what_was_told_is_told_by_the_picture_s_id(api: Api) -> None:
-    """A waiting picture's stream ends there; sent on, another tells the rest, and a re-run's events name its run."""
+def test_a_picture_s_stream_has_its_earlier_events(api: Api) -> None:
+    """A waiting picture's stream ends there; once sent on, another has the rest, and a re-run's events name its run."""
     image_id = api.upload(JPEG, query="?process=false")["image_id"]
-    told = follow(api, image_id)
-    assert json.loads(told[-1]["data"])["status"] == "waiting"
+    received = follow(api, image_id)
+    assert json.loads(received[-1]["data"])["status"] == "waiting"
     api.call("POST", f"/process/{image_id}")
-    rest = list(Stream(f"{api.url}/events/{image_id}", told[-1]["id"]).blocks())
+    rest = list(Stream(f"{api.url}/events/{image_id}", received[-1]["id"]).blocks())
     assert {json.loads(each["data"])["run"] for each in rest} == {2}
     assert [each["event"] for each in rest] == ["rerun", "stage", "stage", "stage", "stage", "completed"]
 
 
 def test_there_are_only_so_many_places_and_others_are_served(whole: ApiLine) -> None:
-    """The 65th is told to come again; uploads and everything else go on; a place that is left is free again."""
+    """The 65th stream gets Retry-After; uploads and all else go on; a stream that ends makes room for another."""
     api, streams = whole.api, []
     try:
         while len(streams) < hubs.PLACES:  # those of the tests before may not be noticed yet to have hung up
@@ -156,34 +156,34 @@ def follows(api: Api) -> bool:
 
 
 @pytest.mark.parametrize("late", [(), (Event("1-0", "stage", "a", "{}"), Event("2-0", "completed", "a", "{}"))])
-def test_who_follows_an_upload_is_told_what_comes_after_a_look(late: tuple[Event, ...]) -> None:
-    """A look finds the end before the last events come: they are told; where they are lost, the next look ends it."""
+def test_a_stream_has_the_events_after_the_status_read(late: tuple[Event, ...]) -> None:
+    """A status read finds the end before the last events: they are sent; if they are lost, the next read ends it."""
     watcher, known = Mock(image_id="a", over=False), Mock()
     watcher.next.side_effect = [None, *late] if late else [None, None]
     known.status.return_value = {"status": "completed", "results": {}}
-    told = [json.loads(line)["event"] for line in event_streams.follow(watcher, known, {}, str, PATIENCE)]
-    assert told == ["accepted", *(["stage"] if late else []), "completed"]
+    received = [json.loads(line)["event"] for line in event_streams.follow(watcher, known, {}, str, TIMEOUT)]
+    assert received == ["accepted", *(["stage"] if late else []), "completed"]
 
 
 def test_sigterm_ends_streams(whole: ApiLine, tmp_path) -> None:
-    """A door that is told to stop ends what would go on for ever."""
-    door = ServedDoor(tmp_path, REDIS_URL=whole.redis.url)
+    """An API process that gets SIGTERM ends its endless streams."""
+    api = ServedApi(tmp_path, REDIS_URL=whole.redis.url)
     try:
-        streams = [Stream(f"{door.url}/events") for _ in range(3)]
+        streams = [Stream(f"{api.url}/events") for _ in range(3)]
         ended = [threading.Thread(target=lambda stream=stream: list(stream.blocks())) for stream in streams]
         for thread in ended:
             thread.start()
-        door.process.send_signal(signal.SIGTERM)
+        api.process.send_signal(signal.SIGTERM)
         for thread in ended:
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)
         assert not any(thread.is_alive() for thread in ended)
-        assert door.process.wait(PATIENCE) == 0
+        assert api.process.wait(TIMEOUT) == 0
     finally:
-        door.stop()
+        api.stop()
 
 
-def test_who_does_not_keep_up_is_cut_off(whole: ApiLine, monkeypatch) -> None:
-    """What waits for one reader is bounded; the others are told all."""
+def test_a_reader_that_does_not_keep_up_is_cut_off(whole: ApiLine, monkeypatch) -> None:
+    """The events that wait for one reader are bounded; the other readers get all events."""
     monkeypatch.setattr(hubs, "MAX_BEHIND", 10)
     hub = Hub(whole.settings.redis_url)
     slow, quick = hub.watch("slow"), hub.watch("quick")
@@ -191,21 +191,21 @@ def test_who_does_not_keep_up_is_cut_off(whole: ApiLine, monkeypatch) -> None:
     for number in range(20):
         client.xadd(EVENTS, {"type": "stage", "image_id": "slow", "data": f'{{"n": {number}}}'})
     client.xadd(EVENTS, {"type": "stage", "image_id": "quick", "data": "{}"})
-    assert quick.next(PATIENCE).image_id == "quick"
+    assert quick.next(TIMEOUT).image_id == "quick"
     assert (slow.over, quick.over) == (True, False)
     for watcher in (slow, quick):
         watcher.leave()
 
 
 def test_streams_end_while_redis_is_away(whole: ApiLine) -> None:
-    """Who comes again is told so; who waits for a picture stays, and is told what comes when it is back."""
+    """A new stream gets 503; a stream of one picture stays open, and gets its events when Redis is back."""
     hub = Hub(whole.settings.redis_url)
     watcher = hub.watch()
     stream = Stream(f"{whole.api.url}/events")
     ended = threading.Thread(target=lambda: list(stream.blocks()))
     ended.start()
     whole.redis.kill()
-    ended.join(PATIENCE)
+    ended.join(TIMEOUT)
     assert not ended.is_alive()
     whole.api.refused("GET", "/events", 503, "REDIS_URL")
     until(lambda: watcher.missed)
@@ -215,6 +215,6 @@ def test_streams_end_while_redis_is_away(whole: ApiLine) -> None:
     whole.redis.start()
     client = Producer(whole.settings.redis_url, 1).client
     until(lambda: client.xadd(EVENTS, {"type": "stage", "image_id": "after", "data": "{}"}))
-    told: list[Event | None] = []
-    until(lambda: told.append(watcher.next(0.5)) or any(event and event.image_id == "after" for event in told))
+    received: list[Event | None] = []
+    until(lambda: received.append(watcher.next(0.5)) or any(event and event.image_id == "after" for event in received))
     watcher.leave()

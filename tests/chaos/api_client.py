@@ -1,4 +1,4 @@
-"""A client of the door that shows each answer as it came, errors too; and one that repeats until it has an answer."""
+"""A client of the API that shows each answer as it came, errors too; and one that repeats until it has an answer."""
 
 import json
 import time
@@ -14,7 +14,7 @@ NEVER_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectT
 
 
 class Answer(NamedTuple):
-    """What the door answered."""
+    """What the API answered."""
 
     status: int
     headers: Any
@@ -26,7 +26,7 @@ class Answer(NamedTuple):
         return json.loads(self.data)
 
 
-class Door:
+class ApiClient:
     """The HTTP API at ``url``."""
 
     def __init__(self, url: str, timeout: float = 60.0) -> None:
@@ -37,7 +37,7 @@ class Door:
         """Send a request.
 
         Raises:
-            urllib3.exceptions.HTTPError: no answer came; the door may have done it, or not.
+            urllib3.exceptions.HTTPError: no answer came; the API may have done it, or not.
         """
         answer = self._http.request(method, self.url + path, **more)
         return Answer(answer.status, answer.headers, answer.data)
@@ -45,7 +45,7 @@ class Door:
     def insist(self, method: str, path: str, seconds: float = 120.0, **more: Any) -> tuple[Answer, int]:
         """Send a request until its answer is no "try again"; return it, and how often it may have been done before.
 
-        It may have been done where a request was sent and not answered, and where the answer was 503: the door itself
+        It may have been done where a request was sent and not answered, and where the answer was 503: the API itself
         was not answered then.
 
         Raises:
@@ -76,7 +76,7 @@ class Door:
         return str(answer.json["image_id"])
 
     def status(self, image_id: str) -> dict[str, Any]:
-        """Where a picture is, patiently; its ``status`` is "unknown" where the door knows none of that id."""
+        """Where a picture is, patiently; its ``status`` is "unknown" where the API knows none of that id."""
         answer, _ = self.insist("GET", f"/status/{image_id}")
         assert answer.status in (200, 404), answer
         return answer.json if answer.status == 200 else {"image_id": image_id, "status": "unknown", "run": 0}

@@ -12,8 +12,8 @@ from grab_service.api.schemas.uploads import Accepted, Batch, BatchAccepted, Pro
 from stageline.broker.producer import Producer
 from stageline.catalogue import migrate, open_engine
 from stageline.catalogue.engine import writing
+from tests.support.api_client import JPEG
 from tests.support.api_line import Api, ApiLine, until
-from tests.support.door_client import JPEG
 from tests.support.picture_makers import all_kinds
 
 pytest_plugins = ("tests.support.api_fixtures",)
@@ -39,12 +39,12 @@ def named(api: Api, name: str) -> list[dict[str, Any]]:
 
 
 def test_a_batch_takes_every_file_whatever_the_names(api: Api) -> None:
-    """A name that is no UTF-8 is a guess, and said to be one wherever it is told, also of a file that is refused."""
+    """A name that is no UTF-8 is a guess, and is marked as one in every answer, also for a file that is refused."""
     parts = form(b"a.jpg", b"caf\xe9.jpg", b"c.jpg").removesuffix(b"--q--\r\n")
     bad = b'--q\r\nContent-Disposition: form-data; name="file"; filename="b\xe4d.txt"\r\n\r\nno picture\r\n--q--\r\n'
     found = api.ok("POST", "/batch-upload", BatchAccepted, 202, body=parts + bad, headers=FORM)
-    told = [(each["filename"], each.get("filename_guessed")) for each in found["files"]]
-    assert told == [("a.jpg", None), ("café.jpg", True), ("c.jpg", None), ("bäd.txt", True)]
+    answer = [(each["filename"], each.get("filename_guessed")) for each in found["files"]]
+    assert answer == [("a.jpg", None), ("café.jpg", True), ("c.jpg", None), ("bäd.txt", True)]
     assert (found["accepted"], found["refused"]) == (3, 1)
     image_id = found["files"][1]["image_id"]
     ended = api.ended(image_id)
@@ -56,20 +56,20 @@ def test_a_batch_takes_every_file_whatever_the_names(api: Api) -> None:
     assert "filename_guessed" not in api.ended(found["files"][0]["image_id"])
     assert api.catalogued(image_id)["filename_guessed"] is True
     path = f"/batch/{found['batch_id']}"
-    stands = until(lambda: (told := api.ok("GET", path, Batch))["done"] and told)
+    stands = until(lambda: (answer := api.ok("GET", path, Batch))["done"] and answer)
     assert [each.get("filename_guessed") for each in stands["files"]] == [None, True, None, True]
 
 
-def test_a_guess_is_still_said_when_redis_has_forgotten(whole: ApiLine) -> None:
-    """The catalogue tells of the batch, and results/ of the picture; a re-run carries it on."""
+def test_a_guess_is_still_marked_when_redis_has_forgotten(whole: ApiLine) -> None:
+    """The catalogue has the mark for the batch, results/ for the picture; a re-run keeps it."""
     api, client = whole.api, Producer(whole.settings.redis_url, 1).client
     found = api.ok("POST", "/batch-upload", BatchAccepted, 202, body=form(b"gar\xe7on.jpg"), headers=FORM)
     image_id = found["files"][0]["image_id"]
     api.ended(image_id)
     api.catalogued(image_id)
     client.delete(f"stageline:batch:{found['batch_id']}", f"stageline:status:{image_id}", "stageline:named:garçon.jpg")
-    (told,) = api.ok("GET", f"/batch/{found['batch_id']}", Batch)["files"]
-    assert (told["filename"], told["filename_guessed"]) == ("garçon.jpg", True)
+    (answer,) = api.ok("GET", f"/batch/{found['batch_id']}", Batch)["files"]
+    assert (answer["filename"], answer["filename_guessed"]) == ("garçon.jpg", True)
     assert api.ok("POST", "/process/gar%E7on.jpg", Processing, 202)["image_id"] == image_id
     again = api.ended(image_id, run=2)
     assert (again["filename"], again["filename_guessed"]) == ("garçon.jpg", True)
@@ -90,7 +90,7 @@ def test_a_raw_body_s_name_may_be_in_any_encoding(query: str, api: Api) -> None:
 
 
 def test_a_picture_without_a_name_is_taken(api: Api) -> None:
-    """As by curl's `image=<street.jpg` or a client that names no file; what is text is told how to be sent."""
+    """As curl's `image=<street.jpg` or a client that names no file sends it; the error for a text field says how."""
     head = b'--q\r\nContent-Disposition: form-data; name="image"\r\n\r\n'
     for data in all_kinds().values():
         taken = api.ok("POST", "/upload", Accepted, 202, body=head + data + b"\r\n--q--\r\n", headers=FORM)
@@ -115,8 +115,8 @@ def test_each_name_is_given_back_as_it_came_and_found_however_it_is_typed(whole:
         for name, image_id in ids.items():
             for typed in (name, unicodedata.normalize("NFD", name), unicodedata.normalize("NFC", name), name.strip()):
                 asked = quote(typed, safe="")
-                told = api.ok("GET", f"/status/{asked}", PictureStatus)
-                assert (told["image_id"], told["filename"]) == (image_id, name), is_in_redis
+                answer = api.ok("GET", f"/status/{asked}", PictureStatus)
+                assert (answer["image_id"], answer["filename"]) == (image_id, name), is_in_redis
                 assert api.call("GET", f"/image/{asked}").status == 200
                 assert [(row["image_id"], row["filename"]) for row in named(api, typed)] == [(image_id, name)]
         if is_in_redis:
@@ -124,7 +124,7 @@ def test_each_name_is_given_back_as_it_came_and_found_however_it_is_typed(whole:
 
 
 @pytest.mark.parametrize("asked", ["%20", "...", "%0A", "%E2%80%8D", "%5C", "%FF%FE", "a%00", "%F0%9F"])
-def test_a_name_that_nobody_has_finds_nothing(asked: str, api: Api) -> None:
+def test_a_name_that_no_picture_has_finds_nothing(asked: str, api: Api) -> None:
     """Also not the pictures that came without one."""
     api.upload(JPEG, "..")
     api.refused("GET", f"/status/{asked}", 404, "no picture")

@@ -43,7 +43,7 @@ CHECKS = [
 def api_schema(
     tmp_path_factory: pytest.TempPathFactory, models_dir: Path, data_dir: Path
 ) -> Iterator[schemathesis.BaseSchema]:
-    """The description of a door on real servers, where a picture has come to its end."""
+    """The description of an API process on real servers, where a picture has come to its end."""
     folder, patch = tmp_path_factory.mktemp("schema"), pytest.MonkeyPatch()
     for name in Settings.model_fields:
         patch.delenv(name.upper(), raising=False)
@@ -60,30 +60,30 @@ def api_schema(
         repository = Repository(FolderStore(folder / "models"))
         repository.publish(cells())
         repository.promote("facenet-vggface2", "1")
-        door = Intake(open_store(found), found)
-        door.store.check()
+        intake = Intake(open_store(found), found)
+        intake.store.check()
         migrate(open_engine(found))
-        _send_through(door, found.model_copy(update={"models_dir": models_dir}), data_dir)
-        app = create_app(found, door)
+        _send_through(intake, found.model_copy(update={"models_dir": models_dir}), data_dir)
+        app = create_app(found, intake)
         patch.setattr(connections.STOPPING, "is_set", lambda: True)  # what would go on for ever ends at once
         patch.setattr(face_search, "PROBE_SECONDS", 0.0)
         yield schemathesis.openapi.from_wsgi("/openapi.json", app)
         patch.undo()
 
 
-def _send_through(door: Intake, found: Settings, data_dir: Path) -> None:
+def _send_through(intake: Intake, found: Settings, data_dir: Path) -> None:
     """Take the example's picture in, do the line's work on it, and have the catalogue write it down."""
     data = (data_dir / "faces" / "paul_rudd.jpg").read_bytes()
-    door.accept(data, "street.jpg", "", Wanted(image_id=EXAMPLE, batch_id=EXAMPLE))
-    door.accept(all_kinds()["jpeg"], "moves.jpg", "", Wanted(batch_id=EXAMPLE))
+    intake.accept(data, "street.jpg", "", Wanted(image_id=EXAMPLE, batch_id=EXAMPLE))
+    intake.accept(all_kinds()["jpeg"], "moves.jpg", "", Wanted(batch_id=EXAMPLE))
     message, made = monolith.Monolith(found).run(data, "street.jpg")
     for item in made.values():
-        door.store.put(item)
+        intake.store.put(item)
     ours = {**message.fields, "image_id": EXAMPLE, "original_path": f"original/{EXAMPLE}.jpg"}
     document = results.document(message.of(ours), "completed")
-    door.store.put(results.stored(document))
-    door.client.delete(f"stageline:status:{EXAMPLE}")
-    Writer(open_engine(found), door.store, 0).apply(door.client.lrange(OUTCOMES, 0, -1))
+    intake.store.put(results.stored(document))
+    intake.client.delete(f"stageline:status:{EXAMPLE}")
+    Writer(open_engine(found), intake.store, 0).apply(intake.client.lrange(OUTCOMES, 0, -1))
 
 
 def _operations() -> list[tuple[str, str]]:

@@ -33,7 +33,7 @@ WANTED = ("image", "file")
 
 @pytest.fixture
 def app() -> Flask:
-    """An application with the door's limits."""
+    """An application with the API's limits."""
     found = Flask(__name__)
     found.config["MAX_UPLOAD_BYTES"] = 1000
     handle_errors(found)
@@ -81,7 +81,7 @@ def test_files_come_whole_however_they_are_cut(piece: int, app: Flask, monkeypat
 
 
 def test_only_what_is_wanted_is_kept(app: Flask) -> None:
-    """A file with too many bytes is told without them; one of another field is not even that; the first one counts."""
+    """A file with too many bytes is named without them; one of another field is not named; the first one counts."""
     part = '--xx\r\nContent-Disposition: form-data; name="%s"; filename="%s"\r\n\r\n%s\r\n'
     body = (
         part % ("other", "a", "o" * 5000)
@@ -157,7 +157,7 @@ def test_no_part_breaks_a_form(between: bytes, sent: list[Sent], app: Flask, mon
         assert sent_in(app, FIRST, between, LAST) == [Sent(b"1", "a.jpg"), *sent, Sent(b"3", "c.jpg")]
 
 
-def test_who_forgot_the_at_sign_is_told_so(app: Flask) -> None:
+def test_the_error_names_a_forgotten_at_sign(app: Flask) -> None:
     """A field that holds a file's name, in any encoding, is text; so is all that has no NUL in it."""
     for text in (b"street.jpg", b"caf\xe9.jpg", b"", b"x" * 1000):
         with pytest.raises(BadImage, match=r"came as text, not as a file; .*image=@street.jpg"):

@@ -11,7 +11,7 @@ import pytest
 from tests.support.health_cases import StartLine, health, is_ready
 from tests.support.page_helpers import ask
 from tests.support.running_line import RunningLine
-from tests.support.served_door import until
+from tests.support.served_api import until
 from tests.support.servers import PostgresServer
 from tests.support.serving import served
 
@@ -54,7 +54,7 @@ def test_rows_that_do_not_move_are_a_problem_however_few(
     own_postgres: PostgresServer,
     data_dir: Path,
 ) -> None:
-    """The catalogue's process is stopped, or its database takes no writes: neither is seen by who only reads."""
+    """The catalogue's process is stopped, or its database takes no writes: neither is visible to a reader."""
     database = own_postgres.create_database("catalogue")
     line = start_line(DATABASE_URL=database, LEASE_SECONDS="3")
     until(lambda: is_ready(line))

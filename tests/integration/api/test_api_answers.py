@@ -1,4 +1,4 @@
-"""The HTTP door's answers to those who ask: pictures, states, counts; and to ids, stages and headers that are odd."""
+"""The HTTP API's answers about pictures, states, counts; and to ids, stages and headers that are odd."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from stageline.pipeline import line
 from stageline.store import FolderStore, ObjectStore
 from stageline.store.base import StoredObject
 from stageline.worker import health
-from tests.support.door_client import JPEG, assert_problem, limits, with_catalogue
+from tests.support.api_client import JPEG, assert_problem, limits, with_catalogue
 from tests.support.picture_makers import encoded, scene
 
 UNKNOWN = "01J00000000000000000000000"
@@ -32,7 +32,7 @@ def folder(settings: Settings) -> ObjectStore:
 
 @pytest.fixture
 def client(settings: Settings, folder: ObjectStore) -> Iterator[FlaskClient]:
-    """A client of a door with a small limit."""
+    """A client of an API process with a small limit."""
     small = limits(settings, max_upload_bytes=100_000, max_image_pixels=1_000_000)
     with create_app(small, Intake(folder, small)).test_client() as found:
         yield found
@@ -45,7 +45,7 @@ ODD_IDS = [UNKNOWN, "..%2f..%2fetc%2fpasswd", "%00", "a%00", "a%0a", "%ff%fe", "
 @pytest.mark.parametrize("image_id", ODD_IDS)
 @pytest.mark.parametrize("path", ["/status/%s", "/image/%s", "/image/%s?stage=tagged", "/image/%s?stage=blurred"])
 def test_unknown_and_odd_ids_are_404(path: str, image_id: str, client: FlaskClient) -> None:
-    """An id that nobody has, or that is none, is a 404, and reaches no file."""
+    """An id of no picture, or one that is no id, is a 404, and reaches no file."""
     assert_problem(client.get(path % image_id), 404)
 
 
@@ -128,7 +128,7 @@ def test_dead_letters_are_counted_and_junk_among_them_harms_no_page(client: Flas
 
 
 def test_a_server_without_blmove_is_known_by_its_version() -> None:
-    """6.2 is the first; one that does not tell is taken at its word."""
+    """Redis 6.2 is the first that is accepted; a server that hides its version is accepted."""
     assert [health.is_too_old(version) for version in ("5.0.14", "6.0.16", "2.8", "6.1.240")] == [True] * 4
     assert [health.is_too_old(version) for version in ("6.2.0", "7.0.15", "8.4", "10.0", "255.255.255", "")] == [
         False
@@ -136,7 +136,7 @@ def test_a_server_without_blmove_is_known_by_its_version() -> None:
 
 
 def test_what_a_stage_made_is_shown(client: FlaskClient, folder: ObjectStore) -> None:
-    """/image shows each stage's picture with its type, and tells a browser to treat it as nothing else."""
+    """/image shows each stage's picture with its type, and has the browser treat it as nothing else."""
     polyglot = encoded(scene(), "JPEG") + b"<script>alert(1)</script>"
     image_id = client.post("/upload", data=polyglot).get_json()["image_id"]
     folder.put(StoredObject(f"tagged/{image_id}.jpg", JPEG, "image/jpeg"))

@@ -1,4 +1,4 @@
-"""The housekeeper: what dead workers held goes back, in time, whoever else runs or does not."""
+"""The reaper: what dead workers held goes back, in time, whichever other processes run."""
 
 import time
 from pathlib import Path
@@ -17,7 +17,7 @@ from stageline.store import FolderStore
 from stageline.worker.heartbeat import Lease
 from tests.support.fake_time import clock_of
 from tests.support.redis_moods import program
-from tests.support.served_door import until
+from tests.support.served_api import until
 from tests.support.servers import RedisServer
 from tests.support.serving import served
 
@@ -26,7 +26,7 @@ LEASE_SECONDS = 30.0  # no test waits for that: see lapse
 
 
 @pytest.fixture
-def door(settings) -> Producer:
+def producer(settings) -> Producer:
     return Producer(settings.redis_url, 100)
 
 
@@ -36,46 +36,46 @@ def consumer(settings) -> Consumer:
 
 
 @pytest.fixture
-def housekeeper(settings) -> Reaper:
+def reaper(settings) -> Reaper:
     """One that has been up for longer than its grace."""
     found = Reaper(settings.model_copy(update={"lease_seconds": LEASE_SECONDS}))
     found._quiet_until = 0.0
     return found
 
 
-def queue_up(door: Producer, *names: str) -> None:
+def queue_up(producer: Producer, *names: str) -> None:
     for name in names:
         message = Message.of({"image_id": name, "original_path": f"original/{name}.jpg", "attempt": 1})
-        door.accept(message)
+        producer.accept(message)
 
 
 def lapse(consumer: Consumer) -> None:
-    """Have its last beat be longer ago than its lease is."""
+    """Have its last heartbeat be longer ago than its lease."""
     consumer.client.zincrby(keys.WORKERS, -(LEASE_SECONDS + 1), consumer.identity)
 
 
-def waiting(door: Producer) -> list[tuple[str, int]]:
-    found = [Message.decode(raw) for raw in door.client.lrange(RESIZE.queue, 0, -1)]
+def waiting(producer: Producer) -> list[tuple[str, int]]:
+    found = [Message.decode(raw) for raw in producer.client.lrange(RESIZE.queue, 0, -1)]
     return [(message.image_id, message.attempt) for message in found]
 
 
-def test_what_a_dead_worker_held_goes_back_first_and_counted(door, consumer, housekeeper) -> None:
+def test_what_a_dead_worker_held_goes_back_first_and_counted(producer, consumer, reaper) -> None:
     """In its old order, at the head of the queue, one attempt more; only once its lease has run out."""
-    queue_up(door, "a", "b", "c")
+    queue_up(producer, "a", "b", "c")
     consumer.heartbeat(LEASE_SECONDS)
     consumer.take(0.1)
     consumer.take(0.1)
-    housekeeper.sweep()
-    assert waiting(door) == [("c", 1)], "a living worker keeps what it holds"
+    reaper.sweep()
+    assert waiting(producer) == [("c", 1)], "a living worker keeps what it holds"
     lapse(consumer)
-    housekeeper.sweep()
-    assert waiting(door) == [("a", 2), ("b", 2), ("c", 1)]
-    housekeeper.sweep()
-    assert len(waiting(door)) == 3
+    reaper.sweep()
+    assert waiting(producer) == [("a", 2), ("b", 2), ("c", 1)]
+    reaper.sweep()
+    assert len(waiting(producer)) == 3
 
 
 def test_it_happens_with_no_worker_of_that_stage(start_line, data_dir) -> None:
-    """Only the door runs: what a dead worker held is back at latest lease + 10 s after its last beat."""
+    """Only the API runs: what a dead worker held is back at latest lease + 10 s after its last heartbeat."""
     running = start_line(LEASE_SECONDS="2")
     url = str(running.state["redis_url"])
     consumer = Consumer(url, line.stage("classify"), "gone", 60)
@@ -99,40 +99,40 @@ def test_it_happens_with_no_worker_of_that_stage(start_line, data_dir) -> None:
     assert Message.decode(client.lindex("classify_queue", 0)).attempt == 2
 
 
-def test_nobody_is_called_dead_just_after_an_outage(door, consumer, settings) -> None:
-    """A housekeeper that has just come up, or back, leaves the living time to beat."""
-    queue_up(door, "a")
+def test_no_worker_is_called_dead_just_after_an_outage(producer, consumer, settings) -> None:
+    """A reaper that has just started, or reached Redis again, leaves living workers time for a heartbeat."""
+    queue_up(producer, "a")
     consumer.heartbeat(LEASE_SECONDS)
     consumer.take(0.1)
     lapse(consumer)
     fresh = Reaper(settings.model_copy(update={"lease_seconds": LEASE_SECONDS}))
     fresh.sweep()
-    assert waiting(door) == []
+    assert waiting(producer) == []
     fresh._quiet_until -= GRACE_SECONDS
     fresh.sweep()
-    assert waiting(door) == [("a", 2)]
+    assert waiting(producer) == [("a", 2)]
 
 
-def test_two_housekeepers_return_a_message_once(door, consumer, housekeeper) -> None:
+def test_two_reapers_return_a_message_once(producer, consumer, reaper) -> None:
     """Each step is atomic: a second sweep of the same list finds nothing."""
-    queue_up(door, "a")
+    queue_up(producer, "a")
     consumer.heartbeat(LEASE_SECONDS)
     raw = consumer.take(0.1)
     lapse(consumer)
-    housekeeper._return(consumer.identity, raw)
-    housekeeper._return(consumer.identity, raw)
-    assert waiting(door) == [("a", 2)]
+    reaper._return(consumer.identity, raw)
+    reaper._return(consumer.identity, raw)
+    assert waiting(producer) == [("a", 2)]
 
 
-def test_a_worker_is_forgotten_only_when_long_silent_and_empty(door, consumer, housekeeper) -> None:
+def test_a_worker_is_forgotten_only_when_long_silent_and_empty(producer, consumer, reaper) -> None:
     """A pop that is still pending in the server may yet fill the list of one that looks dead."""
     consumer.heartbeat(LEASE_SECONDS)
     lapse(consumer)
-    housekeeper.sweep()
-    assert door.client.zcard(keys.WORKERS) == 1
-    door.client.zincrby(keys.WORKERS, -100, consumer.identity)
-    housekeeper.sweep()
-    assert door.client.zcard(keys.WORKERS) == 0
+    reaper.sweep()
+    assert producer.client.zcard(keys.WORKERS) == 1
+    producer.client.zincrby(keys.WORKERS, -100, consumer.identity)
+    reaper.sweep()
+    assert producer.client.zcard(keys.WORKERS) == 0
 
 
 def test_a_lease_that_ran_out_does_not_cover_what_was_asked_for_before(consumer) -> None:
@@ -150,29 +150,29 @@ def test_a_lease_that_ran_out_does_not_cover_what_was_asked_for_before(consumer)
     assert lease.covers(time.monotonic())
 
 
-def test_a_housekeeper_that_fails_is_told_of_by_health(door, settings) -> None:
+def test_health_reports_a_reaper_that_fails(producer, settings) -> None:
     """A fault that waiting cannot mend stops no upload: /health is degraded and says it, for as long as it lasts."""
     served = Intake(FolderStore(settings.stageline_data / "images"), settings)
     served.reaper = Reaper(settings)
     served.reaper.start()
     client = create_app(settings, served).test_client()
 
-    def told() -> bool:
+    def is_reported() -> bool:
         return any("the housekeeper fails" in problem for problem in client.get("/health").json["problems"])
 
     try:
-        assert not told()
-        door.client.set(keys.delayed_key(RESIZE.queue), "a string, and no sorted set")
-        until(told)
-        door.client.delete(keys.delayed_key(RESIZE.queue))
-        until(lambda: not told())
+        assert not is_reported()
+        producer.client.set(keys.delayed_key(RESIZE.queue), "a string, and no sorted set")
+        until(is_reported)
+        producer.client.delete(keys.delayed_key(RESIZE.queue))
+        until(lambda: not is_reported())
     finally:
         served.reaper.end()
         served.reaper.join()
 
 
 def test_the_living_keep_what_they_hold_when_rediss_clock_is_set_forward(tmp_path: Path, settings) -> None:
-    """As after a failover: they have a lease's time to beat by the new clock; the dead are called dead after that."""
+    """As after a failover: living workers have a lease's time for a heartbeat; the dead are found after that."""
 
     class OtherTime(RedisServer):
         def environment(self) -> dict[str, str]:
@@ -181,53 +181,53 @@ def test_the_living_keep_what_they_hold_when_rediss_clock_is_set_forward(tmp_pat
     (tmp_path / "offset").write_text("+0")
     with served(OtherTime(tmp_path / "redis", program=program("valkey"))) as server:
         found = settings.model_copy(update={"redis_url": server.url, "lease_seconds": LEASE_SECONDS})
-        door, consumer, housekeeper = (
+        producer, consumer, reaper = (
             Producer(server.url, 100),
             Consumer(server.url, RESIZE, "one", 60),
             Reaper(found),
         )
-        housekeeper._quiet_until = 0.0
-        queue_up(door, "a")
+        reaper._quiet_until = 0.0
+        queue_up(producer, "a")
         consumer.heartbeat(LEASE_SECONDS)
         consumer.take(0.1)
-        housekeeper.sweep()
-        before = door.client.time()[0]
+        reaper.sweep()
+        before = producer.client.time()[0]
         (tmp_path / "offset").write_text("+1h")
-        until(lambda: door.client.time()[0] - before > LEASE_SECONDS)
-        housekeeper.sweep()
-        assert waiting(door) == []
-        left = housekeeper._quiet_until - time.monotonic()
+        until(lambda: producer.client.time()[0] - before > LEASE_SECONDS)
+        reaper.sweep()
+        assert waiting(producer) == []
+        left = reaper._quiet_until - time.monotonic()
         assert LEASE_SECONDS - 10 < left <= LEASE_SECONDS
         consumer.heartbeat(LEASE_SECONDS)
-        housekeeper._quiet_until = 0.0
-        housekeeper.sweep()
-        assert waiting(door) == []
+        reaper._quiet_until = 0.0
+        reaper.sweep()
+        assert waiting(producer) == []
         lapse(consumer)
-        housekeeper.sweep()
-        assert waiting(door) == [("a", 2)]
+        reaper.sweep()
+        assert waiting(producer) == [("a", 2)]
 
 
-def test_who_died_before_rediss_clock_was_set_back_is_dead(door, consumer, housekeeper, settings) -> None:
-    """A last beat in a time to come is nobody's who lives; that worker is forgotten in the end, as any other."""
-    queue_up(door, "a")
+def test_a_worker_that_died_before_rediss_clock_was_set_back_is_dead(producer, consumer, reaper, settings) -> None:
+    """A worker whose last heartbeat lies in the future is dead; it is forgotten in the end, as any other."""
+    queue_up(producer, "a")
     consumer.heartbeat(LEASE_SECONDS)
     consumer.take(0.1)
     consumer.client.zincrby(keys.WORKERS, 3600, consumer.identity)
-    assert overview.read(door.client, LEASE_SECONDS).workers["resize"] == 0
-    housekeeper.sweep()
-    assert waiting(door) == [("a", 2)]
+    assert overview.read(producer.client, LEASE_SECONDS).workers["resize"] == 0
+    reaper.sweep()
+    assert waiting(producer) == [("a", 2)]
     consumer.client.zincrby(keys.WORKERS, -FORGET_SECONDS, consumer.identity)
-    housekeeper.sweep()
-    assert door.client.zcard(keys.WORKERS) == 0
+    reaper.sweep()
+    assert producer.client.zcard(keys.WORKERS) == 0
 
 
-def test_a_workers_beat_brings_it_back_after_the_clock_was_set_back(door, consumer, housekeeper) -> None:
-    """Its next beat is by the new clock: it lives, and keeps what it holds."""
-    queue_up(door, "a")
+def test_a_workers_heartbeat_brings_it_back_after_the_clock_was_set_back(producer, consumer, reaper) -> None:
+    """Its next heartbeat is by the new clock: it lives, and keeps what it holds."""
+    queue_up(producer, "a")
     consumer.heartbeat(LEASE_SECONDS)
     consumer.take(0.1)
     consumer.client.zincrby(keys.WORKERS, 3600, consumer.identity)
     consumer.heartbeat(LEASE_SECONDS)
-    housekeeper.sweep()
-    assert waiting(door) == []
-    assert overview.read(door.client, LEASE_SECONDS).workers["resize"] == 1
+    reaper.sweep()
+    assert waiting(producer) == []
+    assert overview.read(producer.client, LEASE_SECONDS).workers["resize"] == 1

@@ -1,6 +1,6 @@
-"""Window 9: the door is killed in the middle of a DELETE, and nothing of the picture comes back.
+"""Window 9: the API is killed in the middle of a DELETE, and nothing of the picture comes back.
 
-The window: Redis knows that the picture is deleted, and not all that there is of it is removed. The door stands still
+The window: Redis knows that the picture is deleted, and not all that there is of it is removed. The API stands still
 there, by a proxy that holds the next request, until it is killed. Its client has no answer then, and may not ask again.
 """
 
@@ -29,13 +29,13 @@ COMES_BACK = pytest.mark.xfail(
 
 @pytest.fixture
 def proxies(new_proxy: Callable[[], CuttingProxy]) -> tuple[CuttingProxy, CuttingProxy]:
-    """The door's ways to the store and to Redis."""
+    """The API's ways to the store and to Redis."""
     return new_proxy(), new_proxy()
 
 
 @pytest.fixture
 def status_ttl(request: pytest.FixtureRequest) -> str:
-    """How long a status is kept: where a test says nothing, it has expired before the door is there again."""
+    """How long a status is kept: where a test says nothing, it has expired before the API is there again."""
     return str(getattr(request, "param", EXPIRES))
 
 
@@ -43,7 +43,7 @@ def status_ttl(request: pytest.FixtureRequest) -> str:
 def deployment(
     deploy: Callable[..., Deployment], proxies: tuple[CuttingProxy, CuttingProxy], status_ttl: str
 ) -> Deployment:
-    """One whose door "grab" reaches the store and Redis by the proxies; not yet started."""
+    """A deployment whose API "grab" reaches the store and Redis by the proxies; not yet started."""
     store, queue = proxies
     found = deploy(STATUS_TTL=status_ttl, MAX_ATTEMPTS="2")
     store.target, queue.target = found.minio.port, found.redis.port
@@ -53,12 +53,12 @@ def deployment(
 
 @contextmanager
 def killed_in_a_delete(deployment: Deployment, image_id: str, proxy: CuttingProxy, words: bytes) -> Iterator[None]:
-    """Send a DELETE, kill the door at its request with these words, run the block, and start the door again."""
-    door = deployment.door
+    """Send a DELETE, kill the API at its request with these words, run the block, and start the API again."""
+    api = deployment.api
 
     def delete() -> None:
         with suppress(urllib3.exceptions.HTTPError):
-            door.call("DELETE", f"/image/{image_id}")
+            api.call("DELETE", f"/image/{image_id}")
 
     proxy.hold_from(words)
     client = threading.Thread(target=delete)
@@ -81,7 +81,7 @@ def assert_it_stays_away(deployment: Deployment, image_id: str) -> None:
     """Either it is shown again, which must not be, or all of it goes."""
 
     def shown() -> bool:
-        return bool(deployment.door.status(image_id)["status"] != "unknown")
+        return bool(deployment.api.status(image_id)["status"] != "unknown")
 
     until(lambda: shown() or not of_it(deployment, image_id))
     promised(f"it stays deleted, of which the bucket has {of_it(deployment, image_id)}", not shown())
@@ -93,10 +93,10 @@ def assert_it_stays_away(deployment: Deployment, image_id: str) -> None:
 @pytest.mark.parametrize("words", [FIRST_OBJECT, LAST_OBJECT], ids=["before the first object", "before the last"])
 @COMES_BACK
 def test_a_completed_picture_stays_deleted(deployment: Deployment, proxies: tuple, words: bytes) -> None:
-    """Of a completed picture nothing stays in the bucket, nor in the catalogue, and no status of it is told again."""
+    """Of a completed picture nothing stays in the bucket, nor in the catalogue, nor is its status returned again."""
     deployment.start()
-    image_id = deployment.door.take(picture(1))
-    assert deployment.door.ended(image_id)["status"] == "completed"
+    image_id = deployment.api.take(picture(1))
+    assert deployment.api.ended(image_id)["status"] == "completed"
     of_catalogue = "SELECT 1 FROM image_info WHERE image_key = %s"
     until(lambda: deployment.rows(of_catalogue, image_id))
     with killed_in_a_delete(deployment, image_id, proxies[0], words):
@@ -107,19 +107,19 @@ def test_a_completed_picture_stays_deleted(deployment: Deployment, proxies: tupl
 
 @COMES_BACK
 def test_a_failed_picture_stays_deleted(deployment: Deployment, proxies: tuple) -> None:
-    """Of a failed picture the dead letter goes, too, also where the door was killed before it came to that."""
+    """Of a failed picture the dead letter goes, too, also where the API was killed before it came to that."""
     deployment.start("grab", "resize")
     deployment.queue.rpush("resize_queue", json.dumps({"image_id": "a", "original_path": "original/a.jpg"}))
-    assert deployment.door.ended("a")["status"] == "failed"
+    assert deployment.api.ended("a")["status"] == "failed"
     with killed_in_a_delete(deployment, "a", proxies[1], b"dead_letters"):
         until(lambda: deployment.queue.llen("dead_letters") == 1, AT_ONCE)
     assert_it_stays_away(deployment, "a")
 
 
 def test_a_picture_on_its_way_stays_deleted(deployment: Deployment, proxies: tuple) -> None:
-    """The worker that takes a deleted picture next drops it, and removes what the killed door left."""
+    """The worker that takes a deleted picture next drops it, and removes what the killed API left."""
     deployment.start("grab", "resize")
-    image_id = deployment.door.take(picture(1))
+    image_id = deployment.api.take(picture(1))
     until(lambda: deployment.queue.llen("grayscale_queue"))
     with killed_in_a_delete(deployment, image_id, proxies[0], FIRST_OBJECT):
         until(lambda: len(of_it(deployment, image_id)) == 2, AT_ONCE)
@@ -131,13 +131,13 @@ def test_a_picture_on_its_way_stays_deleted(deployment: Deployment, proxies: tup
 
 @pytest.mark.parametrize("status_ttl", [EXPIRES, STAYS], ids=["status expired", "status there"], indirect=True)
 def test_a_delete_that_is_sent_again_ends_what_was_begun(deployment: Deployment, proxies: tuple) -> None:
-    """A client that had no answer sends its DELETE to the next door: nothing is left after that."""
+    """A client that had no answer sends its DELETE to the next API: nothing is left after that."""
     deployment.start("grab", "resize")
     deployment.queue.rpush("resize_queue", json.dumps({"image_id": "a", "original_path": "original/a.jpg"}))
-    assert deployment.door.ended("a")["status"] == "failed"
+    assert deployment.api.ended("a")["status"] == "failed"
     with killed_in_a_delete(deployment, "a", proxies[0], LAST_OBJECT):
         until(lambda: of_it(deployment, "a") == {"results/a.json"}, AT_ONCE)
-    answer, _ = deployment.door.insist("DELETE", "/image/a")
+    answer, _ = deployment.api.insist("DELETE", "/image/a")
     assert answer.status == 204
     assert not of_it(deployment, "a")
     assert_it_stays_away(deployment, "a")

@@ -1,4 +1,4 @@
-"""The door as it is deployed, gunicorn and all, driven by the real curl."""
+"""The API as it is deployed, gunicorn and all, driven by the real curl."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.support.server_process import free_port
 
 JPEG = all_kinds()["jpeg"]
 MAX_BYTES = 1_000_000
-PATIENCE = 60.0  # seconds for what must come; nothing is asserted of how soon
+TIMEOUT = 60.0  # seconds for what must come; nothing is asserted of how soon
 
 
 class Answer(NamedTuple):
@@ -27,7 +27,7 @@ class Answer(NamedTuple):
     headers: str
 
 
-class ServedDoor:
+class ServedApi:
     """``python -m grab_service`` on a free port."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
@@ -40,7 +40,7 @@ class ServedDoor:
             "STAGELINE_DATA": str(folder),
             "MAX_UPLOAD_BYTES": str(MAX_BYTES),
         }
-        self._log = (folder / "door.log").open("wb")
+        self._log = (folder / "api.log").open("wb")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "grab_service"], env={**os.environ, **own, **environment}, stderr=self._log,
             stdout=self._log, stdin=subprocess.DEVNULL,
@@ -75,7 +75,7 @@ class ServedDoor:
 
 def until(true: Callable[[], bool]) -> None:
     """Wait for what must become true."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.1)

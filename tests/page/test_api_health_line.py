@@ -10,7 +10,7 @@ from stageline.broker.redis_client import connect
 from tests.support.browser import DESKTOP, PHONE, Browser
 from tests.support.health_cases import StartLine, health, is_ready
 from tests.support.page_helpers import address
-from tests.support.served_door import until
+from tests.support.served_api import until
 
 pytest_plugins = ("tests.support.page_fixtures",)
 NOWHERE = {"https_proxy": "http://127.0.0.1:9", "PIP_NO_INDEX": "1", "LEASE_SECONDS": "3"}
@@ -53,7 +53,7 @@ def test_a_line_without_its_detector_says_so_until_it_has_it(
 
 
 def test_a_banner_that_was_dismissed_stays_away_while_its_numbers_grow(start_line: StartLine, chrome: Browser) -> None:
-    """Outcomes wait ever longer: that is no news. Something else is."""
+    """Outbox events wait ever longer: that is no news. Something else is."""
     line = start_line(LEASE_SECONDS="3")
     until(lambda: is_ready(line))
     os.kill(line.state["pids"]["catalogue"], signal.SIGSTOP)

@@ -52,11 +52,11 @@ def test_every_file_has_its_type_and_its_etag(client: FlaskClient) -> None:
 def test_the_page_reads_the_table_of_the_line(client: FlaskClient) -> None:
     """The stages, and each folder of pictures with the stage that writes it; what is unchanged is not sent again."""
     answer = client.get("/page/line.json")
-    told = answer.get_json()
-    assert told["stages"] == [stage.name for stage in line.LINE]
+    content = answer.get_json()
+    assert content["stages"] == [stage.name for stage in line.LINE]
     writers = {"original": "grab"} | {folder.name: stage.name for stage in line.LINE for folder in stage.folders}
     shown = [{"name": each.name, "stage": writers[each.name], "label": each.title} for each in line.pictures()]
-    assert told["shown"] == shown
+    assert content["shown"] == shown
     again = client.get("/page/line.json", headers={"If-None-Match": answer.headers["ETag"]})
     assert (again.status_code, again.data) == (304, b"")
 

@@ -100,7 +100,7 @@ def test_a_key_makes_an_upload_happen_once(api: Api) -> None:
 
 
 def test_an_answer_with_results_is_made_anew(whole: ApiLine) -> None:
-    """What is kept under the key is small; the repeat tells how the picture stands then, and that it is gone."""
+    """The record of the key is small; a repeat returns the picture's status at that time, also a deletion."""
     fields, key = {"image": ("a.jpg", picture(21))}, {"Idempotency-Key": "results"}
     first = whole.api.ok("POST", "/upload?wait=60", PictureStatus, fields=fields, headers=key)
     image_id = first["image_id"]
@@ -145,7 +145,7 @@ def test_an_upload_that_broke_off_is_taken_over_under_its_id(whole: ApiLine) -> 
 
 
 def test_a_batch_is_taken_file_by_file(api: Api) -> None:
-    """A bad file harms no other; each has its id or its problem; the batch tells how it stands."""
+    """A bad file harms no other; each has its id or its problem; the batch has its status."""
     fields = [
         ("image", ("one.jpg", picture(6))), ("files", ("bad.jpg", b"<html>")), ("file", ("../two.jpg", picture(7))),
         ("images", ("empty.jpg", b"")), ("images", ("large.jpg", picture(8) + bytes(2_000_000))),
@@ -159,7 +159,7 @@ def test_a_batch_is_taken_file_by_file(api: Api) -> None:
     problems = [each["problem"]["status"] for each in found["files"] if "problem" in each]
     assert problems == [415, 400, 413]
     path = f"/batch/{found['batch_id']}"
-    stands = until(lambda: (told := api.ok("GET", path, Batch))["done"] and told)
+    stands = until(lambda: (answer := api.ok("GET", path, Batch))["done"] and answer)
     assert (stands["total"], stands["counts"]) == (6, {"completed": 3, "refused": 3})
     for each in found["files"]:
         if "image_id" in each:
@@ -168,7 +168,7 @@ def test_a_batch_is_taken_file_by_file(api: Api) -> None:
 
 
 def test_a_batch_is_known_after_its_record_is_gone(whole: ApiLine) -> None:
-    """After a day the catalogue still tells of it."""
+    """After a day the catalogue still has it."""
     found = whole.api.ok("POST", "/batch-upload", BatchAccepted, 202, fields=[("image", ("one.jpg", picture(10)))])
     whole.api.catalogued(found["files"][0]["image_id"])
     assert Producer(whole.settings.redis_url, 1).client.delete(f"stageline:batch:{found['batch_id']}") == 1
@@ -201,7 +201,7 @@ def test_a_form_without_a_file_is_no_batch(body: bytes, api: Api) -> None:
 
 
 def test_a_batch_that_breaks_off_keeps_what_came(api: Api) -> None:
-    """The files before the break are taken, and the break is told beside them."""
+    """The files before the break are accepted, and the answer reports the break beside them."""
     part = b'--x\r\nContent-Disposition: form-data; name="image"; filename="%s"\r\n\r\n'
     body = part % b"one.jpg" + picture(13) + b"\r\n" + part % b"two.jpg" + picture(14)[:100]
     kind = {"Content-Type": "multipart/form-data; boundary=x"}

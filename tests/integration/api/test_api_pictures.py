@@ -32,7 +32,7 @@ def test_pictures_are_found_by_filename_newest_first(whole: ApiLine) -> None:
     assert api.ok("POST", f"/process/{quote(name)}", Processing, 202)["image_id"] == newest
 
 
-def test_the_ledger_names_what_each_stage_did(api: Api, line_bucket: ObjectStore) -> None:
+def test_the_history_names_what_each_stage_did(api: Api, line_bucket: ObjectStore) -> None:
     """State, attempt, worker, duration, keys; sizes and ETags are those of the bytes."""
     image_id = completed(api)
     found = api.ok("GET", f"/ledger/{image_id}", Ledger)

@@ -1,4 +1,4 @@
-"""The door while Redis or the store goes away: 503 with Retry-After, and nothing that was answered 202 is lost."""
+"""The API while Redis or the store goes away: 503 with Retry-After, and nothing that was answered 202 is lost."""
 
 import json
 import threading
@@ -13,26 +13,26 @@ from stageline.core.settings import Settings
 from stageline.pipeline.message import Message
 from stageline.store import FolderStore, S3Store
 from tests.support.places import missing
-from tests.support.served_door import JPEG, Answer, ServedDoor, assert_problem, until
+from tests.support.served_api import JPEG, Answer, ServedApi, assert_problem, until
 from tests.support.servers import MinioServer, RedisServer
 
 
 @pytest.fixture(scope="module")
-def door(own_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedDoor]:
-    """A door on a folder."""
-    served = ServedDoor(tmp_path_factory.mktemp("door"), REDIS_URL=own_redis.url)
+def api(own_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedApi]:
+    """An API process on a folder."""
+    served = ServedApi(tmp_path_factory.mktemp("api"), REDIS_URL=own_redis.url)
     yield served
     served.stop()
 
 
-def test_redis_away_is_503_and_nothing_accepted_is_lost(door: ServedDoor, own_redis: RedisServer) -> None:
+def test_redis_away_is_503_and_nothing_accepted_is_lost(api: ServedApi, own_redis: RedisServer) -> None:
     """Redis is killed while uploads come: 202 or 503 with Retry-After; after it is back, every 202 is there."""
     answers: list[Answer] = []
     ended = threading.Event()
 
     def send() -> None:
         while not ended.is_set():
-            answers.append(door.upload())
+            answers.append(api.upload())
 
     senders = [threading.Thread(target=send) for _ in range(2)]
     for sender in senders:
@@ -41,10 +41,10 @@ def test_redis_away_is_503_and_nothing_accepted_is_lost(door: ServedDoor, own_re
     own_redis.kill()
     until(lambda: any(answer.status == 503 for answer in answers))
     for path in ("/queue-status", "/status/x", "/readyz", "/health", "/metrics", "/image/x"):
-        answer = door.curl(path)
+        answer = api.curl(path)
         assert answer.status == 503
         assert b"REDIS_URL" in answer.body
-    assert door.curl("/healthz").status == 200
+    assert api.curl("/healthz").status == 200
     own_redis.start()
     seen = len(answers)
     until(lambda: any(answer.status == 202 for answer in answers[seen:]))
@@ -56,7 +56,7 @@ def test_redis_away_is_503_and_nothing_accepted_is_lost(door: ServedDoor, own_re
             assert_problem(answer, 503, b"REDIS_URL", b"may not have been accepted")
     client = Producer(own_redis.url, 1).client
     queued = {message.image_id: message for message in map(Message.decode, client.lrange("resize_queue", 0, -1))}
-    store = FolderStore(door.folder / "images")
+    store = FolderStore(api.folder / "images")
     for answer in answers:
         if answer.status == 202:
             image_id = json.loads(answer.body)["image_id"]
@@ -72,7 +72,7 @@ def test_minio_away_is_503_and_nothing_accepted_is_lost(own_redis: RedisServer, 
     except FileNotFoundError as error:
         missing(str(error))
     keys = {"MINIO_ACCESS_KEY": minio.access_key, "MINIO_SECRET_KEY": minio.secret_key}
-    served = ServedDoor(tmp_path, REDIS_URL=own_redis.url, MINIO_ENDPOINT=minio.endpoint, **keys)
+    served = ServedApi(tmp_path, REDIS_URL=own_redis.url, MINIO_ENDPOINT=minio.endpoint, **keys)
     try:
         until(lambda: served.curl("/readyz").status == 200)
         accepted = [served.upload()]

@@ -1,4 +1,4 @@
-"""What the tests of the door share."""
+"""What the tests of the API share."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The HTTP door on a real Redis and each object store: what it takes, what it answers, what it refuses and how."""
+"""The HTTP API on a real Redis and each object store: what it takes, what it answers, what it refuses and how."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from grab_service.line.intake import Intake
 from stageline.core.settings import Settings
 from stageline.pipeline import line
 from stageline.store import FolderStore, ObjectStore
-from tests.support.door_client import JPEG, KINDS, assert_problem, form, limits, queued
+from tests.support.api_client import JPEG, KINDS, assert_problem, form, limits, queued
 from tests.support.picture_makers import png
 
 ALWAYS = ("image_id", "job_id", "filename", "file_size", "status", "message")
@@ -28,7 +28,7 @@ def folder(settings: Settings) -> ObjectStore:
 
 @pytest.fixture
 def client(settings: Settings, folder: ObjectStore) -> Iterator[FlaskClient]:
-    """A client of a door with a small limit."""
+    """A client of an API process with a small limit."""
     small = limits(settings, max_upload_bytes=100_000, max_image_pixels=1_000_000)
     with create_app(small, Intake(folder, small)).test_client() as found:
         yield found
@@ -95,7 +95,7 @@ def test_bad_input_is_refused(
     "name", ["../../x.jpg", "写真.jpg", "x" * 4096 + ".jpg", 'a"b.jpg', "%2e%2e%2fx.jpg", "a;b=c.png"]
 )
 def test_a_filename_never_becomes_a_key(name: str, client: FlaskClient, folder: ObjectStore) -> None:
-    """Whatever the name, the key is made of the id alone, and status and message tell the name."""
+    """Whatever the name, the key is made of the id alone, and status and message have the name."""
     content = client.post("/upload", **form(JPEG, name)).get_json()
     assert list(folder.keys("")) == [f"original/{content['image_id']}.jpg"]
     status = client.get(f"/status/{content['image_id']}").get_json()
@@ -136,7 +136,7 @@ def test_forms_of_many_parts_and_large_fields_are_refused(settings: Settings, fo
         assert client.post("/upload", data=body, content_type=BOUNDARY).status_code == 202
 
 
-def test_a_field_sent_as_text_is_told(client: FlaskClient) -> None:
+def test_the_error_names_a_field_sent_as_text(client: FlaskClient) -> None:
     """curl -F image=<file, or without its @, is a frequent slip: the sentence shows how it is meant."""
     answer = client.post("/upload", data={"image": "street.jpg"}, content_type="multipart/form-data")
     assert_problem(answer, 400, "as text", "image=@street.jpg")

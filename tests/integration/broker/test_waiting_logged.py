@@ -17,10 +17,8 @@ LONG_ENOUGH = 50.0
 
 
 @pytest.mark.parametrize("kind", ["housekeeper", "lease"])
-def test_a_wrong_password_is_named_once_and_going_on_is_said(
-    kind: str, start_redis: Callable[..., RedisServer]
-) -> None:
-    """The door's housekeeper, and the catalogue's lease, name what Redis refuses, and say when it lets them in."""
+def test_a_wrong_password_is_logged_once_and_so_is_its_end(kind: str, start_redis: Callable[..., RedisServer]) -> None:
+    """The API's reaper, and the catalogue's lease, name what Redis refuses, and say when it lets them in."""
     server = start_redis("--requirepass", "another")
     url = server.url.replace("redis://", f"redis://:{PASSWORD}@")
     thread: Reaper | WriterLease = Reaper(Settings(redis_url=url))
