@@ -15,7 +15,7 @@ from stageline.broker.keys import MODELS, OUTCOMES, OUTCOMES_SINCE, WORKERS, que
 from stageline.broker.redis_client import reaching_redis
 from stageline.pipeline import line
 from stageline.registry.install import how_to_get
-from stageline.registry.missing_models import Lack
+from stageline.registry.missing_models import ModelReport
 
 BEHIND = 1000  # outcomes; the catalogue takes them by the hundred
 SHORT_SECONDS = 120.0
@@ -57,11 +57,11 @@ def read(client: redis.Redis, lease_seconds: float) -> Overview:
     now = seconds + micro / 1e6
     alive = [identity for identity, beat in beats if abs(now - beat) <= lease_seconds]  # see lua/expired_leases.lua
     counted = Counter(queue_of(identity.decode(errors="replace")) for identity in alive)
-    lacks: dict[str, list[Lack]] = {stage.queue: [] for stage in line.LINE}
+    lacks: dict[str, list[ModelReport]] = {stage.queue: [] for stage in line.LINE}
     for identity in alive:
         queue = queue_of(identity.decode(errors="replace"))
         if identity in told and queue in lacks:
-            lacks[queue].append(Lack.decode(told[identity]))
+            lacks[queue].append(ModelReport.decode(told[identity]))
     still = _still(now, outcomes, since)
     stages = [_Stage(stage.name, counted[stage.queue], lacks[stage.queue]) for stage in line.LINE]
     return Overview(
@@ -85,7 +85,7 @@ class _Stage:
 
     name: str
     workers: int
-    lacks: Sequence[Lack]
+    lacks: Sequence[ModelReport]
 
     def missing(self) -> dict[str, str]:
         return {name: how_to_get(name) for name in sorted({name for lack in self.lacks for name in lack.missing})}

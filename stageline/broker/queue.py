@@ -57,7 +57,7 @@ class Consumer:
     def heartbeat(self, lease_seconds: float, models: str = "") -> bool:
         """Renew the lease; False when it had run out, so that what was held may have been given away.
 
-        ``models`` is what `stageline.registry.missing_models.told` says of the worker's models.
+        ``models`` is what `stageline.registry.missing_models.encode_report` says of the worker's models.
         """
         return bool(self.scripts.run(Call("heartbeat", identity=self.identity, lease=lease_seconds, lacks=models)))
 

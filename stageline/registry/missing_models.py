@@ -41,7 +41,7 @@ def degrading(served: Iterable[ServedModel]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Lack:
+class ModelReport:
     """What one worker tells of its models.
 
     ``missing`` names those that it lacks, ``degrading`` those of them that it cannot do its work without; ``refused``
@@ -55,7 +55,7 @@ class Lack:
     away: str = ""
 
     @classmethod
-    def decode(cls, raw: bytes) -> "Lack":
+    def decode(cls, raw: bytes) -> "ModelReport":
         """Read what a worker told; what is not as it should be is left out, since nobody's health may fail by it."""
         try:
             said = json.loads(raw)
@@ -68,8 +68,8 @@ class Lack:
         return cls(_names(said, "missing"), _names(said, "degrading"), reasons, str(said.get("away") or ""))
 
 
-def told(watch: Watched) -> str:
-    """What a worker's beat says of its models, as JSON that `Lack.decode` reads; '' where there is nothing to say."""
+def encode_report(watch: Watched) -> str:
+    """What a worker's beat says of its models, as JSON that `ModelReport.decode` reads; '' where there is nothing to say."""
     served = watch.served
     reasons = {model.name: model.refused for model in served}  # read once: another thread sets it
     refused = {name: reason[:MAX_REASON] for name, reason in reasons.items() if reason}
