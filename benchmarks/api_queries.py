@@ -1,4 +1,4 @@
-"""How soon the door answers those who ask, with a full catalogue: a part of ``python -m benchmarks.door --rows N``."""
+"""How soon the API answers those who ask, with a full catalogue: a part of ``python -m benchmarks.api --rows N``."""
 
 import http.client
 import json
