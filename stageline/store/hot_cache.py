@@ -20,11 +20,11 @@ from stageline.core.retrying import REDIS_ONCE
 CONNECT_SECONDS = 0.3
 ANSWER_SECONDS = 1.0
 PAUSE_SECONDS = 5.0  # without asking, after it failed to answer
-SAY_AGAIN_SECONDS = 60.0
+LOG_AGAIN_SECONDS = 60.0
 MARK_SECONDS = 60
 MARK = b"stageline:being-written:"  # a copy that begins so is never read, so an object of these bytes harms nobody
-MAX_OWED = 20_000
-AT_ONCE = 1000
+MAX_STALE = 20_000
+BATCH_SIZE = 1000
 Answer = TypeVar("Answer")
 
 # UNLINK comes first: a server that is out of memory refuses SET, and still lets go of what must not be read any more.
@@ -64,12 +64,12 @@ class HotCache:
         self._ttl = ttl
         self._prefix = f"stageline:cache:{bucket}:"
         self._lock = threading.Lock()
-        self._silent: str | None = None  # why, while it does not answer
-        self._ask_again = 0.0
-        self._say_again = float("-inf")
-        self._owed: dict[str, float] = {}  # key → when it came to be owed
-        self._owes_all = 0.0  # when it came to be that all is owed; 0: it is not
-        self._reminder: threading.Timer | None = None
+        self._failure: str | None = None  # why, while it does not answer
+        self._try_again = 0.0
+        self._log_again = float("-inf")
+        self._stale: dict[str, float] = {}  # key → when it came to be owed
+        self._all_stale_since = 0.0  # when it came to be that all is owed; 0: it is not
+        self._timer: threading.Timer | None = None
 
     def get(self, key: str) -> bytes | None:
         """Return the copy of an object; None where there is none to be had."""
@@ -84,7 +84,7 @@ class HotCache:
         names = [self._prefix + key for key in keys]
         if self._ask(lambda: self._client.eval(ANNOUNCE, len(names), *names, mark) is None):
             return mark
-        self._owe(keys)
+        self._mark_stale(keys)
         return None
 
     def reveal(self, mark: bytes, copies: Mapping[str, bytes]) -> None:
@@ -106,7 +106,7 @@ class HotCache:
     def drop(self, keys: Sequence[str]) -> None:
         """Let go of copies and marks, now or as soon as the cache answers."""
         if self._ask(lambda: self._client.unlink(*(self._prefix + key for key in keys))) is None:
-            self._owe(keys)
+            self._mark_stale(keys)
 
     def drop_all(self) -> None:
         """Let go of all copies and marks.
@@ -115,11 +115,11 @@ class HotCache:
             Unavailable: the cache does not answer; while this process lives, it tries again.
         """
         with self._lock:
-            self._owes_all = time.monotonic()
+            self._all_stale_since = time.monotonic()
         if not self._ask(self._client.ping):
-            self._remind()
+            self._schedule_drop()
             raise Unavailable(
-                f"the hot cache does not answer (CACHE_URL), so its copies may be old until CACHE_TTL: {self._silent}"
+                f"the hot cache does not answer (CACHE_URL), so its copies may be old until CACHE_TTL: {self._failure}"
             )
 
     def check(self) -> None:
@@ -131,85 +131,85 @@ class HotCache:
         name = f"{self._prefix}check"
         if not self._ask(lambda: self._client.eval(ANNOUNCE, 1, name, MARK) is None):
             raise Unavailable(
-                f"the hot cache does not answer (CACHE_URL), so pictures are read from the object store: {self._silent}"
+                f"the hot cache does not answer (CACHE_URL), so pictures are read from the object store: {self._failure}"
             )
 
     def _ask(self, question: Callable[[], Any], otherwise: Any = None) -> Any:
         """Ask, having told first what is owed; ``otherwise`` while it does not answer."""
-        if not self._may_ask():
+        if not self._may_try():
             return otherwise
         try:
-            if self._owed or self._owes_all:
-                self._tell()
+            if self._stale or self._all_stale_since:
+                self._drop_stale()
             answer = question()
         except Exception as error:  # noqa: BLE001 - what listens there may be no Redis at all
-            self._note_silence(error)
+            self._note_failure(error)
             return otherwise
-        self._silent = None
+        self._failure = None
         return answer
 
-    def _may_ask(self) -> bool:
+    def _may_try(self) -> bool:
         """Whether it is worth a try; of all threads, one tries each five seconds while it does not answer."""
-        if self._silent is None:
+        if self._failure is None:
             return True
         with self._lock:
             now = time.monotonic()
-            if now < self._ask_again:
+            if now < self._try_again:
                 return False
-            self._ask_again = now + PAUSE_SECONDS
+            self._try_again = now + PAUSE_SECONDS
             return True
 
-    def _note_silence(self, error: Exception) -> None:
+    def _note_failure(self, error: Exception) -> None:
         with self._lock:
             now = time.monotonic()
-            self._silent = f"{type(error).__name__}: {error}"
-            self._ask_again = now + PAUSE_SECONDS
-            say = now >= self._say_again
+            self._failure = f"{type(error).__name__}: {error}"
+            self._try_again = now + PAUSE_SECONDS
+            say = now >= self._log_again
             if say:
-                self._say_again = now + SAY_AGAIN_SECONDS
+                self._log_again = now + LOG_AGAIN_SECONDS
         if say:
-            logs.get().warning("cache away", reason=self._silent, instead="pictures are read from the object store")
+            logs.get().warning("cache away", reason=self._failure, instead="pictures are read from the object store")
 
-    def _owe(self, keys: Sequence[str]) -> None:
+    def _mark_stale(self, keys: Sequence[str]) -> None:
         """Remember what the cache could not be told; where it is too much, that all must go."""
         now = time.monotonic()
         with self._lock:
-            self._owed.update(dict.fromkeys(keys, now))
-            if len(self._owed) > MAX_OWED:
-                self._owed.clear()
-                self._owes_all = now
-        self._remind()
+            self._stale.update(dict.fromkeys(keys, now))
+            if len(self._stale) > MAX_STALE:
+                self._stale.clear()
+                self._all_stale_since = now
+        self._schedule_drop()
 
-    def _remind(self) -> None:
+    def _schedule_drop(self) -> None:
         """Have it told even if nothing is read or written here again."""
         with self._lock:
-            if self._reminder is None:
-                self._reminder = threading.Timer(PAUSE_SECONDS, self._tell_later)
-                self._reminder.name, self._reminder.daemon = "cache", True
-                self._reminder.start()
+            if self._timer is None:
+                self._timer = threading.Timer(PAUSE_SECONDS, self._drop_stale_later)
+                self._timer.name, self._timer.daemon = "cache", True
+                self._timer.start()
 
-    def _tell_later(self) -> None:
+    def _drop_stale_later(self) -> None:
         with self._lock:
-            self._reminder = None
+            self._timer = None
         self._ask(self._client.ping)
-        if self._owed or self._owes_all:
-            self._remind()
+        if self._stale or self._all_stale_since:
+            self._schedule_drop()
 
-    def _tell(self) -> None:
+    def _drop_stale(self) -> None:
         """Let go of the copies that must not be read any more."""
         with self._lock:
-            owed, all_since = dict(self._owed), self._owes_all
+            owed, all_since = dict(self._stale), self._all_stale_since
         if all_since:
-            for names in _chunks(list(self._client.scan_iter(f"{self._prefix}*", count=AT_ONCE))):
+            for names in _chunks(list(self._client.scan_iter(f"{self._prefix}*", count=BATCH_SIZE))):
                 self._client.unlink(*names)
         for names in _chunks([self._prefix + key for key in owed]):
             self._client.unlink(*names)
         with self._lock:
             for key, since in owed.items():
-                if self._owed.get(key) == since:  # else it is owed once more
-                    del self._owed[key]
-            if self._owes_all == all_since:  # as here: what was owed while the scan ran, it may have passed by
-                self._owes_all = 0.0
+                if self._stale.get(key) == since:  # else it is owed once more
+                    del self._stale[key]
+            if self._all_stale_since == all_since:  # as here: what was owed while the scan ran, it may have passed by
+                self._all_stale_since = 0.0
 
 
 def _is_copy(found: Any) -> bool:
@@ -217,4 +217,4 @@ def _is_copy(found: Any) -> bool:
 
 
 def _chunks(names: list[Any]) -> list[list[Any]]:
-    return [names[start : start + AT_ONCE] for start in range(0, len(names), AT_ONCE)]
+    return [names[start : start + BATCH_SIZE] for start in range(0, len(names), BATCH_SIZE)]
