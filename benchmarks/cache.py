@@ -120,10 +120,10 @@ def _of_size(
     copies = {item.key: item.data for item in items}
 
     def keep(some: Mapping[str, bytes]) -> None:
-        mark = hot.announce(list(some))
+        mark = hot.begin_write(list(some))
         if mark is None:
             raise RuntimeError("the cache does not answer")
-        hot.reveal(mark, some)
+        hot.finish_write(mark, some)
 
     first = dict(list(copies.items())[:1])
     return {

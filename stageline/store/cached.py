@@ -50,7 +50,7 @@ class CachedStore:
         if not key.startswith(HOT_FOLDERS):
             self._store.delete(key)
             return
-        self._cache.announce([key])
+        self._cache.begin_write([key])
         self._store.delete(key)
         self._cache.drop([key])
 
@@ -80,9 +80,9 @@ class CachedStore:
 
     def _write(self, items: Sequence[StoredObject], write: Callable[[], None]) -> None:
         hot = {item.key: item.data for item in items if item.key.startswith(HOT_FOLDERS)}
-        mark = self._cache.announce(list(hot)) if hot else None
+        mark = self._cache.begin_write(list(hot)) if hot else None
         write()
         if mark is not None:
-            self._cache.reveal(mark, {key: data for key, data in hot.items() if len(data) <= MAX_COPY_BYTES})
+            self._cache.finish_write(mark, {key: data for key, data in hot.items() if len(data) <= MAX_COPY_BYTES})
         elif hot:
             self._cache.drop(list(hot))  # once more: meanwhile another may have kept what was just overwritten

@@ -28,12 +28,12 @@ BATCH_SIZE = 1000
 Answer = TypeVar("Answer")
 
 # UNLINK comes first: a server that is out of memory refuses SET, and still lets go of what must not be read any more.
-ANNOUNCE = f"""
+BEGIN_WRITE = f"""
 redis.call('UNLINK', unpack(KEYS))
 for _, key in ipairs(KEYS) do redis.call('SET', key, ARGV[1], 'EX', {MARK_SECONDS}) end
 """
 # KEYS: each object's, followed by that of its copy, which came by a plain SET: a script would copy it three times over.
-REVEAL = """
+FINISH_WRITE = """
 for n = 1, #KEYS, 2 do
   local ours = redis.call('GET', KEYS[n]) == ARGV[1]
   if ours and redis.call('EXISTS', KEYS[n + 1]) == 1 then redis.call('RENAME', KEYS[n + 1], KEYS[n])
@@ -74,20 +74,20 @@ class HotCache:
     def get(self, key: str) -> bytes | None:
         """Return the copy of an object; None where there is none to be had."""
         away = object()
-        found = self._ask(lambda: self._client.get(self._prefix + key), away)
+        found = self._call(lambda: self._client.get(self._prefix + key), away)
         metrics.CACHE_READS.labels("away" if found is away else "hit" if _is_copy(found) else "miss").inc()
         return found if _is_copy(found) else None
 
-    def announce(self, keys: Sequence[str]) -> bytes | None:
+    def begin_write(self, keys: Sequence[str]) -> bytes | None:
         """Let go of what is kept under these keys; return the mark to reveal new copies by, or None: then keep none."""
         mark = MARK + uuid.uuid4().hex.encode()
         names = [self._prefix + key for key in keys]
-        if self._ask(lambda: self._client.eval(ANNOUNCE, len(names), *names, mark) is None):
+        if self._call(lambda: self._client.eval(BEGIN_WRITE, len(names), *names, mark) is None):
             return mark
         self._mark_stale(keys)
         return None
 
-    def reveal(self, mark: bytes, copies: Mapping[str, bytes]) -> None:
+    def finish_write(self, mark: bytes, copies: Mapping[str, bytes]) -> None:
         """Keep copies of what the store has now, where no one else wrote or deleted it meanwhile."""
         names = {self._prefix + key: data for key, data in copies.items()}
         pairs = [(name, f"{name}#{mark[len(MARK) :].decode()}") for name in names]
@@ -96,16 +96,16 @@ class HotCache:
             pipe = self._client.pipeline(transaction=False)
             for name, new in pairs:
                 pipe.set(new, names[name], ex=self._ttl)
-            pipe.eval(REVEAL, 2 * len(pairs), *(name for pair in pairs for name in pair), mark)
+            pipe.eval(FINISH_WRITE, 2 * len(pairs), *(name for pair in pairs for name in pair), mark)
             pipe.execute()
             return True
 
         if pairs:
-            self._ask(send)
+            self._call(send)
 
     def drop(self, keys: Sequence[str]) -> None:
         """Let go of copies and marks, now or as soon as the cache answers."""
-        if self._ask(lambda: self._client.unlink(*(self._prefix + key for key in keys))) is None:
+        if self._call(lambda: self._client.unlink(*(self._prefix + key for key in keys))) is None:
             self._mark_stale(keys)
 
     def drop_all(self) -> None:
@@ -116,7 +116,7 @@ class HotCache:
         """
         with self._lock:
             self._all_stale_since = time.monotonic()
-        if not self._ask(self._client.ping):
+        if not self._call(self._client.ping):
             self._schedule_drop()
             raise Unavailable(
                 f"the hot cache does not answer (CACHE_URL), so its copies may be old until CACHE_TTL: {self._failure}"
@@ -129,12 +129,12 @@ class HotCache:
             Unavailable: it does not answer, or not as a Redis that takes copies does.
         """
         name = f"{self._prefix}check"
-        if not self._ask(lambda: self._client.eval(ANNOUNCE, 1, name, MARK) is None):
+        if not self._call(lambda: self._client.eval(BEGIN_WRITE, 1, name, MARK) is None):
             raise Unavailable(
                 f"the hot cache does not answer (CACHE_URL), so pictures are read from the object store: {self._failure}"
             )
 
-    def _ask(self, question: Callable[[], Any], otherwise: Any = None) -> Any:
+    def _call(self, question: Callable[[], Any], otherwise: Any = None) -> Any:
         """Ask, having told first what is owed; ``otherwise`` while it does not answer."""
         if not self._may_try():
             return otherwise
@@ -191,7 +191,7 @@ class HotCache:
     def _drop_stale_later(self) -> None:
         with self._lock:
             self._timer = None
-        self._ask(self._client.ping)
+        self._call(self._client.ping)
         if self._stale or self._all_stale_since:
             self._schedule_drop()
 

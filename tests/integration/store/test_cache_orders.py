@@ -49,7 +49,7 @@ class Gated(FolderStore):
 class Missed(HotCache):
     """A cache that did not answer when it was told that something would be overwritten, and has let go of it since."""
 
-    def announce(self, keys) -> bytes | None:
+    def begin_write(self, keys) -> bytes | None:
         self.drop(keys)
 
 
