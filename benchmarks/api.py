@@ -1,8 +1,8 @@
-"""How fast the HTTP api is, on one core behind gunicorn.
+"""How fast the HTTP API is, on one core behind gunicorn.
 
     python -m benchmarks.api PICTURES_FOLDER [--seconds N] [--senders N] [--store folder] [--rows N] [--json FILE]
 
-The api is pinned to the first core this process may use; Redis, MinIO and the senders get the others. Each way of
+The API is pinned to the first core this process may use; Redis, MinIO and the senders get the others. Each way of
 sending, as a form and as the raw body, is measured for some seconds after a warm-up: uploads per second, the CPU time
 that each process spends on an upload, and how many uploads one core would take if nothing else slowed it. With --rows
 a PostgreSQL is filled with so many pictures, and it is measured how soon GET /status and GET /images answer.
@@ -63,7 +63,7 @@ class PinnedApi:
             except OSError:
                 pass
             time.sleep(0.1)
-        raise RuntimeError("the api did not come up")
+        raise RuntimeError("the API did not come up")
 
     def stop(self) -> None:
         """End it."""
@@ -73,7 +73,7 @@ class PinnedApi:
 
 
 class Running(NamedTuple):
-    """A api, the processes whose CPU time is counted, and the settings that they share."""
+    """The API, the processes whose CPU time is counted, and the settings that they share."""
 
     api: PinnedApi
     pids: dict[str, int]
@@ -171,7 +171,7 @@ def measure_way(line: Running, way: str, data: Sequence[bytes], options: argpars
 
 @contextmanager
 def running(folder: Path, store: str, rows: int) -> Iterator[Running]:
-    """A api and its servers, on cores of their own where there are two; the catalogue is full of so many pictures."""
+    """Start the API and its servers, on separate cores where there are two; fill the catalogue with that many pictures."""
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, set(cores[1:]) or set(cores))  # what we start inherits it
     with ExitStack() as stack:
@@ -196,7 +196,7 @@ def running(folder: Path, store: str, rows: int) -> Iterator[Running]:
 
 
 def ask(line: Running, rows: int) -> api_queries.Figures:
-    """Measure the answers to those who ask, of the api that took pictures before."""
+    """Measure the answers to queries, from the API that took the uploads before."""
     moving = [
         key.decode().rpartition(":")[2] for key in Producer(line.settings.redis_url, 1).client.scan_iter(STATUSES)
     ]

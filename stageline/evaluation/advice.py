@@ -5,10 +5,10 @@ from typing import Any
 
 from stageline.core.settings import Settings
 from stageline.evaluation.intervals import Interval
-from stageline.evaluation.looking import Changes
 from stageline.evaluation.naming import Counts, count
 from stageline.evaluation.summary import ALL, TESTED_ON, Difference, Summary, more_ms
 from stageline.evaluation.tries import CONFIGURED, OF_CLASSIFY, Tries, shown
+from stageline.evaluation.variants import Changes
 
 MIN_SCORES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8)
 NOTICEABLE_MS = 0.05

@@ -7,10 +7,10 @@ from stageline.evaluation import advice
 from stageline.evaluation.advice import Tried
 from stageline.evaluation.dataset import DataSet
 from stageline.evaluation.intervals import Interval
-from stageline.evaluation.looking import Changes
 from stageline.evaluation.naming import Counts, count
 from stageline.evaluation.summary import Summary
 from stageline.evaluation.tries import BARE, CONFIGURED, Tries
+from stageline.evaluation.variants import Changes
 
 SHOWN = ("detect_model", "detect_on", "detect_min_score", "resize_scale", "resize_min_side", "jpeg_quality",
     "classify_model", "classify_min_confidence", "classify_trusted_score")  # fmt: skip

@@ -15,11 +15,11 @@ from stageline.evaluation.intervals import (
     resample,
     resampled_ap50,
 )
-from stageline.evaluation.looking import Changes
 from stageline.evaluation.measuring import Measured, Milliseconds
 from stageline.evaluation.naming import Judged, count
 from stageline.evaluation.precision import Floats, PrecisionFigures, Shares, figures, mean
 from stageline.evaluation.tries import CONFIGURED
+from stageline.evaluation.variants import Changes
 
 ALL, CHOSEN_ON, TESTED_ON = slice(None), slice(0, None, 2), slice(1, None, 2)
 """Pictures. Of several values of one variable the best is chosen on some and tested on the others: on those that it was

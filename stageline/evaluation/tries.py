@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from stageline.core.errors import ModelError
 from stageline.core.settings import Settings
 from stageline.evaluation.dataset import known_as
-from stageline.evaluation.looking import Changes
+from stageline.evaluation.variants import Changes
 from stageline.inference import model_input
 from stageline.registry.card import Card
 from stageline.registry.install import how_to_get, install, is_for_a_worker

@@ -32,7 +32,7 @@ class Detector(Protocol):
 
 
 @dataclass(frozen=True)
-class Look:
+class VariantFindings:
     """What one way of looking found, and the CPU milliseconds that it took."""
 
     found: Sequence[Finding]
@@ -40,18 +40,18 @@ class Look:
 
 
 @dataclass
-class Looked:
+class PictureFindings:
     """All that was found in one picture."""
 
     size: tuple[int, int]
     """Width and height, upright."""
-    bare: Look
-    ways: dict[Changes, Look] = field(default_factory=dict)
+    bare: VariantFindings
+    ways: dict[Changes, VariantFindings] = field(default_factory=dict)
     categories: dict[Changes, tuple[Sequence[Mapping[str, Any]], float]] = field(default_factory=dict)
     """What was named under each of several settings of classify, and its CPU milliseconds."""
 
 
-class Looker:
+class VariantRunner:
     """The stages as they are under each of several settings; each model is loaded once."""
 
     def __init__(self, settings: Settings, ways: Sequence[Changes], classifiers: Sequence[Changes]) -> None:
@@ -87,7 +87,7 @@ class Looker:
         """Return a model that was loaded, by its name."""
         return self._loaded.get(name)
 
-    def look(self, data: bytes) -> Looked:
+    def run(self, data: bytes) -> PictureFindings:
         """Look at a picture in every way.
 
         Raises:
@@ -95,29 +95,29 @@ class Looker:
         """
         message, original = take_in(data, "", self._settings.max_image_pixels)
         size = int(message.fields["origin_w"]), int(message.fields["origin_h"])
-        looked = Looked(size, self._bare(data))
+        findings = PictureFindings(size, self._bare(data))
         memo: dict[Any, tuple[Message, Sequence[StoredObject], float]] = {}
         self._ways.append(self._ways.pop(0))  # nobody is always the first, who finds nothing in the processor's caches
         for changes in self._ways:
             last, spent = self._through(message, original, changes, memo)
-            looked.ways[changes] = Look(_found(last), spent)
+            findings.ways[changes] = VariantFindings(_found(last), spent)
             if not changes:
                 configured = last
         if self._classifiers:
             seen = self._as_configured(configured, original)
             self._classifiers.append(self._classifiers.pop(0))
             for changes in self._classifiers:
-                looked.categories[changes] = self._named(seen, original, changes)
-        return looked
+                findings.categories[changes] = self._named(seen, original, changes)
+        return findings
 
-    def _bare(self, data: bytes) -> Look:
+    def _bare(self, data: bytes) -> VariantFindings:
         """The picture as it was sent, in colour, straight into the detector: it only fits it into its input."""
         detector: Detector = self._loaded[self._configured.detect_model].value
         began = time.process_time()
         pixels, _ = codec.decode(data, self._settings.max_image_pixels)
         found = detector.detect(pixels, MIN_SCORE)
         spent = 1000 * (time.process_time() - began)
-        return Look([Finding(one.label, one.score, one.box) for one in found], spent)
+        return VariantFindings([Finding(one.label, one.score, one.box) for one in found], spent)
 
     def _through(
         self, message: Message, original: StoredObject, changes: Changes, memo: dict[Any, Any]
