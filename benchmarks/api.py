@@ -171,7 +171,7 @@ def measure_way(line: Running, way: str, data: Sequence[bytes], options: argpars
 
 @contextmanager
 def running(folder: Path, store: str, rows: int) -> Iterator[Running]:
-    """Start the API and its servers, on separate cores where there are two; fill the catalogue with that many pictures."""
+    """Start the API and its servers, on separate cores where there are two; fill the catalogue with `rows` pictures."""
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, set(cores[1:]) or set(cores))  # what we start inherits it
     with ExitStack() as stack:

@@ -127,9 +127,9 @@ def run_here(engine: str, images: Mapping[str, str], models: Path) -> Iterator[t
 
 def _one(engine: str, image: str, settings: Mapping[str, str], models: Path) -> float:
     port = str(free_port())
-    told = [f"--env={name}={value}" for name, value in {**settings, "PORT": port, "HEALTH_PORT": port}.items()]
+    options = [f"--env={name}={value}" for name, value in {**settings, "PORT": port, "HEALTH_PORT": port}.items()]
     place = ["--network", "host", "--volume", f"{models.absolute()}:/models:ro"]
-    container = _said([engine, "run", "--detach", "--no-healthcheck", *place, *told, image]).split()[-1]
+    container = _said([engine, "run", "--detach", "--no-healthcheck", *place, *options, image]).split()[-1]
     try:
         ready = _when_ready(int(port), image)
         said = _said([engine, "inspect", "--type", "container", "--format", "{{json .State.StartedAt}}", container])

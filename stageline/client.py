@@ -59,10 +59,10 @@ class Client:
                 raise NoRoom("the line is full", _retry_after(answer))
             image_id = self._content(answer).get("image_id")
             if not isinstance(image_id, str):
-                raise self._stranger(answer)
+                raise self._not_stageline(answer)
             return image_id
 
-        return self._insist(send, LINE_FULL, SERVERS_BUSY_A_MINUTE)
+        return self._retry(send, LINE_FULL, SERVERS_BUSY_A_MINUTE)
 
     def get(self, path: str) -> dict[str, Any]:
         """Get a JSON object.
@@ -99,12 +99,12 @@ class Client:
 
     def _end_of(self, image_id: str) -> dict[str, Any]:
         try:
-            return self._insist(lambda: self.status(image_id), DOOR_GONE, SERVERS_BUSY)
+            return self._retry(lambda: self.status(image_id), DOOR_GONE, SERVERS_BUSY)
         except Refused as error:
             results = {"reason": str(error)}
             return {"image_id": image_id, "filename": None, "status": "failed", "results": results}
 
-    def _insist(self, step: Callable[[], Answer], *policies: Policy) -> Answer:
+    def _retry(self, step: Callable[[], Answer], *policies: Policy) -> Answer:
         """Try a step by these policies, the innermost first, until it succeeds or ``stop`` is called."""
         for policy in policies:
             step = partial(policy.call, step, self._stopping)
@@ -127,16 +127,16 @@ class Client:
         try:
             content = json.loads(answer.data)
         except ValueError:
-            raise self._stranger(answer) from None
+            raise self._not_stageline(answer) from None
         if not isinstance(content, dict):
-            raise self._stranger(answer)
+            raise self._not_stageline(answer)
         if answer.status == AWAY:
             raise Busy(str(content.get("detail", content)), _retry_after(answer))
         if answer.status >= 400:  # noqa: PLR2004 - where HTTP's errors begin
             raise Refused(str(content.get("detail", content)))
         return content
 
-    def _stranger(self, answer: urllib3.BaseHTTPResponse) -> Refused:
+    def _not_stageline(self, answer: urllib3.BaseHTTPResponse) -> Refused:
         return Refused(f"{self.url} answered {answer.status}, and not as a line does")
 
 

@@ -68,7 +68,7 @@ def chosen(repository: Repository, names: Sequence[str]) -> Iterator[ModelFiles]
 
 def measure(
     models: Iterable[ModelFiles],
-    who: Sequence[Contender],
+    contenders: Sequence[Contender],
     pictures: Sequence[Pixels],
     how: How,
     note: Callable[[str], None],
@@ -81,13 +81,15 @@ def measure(
     for model in models:
         for case in cases(model, pictures, how.batches):
             note(f"measuring {case.model}, batch {case.batch}")
-            yield from measure_case(case, who, how, note)
+            yield from measure_case(case, contenders, how, note)
 
 
-def measure_case(case: Case, who: Sequence[Contender], how: How, note: Callable[[str], None]) -> Iterator[BenchRow]:
+def measure_case(
+    case: Case, contenders: Sequence[Contender], how: How, note: Callable[[str], None]
+) -> Iterator[BenchRow]:
     """Measure one network with one batch size; `note` is told who cannot run it."""
     running: dict[str, tuple[Contender, Network]] = {}
-    for contender in who:
+    for contender in contenders:
         try:
             network = contender.open(case.onnx, case.model)
             network.run(*case.calls[0])

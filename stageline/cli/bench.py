@@ -48,10 +48,10 @@ def models(
     found = settings.load()
     if not re.fullmatch(DEVICE, on or found.device):
         raise typer.BadParameter(f"{on!r} is not auto, cpu, cuda or cuda:N", param_hint="--device")
-    who = contenders.contenders(device.choose(on or found.device), _precisions(precision), threads)
+    found_contenders = contenders.contenders(device.choose(on or found.device), _precisions(precision), threads)
     how = bench.How(_numbers(batch), rounds, memory=memory)
     shown = cases.read_pictures(pictures, found.max_image_pixels) if pictures else cases.noise()
-    rows = list(bench.measure(bench.chosen(open_repository(found), names or []), who, shown, how, note))
+    rows = list(bench.measure(bench.chosen(open_repository(found), names or []), found_contenders, shown, how, note))
     if as_json:
         print_json([bench.as_json(row) for row in rows])
     else:

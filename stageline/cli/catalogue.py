@@ -30,11 +30,11 @@ def migrate(as_json: AsJson = False) -> None:
     """Bring the tables up to this version; catalogue_service does so at its start."""
     _, engine = _open()
     bring_up(engine)
-    told = {"schema": revision(engine)}
+    report = {"schema": revision(engine)}
     if as_json:
-        print_json(told)
+        print_json(report)
     else:
-        say(f"the catalogue's schema is {told['schema']}")
+        say(f"the catalogue's schema is {report['schema']}")
 
 
 @app.command()
@@ -58,13 +58,13 @@ def rebuild(as_json: AsJson = False) -> None:
 def status(as_json: AsJson = False) -> None:
     """Count the pictures by status, and the outcomes that are not written down yet."""
     found, engine = _open()
-    told: dict[str, Any] = {"schema": revision(engine), "pictures": Catalogue(engine).counts()}
-    told["backlog"] = _backlog(found)
+    report: dict[str, Any] = {"schema": revision(engine), "pictures": Catalogue(engine).counts()}
+    report["backlog"] = _backlog(found)
     if as_json:
-        print_json(told)
+        print_json(report)
         return
-    print_table(["status", "pictures"], sorted(told["pictures"].items()))
-    say(f"schema {told['schema']}; {_waiting(told['backlog'])}")
+    print_table(["status", "pictures"], sorted(report["pictures"].items()))
+    say(f"schema {report['schema']}; {_waiting(report['backlog'])}")
 
 
 def _open() -> tuple[Settings, Engine]:

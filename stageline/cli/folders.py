@@ -42,8 +42,8 @@ class FoundPictures:
         """Note that it is not sent."""
         self.left_out.setdefault(reason, []).append(path)
 
-    def tell(self) -> None:
-        """Say on stderr what was left out, if anything: how many, why, and the first of their names."""
+    def report(self) -> None:
+        """Say on stderr what was left out, if anything: how many, reason, and the first of their names."""
         for reason, paths in self.left_out.items():
             names = ", ".join(str(path) for path in paths[:MAX_NAMED])
             note(f"left out {len(paths)} ({reason}): {names}{', …' if len(paths) > MAX_NAMED else ''}")
@@ -70,7 +70,7 @@ def pictures_in(paths: Sequence[Path]) -> FoundPictures:
     for path in paths:
         if stat.S_ISDIR(_mode(path)):
             walk.through(path)
-    walk.found.tell()
+    walk.found.report()
     if not walk.found.pictures:
         raise typer.BadParameter(f"no pictures there; by their ending, {', '.join(ENDINGS)} are taken")
     return walk.found
@@ -92,13 +92,13 @@ class _Walk:
             link = self._links.popleft()
             if not stat.S_ISDIR(_mode(link)):
                 taken += self._picture(link)
-            elif self._leads_back(link):
+            elif self._is_cycle(link):
                 self.found.leave_out(link, LEADS_BACK)
             else:
                 taken += self._in(link)
         self.found.pictures += sorted(taken)
 
-    def _leads_back(self, link: Path) -> bool:
+    def _is_cycle(self, link: Path) -> bool:
         """Whether a link leads to a folder that was looked into, or to one around it, which nobody asked for."""
         real = os.path.realpath(link)
         around = real.rstrip("/") + "/"
@@ -132,14 +132,14 @@ class _Walk:
 
     def _picture(self, path: Path) -> list[Path]:
         """The path, where it is to be sent; none where it was left out."""
-        why = self._why_not(path)
-        if why is None:
+        reason = self._reason_to_skip(path)
+        if reason is None:
             self.files.add(os.path.realpath(path))
             return [path]
-        self.found.leave_out(path, why)
+        self.found.leave_out(path, reason)
         return []
 
-    def _why_not(self, path: Path) -> str | None:
+    def _reason_to_skip(self, path: Path) -> str | None:
         mode = _mode(path)
         if not mode:
             return LEADS_NOWHERE if path.is_symlink() else UNREADABLE

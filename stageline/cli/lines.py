@@ -45,7 +45,7 @@ def up(
         running.start()
         running.wait_until_ready(stopping)
         if not stopping.is_set():
-            _welcome(running.url, found)
+            _print_urls(running.url, found)
         if pictures is not None and not stopping.is_set():
             failed = _send(running, pictures, stopping)
             say(f"tagged pictures: {_bucket(found)}/tagged    hidden faces and cars: {_bucket(found)}/blurred")
@@ -82,8 +82,8 @@ def run(
     """Send pictures through the whole chain in this one process, with no servers."""
     found = settings.load()
     logs.configure(found, "run")
-    looked = pictures_in(pictures)
-    paths = looked.pictures
+    found_pictures = pictures_in(pictures)
+    paths = found_pictures.pictures
     if out is None and len(paths) != 1:
         raise typer.BadParameter("with several pictures, name a folder for what is made: --out DIR")
     chain = Monolith(found)
@@ -107,7 +107,7 @@ def run(
             say(f"{path}: {found_in(document)} → {where}")
     if as_json:
         print_json(documents)
-    if refused or looked.unreadable:
+    if refused or found_pictures.unreadable:
         sys.exit(EXIT_FAILED)
 
 
@@ -137,7 +137,7 @@ def _counts(given: list[str]) -> dict[str, int]:
     return counts
 
 
-def _welcome(url: str, found: Settings) -> None:
+def _print_urls(url: str, found: Settings) -> None:
     say(f"the line is up: {url}   (open it in a browser)")
     say(f"  send a picture   curl -F image=@picture.jpg {url}/upload")
     say(f"  every stage      {_bucket(found)}")

@@ -98,8 +98,8 @@ def send(client: Client, paths: Sequence[Path], *, as_json: bool) -> int:
         _send_all(client, paths, sent)
         with _progress() as progress:
             task = progress.add_task("finding", total=len(sent.accepted))
-            for outcome in client.wait(list(sent.accepted)):
-                ended[outcome["image_id"]] = outcome
+            for picture in client.wait(list(sent.accepted)):
+                ended[picture["image_id"]] = picture
                 progress.advance(task)
     finally:  # whatever happened: what is known is told
         bad = _report(sent, ended, as_json=as_json)
@@ -111,18 +111,18 @@ def _report(sent: SentPictures, ended: dict[str, dict[str, Any]], *, as_json: bo
         image_id: {"image_id": image_id, "filename": path.name, "status": "submitted", "results": None}
         for image_id, path in sent.accepted.items()
     }
-    outcomes = list({**on_their_way, **ended}.values())
+    statuses = list({**on_their_way, **ended}.values())
     if as_json:
-        print_json(outcomes)
-    elif outcomes:
-        rows = [[sent.accepted[o["image_id"]].name, o["status"], _found(o), o["image_id"]] for o in outcomes]
+        print_json(statuses)
+    elif statuses:
+        rows = [[sent.accepted[o["image_id"]].name, o["status"], _found(o), o["image_id"]] for o in statuses]
         print_table(["picture", "status", "found", "image_id"], rows)
-    failed = len([outcome for outcome in outcomes if outcome["status"] == "failed"])
+    failed = len([picture for picture in statuses if picture["status"] == "failed"])
     counts = {
         "completed": len(ended) - failed,
         "failed": failed,
         "refused": len(sent.refused),
-        "still on their way": len(outcomes) - len(ended),
+        "still on their way": len(statuses) - len(ended),
         "not sent": len(sent.unsent),
     }
     always = ("completed", "failed", "refused")
@@ -130,9 +130,9 @@ def _report(sent: SentPictures, ended: dict[str, dict[str, Any]], *, as_json: bo
     return sum(counts.values()) - counts["completed"]
 
 
-def _found(outcome: dict[str, Any]) -> str:
-    results = outcome["results"] or {}
-    if outcome["status"] == "failed":
+def _found(picture: dict[str, Any]) -> str:
+    results = picture["results"] or {}
+    if picture["status"] == "failed":
         return str(results.get("reason", ""))
     return found_in(results) if results else ""
 

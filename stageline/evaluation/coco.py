@@ -179,9 +179,9 @@ class _Where:
 
     def is_(self, file_name: str) -> tuple[Path | None, str]:
         """The picture, or None and why."""
-        told = PurePosixPath(file_name.replace("\\", "/"))
-        candidates = self._of.get(told.name, [])
-        exact = [path for path in candidates if path.parts[-len(told.parts) :] == told.parts] or candidates
+        stated = PurePosixPath(file_name.replace("\\", "/"))
+        candidates = self._of.get(stated.name, [])
+        exact = [path for path in candidates if path.parts[-len(stated.parts) :] == stated.parts] or candidates
         if len(exact) > 1:
             exact = [path for path in exact if path.absolute().parent == self._beside] or exact
         if len(exact) == 1:

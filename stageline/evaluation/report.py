@@ -105,8 +105,8 @@ def _categories(summary: Summary) -> Object | None:
 
 
 def _counts(counts: Counts) -> Object:
-    told = {"named": counts.named, "right": counts.right, "wrong": counts.wrong, "missed": counts.missed}
-    return {**told, "interval": _ends(counts.interval)}
+    figures = {"named": counts.named, "right": counts.right, "wrong": counts.wrong, "missed": counts.missed}
+    return {**figures, "interval": _ends(counts.interval)}
 
 
 def _tried(one: Tried) -> Object:

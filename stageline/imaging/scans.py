@@ -59,10 +59,10 @@ class Scans:
         except struct.error:
             return
         components = dict(zip(header[1 : 1 + 2 * count : 2], header[2 : 2 + 2 * count : 2], strict=False))
-        told = set(range(first, last + 1)) if self._progressive else {0}
+        settled = set(range(first, last + 1)) if self._progressive else {0}
         if not (self._progressive and bits & 0x0F):  # else some of each number's bits come in a later scan
             for component in components.keys() & self._untold.keys():
-                self._untold[component] -= told
+                self._untold[component] -= settled
         zeros = {self._zeros.get(tables & 0x0F, _END_OF_BLOCK) for tables in components.values()}
         if not self._progressive and zeros != {_END_OF_BLOCK}:
             at = data.find(HOLE, begin, end)

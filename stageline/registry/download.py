@@ -30,7 +30,7 @@ def fetch(name: str, entry: Mapping[str, Any], mirror: str | None, target: Path)
     for place, get in _places(entry, mirror):
         try:
             get(target)
-            wrong = _what_is_wrong(target, entry)
+            wrong = _mismatch(target, entry)
             if wrong is None:
                 return target
             refused.append(f"{place}: {wrong}")
@@ -42,7 +42,7 @@ def fetch(name: str, entry: Mapping[str, Any], mirror: str | None, target: Path)
     )
 
 
-def _what_is_wrong(file: Path, entry: Mapping[str, Any]) -> str | None:
+def _mismatch(file: Path, entry: Mapping[str, Any]) -> str | None:
     """Hold a file against the sizes and checksums of the files that an entry takes; None where it is one of them."""
     size, known = file.stat().st_size, sizes(entry)
     if (size, sha256(file)) in zip(known, entry["sha256"], strict=True):
@@ -53,8 +53,8 @@ def _what_is_wrong(file: Path, entry: Mapping[str, Any]) -> str | None:
 
 def sizes(entry: Mapping[str, Any]) -> list[int]:
     """The size of each file that the entry takes, in bytes, in the order of its checksums."""
-    told = entry["bytes"]
-    return told if isinstance(told, list) else [told] * len(entry["sha256"])
+    stated = entry["bytes"]
+    return stated if isinstance(stated, list) else [stated] * len(entry["sha256"])
 
 
 def _places(entry: Mapping[str, Any], mirror: str | None) -> Iterator[tuple[str, Callable[[Path], object]]]:

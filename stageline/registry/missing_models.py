@@ -58,27 +58,27 @@ class ModelReport:
     def decode(cls, raw: bytes) -> "ModelReport":
         """Read what a worker told; what is not as it should be is left out, since nobody's health may fail by it."""
         try:
-            said = json.loads(raw)
+            fields = json.loads(raw)
         except ValueError:
             return cls()
-        if not isinstance(said, dict):
+        if not isinstance(fields, dict):
             return cls()
-        refused = said.get("refused")
+        refused = fields.get("refused")
         reasons = {str(name): str(reason) for name, reason in (refused if isinstance(refused, dict) else {}).items()}
-        return cls(_names(said, "missing"), _names(said, "degrading"), reasons, str(said.get("away") or ""))
+        return cls(_names(fields, "missing"), _names(fields, "degrading"), reasons, str(fields.get("away") or ""))
 
 
 def encode_report(watch: Watched) -> str:
-    """What a worker's beat says of its models, as JSON that `ModelReport.decode` reads; '' where there is nothing to say."""
+    """Return what a worker's heartbeat reports of its models, as JSON for `ModelReport.decode`; '' for nothing."""
     served = watch.served
     reasons = {model.name: model.refused for model in served}  # read once: another thread sets it
     refused = {name: reason[:MAX_REASON] for name, reason in reasons.items() if reason}
     away = (watch.away or "")[:MAX_REASON]
-    said = {"missing": missing(served), "degrading": degrading(served), "refused": refused, "away": away}
-    short = {name: value for name, value in said.items() if value}
+    fields = {"missing": missing(served), "degrading": degrading(served), "refused": refused, "away": away}
+    short = {name: value for name, value in fields.items() if value}
     return json.dumps(short) if short else ""
 
 
-def _names(said: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    found = said.get(name)
+def _names(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    found = fields.get(name)
     return tuple(str(each) for each in found) if isinstance(found, list) else ()

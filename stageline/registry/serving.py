@@ -80,7 +80,7 @@ class Served(Generic[T]):
         elif self._now is not None and self._now.card.version == pointer.version:
             self.refused = self._tried = None
         elif self._is_due(pointer):
-            self._take_up(repository, pointer)
+            self._load_current(repository, pointer)
 
     def _is_due(self, pointer: Pointer) -> bool:
         """Whether to try a version that may have been refused before; another one at once."""
@@ -88,7 +88,7 @@ class Served(Generic[T]):
             self._tried, self._attempts = pointer, Attempts(refused_model(LOOK_SECONDS))
         return self._attempts.is_due()
 
-    def _take_up(self, repository: Repository, pointer: Pointer) -> None:
+    def _load_current(self, repository: Repository, pointer: Pointer) -> None:
         try:
             self._load_version(repository, pointer.version)
             self.refused = None
@@ -201,14 +201,14 @@ class ModelWatch(threading.Thread):
                 served.look(self._repository)
             except Unavailable as error:
                 reasons.append(error)
-        self._tell_metrics()
+        self._set_metrics()
         if reasons and self.away is None:
             logs.get().warning("model store away", reason=str(reasons[0]), serving="what is loaded")
         self.away = f"the model store: {reasons[0]}" if reasons else None
         if len(reasons) == len(self.served):
             raise reasons[0]
 
-    def _tell_metrics(self) -> None:
+    def _set_metrics(self) -> None:
         metrics.MISSING_MODELS.labels(self._stage).set(len(missing(self.served)))
         metrics.REFUSED_MODELS.labels(self._stage).set(sum(model.refused is not None for model in self.served))
         metrics.tell_served(self._stage, {now.card.reference for model in self.served if (now := model.now())})

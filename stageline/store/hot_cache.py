@@ -64,7 +64,7 @@ class HotCache:
         self._ttl = ttl
         self._prefix = f"stageline:cache:{bucket}:"
         self._lock = threading.Lock()
-        self._failure: str | None = None  # why, while it does not answer
+        self._error: str | None = None  # why, while it does not answer
         self._try_again = 0.0
         self._log_again = float("-inf")
         self._stale: dict[str, float] = {}  # key → when it came to be owed
@@ -119,7 +119,7 @@ class HotCache:
         if not self._call(self._client.ping):
             self._schedule_drop()
             raise Unavailable(
-                f"the hot cache does not answer (CACHE_URL), so its copies may be old until CACHE_TTL: {self._failure}"
+                f"the hot cache does not answer (CACHE_URL), so its copies may be old until CACHE_TTL: {self._error}"
             )
 
     def check(self) -> None:
@@ -131,7 +131,7 @@ class HotCache:
         name = f"{self._prefix}check"
         if not self._call(lambda: self._client.eval(BEGIN_WRITE, 1, name, MARK) is None):
             raise Unavailable(
-                f"the hot cache does not answer (CACHE_URL), so pictures are read from the object store: {self._failure}"
+                f"the hot cache does not answer (CACHE_URL), so pictures are read from the object store: {self._error}"
             )
 
     def _call(self, question: Callable[[], Any], otherwise: Any = None) -> Any:
@@ -145,12 +145,12 @@ class HotCache:
         except Exception as error:  # noqa: BLE001 - what listens there may be no Redis at all
             self._note_failure(error)
             return otherwise
-        self._failure = None
+        self._error = None
         return answer
 
     def _may_try(self) -> bool:
         """Whether it is worth a try; of all threads, one tries each five seconds while it does not answer."""
-        if self._failure is None:
+        if self._error is None:
             return True
         with self._lock:
             now = time.monotonic()
@@ -162,13 +162,13 @@ class HotCache:
     def _note_failure(self, error: Exception) -> None:
         with self._lock:
             now = time.monotonic()
-            self._failure = f"{type(error).__name__}: {error}"
+            self._error = f"{type(error).__name__}: {error}"
             self._try_again = now + PAUSE_SECONDS
             say = now >= self._log_again
             if say:
                 self._log_again = now + LOG_AGAIN_SECONDS
         if say:
-            logs.get().warning("cache away", reason=self._failure, instead="pictures are read from the object store")
+            logs.get().warning("cache away", reason=self._error, instead="pictures are read from the object store")
 
     def _mark_stale(self, keys: Sequence[str]) -> None:
         """Remember what the cache could not be told; where it is too much, that all must go."""

@@ -68,23 +68,23 @@ class LineUser:
         with_root = _open(self._settings)
         if self._is_right(with_root):
             return False
-        _ask(lambda: with_root.policy_add(self._policy_name, policy=policy(self._buckets)))
-        _ask(lambda: with_root.user_add(str(self._settings.minio_access_key), str(self._settings.minio_secret_key)))
-        _ask(lambda: with_root.policy_set(self._policy_name, user=str(self._settings.minio_access_key)))
+        _request(lambda: with_root.policy_add(self._policy_name, policy=policy(self._buckets)))
+        _request(lambda: with_root.user_add(str(self._settings.minio_access_key), str(self._settings.minio_secret_key)))
+        _request(lambda: with_root.policy_set(self._policy_name, user=str(self._settings.minio_access_key)))
         self._check_buckets()
         self._remove_former(with_root)
         return True
 
     def _remove_former(self, with_root: MinioAdmin) -> None:
         """Remove the users that the line worked as before, by other keys: those with just its rights."""
-        for name, info in (_ask(with_root.user_list) or {}).items():
+        for name, info in (_request(with_root.user_list) or {}).items():
             theirs = str(info.get("policyName", ""))
             if name == self._settings.minio_access_key or not theirs.startswith(POLICY_PREFIX):
                 continue
-            rights = _ask(partial(with_root.policy_info, theirs))
+            rights = _request(partial(with_root.policy_info, theirs))
             if rights is not None and _sorted(rights) == _sorted(policy(self._buckets)):
-                _ask(partial(with_root.user_remove, name))
-                _ask(partial(with_root.policy_remove, theirs))
+                _request(partial(with_root.user_remove, name))
+                _request(partial(with_root.policy_remove, theirs))
 
     def _check_buckets(self) -> None:
         """Reach each bucket as the line does, making it where it is missing."""
@@ -93,8 +93,8 @@ class LineUser:
 
     def _is_right(self, with_root: MinioAdmin) -> bool:
         """Whether the user is let in by its secret, and may do just what it should."""
-        user = _ask(lambda: with_root.user_info(str(self._settings.minio_access_key)))
-        rights = _ask(lambda: with_root.policy_info(self._policy_name))
+        user = _request(lambda: with_root.user_info(str(self._settings.minio_access_key)))
+        rights = _request(lambda: with_root.policy_info(self._policy_name))
         if user is None or (user.get("status"), user.get("policyName")) != ("enabled", self._policy_name):
             return False
         if rights is None or _sorted(rights) != _sorted(policy(self._buckets)):
@@ -131,7 +131,7 @@ def _open(found: Settings) -> MinioAdmin:
     )
 
 
-def _ask(question: Callable[[], str]) -> dict[str, Any] | None:
+def _request(question: Callable[[], str]) -> dict[str, Any] | None:
     """Ask MinIO; what it answers as JSON, None where it says that there is no such thing."""
     try:
         answer = question()
@@ -143,18 +143,18 @@ def _ask(question: Callable[[], str]) -> dict[str, Any] | None:
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         raise Unavailable(f"MinIO cannot be reached (MINIO_ENDPOINT): {error}") from error
     try:
-        told = json.loads(answer or "{}")
+        answered = json.loads(answer or "{}")
     except ValueError:
         raise Unavailable("what answers at MINIO_ENDPOINT is no MinIO: it does not speak JSON") from None
-    return told if isinstance(told, dict) else {}
+    return answered if isinstance(answered, dict) else {}
 
 
 def _reason(error: MinioAdminException) -> tuple[str, str]:
     """The code and the sentence of a refusal; they stand in a JSON body, if it is a MinIO that refuses."""
     text = str(error)
     try:
-        told = json.loads(text[text.index("{") :])
-        return str(told["Code"]), str(told["Message"])
+        answered = json.loads(text[text.index("{") :])
+        return str(answered["Code"]), str(answered["Message"])
     except (ValueError, KeyError, TypeError):
         return "no MinIO?", text[:200]
 

@@ -33,7 +33,7 @@ ORDER: dict[str, dict[str, str | None]] = {
     IMAGES: {"/results/**": JSON, "/original/*.bmp": "image/bmp", "**": None},
     MODELS: {"/*/current": JSON, "/*/*/model.json": JSON, "**": None},
 }
-NOBODYS = (
+NOT_COPIED = (
     f"- {TEMPORARY}*",
     f"- /{STORE_PROBE}",
 )  # being written to a folder, and tried by health
@@ -103,7 +103,7 @@ def _remote(settings: Settings) -> dict[str, str]:
     if not settings.minio_endpoint:
         return found
     server, secure = address(settings)
-    told = {
+    values = {
         "TYPE": "s3",
         "PROVIDER": "AWS" if re.search(r"\.amazonaws\.com(\.cn)?(:\d+)?$", server) else "Minio",  # or another S3
         "REGION": settings.s3_region or "",
@@ -113,7 +113,7 @@ def _remote(settings: Settings) -> dict[str, str]:
     }
     endpoint = f"{'https' if secure else 'http'}://{server}"
     prefix = f"RCLONE_CONFIG_{REMOTE.upper()}_"
-    found |= {f"{prefix}{name}": shlex.quote(value) for name, value in told.items() if value}
+    found |= {f"{prefix}{name}": shlex.quote(value) for name, value in values.items() if value}
     return found | {f"{prefix}ENDPOINT": f"${{STAGELINE_FORWARDED:-{shlex.quote(endpoint)}}}"}
 
 
@@ -122,7 +122,7 @@ def _export(places: dict[str, str]) -> Iterator[str]:
     yield 'mkdir -p "$1"'
     for bucket, place in places.items():
         steps = (f'rclone copy --quiet {_filters(bucket, step)} {place} "$1/{bucket}"' for step in ORDER[bucket])
-        yield from _where_it_is(place, steps if bucket == IMAGES else _if_made(place, steps))
+        yield from _if_folder_exists(place, steps if bucket == IMAGES else _if_bucket_exists(place, steps))
     yield f'rclone hashsum sha256 --quiet {_TREES} --output-file "$1/{SUMS}" "$1"'
 
 
@@ -130,7 +130,7 @@ def _import(places: dict[str, str]) -> Iterator[str]:
     yield from _check(places)
     for bucket, place in places.items():
         yield f'if [ -d "$1/{bucket}" ]; then'
-        yield from _where_it_is(place, _import_one(bucket, place))
+        yield from _if_folder_exists(place, _import_one(bucket, place))
         yield "fi"
 
 
@@ -138,10 +138,10 @@ def _import_one(bucket: str, place: str) -> Iterator[str]:
     for step, kind in reversed(ORDER[bucket].items()):
         header = f"--header-upload 'Content-Type: {kind}' " if kind else ""
         yield f'rclone copy --quiet --no-update-modtime {header}{_filters(bucket, step)} "$1/{bucket}" {place}'
-    yield f'rclone check --quiet --one-way --download {_rules(*NOBODYS)} "$1/{bucket}" {place}'
+    yield f'rclone check --quiet --one-way --download {_rules(*NOT_COPIED)} "$1/{bucket}" {place}'
 
 
-def _if_made(place: str, commands: Iterable[str]) -> Iterator[str]:
+def _if_bucket_exists(place: str, commands: Iterable[str]) -> Iterator[str]:
     """Only where the bucket was made yet: models may lie elsewhere, as in each image."""
     yield f"code=0; rclone lsf --max-depth 1 {place} >/dev/null 2>&1 || code=$?"
     yield f"if [ $code != {EXIT_ABSENT} ]; then"
@@ -149,7 +149,7 @@ def _if_made(place: str, commands: Iterable[str]) -> Iterator[str]:
     yield "fi"
 
 
-def _where_it_is(place: str, commands: Iterable[str]) -> Iterator[str]:
+def _if_folder_exists(place: str, commands: Iterable[str]) -> Iterator[str]:
     """Only where a bucket that is a folder is on the machine that the script runs on."""
     if place.startswith(REMOTE):
         yield from commands
@@ -171,7 +171,7 @@ def _check(_: dict[str, str]) -> Iterator[str]:
 def _filters(bucket: str, step: str) -> str:
     """The rules by which a step takes what its pattern fits, and nothing that an earlier step took."""
     steps = list(ORDER[bucket])
-    return _rules(*NOBODYS, *(f"- {each}" for each in steps[: steps.index(step)]), f"+ {step}", "- **")
+    return _rules(*NOT_COPIED, *(f"- {each}" for each in steps[: steps.index(step)]), f"+ {step}", "- **")
 
 
 def _rules(*rules: str) -> str:

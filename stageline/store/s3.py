@@ -34,7 +34,7 @@ ROLE_SECONDS = 2
 CONNECTIONS = 16
 NO_KEYS = "no keys for the object store: set MINIO_ACCESS_KEY and MINIO_SECRET_KEY; the standard AWS chain has none"
 ABSENT = ("NoSuchKey", "NoSuchObject")
-WRONG_TIME = "RequestTimeTooSkewed"
+CLOCK_SKEW = "RequestTimeTooSkewed"
 MAX_APART = timedelta(minutes=15)  # that S3 lets two clocks be
 WRONG_CLOCK = (
     "the object store (MINIO_ENDPOINT) takes no requests from here, as this machine's clock and its own differ by more "
@@ -55,7 +55,7 @@ class _AwsChain(ChainedProvider):
             raise _NoKeys(NO_KEYS) from error
 
 
-class _Half(Provider):
+class _IncompleteKeys(Provider):
     """One key of two, in files: the other may come."""
 
     def __init__(self, reason: str) -> None:
@@ -97,7 +97,7 @@ class S3Store:
                 http_client=pool,
             )
         except ValueError as error:
-            raise SettingsError(f"{_wrong(settings)} ({error})") from None
+            raise SettingsError(f"{_malformed(settings)} ({error})") from None
         return cls(client, settings.s3_bucket)
 
     def get(self, key: str, at_most: int = MAX_OBJECT_BYTES) -> bytes:
@@ -184,7 +184,7 @@ class S3Store:
         except S3Error as error:
             if error.code in ABSENT:
                 raise NotFound(f"{key} is not in the bucket {self._bucket}") from None
-            if _is_of_another_time(error):
+            if _is_clock_skew(error):
                 raise Unavailable(WRONG_CLOCK) from error
             raise Unavailable(f"the object store refused {key} (MINIO_*): {error.code}: {error.message}") from error
         except _NoKeys as error:
@@ -204,10 +204,10 @@ def _refuse_without_etag(etag: str | None) -> None:
         raise Unavailable("what answers at MINIO_ENDPOINT is no object store: it took a write and told no ETag")
 
 
-def _is_of_another_time(error: S3Error) -> bool:
+def _is_clock_skew(error: S3Error) -> bool:
     """Whether a request was refused because of when it was signed; an answer to HEAD says so by its date alone."""
-    if error.code == WRONG_TIME or error.response.status != HTTPStatus.FORBIDDEN:
-        return error.code == WRONG_TIME
+    if error.code == CLOCK_SKEW or error.response.status != HTTPStatus.FORBIDDEN:
+        return error.code == CLOCK_SKEW
     try:
         return abs(clock.machine() - parsedate_to_datetime(error.response.headers.get("Date", ""))) > MAX_APART
     except (ValueError, TypeError):  # it tells no date, or no zone
@@ -223,11 +223,11 @@ def address(settings: Settings) -> tuple[str, bool]:
     given = settings.minio_endpoint or ""
     url = urlsplit(given if "://" in given else f"http://{given}")
     if not is_host(url.hostname) or url.path not in ("", "/") or url.scheme not in ("http", "https"):
-        raise SettingsError(_wrong(settings))
+        raise SettingsError(_malformed(settings))
     return url.netloc, url.scheme == "https"
 
 
-def _wrong(settings: Settings) -> str:
+def _malformed(settings: Settings) -> str:
     return f"MINIO_ENDPOINT={redacted(settings.minio_endpoint or '')!r}: give host:port, or http(s)://host:port"
 
 
@@ -241,7 +241,7 @@ def _credentials(settings: Settings) -> Provider:
         reason = f"MINIO_{there}_KEY is set and MINIO_{lacking}_KEY is not: set both, or none for the AWS chain"
         if settings.secrets_dir is None:
             raise SettingsError(reason)
-        return _Half(reason)
+        return _IncompleteKeys(reason)
     roles = urllib3.PoolManager(  # where the machine's role is asked for, packets may be dropped rather than refused
         timeout=urllib3.Timeout(connect=ROLE_SECONDS, read=ROLE_SECONDS), retries=ROLE_REQUEST
     )
