@@ -1,8 +1,8 @@
-"""The hot cache: a Redis of its own that keeps copies of objects for a while. Whatever is wrong with it, nothing fails.
+"""The hot cache: a separate Redis that keeps copies of objects for a while. A failure of the cache fails nothing else.
 
-Who writes an object says so first: each of its keys then holds that writer's mark, which readers take for nothing.
-After the store has the object, its copy takes the mark's place, but only if the mark is still this writer's: when two
-write one key, or one writes what another deletes, nobody can know here whose object the store has, and no copy is kept.
+A writer first sets its mark at the key of each object; readers ignore marks. After the store has the object, its copy
+replaces the mark, but only if the mark is still that of this writer. When two processes write one key, or one deletes
+what another writes, the cache cannot know which object the store has, and keeps no copy.
 """
 
 import threading
@@ -19,20 +19,20 @@ from stageline.core.retrying import REDIS_ONCE
 
 CONNECT_SECONDS = 0.3
 ANSWER_SECONDS = 1.0
-PAUSE_SECONDS = 5.0  # without asking, after it failed to answer
+PAUSE_SECONDS = 5.0  # without requests, after one failed
 LOG_AGAIN_SECONDS = 60.0
 MARK_SECONDS = 60
-MARK = b"stageline:being-written:"  # a copy that begins so is never read, so an object of these bytes harms nobody
+MARK = b"stageline:being-written:"  # a value with this beginning is never read as a copy
 MAX_STALE = 20_000
 BATCH_SIZE = 1000
 Answer = TypeVar("Answer")
 
-# UNLINK comes first: a server that is out of memory refuses SET, and still lets go of what must not be read any more.
+# UNLINK comes first: a server that is out of memory refuses SET, and still drops the stale copies.
 BEGIN_WRITE = f"""
 redis.call('UNLINK', unpack(KEYS))
 for _, key in ipairs(KEYS) do redis.call('SET', key, ARGV[1], 'EX', {MARK_SECONDS}) end
 """
-# KEYS: each object's, followed by that of its copy, which came by a plain SET: a script would copy it three times over.
+# KEYS: each object's, followed by its copy's. A plain SET wrote the copy: a script would copy its bytes three times.
 FINISH_WRITE = """
 for n = 1, #KEYS, 2 do
   local ours = redis.call('GET', KEYS[n]) == ARGV[1]
@@ -43,17 +43,15 @@ end
 
 
 class HotCache:
-    """Copies of a bucket's objects. After an error it is left alone for five seconds, and what it was not told is owed.
+    """Copies of a bucket's objects. After an error, no request is made for five seconds; it is logged once a minute.
 
-    While it is away the log says so once a minute.
-
-    What is owed are keys that were overwritten or deleted while the cache could not be told so: this process reads no
-    copy before it has told, and tells as soon as the cache answers. Until then, another process that still reaches the
-    cache may read the old copy, and so it may to the end of the copy's time if this process dies before it could tell.
+    Stale keys are those that were overwritten or deleted while the cache could not be reached. This process reads no
+    copy before it has dropped them, and drops them as soon as the cache answers. Until then, another process that still
+    reaches the cache may read an old copy; if this process dies first, until the copy expires.
     """
 
     def __init__(self, url: str, ttl: int, bucket: str) -> None:
-        """Keep copies for ``ttl`` seconds; connect when first used."""
+        """Keep copies for ``ttl`` seconds; connect at the first use."""
         self._client = redis.Redis.from_url(
             url,
             socket_connect_timeout=CONNECT_SECONDS,
@@ -64,22 +62,22 @@ class HotCache:
         self._ttl = ttl
         self._prefix = f"stageline:cache:{bucket}:"
         self._lock = threading.Lock()
-        self._error: str | None = None  # why, while it does not answer
+        self._error: str | None = None  # of the last request, if it failed
         self._try_again = 0.0
         self._log_again = float("-inf")
-        self._stale: dict[str, float] = {}  # key → when it came to be owed
-        self._all_stale_since = 0.0  # when it came to be that all is owed; 0: it is not
+        self._stale: dict[str, float] = {}  # key → when it became stale
+        self._all_stale_since = 0.0  # when all copies became stale; 0: they are not
         self._timer: threading.Timer | None = None
 
     def get(self, key: str) -> bytes | None:
-        """Return the copy of an object; None where there is none to be had."""
+        """Return the copy of an object; None if there is none or the cache does not answer."""
         away = object()
         found = self._call(lambda: self._client.get(self._prefix + key), away)
         metrics.CACHE_READS.labels("away" if found is away else "hit" if _is_copy(found) else "miss").inc()
         return found if _is_copy(found) else None
 
     def begin_write(self, keys: Sequence[str]) -> bytes | None:
-        """Let go of what is kept under these keys; return the mark to reveal new copies by, or None: then keep none."""
+        """Drop the copies of these keys; return the mark for `finish_write`, or None if the cache does not answer."""
         mark = MARK + uuid.uuid4().hex.encode()
         names = [self._prefix + key for key in keys]
         if self._call(lambda: self._client.eval(BEGIN_WRITE, len(names), *names, mark) is None):
@@ -88,7 +86,7 @@ class HotCache:
         return None
 
     def finish_write(self, mark: bytes, copies: Mapping[str, bytes]) -> None:
-        """Keep copies of what the store has now, where no one else wrote or deleted it meanwhile."""
+        """Keep copies of the objects just stored, except those that another process wrote or deleted meanwhile."""
         names = {self._prefix + key: data for key, data in copies.items()}
         pairs = [(name, f"{name}#{mark[len(MARK) :].decode()}") for name in names]
 
@@ -104,15 +102,15 @@ class HotCache:
             self._call(send)
 
     def drop(self, keys: Sequence[str]) -> None:
-        """Let go of copies and marks, now or as soon as the cache answers."""
+        """Drop copies and marks, now or as soon as the cache answers."""
         if self._call(lambda: self._client.unlink(*(self._prefix + key for key in keys))) is None:
             self._mark_stale(keys)
 
     def drop_all(self) -> None:
-        """Let go of all copies and marks.
+        """Drop all copies and marks.
 
         Raises:
-            Unavailable: the cache does not answer; while this process lives, it tries again.
+            Unavailable: the cache does not answer; this process keeps trying.
         """
         with self._lock:
             self._all_stale_since = time.monotonic()
@@ -123,10 +121,10 @@ class HotCache:
             )
 
     def check(self) -> None:
-        """Reach the cache.
+        """Check that the cache can be written to.
 
         Raises:
-            Unavailable: it does not answer, or not as a Redis that takes copies does.
+            Unavailable: the cache does not answer, or is no Redis that accepts copies.
         """
         name = f"{self._prefix}check"
         if not self._call(lambda: self._client.eval(BEGIN_WRITE, 1, name, MARK) is None):
@@ -135,21 +133,21 @@ class HotCache:
             )
 
     def _call(self, question: Callable[[], Any], otherwise: Any = None) -> Any:
-        """Ask, having told first what is owed; ``otherwise`` while it does not answer."""
+        """Make a request, after dropping stale copies; return ``otherwise`` while the cache does not answer."""
         if not self._may_try():
             return otherwise
         try:
             if self._stale or self._all_stale_since:
                 self._drop_stale()
             answer = question()
-        except Exception as error:  # noqa: BLE001 - what listens there may be no Redis at all
+        except Exception as error:  # noqa: BLE001 - the server there may be no Redis
             self._note_failure(error)
             return otherwise
         self._error = None
         return answer
 
     def _may_try(self) -> bool:
-        """Whether it is worth a try; of all threads, one tries each five seconds while it does not answer."""
+        """Return whether to make a request; while the cache does not answer, one thread tries each five seconds."""
         if self._error is None:
             return True
         with self._lock:
@@ -171,7 +169,7 @@ class HotCache:
             logs.get().warning("cache away", reason=self._error, instead="pictures are read from the object store")
 
     def _mark_stale(self, keys: Sequence[str]) -> None:
-        """Remember what the cache could not be told; where it is too much, that all must go."""
+        """Remember keys whose copies are to be dropped; when there are too many, drop all copies later."""
         now = time.monotonic()
         with self._lock:
             self._stale.update(dict.fromkeys(keys, now))
@@ -181,7 +179,7 @@ class HotCache:
         self._schedule_drop()
 
     def _schedule_drop(self) -> None:
-        """Have it told even if nothing is read or written here again."""
+        """Drop stale copies later, even if this process makes no further request."""
         with self._lock:
             if self._timer is None:
                 self._timer = threading.Timer(PAUSE_SECONDS, self._drop_stale_later)
@@ -196,7 +194,7 @@ class HotCache:
             self._schedule_drop()
 
     def _drop_stale(self) -> None:
-        """Let go of the copies that must not be read any more."""
+        """Drop the stale copies."""
         with self._lock:
             owed, all_since = dict(self._stale), self._all_stale_since
         if all_since:
@@ -206,9 +204,11 @@ class HotCache:
             self._client.unlink(*names)
         with self._lock:
             for key, since in owed.items():
-                if self._stale.get(key) == since:  # else it is owed once more
+                if self._stale.get(key) == since:  # else it became stale again
                     del self._stale[key]
-            if self._all_stale_since == all_since:  # as here: what was owed while the scan ran, it may have passed by
+            if (
+                self._all_stale_since == all_since
+            ):  # unchanged: the scan may have missed keys that became stale meanwhile
                 self._all_stale_since = 0.0
 
 
