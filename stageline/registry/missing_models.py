@@ -1,15 +1,15 @@
-"""The models that a stage lacks: which they are, and what its workers tell of them with their beats."""
+"""The models that a stage is missing, and the report of them in its workers' heartbeats."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-MAX_REASON = 500  # characters of a reason that a beat carries
+MAX_REASON = 500  # characters of a reason in a heartbeat
 
 
 class ServedModel(Protocol):
-    """A model that a stage uses, as far as it matters here; see `stageline.registry.serving.Served`."""
+    """The part of `stageline.registry.serving.Served` that is used here."""
 
     name: str
     optional: bool
@@ -17,36 +17,35 @@ class ServedModel(Protocol):
     refused: str | None
 
     def now(self) -> object | None:
-        """Return the model as it is served at this moment; None while none is."""
+        """Return the served model; None if none is served."""
 
 
 class Watched(Protocol):
-    """The models that a worker looks after; see `stageline.registry.serving.ModelWatch`."""
+    """The part of `stageline.registry.serving.ModelWatch` that is used here."""
 
     away: str | None
 
     @property
     def served(self) -> Sequence[ServedModel]:
-        """All of them."""
+        """The models of the stage."""
 
 
 def missing(served: Iterable[ServedModel]) -> list[str]:
-    """Name the models that are not loaded and are not optional."""
+    """Return the names of the models that are not loaded and not optional."""
     return [model.name for model in served if model.now() is None and not model.optional]
 
 
 def degrading(served: Iterable[ServedModel]) -> list[str]:
-    """Name those of the missing that the stage cannot do its work without."""
+    """Return the names of the missing models without which the stage is degraded."""
     return missing(model for model in served if model.essential)
 
 
 @dataclass(frozen=True)
 class ModelReport:
-    """What one worker tells of its models.
+    """One worker's report of its models.
 
-    ``missing`` names those that it lacks, ``degrading`` those of them that it cannot do its work without; ``refused``
-    gives the reason for each that it did not take up; ``away`` says why the model store cannot be reached, '' where it
-    can.
+    ``missing`` names the models that are not loaded, ``degrading`` those of them without which the stage is degraded;
+    ``refused`` has the reason for each refused model; ``away`` is why the model store cannot be reached, '' if it can.
     """
 
     missing: tuple[str, ...] = ()
@@ -56,7 +55,7 @@ class ModelReport:
 
     @classmethod
     def decode(cls, raw: bytes) -> "ModelReport":
-        """Read what a worker told; what is not as it should be is left out, since nobody's health may fail by it."""
+        """Parse a report; invalid parts are ignored, since they must not break the health check."""
         try:
             fields = json.loads(raw)
         except ValueError:
