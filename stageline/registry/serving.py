@@ -64,7 +64,7 @@ class Served(Generic[T]):
         """Serve another model from the next batch on."""
         self._now = loaded
 
-    def look(self, repository: Repository) -> None:
+    def update(self, repository: Repository) -> None:
         """Load the current version unless it is served already; a version that fails is refused, with a reason.
 
         Raises:
@@ -132,12 +132,12 @@ class ModelWatch(threading.Thread):
         self._settings, self._stage = settings, stage
         self._repository = open_repository(settings)
         self._stopping = threading.Event()
-        self._looked, self._settled = threading.Event(), threading.Event()
+        self._updated, self._settled = threading.Event(), threading.Event()
         self._fetch_ended, self._wake = threading.Event(), threading.Event()
 
     def wait_for_models(self, given_up: Callable[[], bool] = lambda: False) -> None:
         """Wait until the store was read once, and up to FIRST_FETCH_SECONDS for models being fetched."""
-        while not self._looked.wait(0.1):
+        while not self._updated.wait(0.1):
             if given_up():
                 return
         deadline = time.monotonic() + FIRST_FETCH_SECONDS
@@ -150,26 +150,26 @@ class ModelWatch(threading.Thread):
         Raises:
             Unavailable: the store was not read yet, so the available models are not known.
         """
-        if not self._looked.is_set():
+        if not self._updated.is_set():
             raise Unavailable(self.away or "the model store is being looked into")
 
     def run(self) -> None:
         """Load models, fetch missing ones, and check for new versions until stopped."""
         if not self.served:
-            self._looked.set()
+            self._updated.set()
             self._settled.set()
             return
         try:
-            SERVER_AWAY.call(self._first_look, self._stopping)
+            SERVER_AWAY.call(self._first_update, self._stopping)
         except Unavailable:
             return  # stopped before the store was reached
-        self._looked.set()
+        self._updated.set()
         threading.Thread(target=self._fetch, name="fetch", daemon=True).start()
         while not self._stopping.is_set():
             self._wake.wait(LOOK_SECONDS)
             self._wake.clear()
             ended = self._fetch_ended.is_set()
-            self._look()
+            self._try_update_all()
             if ended:
                 self._settled.set()
 
@@ -178,18 +178,18 @@ class ModelWatch(threading.Thread):
         self._stopping.set()
         self._wake.set()
 
-    def _first_look(self) -> None:
+    def _first_update(self) -> None:
         try:
-            self._look_at_all()
+            self._update_all()
         except Unavailable:
             self._repository.check()  # creates a missing bucket
-            self._look_at_all()
+            self._update_all()
 
-    def _look(self) -> None:
+    def _try_update_all(self) -> None:
         with contextlib.suppress(Unavailable):
-            self._look_at_all()
+            self._update_all()
 
-    def _look_at_all(self) -> None:
+    def _update_all(self) -> None:
         """Check each model's version; a model that cannot be read delays no other.
 
         Raises:
@@ -198,7 +198,7 @@ class ModelWatch(threading.Thread):
         reasons = []
         for served in self.served:
             try:
-                served.look(self._repository)
+                served.update(self._repository)
             except Unavailable as error:
                 reasons.append(error)
         self._set_metrics()

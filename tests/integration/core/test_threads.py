@@ -246,7 +246,7 @@ def test_a_command_whose_thread_dies_ends(tmp_path: Path, settings: Settings) ->
     picture.write_bytes(JPEG)
     (tmp_path / "sitecustomize.py").write_text(BREAKING)
     own = {"PYTHONPATH": str(tmp_path), "THREADS": str(tmp_path / "threads"), "MODELS_DIR": str(settings.models_folder),
-           "SERVICE": str(picture), "BREAK": "stageline.registry.serving:ModelWatch._first_look"}  # fmt: skip
+           "SERVICE": str(picture), "BREAK": "stageline.registry.serving:ModelWatch._first_update"}  # fmt: skip
     command = [sys.executable, "-m", "stageline", "run", str(picture)]
     done = subprocess.run(command, env=inherited() | own, cwd=tmp_path, check=False, timeout=120)
     assert done.returncode == EXIT_CRASH
