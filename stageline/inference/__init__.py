@@ -1,4 +1,4 @@
-"""Running ONNX files on a CPU or a GPU, by one interface. May use: core, imaging, registry."""
+"""Runs ONNX files on a CPU or a GPU, by one interface. May use: core, imaging, registry."""
 
 from stageline.inference.graph import Array, Signature, check, signature
 from stageline.inference.network import FloatArray, Network

@@ -1,4 +1,4 @@
-"""Which device networks run on: what DEVICE says, held against what there is."""
+"""Chooses the device for networks: DEVICE, checked against the machine."""
 
 import ctypes
 import sys
@@ -10,10 +10,10 @@ HOW_TO_GET_IT = "pip install 'stageline[gpu]', or set DEVICE=cpu"
 
 
 def choose(wanted: str) -> str:
-    """Return ``cpu`` or ``cuda:N`` for what DEVICE says; torch is imported only where there is a GPU to ask it about.
+    """Return ``cpu`` or ``cuda:N`` for a value of DEVICE; torch is imported only if a GPU may be used.
 
     Raises:
-        ModelError: a GPU is wanted, and it, or what it takes to use it, is not there.
+        ModelError: a GPU is wanted, and the GPU, torch or onnx2torch is missing.
     """
     if wanted == "cpu":
         return wanted
@@ -33,7 +33,7 @@ def _has_torch() -> bool:
 
 
 def _has_driver() -> bool:
-    """Whether NVIDIA's driver is here: importing torch for nothing costs each worker seconds, and 300 MB."""
+    """Return whether NVIDIA's driver is installed: importing torch in vain costs each worker seconds and 300 MB."""
     try:
         ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:

@@ -109,7 +109,7 @@ def test_one_model_that_cannot_be_read_holds_up_no_other(watched, monkeypatch) -
     def unreadable(_: Repository) -> None:
         raise Unavailable("an unreadable object")
 
-    monkeypatch.setattr(broken, "look", unreadable)
+    monkeypatch.setattr(broken, "update", unreadable)
     watch.served = [broken, served]
     watch.wait_for_models()
     until(lambda: watch.away)
