@@ -37,8 +37,8 @@ class TorchNetwork:
             signature: the inputs and outputs of the model.
             name: the model's name in messages.
             device: ``cpu`` or ``cuda:N``.
-            precision: ``float32`` or ``float16``; ``auto`` is float16 on a GPU, where it is as fast as bfloat16 and three
-                bits more precise, and float32 on a CPU.
+            precision: ``float32`` or ``float16``; ``auto`` is float16 on a GPU, where it is as fast as bfloat16 and
+                three bits more precise, and float32 on a CPU.
             graphs: whether CUDA graphs are used, on a GPU.
 
         Raises:
