@@ -1,4 +1,4 @@
-"""Who computes: each runtime that serves models on a device, and torch in eager mode, which they are held against."""
+"""The contenders: each runtime that serves models on a device, and torch in eager mode as the reference."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ RUNTIMES = ("onnxruntime", "openvino")
 
 @dataclass(frozen=True)
 class Contender:
-    """A runtime with its options; picklable, so that its memory can be measured in a process of its own."""
+    """A runtime with its options; picklable, so that its memory can be measured in a separate process."""
 
     runtime: str
     """``onnxruntime``, ``openvino``, ``torch`` or ``torch eager``."""
@@ -46,12 +46,12 @@ class Contender:
 
 
 def has_torch() -> bool:
-    """Whether torch eager can be measured."""
+    """Return whether torch in eager mode can be measured."""
     return all(find_spec(name) is not None for name in ("torch", "onnx2torch"))
 
 
 def contenders(device: str, precisions: Sequence[Precision], threads: int) -> list[Contender]:
-    """Name all who can be measured on ``cpu`` or ``cuda:N``, each in each precision that it has.
+    """Return all contenders on ``cpu`` or ``cuda:N``, each in each precision that it has.
 
     Raises:
         ModelError: no runtime is installed.
