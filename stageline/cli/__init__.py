@@ -33,8 +33,8 @@ def main() -> None:
     """Run a command."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8 shows what it can
-    logs.configure_without_settings("stageline")  # so that no command's warnings mix with its results on stdout
-    threads.die_together()  # else a command could wait for ever for what a thread was to bring
+            stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 shows escapes
+    logs.configure_without_settings("stageline")  # so that warnings do not mix with results on stdout
+    threads.die_together()  # else a command could wait for a dead thread for ever
     with explain_errors():
         app()

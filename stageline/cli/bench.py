@@ -22,7 +22,7 @@ COLUMNS = ["model", "runtime", "device", "precision", "batch", "ms/picture", "pi
 
 @app.callback()
 def _bench() -> None:
-    """So that ``models`` is a command of ``bench``, and not all of it."""
+    """Make ``models`` a subcommand of ``bench``; typer would merge a single command into its group."""
 
 
 @app.command()
@@ -40,7 +40,7 @@ def models(
     as_json: AsJson = False,
 ) -> None:
     """Measure the models on each runtime of a device, side by side, and against torch in eager mode."""
-    # Slow to import, and seldom asked for.
+    # Slow to import, and seldom needed.
     from stageline.bench import cases, contenders  # noqa: PLC0415
     from stageline.bench import models as bench  # noqa: PLC0415
     from stageline.inference import device  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""``stageline bucket``: what is in the buckets, out into a folder and in again, by rclone."""
+"""``stageline bucket``: exports the buckets to a folder, and imports them from it, by rclone."""
 
 import shutil
 import sys
@@ -19,7 +19,7 @@ app = typer.Typer(no_args_is_help=True, help="The buckets of pictures and of mod
 
 
 class BucketName(StrEnum):
-    """BucketName bucket."""
+    """The name of a bucket."""
 
     IMAGES = rclone.IMAGES
     MODELS = rclone.MODELS
@@ -104,14 +104,14 @@ def script(doing: rclone.Doing, bucket: Bucket = None) -> None:
 
 
 def _reach(bucket: BucketName | None, *, exporting: bool = False) -> None:
-    """Ask each store for something: what is wrong with it is told sooner, and in our words."""
+    """Check that each store answers, for an earlier and clearer error than rclone's."""
     for name, store in _stores(_settings(), bucket).items():
         if not _is_there(store) and exporting and name == rclone.IMAGES:
             raise Unavailable("the bucket of pictures is not there: is it the right one? (S3_BUCKET, MINIO_ENDPOINT)")
 
 
 def _script(doing: rclone.Doing, bucket: BucketName | None) -> str:
-    """The script; buckets that are folders are made, and those of a store rclone makes."""
+    """Return the script; create buckets that are folders, since rclone creates only those of a store."""
     found = _settings()
     stores = _stores(found, bucket)
     for store in stores.values():
@@ -136,7 +136,7 @@ def _stores(found: Settings, bucket: BucketName | None) -> dict[str, ObjectStore
 
 
 def _is_there(store: ObjectStore) -> bool:
-    """Whether the bucket was made yet."""
+    """Return whether the bucket exists."""
     try:
         next(iter(store.keys("")), None)
     except Unavailable as error:
@@ -147,7 +147,7 @@ def _is_there(store: ObjectStore) -> bool:
 
 
 def _content(folder: Path, bucket: BucketName | None = None) -> str:
-    """How many objects of each bucket a folder has, and of how many bytes together."""
+    """Return the number of objects of each bucket in a folder, and their total size, as text."""
     texts = []
     for name in (rclone.IMAGES, rclone.MODELS):
         if bucket in (None, name):

@@ -1,4 +1,4 @@
-"""``stageline catalogue``: the database of what is known of every picture."""
+"""``stageline catalogue``: the database of all pictures."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -87,7 +87,7 @@ def _waiting(backlog: int | None) -> str:
 
 
 class _Moving:
-    """Tells which pictures Redis knows; none where it is away, which is said once."""
+    """Returns those of some pictures that Redis knows; none while Redis is away, which is reported once."""
 
     def __init__(self, found: Settings) -> None:
         self._client = connect(found.redis_url)

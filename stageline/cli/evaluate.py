@@ -1,4 +1,4 @@
-"""``stageline evaluate``: how well the line does on pictures whose contents are known."""
+"""``stageline evaluate``: measures the line on labelled pictures."""
 
 import json
 import os
@@ -72,7 +72,7 @@ def evaluate(
 
 
 def _configure_logs(configured: Settings) -> None:
-    """Unless more is asked for, no more than what is wrong: the figures are what this is about."""
+    """Log only warnings unless LOG_LEVEL is set: the output is the figures."""
     chosen = "log_level" in configured.model_fields_set
     logs.configure(configured if chosen else configured.model_copy(update={"log_level": "WARNING"}), "evaluate")
 
@@ -104,16 +104,10 @@ def _print(figures: dict[str, Any]) -> None:
 
 def _print_steps(steps: Sequence[dict[str, Any]]) -> None:
     say("")
-    rows = [
-        [
-            one["step"],
-            f"{one['ap50_without']:.3f}",
-            f"{one['ap50_with']:.3f}",
-            f"{one['ap50_difference']:+.3f}",
-            _range(one["interval"], "+.3f"),
-        ]
-        for one in steps
-    ]
+    rows = []
+    for one in steps:
+        ap50 = f"{one['ap50_without']:.3f}", f"{one['ap50_with']:.3f}", f"{one['ap50_difference']:+.3f}"
+        rows.append([one["step"], *ap50, _range(one["interval"], "+.3f")])
     print_table(["what it costs", "AP50 without", "with", "difference", "95 %"], rows)
 
 
@@ -176,7 +170,7 @@ def _progress(found: "DataSet") -> Iterator[Any]:
 
 
 def _check_writable(path: Path | None) -> None:
-    """Rather now than after an hour."""
+    """Check the path before an hour of measuring."""
     if path is not None and (
         path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK)
     ):

@@ -59,10 +59,9 @@ def up(
 
 
 def _send(running: Line, pictures: list[Path], stopping: threading.Event) -> int:
-    """Send pictures and wait for them; return how many did not come to a good end.
+    """Send pictures and wait for them; return how many did not complete.
 
-    The sending has a thread of its own, and the tending stays here: children are told to die with the thread that
-    started them.
+    A separate thread sends; this thread tends the line, since children end with the thread that started them.
     """
     client = Client(running.url)
     pool = ThreadPoolExecutor(1)
@@ -70,7 +69,7 @@ def _send(running: Line, pictures: list[Path], stopping: threading.Event) -> int
     while not sending.done() and not stopping.wait(LINE_STARTS.pause(1)):
         running.tend()
     client.stop()
-    pool.shutdown(wait=False)  # told to stop, it ends at the latest when the door does
+    pool.shutdown(wait=False)  # stopped, it ends at the latest when the API does
     return sending.result() if sending.done() else len(pictures)
 
 

@@ -1,4 +1,4 @@
-"""``stageline queues``, ``stageline reconcile`` and ``stageline dead``: the line's own lists, read from Redis."""
+"""``stageline queues``, ``stageline reconcile`` and ``stageline dead``: the line's lists in Redis."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -85,7 +85,7 @@ def dead_replay(which: Which) -> None:
     """Send a dead letter down the line again, from the stage where it failed."""
     dead_letters = _dead_letters()
     failed = 0
-    for raw, content in _some_chosen(dead_letters, which):
+    for raw, content in _chosen_or_fail(dead_letters, which):
         try:
             queued = dead_letters.replay(raw, content)
         except Unavailable:
@@ -104,7 +104,7 @@ def dead_drop(which: Which) -> None:
     """Forget a dead letter; its original and its results stay in the bucket."""
     dead_letters = _dead_letters()
     failed = 0
-    for raw, content in _some_chosen(dead_letters, which):
+    for raw, content in _chosen_or_fail(dead_letters, which):
         dropped = dead_letters.drop(raw)
         failed += not dropped
         note(f"{'dropped' if dropped else 'gone already'}: {_name(content)}")
@@ -124,7 +124,7 @@ def _end(failed: int) -> None:
         sys.exit(EXIT_FAILED)
 
 
-def _some_chosen(dead_letters: DeadLetters, which: str) -> Sequence[tuple[bytes, DeadLetter]]:
+def _chosen_or_fail(dead_letters: DeadLetters, which: str) -> Sequence[tuple[bytes, DeadLetter]]:
     chosen = _chosen(dead_letters, which)
     if not chosen:
         raise StagelineError("there are no dead letters")
