@@ -79,7 +79,7 @@ def status(image_id: str, url: Url = DEFAULT_URL, as_json: AsJson = False) -> No
         [
             name,
             *(entry.get(field, "") for field in ("state", "attempt", "ms")),
-            entry.get("reason") or entry.get("key", ""),
+            entry.get("reason") or entry.get("key") or "",
         ]
         for name, entry in (found.get("stages") or {}).items()
     ]

@@ -132,7 +132,7 @@ def _chosen_or_fail(dead_letters: DeadLetters, which: str) -> Sequence[tuple[byt
 
 
 def _chosen(dead_letters: DeadLetters, which: str) -> Sequence[tuple[bytes, DeadLetter]]:
-    """Return the dead letters meant: all; those of an id; the one of a number; those of the one id that begins so."""
+    """Return the chosen dead letters: all; those of an id; the one of a number; those of the only id that begins so."""
     found = dead_letters.list()
     if which == "all":
         return found

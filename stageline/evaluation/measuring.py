@@ -31,25 +31,25 @@ class Measured:
     ms: Milliseconds = field(default_factory=lambda: defaultdict(lambda: array("d")))
     """CPU milliseconds of each picture, from the original to the objects."""
     judged: dict[Changes, list[Judged]] = field(default_factory=lambda: defaultdict(list))
-    """What was named; of categories that none of `classes` has nothing is known, and nothing judged."""
+    """The judged categories; those that map to none of `classes` are not judged."""
     left_out: Mapping[str, str] = field(default_factory=dict)
-    """The models that could not be used, by name: why."""
+    """The models that could not be used, by name, with the reason."""
     naming_ms: Milliseconds = field(default_factory=lambda: defaultdict(lambda: array("d")))
 
 
 def measure(found: DataSet, settings: Settings, tried: Tries, advance: Advance = lambda: None) -> Measured:
-    """Look at every picture in every way, and hold what is found against the labels.
+    """Run every variant on every picture, and compare the findings with the labels.
 
-    What cannot be looked at is noted among the data set's problems.
+    Pictures that cannot be decoded are noted among the data set's problems.
 
     Args:
         found: the data set.
         settings: as they are configured.
-        tried: what is tried beside them.
+        tried: the variants of the settings.
         advance: called after each picture.
 
     Raises:
-        BadDataSet: the detector knows none of the classes, or no picture can be looked at.
+        BadDataSet: the detector knows none of the classes, or no picture can be decoded.
         ModelError: a detector is not installed.
     """
     runner = VariantRunner(settings, tried.ways, tried.classifying)
@@ -65,7 +65,7 @@ def measure(found: DataSet, settings: Settings, tried: Tries, advance: Advance =
             _add(measured, findings, labels, tried, settings)
         advance()
     measured.classes = [name for name in measured.classes if measured.labelled.count(name)]
-    for changes, judged in measured.judged.items():  # a class may have been in pictures alone that cannot be looked at
+    for changes, judged in measured.judged.items():  # a class may have been only in pictures that were left out
         judgeable = _judgeable(measured, tried.mapping(changes, settings))
         measured.judged[changes] = [one.only(judgeable) for one in judged]
     if not measured.classes:
@@ -89,7 +89,7 @@ def _begun(found: DataSet, known: Mapping[str, str]) -> Measured:
 
 
 def _run(runner: VariantRunner, picture: LabelledPicture, settings: Settings, found: DataSet) -> PictureFindings | None:
-    """Look at a picture; None, and a note, where it cannot be."""
+    """Run the variants on a picture; None, and a noted problem, if that fails."""
     try:
         findings = runner.run(_read(picture.path, settings.max_upload_bytes))
     except (BadImage, OSError) as error:
@@ -114,7 +114,7 @@ def _add(
     measured: Measured, findings: PictureFindings, labels: Sequence[Label], tried: Tries, settings: Settings
 ) -> None:
     number = measured.labelled.add(labels)
-    names = {same(name): name for name in measured.classes}  # other detectors may write them otherwise
+    names = {same(name): name for name in measured.classes}  # other detectors may spell them differently
     for changes, variant in ((BARE, findings.bare), *findings.ways.items()):
         wanted = [one._replace(label=names[same(one.label)]) for one in variant.found if same(one.label) in names]
         measured.tallies[changes].add(number, wanted, labels)
