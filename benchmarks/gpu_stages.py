@@ -16,7 +16,7 @@ from unittest import mock
 
 import classify_service.networks
 import detect_service.detectors
-from benchmarks.parity import Recorder
+from benchmarks.recorder import Recorder
 from stageline.bench.contenders import EAGER, Contender
 from stageline.core.errors import StagelineError
 from stageline.core.settings import Settings

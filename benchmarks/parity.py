@@ -19,12 +19,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.accuracy import overlaps
+from benchmarks.recorder import Recorder
 from detect_service.faces import FaceDetector
 from detect_service.objects import ObjectDetector
 from models.training import cifar10, trained
@@ -66,22 +65,6 @@ class Parity:
         """The row of the table."""
         cells = asdict(self).items()
         return TABLE.format(*("–" if cell is None else format(cell, SHOWN.get(key, "")) for key, cell in cells))
-
-
-class Recorder:
-    """A network that keeps what it was given, and what it gave; in copies, as callers go on in the same arrays."""
-
-    def __init__(self, network: Network) -> None:
-        self._network, self.name, self.where = network, network.name, network.where
-        self.calls: list[list[npt.NDArray[Any]]] = []
-        self.outputs: list[list[FloatArray]] = []
-
-    def run(self, *inputs: npt.NDArray[Any]) -> tuple[FloatArray, ...]:
-        """Compute; see Network."""
-        found = self._network.run(*inputs)
-        self.calls.append([array.copy() for array in inputs])
-        self.outputs.append([array.copy() for array in found])
-        return found
 
 
 @dataclass(frozen=True)

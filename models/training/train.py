@@ -1,6 +1,5 @@
 """The training loop: resumable, with fixed seeds, on a GPU where there is one."""
 
-import pickle
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,13 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.training import augment, cifar10, networks, teacher, trained
+from models.training.checkpoint import CHECKPOINT, Run, read, save
 from models.training.cifar10 import TrainingPictures
 from models.training.recipe import Recipe
 from stageline.core.errors import ModelError
 from stageline.inference import FloatArray
 
 MEAN, STD = (125.3, 123.0, 113.9), (63.0, 62.1, 66.7)  # of CIFAR-10's training pictures, RGB 0..255
-CHECKPOINT = "checkpoint.pt"
 
 
 class Normalised(nn.Module):  # type: ignore[misc] # torch has no types for mypy here
@@ -51,18 +50,6 @@ class _Lesson:
     """The teacher, where it is asked about each batch."""
 
 
-@dataclass
-class Run:
-    """A run as it stands: what a checkpoint holds."""
-
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    epoch: int
-    history: list[dict[str, float]]
-    outliers: int = 0
-    """Which pictures of none of the categories it learns from: their fingerprint, 0 for none."""
-
-
 def train(
     recipe: Recipe,
     learn: TrainingPictures,
@@ -71,21 +58,18 @@ def train(
     device: str,
     outliers: TrainingPictures | None = None,
 ) -> Run:
-    """Train to the end, from the checkpoint in `folder` where there is one: the result is the same.
+    """Train to the end, resuming from a checkpoint in `folder` with the same result; return the run, in eval mode.
 
     Args:
-        recipe: all numbers.
+        recipe: all parameters.
         learn: the pictures to learn from.
-        held_out: others, on which the accuracy after each epoch is measured.
+        held_out: other pictures, for the accuracy after each epoch.
         folder: of checkpoints.
         device: ``cpu`` or ``cuda``.
-        outliers: pictures of none of the categories, where the recipe has a share of them.
-
-    Returns:
-        The run, with the network in eval mode and, for each epoch, its loss, accuracy on `held_out` and seconds.
+        outliers: pictures of none of the categories, if the recipe has a share of them.
 
     Raises:
-        ModelError: the checkpoint is damaged or of another recipe, the teacher is missing, or the pictures are too few.
+        ModelError: the checkpoint is damaged or of another recipe, the teacher is missing, or there are too few pictures.
     """
     if len(learn) < recipe.batch_size:
         raise ModelError(f"{len(learn)} pictures to learn from make no batch of {recipe.batch_size}")
@@ -101,7 +85,7 @@ def train(
                 accuracy, seconds = float(right.mean()), time.monotonic() - started
                 run.history.append({"loss": loss, "held_out_accuracy": accuracy, "seconds": seconds})
                 run.epoch = epoch + 1
-                _save(run, recipe, folder)
+                save(run, recipe, folder)
                 bar.console.print(f"epoch {run.epoch}: loss {loss:.4f}, held out {accuracy:.2%}, {seconds:.0f} s")
     run.model.eval()
     return run
@@ -199,7 +183,7 @@ def _start(recipe: Recipe, folder: Path, device: str, outliers: int) -> Run:
     run = Run(model, optimizer, 0, [], outliers)
     path = folder / CHECKPOINT
     if path.is_file():
-        saved = _read(path, device)
+        saved = read(path, device)
         if saved["recipe"] != recipe.decisive():
             raise ModelError(f"{path} is of another recipe: remove it, or keep this run elsewhere with --runs FOLDER")
         if saved["outliers"] != outliers:
@@ -208,13 +192,6 @@ def _start(recipe: Recipe, folder: Path, device: str, outliers: int) -> Run:
         optimizer.load_state_dict(saved["optimizer"])
         run.epoch, run.history = saved["epoch"], saved["history"]
     return run
-
-
-def _read(path: Path, device: str) -> dict[str, Any]:
-    try:
-        return dict(torch.load(path, map_location=device, weights_only=True))
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ModelError(f"{path} is no checkpoint, or damaged: remove it, and training starts anew") from error
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -238,15 +215,6 @@ def _step(
     loss.backward()
     run.optimizer.step()
     return loss.detach()
-
-
-def _save(run: Run, recipe: Recipe, folder: Path) -> None:
-    """Write the checkpoint whole: a run that is killed while it writes has the one before."""
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {"recipe": recipe.decisive(), "model": run.model.state_dict(), "optimizer": run.optimizer.state_dict()}
-    temporary = folder / f"{CHECKPOINT}.part"
-    torch.save({**state, "epoch": run.epoch, "history": run.history, "outliers": run.outliers}, temporary)
-    temporary.replace(folder / CHECKPOINT)
 
 
 @contextmanager
