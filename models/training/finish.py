@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 from models.training import calibration, cifar10, export, report, trained
+from models.training.checkpoint import Run
 from models.training.cifar10 import TrainingPictures
 from models.training.outliers import Outliers
 from models.training.recipe import Recipe
 from models.training.report import ReportFigures
-from models.training.train import Run, logits
+from models.training.train import logits
 from stageline.inference import FloatArray, Options, open_network
 from stageline.registry.card import CARD, NETWORK, ModelFiles, made_of, written
 

@@ -69,7 +69,7 @@ def train(
         outliers: pictures of none of the categories, if the recipe has a share of them.
 
     Raises:
-        ModelError: the checkpoint is damaged or of another recipe, the teacher is missing, or there are too few pictures.
+        ModelError: the checkpoint is damaged or of another recipe, the teacher is missing, or the pictures are too few.
     """
     if len(learn) < recipe.batch_size:
         raise ModelError(f"{len(learn)} pictures to learn from make no batch of {recipe.batch_size}")

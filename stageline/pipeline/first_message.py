@@ -66,18 +66,8 @@ def take_in(
     entry: dict[str, Any] = {"state": "done", "run": 1, "attempt": 1, "worker": worker, "started": started}
     entry |= {"finished": finished, "ms": ms, "key": key, "keys": [key]}
     fields = {
-        "image_id": image_id,
-        "filename": safe_filename(filename),
-        "file_size": len(data),
-        "original_path": key,
-        "origin_w": info.width,
-        "origin_h": info.height,
-        "orientation": info.orientation,
-        "sha256": sha256,
-        "uploaded_at": finished,
-        "attempt": 1,
-        "traceparent": trace,
-        "stages": {STAGE: entry},
-        **first_run(finished),
-    }
+        "image_id": image_id, "filename": safe_filename(filename), "file_size": len(data), "original_path": key,
+        "origin_w": info.width, "origin_h": info.height, "orientation": info.orientation, "sha256": sha256,
+        "uploaded_at": finished, "attempt": 1, "traceparent": trace, "stages": {STAGE: entry}, **first_run(finished),
+    }  # fmt: skip
     return Message.of(fields | dict(more or {})), StoredObject(key, data, info.content_type)

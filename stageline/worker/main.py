@@ -5,7 +5,6 @@ import signal
 import sys
 import threading
 from functools import partial
-from typing import Any
 
 from stageline.core import logs, settings, threads
 from stageline.core.credentials import CredentialWatch
@@ -66,12 +65,8 @@ def _run_worker(name: str, found: Settings) -> CredentialWatch:
     checks = {"redis": lambda: health.check_redis(worker.consumer.client), "object_store": store.check}
     if work.models:
         checks["model_store"] = models.check
-
-    def ready() -> tuple[dict[str, Any], int]:
-        return health.readiness(checks, models)
-
     if found.health_port:
-        health.serve(found.health_port, ready)
+        health.serve(found.health_port, lambda: health.readiness(checks, models))
 
     def wind_up() -> None:
         stopping.set()

@@ -27,7 +27,7 @@ from tests.support.served_door import JPEG, until
 EXIT_CRASH = 70
 # In each process: notes the name of each thread that starts, lets nobody wait long, and breaks what it is told to.
 BREAKING = """
-import importlib, os, sys, threading
+import functools, importlib, os, sys, threading
 
 class Injected(BaseException):
     pass
@@ -42,10 +42,7 @@ threading.Thread.start = noted
 def named(path):
     module, _, inside = path.partition(":")
     *above, last = inside.split(".")
-    found = importlib.import_module(module)
-    for name in above:
-        found = getattr(found, name)
-    return found, last
+    return functools.reduce(getattr, above, importlib.import_module(module)), last
 
 if sys.orig_argv[-1] == os.environ.get("SERVICE"):
     for path in ("stageline.core.credentials:LOOK_SECONDS", "stageline.registry.serving:LOOK_SECONDS",
