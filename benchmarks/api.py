@@ -1,4 +1,4 @@
-"""How fast the HTTP API is, on one core behind gunicorn.
+"""Measures the HTTP API on one core, behind gunicorn.
 
     python -m benchmarks.api PICTURES_FOLDER [--seconds N] [--senders N] [--store folder] [--rows N] [--json FILE]
 
@@ -54,7 +54,7 @@ class PinnedApi:
         os.sched_setaffinity(self.process.pid, {core})
 
     def wait_until_ready(self) -> None:
-        """Wait until it answers that its servers are there."""
+        """Wait until it reports that its servers are reachable."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
@@ -66,7 +66,7 @@ class PinnedApi:
         raise RuntimeError("the API did not come up")
 
     def stop(self) -> None:
-        """End it."""
+        """Stop it."""
         self.process.terminate()
         self.process.wait(30)
         self._log.close()
@@ -81,7 +81,7 @@ class Running(NamedTuple):
 
 
 def get(port: int, path: str) -> tuple[int, bytes]:
-    """Send a GET on a connection of its own."""
+    """Send a GET on a new connection."""
     connection = http.client.HTTPConnection(HOST, port, timeout=30)
     try:
         connection.request("GET", path)
@@ -92,13 +92,13 @@ def get(port: int, path: str) -> tuple[int, bytes]:
 
 
 def as_form(data: bytes) -> tuple[bytes, str]:
-    """The body and the content type of a form with the picture in it."""
+    """Return the body and the content type of a form with the picture."""
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\n\r\n'
     return head.encode() + data + f"\r\n--{BOUNDARY}--\r\n".encode(), f"multipart/form-data; boundary={BOUNDARY}"
 
 
 def as_body(data: bytes) -> tuple[bytes, str]:
-    """The picture itself."""
+    """Return the picture as the body, and its content type."""
     return data, "application/octet-stream"
 
 
@@ -106,7 +106,7 @@ WAYS = {"multipart": as_form, "raw": as_body}
 
 
 def of_mean_size(data: Sequence[bytes], most: int) -> list[bytes]:
-    """The pictures, without the largest where their mean size is above ``most``."""
+    """Return the pictures, without the largest ones if their mean size is above ``most``."""
     kept = sorted(data, key=len)
     while len(kept) > 1 and sum(map(len, kept)) > most * len(kept):
         kept.pop()
@@ -114,7 +114,7 @@ def of_mean_size(data: Sequence[bytes], most: int) -> list[bytes]:
 
 
 class Senders:
-    """Threads that send pictures, one after the other, each on a connection that it keeps."""
+    """Threads that send pictures, one after the other, each on a kept-alive connection."""
 
     def __init__(self, port: int, bodies: Sequence[tuple[bytes, str]], count: int) -> None:
         self._port, self._bodies = port, bodies
@@ -124,7 +124,7 @@ class Senders:
         self._threads = [threading.Thread(target=self._send, args=(number,)) for number in range(count)]
 
     def run(self, seconds: float) -> float:
-        """Send for so long; return how long it really was."""
+        """Send for that many seconds; return the actual duration."""
         began = time.monotonic()
         for thread in self._threads:
             thread.start()
@@ -150,7 +150,7 @@ class Senders:
 
 
 def measure_way(line: Running, way: str, data: Sequence[bytes], options: argparse.Namespace) -> Figures:
-    """Send in one way."""
+    """Measure one form of upload."""
     bodies = [WAYS[way](each) for each in data]
     Senders(line.api.port, bodies, options.senders).run(WARM_UP_SECONDS)
     before = {name: cpu_seconds(pid) for name, pid in line.pids.items()}
@@ -173,7 +173,7 @@ def measure_way(line: Running, way: str, data: Sequence[bytes], options: argpars
 def running(folder: Path, store: str, rows: int) -> Iterator[Running]:
     """Start the API and its servers, on separate cores where there are two; fill the catalogue with `rows` pictures."""
     cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, set(cores[1:]) or set(cores))  # what we start inherits it
+    os.sched_setaffinity(0, set(cores[1:]) or set(cores))  # child processes inherit it
     with ExitStack() as stack:
         stack.callback(os.sched_setaffinity, 0, set(cores))
         redis = stack.enter_context(redis_server(folder / "redis"))
@@ -206,7 +206,7 @@ def ask(line: Running, rows: int) -> api_queries.Figures:
 
 
 def report(found: dict[str, Figures], mean_kib: float) -> Iterator[str]:
-    """The figures, for people."""
+    """Return the figures as text."""
     yield f"uploads of {mean_kib:.0f} KiB on one core behind gunicorn"
     for way, each in found.items():
         cpu = ", ".join(f"{name} {ms:.2f}" for name, ms in each["cpu_ms_per_upload"].items())

@@ -54,7 +54,7 @@ SELECT image_key, 'object-detection', position,
     0.3 + 0.7 * random(), 'detect-0', completed_at, 'yolox-nano', '0.1.1-1', '[1, 2, 3, 4]', uploaded_at
 FROM image_info, generate_series(0, 2) position WHERE status IN ('completed', 'waiting')
 """
-# Of every picture something is a candidate: one of ten categories, of which one is hardly ever named.
+# Every picture has a candidate: one of ten categories, one of which is rarely named.
 CANDIDATES = """
 INSERT INTO prediction_results (image_key, task, position, category, confidence, hostname, time, model, version, named,
     uploaded_at)
@@ -137,7 +137,7 @@ def _measure_reader(engine: Engine, rows: int) -> None:
 
 
 def _deep(catalogue: Catalogue, wanted: Filter) -> str | None:
-    """A cursor two thirds of the way back to the oldest."""
+    """Return a cursor two thirds of the way to the oldest picture."""
     from dataclasses import replace
 
     newest = catalogue.pictures(wanted, limit=1).images
@@ -151,7 +151,7 @@ def _deep(catalogue: Catalogue, wanted: Filter) -> str | None:
 
 
 def _times(ask: Callable[[], object]) -> tuple[float, float]:
-    """p50 and p95 in milliseconds."""
+    """Return p50 and p95 in milliseconds."""
     ask()
     taken = []
     for _ in range(ROUNDS):
@@ -181,7 +181,7 @@ def _findings(n: int, numbers: list[float]) -> StoredObject:
 
 
 def _outbox_events(pictures: int) -> Iterator[bytes]:
-    """Each picture's three events, in the order of a line on which a hundred pictures move at once."""
+    """Yield each picture's three events, in the order of a line with a hundred pictures in flight."""
     for n in range(pictures + 100):
         if n < pictures:
             yield _outbox_event(n, "submitted", {"status": "submitted", "stages": {"grab": _entry("grab", n)}})

@@ -1,4 +1,4 @@
-"""How good the estimated times are.
+"""Measures the error of the estimated times.
 
     python -m benchmarks.estimates FOLDER_OF_PICTURES [--rounds N] [--models FOLDER]
 
@@ -21,7 +21,7 @@ LOADS = (1, 8, 32, 128)  # pictures sent at once
 
 
 class Estimating(OurLine):
-    """The line, asked afterwards for what it had estimated."""
+    """The line, with its estimates, which are read afterwards."""
 
     estimates: Mapping[str, tuple[float, float]]
 
@@ -40,7 +40,7 @@ class Estimating(OurLine):
 
 
 def main() -> None:
-    """Print, for each load, the seconds it took and how far off the estimates were."""
+    """Print, for each load, its seconds and the error of the estimates."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("pictures", type=Path)
     parser.add_argument("--models", type=Path, default=Path("stageline-data/models"))
