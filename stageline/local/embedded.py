@@ -9,10 +9,7 @@ from stageline.core.errors import SettingsError
 
 OLDEST = (6, 2)  # has BLMOVE
 NAMES = ("valkey-server", "redis-server")
-CACHE_OPTIONS = (
-    *("--save", "", "--appendonly", "no"),
-    *("--maxmemory", "256mb", "--maxmemory-policy", "allkeys-lru"),
-)
+CACHE_OPTIONS = (*("--save", "", "--appendonly", "no"), *("--maxmemory", "256mb", "--maxmemory-policy", "allkeys-lru"))
 
 
 def command(folder: Path, port: int) -> list[str]:

@@ -8,16 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from stageline.core import clock
 from stageline.core.errors import ModelError, NotFound, TooLarge
 from stageline.core.settings import Settings
-from stageline.registry.card import (
-    CARD,
-    MAX_CARD_BYTES,
-    MAX_NETWORK_BYTES,
-    Card,
-    ModelFiles,
-    Name,
-    read_card,
-    written,
-)
+from stageline.registry.card import CARD, MAX_CARD_BYTES, MAX_NETWORK_BYTES, Card, ModelFiles, Name, read_card, written
 from stageline.store import ObjectStore, open_models_store
 from stageline.store.base import StoredObject
 

@@ -53,11 +53,7 @@ class HotCache:
     def __init__(self, url: str, ttl: int, bucket: str) -> None:
         """Keep copies for ``ttl`` seconds; connect at the first use."""
         self._client = redis.Redis.from_url(
-            url,
-            socket_connect_timeout=CONNECT_SECONDS,
-            socket_timeout=ANSWER_SECONDS,
-            retry=REDIS_ONCE,
-            protocol=2,
+            url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=ANSWER_SECONDS, retry=REDIS_ONCE, protocol=2
         )
         self._ttl = ttl
         self._prefix = f"stageline:cache:{bucket}:"
