@@ -28,13 +28,13 @@ from detect_service.faces import FaceDetector
 from detect_service.objects import ObjectDetector
 from models.training import cifar10, trained
 from stageline.bench.cases import MAX_PICTURES, cases, read_pictures
-from stageline.bench.contenders import Contender, contenders, has_torch
+from stageline.bench.contenders import Contender, contenders
 from stageline.bench.models import chosen
 from stageline.core.errors import ModelError, StagelineError
 from stageline.core.settings import Settings
 from stageline.imaging import codec
 from stageline.inference import FloatArray, Network, Options, graph
-from stageline.inference.device import choose
+from stageline.inference.device import choose, has_torch
 from stageline.registry.card import ModelFiles
 from stageline.registry.repository import open_repository
 

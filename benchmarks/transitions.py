@@ -1,4 +1,4 @@
-"""What the transitions of a picture cost: accepted, begun, handed on, begun and finished, each in its own round trip.
+"""Measures a picture's transitions: accept, begin, hand on, begin and finish, each in its own round trip.
 
 CPU time, of this process and of Redis, as it is the same on a machine that is busy.
 
@@ -21,7 +21,7 @@ BEGINNING, END = line.LINE[-2], line.LINE[-1]
 
 
 def _round(producer: Producer, consumers: tuple[Consumer, Consumer], number: int) -> dict[str, float]:
-    """Microseconds of this process's CPU, per picture, of each transition."""
+    """Return the CPU microseconds of this process, per picture, of each transition."""
     took = dict.fromkeys(("accept", "begin", "hand_off", "finish"), 0.0)
     first, last = consumers
     for picture in range(PICTURES):

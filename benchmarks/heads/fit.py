@@ -20,7 +20,7 @@ ROW = "{:>10}{:>10}{:>8}" + "{:>13}{:>8}" * 3
 
 
 class Cost(NamedTuple):
-    """What a reach does to some pictures; less is better, heads first."""
+    """The effect of a reach on some pictures; less is better, heads first."""
 
     visible: int
     area: float

@@ -16,14 +16,14 @@ CHECKPOINT = "checkpoint.pt"
 
 @dataclass
 class Run:
-    """A run as it stands: what a checkpoint holds."""
+    """The state of a run: the content of a checkpoint."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     epoch: int
     history: list[dict[str, float]]
     outliers: int = 0
-    """Which pictures of none of the categories it learns from: their fingerprint, 0 for none."""
+    """The fingerprint of the pictures of no category that it learns from; 0 for none."""
 
 
 def read(path: Path, device: str) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def read(path: Path, device: str) -> dict[str, Any]:
 
 
 def save(run: Run, recipe: Recipe, folder: Path) -> None:
-    """Write the checkpoint whole: a run that is killed while it writes has the one before."""
+    """Write the checkpoint atomically: a run that is killed meanwhile keeps the previous one."""
     folder.mkdir(parents=True, exist_ok=True)
     state = {"recipe": recipe.decisive(), "model": run.model.state_dict(), "optimizer": run.optimizer.state_dict()}
     temporary = folder / f"{CHECKPOINT}.part"

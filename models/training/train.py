@@ -24,7 +24,7 @@ MEAN, STD = (125.3, 123.0, 113.9), (63.0, 62.1, 66.7)  # of CIFAR-10's training 
 
 
 class Normalised(nn.Module):  # type: ignore[misc] # torch has no types for mypy here
-    """A network that takes RGB 0..255: what is trained is what is exported."""
+    """A network for RGB 0..255: normalisation is part of the exported network."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -39,15 +39,15 @@ class Normalised(nn.Module):  # type: ignore[misc] # torch has no types for mypy
 
 @dataclass(frozen=True)
 class _Lesson:
-    """What is learnt from, on the device: the pictures, outliers last, and what they show."""
+    """The training data on the device: pictures, outliers last, and their targets."""
 
     pixels: Tensor
     targets: Tensor
     outliers: int
     compute: Callable[[Tensor], Tensor]
-    """The network, as fast as it can be had: what it is given in training has one shape."""
+    """The network, compiled on a GPU: its inputs in training have one shape."""
     ask: Callable[[Tensor], Tensor] | None = None
-    """The teacher, where it is asked about each batch."""
+    """The teacher, if it is applied to each batch."""
 
 
 def train(
@@ -123,7 +123,7 @@ def _epoch(run: Run, recipe: Recipe, epoch: int, lesson: _Lesson, bar: Progress)
 
 
 def _with_teacher(wanted: Tensor, taught: Tensor, recipe: Recipe) -> Tensor:
-    """Return what is to be learnt of a batch, float32 [n, labels]; what an outlier is is known, whatever it says."""
+    """Return the targets of a batch, float32 [n, labels]; outliers keep their label, without the teacher."""
     labels = wanted if wanted.is_floating_point() else functional.one_hot(wanted, len(recipe.labels)).float()
     taught = functional.pad(taught, (0, len(recipe.labels) - taught.shape[1]))
     known = labels[:, len(cifar10.LABELS) :].sum(1, keepdim=True) < 1
@@ -156,7 +156,7 @@ def _targets(recipe: Recipe, learn: TrainingPictures, folder: Path, outliers: Tr
 
 
 def _taught(recipe: Recipe, learn: TrainingPictures, folder: Path) -> FloatArray:
-    """Return the teacher's probabilities: of "none of these" none, where it does not know that answer.
+    """Return the teacher's probabilities, padded with 0 for "none of these" if it does not have that answer.
 
     Raises:
         ModelError: it knows that answer, and the pupil does not.
@@ -195,7 +195,7 @@ def _start(recipe: Recipe, folder: Path, device: str, outliers: int) -> Run:
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Decay the weights of layers; not biases, nor what batch normalisation learns."""
+    """Return parameter groups: decay for weights of layers, none for biases and batch normalisation."""
     matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 from stageline.core.errors import ModelError
 from stageline.inference import Network, Options, graph
+from stageline.inference.device import has_torch
 from stageline.inference.open import Precision, on_cpu
 
 EAGER = "torch eager"
@@ -43,11 +44,6 @@ class Contender:
         eager = self.runtime == EAGER
         precision = "float32" if eager else self.options.precision
         return TorchNetwork(model, signature, name, self.device, precision, graphs=not eager)
-
-
-def has_torch() -> bool:
-    """Return whether torch in eager mode can be measured."""
-    return all(find_spec(name) is not None for name in ("torch", "onnx2torch"))
 
 
 def contenders(device: str, precisions: Sequence[Precision], threads: int) -> list[Contender]:

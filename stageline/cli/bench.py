@@ -56,7 +56,7 @@ def models(
         print_json([bench.as_json(row) for row in rows])
     else:
         print_table(COLUMNS, [_cells(row) for row in rows])
-    if not contenders.has_torch():
+    if not device.has_torch():
         note("no ratios to torch in eager mode, which is not installed: pip install 'stageline[gpu]'")
 
 

@@ -18,8 +18,8 @@ def choose(wanted: str) -> str:
     if wanted == "cpu":
         return wanted
     if wanted == "auto":
-        return "cuda:0" if _has_torch() and _has_driver() and _count() else "cpu"
-    if not _has_torch():
+        return "cuda:0" if has_torch() and _has_driver() and _count() else "cpu"
+    if not has_torch():
         raise ModelError(f"DEVICE={wanted} needs torch and onnx2torch, which are not installed: {HOW_TO_GET_IT}")
     number, count = int(wanted.partition(":")[2] or 0), _count()
     if number >= count:
@@ -28,7 +28,8 @@ def choose(wanted: str) -> str:
     return f"cuda:{number}"
 
 
-def _has_torch() -> bool:
+def has_torch() -> bool:
+    """Return whether torch and onnx2torch are installed."""
     return all(find_spec(name) is not None for name in ("torch", "onnx2torch"))
 
 

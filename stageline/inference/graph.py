@@ -68,15 +68,6 @@ class Signature:
                 raise ModelError(f"{name} takes {wanted} as {wanted.name}, got {array.dtype} {list(array.shape)}")
 
 
-def check(onnx: bytes, name: str) -> None:
-    """Check that an ONNX file is a self-contained network.
-
-    Raises:
-        ModelError: see `read`.
-    """
-    read(onnx, name)
-
-
 def signature(onnx: bytes, name: str = "the network") -> Signature:
     """Return a network's inputs and outputs.
 
