@@ -5,7 +5,7 @@
 Each contender has a Redis and a MinIO of its own, and both stay up to the end. After a warm-up they take turns,
 lap by lap: all pictures `rounds` times, from four threads; the figures are medians over the laps, and the ratios are
 of the same run. Latencies are those of a full line: all pictures of a lap are sent at once. The CPU time of the
-sending side is nobody's. The plain chain needs torch, torchvision and facenet-pytorch; without them it is left out.
+senders is not counted. The plain chain needs torch, torchvision and facenet-pytorch; without them it is left out.
 """
 
 import argparse

@@ -39,7 +39,7 @@ def decode_without_colours(data: bytes) -> None:
 
 STEPS: dict[str, Step] = {
     "read through by Pillow": read_by_pillow,
-    "the door's check": lambda data: codec.check(data, MAX_PIXELS),
+    "the API's check": lambda data: codec.check(data, MAX_PIXELS),
     "decoded, colours left": decode_without_colours,
     "decoded, as the stages do": lambda data: codec.decode(data, MAX_PIXELS),
 }
@@ -47,7 +47,7 @@ STEPS: dict[str, Step] = {
 
 def has_other_colours(data: bytes) -> bool:
     """Return whether its profile is not sRGB."""
-    with codec._open(data, MAX_PIXELS) as opened:  # noqa: SLF001 - nothing else tells
+    with codec._open(data, MAX_PIXELS) as opened:  # noqa: SLF001 - no public function returns it
         return opened.conversion() is not None
 
 

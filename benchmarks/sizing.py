@@ -5,7 +5,7 @@
 With a real Redis, hot cache, MinIO and PostgreSQL. Each stage works by itself off a full queue, with one worker and
 with two, in turns. Then two whole lines, of one worker per stage and of two, take turns lap by lap: all pictures
 `rounds` times, from four threads. Figures are medians over the laps. Last the largest pictures that are let in go down
-the first line, for its memory. The CPU time of the sending side is nobody's. `--from FILE` measures nothing, and prints
+the first line, for its memory. The CPU time of the senders is not counted. `--from FILE` measures nothing, and prints
 what is in such a file again.
 """
 

@@ -44,7 +44,7 @@ class Client:
 
         Raises:
             Refused: the API refuses the picture, or the file cannot be read.
-            Unavailable: there is no door, or its servers are away.
+            Unavailable: the API does not answer, or its servers are away.
             Stopped: ``stop`` was called while it waited.
         """
         try:
@@ -69,7 +69,7 @@ class Client:
 
         Raises:
             Refused: the API answered with an error.
-            Unavailable: there is no door, or its servers are away.
+            Unavailable: the API does not answer, or its servers are away.
         """
         return self._content(self._request("GET", path))
 

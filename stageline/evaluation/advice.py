@@ -24,7 +24,7 @@ class Tried:
     sentence: str
     figures: dict[str, Any]
     difference: Difference
-    told: bool = True
+    reported: bool = True
     """Whether to print it: not if another value of the same variable was chosen."""
 
 
@@ -84,8 +84,8 @@ def of_categories(summary: Summary, tried: Tries) -> list[Tried]:
         difference, ms = summary.naming(changes, of), more_ms(summary.measured.naming_ms, changes)
         sentence = _sentence(changes, difference, f"{share(counts)} instead of {share(now)}", ms)
         figures = {"named": counts.named, "right": counts.right, "wrong": counts.wrong, "more_ms": ms}
-        told = not one_of_many or changes in chosen
-        found.append(Tried(changes, difference.verdict, sentence, figures, difference, told))
+        reported = not one_of_many or changes in chosen
+        found.append(Tried(changes, difference.verdict, sentence, figures, difference, reported))
     return _best_first(found)
 
 

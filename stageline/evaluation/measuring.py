@@ -20,12 +20,12 @@ Milliseconds = Mapping[Changes, "array[float]"]
 
 @dataclass
 class Measured:
-    """What was found in all pictures, in every way, and what is labelled in them."""
+    """The findings in all pictures, under every variant, and their labels."""
 
     classes: Sequence[str]
-    """Those that are labelled and that the detector knows, by its names."""
+    """The labelled classes that the detector knows, by its names."""
     unknown: Mapping[str, int]
-    """Those that it does not know, with how many labels each has: they are left out of AP."""
+    """The classes that it does not know, with their numbers of labels: they are left out of AP."""
     labelled: Labelled = field(default_factory=Labelled)
     tallies: Mapping[Changes, Tally] = field(default_factory=lambda: defaultdict(Tally))
     ms: Milliseconds = field(default_factory=lambda: defaultdict(lambda: array("d")))
@@ -128,5 +128,5 @@ def _add(
 
 
 def _judgeable(measured: Measured, mapping: Mapping[str, str]) -> set[str]:
-    """The categories of the classes that are labelled: of others, nobody said where they are."""
+    """Return the categories of the labelled classes; other objects have no labels to judge by."""
     return {mapping[name] for name in measured.classes if name in mapping}

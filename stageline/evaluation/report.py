@@ -114,7 +114,7 @@ def _tried(one: Tried) -> Object:
     return {
         "settings": {name.upper(): value for name, value in one.changes},
         "verdict": one.verdict,
-        "told": one.told,
+        "told": one.reported,
         "sentence": one.sentence,
         **figures,
         "difference": _rounded(one.difference.value),

@@ -56,7 +56,7 @@ def read(data: bytes) -> Parts:
 
 
 class _Reading:
-    """What was read so far. What stands between two segments, and belongs to neither, is left out."""
+    """The parts read so far, without bytes between segments."""
 
     def __init__(self) -> None:
         self.has_pixels = False

@@ -133,7 +133,7 @@ def test_a_threshold_is_tested_on_other_pictures_than_it_was_chosen_on() -> None
         found_in(made, changes, [])
         named_in(made, changes, right)
     tried = advice.of_categories(Summary(made), trying(classifying=CONFIDENT))
-    (one,) = [one for one in tried if one.told]
+    (one,) = [one for one in tried if one.reported]
     assert (one.changes, one.verdict, one.figures["right"], one.figures["named"]) == (CONFIDENT[0], "worse", 0, 40)
     assert len(tried) == 3
 
