@@ -41,7 +41,7 @@ def migrate(as_json: AsJson = False) -> None:
 def rebuild(as_json: AsJson = False) -> None:
     """Make the catalogue anew from the bucket alone; the line may run meanwhile.
 
-    Where Redis is away, pictures that are on their way go back to what the bucket says of them.
+    While Redis is away, pictures in flight go back to their state in the bucket.
     """
     found, engine = _open()
     bring_up(engine)

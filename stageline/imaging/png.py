@@ -50,9 +50,7 @@ def read(data: bytes) -> Parts:
             keyword = chunk.content.partition(b"\0")[0]
             if keyword in _RAW_EXIF and keyword not in first:  # a thousand of them cost no more than one
                 first[keyword] = _raw_exif(chunk)
-        elif chunk.kind not in first and (
-            not pixels_began or chunk.kind == b"eXIf"
-        ):  # what says the colours comes first
+        elif chunk.kind not in first and (not pixels_began or chunk.kind == b"eXIf"):  # colours precede pixels
             first[chunk.kind] = chunk.content
             if chunk.kind == _TRANSPARENT:
                 pieces.append(_transparent(chunk.content, first))

@@ -61,6 +61,6 @@ def binary() -> str:
 
 
 def _version(path: str) -> tuple[int, ...]:
-    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
-    found = re.search(r"v=(\d+)\.(\d+)", said)
+    printed = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
+    found = re.search(r"v=(\d+)\.(\d+)", printed)
     return tuple(int(part) for part in found.groups()) if found else (0, 0)

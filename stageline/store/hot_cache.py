@@ -158,10 +158,10 @@ class HotCache:
             now = time.monotonic()
             self._error = f"{type(error).__name__}: {error}"
             self._try_again = now + PAUSE_SECONDS
-            say = now >= self._log_again
-            if say:
+            log = now >= self._log_again
+            if log:
                 self._log_again = now + LOG_AGAIN_SECONDS
-        if say:
+        if log:
             logs.get().warning("cache away", reason=self._error, instead="pictures are read from the object store")
 
     def _mark_stale(self, keys: Sequence[str]) -> None:
