@@ -206,7 +206,7 @@ def ask(line: Running, rows: int) -> api_queries.Figures:
 
 
 def report(found: dict[str, Figures], mean_kib: float) -> Iterator[str]:
-    """Return the figures as text."""
+    """Yield the figures as text."""
     yield f"uploads of {mean_kib:.0f} KiB on one core behind gunicorn"
     for way, each in found.items():
         cpu = ", ".join(f"{name} {ms:.2f}" for name, ms in each["cpu_ms_per_upload"].items())

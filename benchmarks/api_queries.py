@@ -95,7 +95,7 @@ def measure(port: int, asked: Iterator[tuple[str, list[str]]]) -> Figures:
 
 
 def report(found: Mapping[str, Mapping[str, float]], rows: int) -> Iterator[str]:
-    """Return the figures as text."""
+    """Yield the figures as text."""
     yield f"answers through gunicorn with {rows:,} pictures in the catalogue"
     yield f"{'':>38} {'p50 ms':>8} {'p95 ms':>8} {'p95 to be under':>16}"
     for name, each in found.items():

@@ -166,7 +166,7 @@ def measure(pictures: Sequence[Path], options: argparse.Namespace) -> dict[str, 
 
 
 def report(found: Mapping[str, Figures]) -> Iterator[str]:
-    """Return the lines' figures, side by side."""
+    """Yield the lines' figures, side by side."""
     columns = [found[name] for name in NAMES]
     yield _row("", list(NAMES.values()))
     yield _row("pictures/s", [f"{each['pictures_per_second']:.1f}" for each in columns])
@@ -183,7 +183,7 @@ def report(found: Mapping[str, Figures]) -> Iterator[str]:
 
 
 def report_calls(found: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
-    """Return the calls' figures, a row each."""
+    """Yield the calls' figures, a row each."""
     yield _row("CPU ms per call, both sides", list(found))
     for name in median_of(list(found.values())):
         yield _row(name, [f"{each[name]:.3f}" for each in found.values()])

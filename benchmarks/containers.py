@@ -25,7 +25,7 @@ MB = 1_000_000
 
 
 def sizes(images: Images) -> Iterator[str]:
-    """Return the images' sizes."""
+    """Yield the images' sizes."""
     common = shared(images)
     rows = [
         [name.rpartition("/")[2], f"{total / MB:.0f}", f"{common[name] / MB:.0f}", f"{(total - common[name]) / MB:.1f}"]
@@ -38,7 +38,7 @@ def sizes(images: Images) -> Iterator[str]:
 
 
 def in_cluster(*, afresh: bool) -> Iterator[str]:
-    """Return the seconds in the cluster's records of each pod, or of new pods."""
+    """Yield the seconds in the cluster's records of each pod, or of new pods."""
     of_what = "a new pod of each workload, its servers there" if afresh else "the pods as they are"
     yield f"**Pods**: seconds from the container's start to ready, to the second; {of_what}"
     yield ""
@@ -51,7 +51,7 @@ def in_cluster(*, afresh: bool) -> Iterator[str]:
 
 
 def here(engine: str, images: Images, models: Path) -> Iterator[str]:
-    """Return the seconds of each service's container on this machine."""
+    """Yield the seconds of each service's container on this machine."""
     yield f"**Containers**: seconds from the start to ready, run by {engine} beside a Redis and a MinIO"
     yield ""
     services = {name.rpartition("/")[2].partition(":")[0]: name for name in images if not name.endswith("-gpu")}
@@ -60,7 +60,7 @@ def here(engine: str, images: Images, models: Path) -> Iterator[str]:
 
 
 def report(options: argparse.Namespace) -> Iterator[str]:
-    """Return all figures that can be measured here."""
+    """Yield all figures that can be measured here."""
     engine, names = built()
     images = layers(engine, names)
     yield from sizes(images)

@@ -110,7 +110,7 @@ def _yolox(models: Path) -> Path:
 
 
 def report(found: Mapping[str, Figures]) -> Iterator[str]:
-    """Return the figures as lines of text."""
+    """Yield the figures as lines of text."""
     titles = {"ours": "Stageline", "plain": "plain chain", "bound": "bare functions"}
     yield _row("", [titles[name] for name in found])
     yield _row("pictures/s", [f"{each['pictures_per_second']:.1f}" for each in found.values()])

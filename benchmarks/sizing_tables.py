@@ -13,7 +13,7 @@ GROWTH = (1, 2, 4, 8)
 
 
 def tables(found: Figures) -> Iterator[str]:
-    """Return all tables, line by line."""
+    """Yield all tables, line by line."""
     sizes = (
         f"{found['originals_bytes'] / 1000:.0f} KB each, {found['stored_bytes'] / 1000:.0f} KB in the bucket at the end"
     )

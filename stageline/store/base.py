@@ -39,7 +39,7 @@ class ObjectStore(Protocol):
         """Read an object.
 
         Raises:
-            NotFound: there is none of that key.
+            NotFound: no object has that key.
             TooLarge: the object has more than `at_most` bytes; it was not read.
         """
 
@@ -47,7 +47,7 @@ class ObjectStore(Protocol):
         """Return an object's metadata.
 
         Raises:
-            NotFound: there is none of that key.
+            NotFound: no object has that key.
         """
 
     def put(self, item: StoredObject) -> None:
