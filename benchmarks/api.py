@@ -195,14 +195,14 @@ def running(folder: Path, store: str, rows: int) -> Iterator[Running]:
         )
 
 
-def ask(line: Running, rows: int) -> api_queries.Figures:
+def measure_queries(line: Running, rows: int) -> api_queries.Figures:
     """Measure the answers to queries, from the API that took the uploads before."""
     moving = [
         key.decode().rpartition(":")[2] for key in Producer(line.settings.redis_url, 1).client.scan_iter(STATUSES)
     ]
     known = api_queries.keys_of(rows)
     api_queries.put_results(open_store(line.settings), known)
-    return api_queries.measure(line.api.port, api_queries.questions(rows, moving[: api_queries.SOME], known))
+    return api_queries.measure(line.api.port, api_queries.queries(rows, moving[: api_queries.SOME], known))
 
 
 def report(found: dict[str, Figures], mean_kib: float) -> Iterator[str]:
@@ -237,7 +237,7 @@ def main() -> None:
         found["uploads"] = {way: measure_way(line, way, data, options) for way in WAYS}
         print("\n".join(report(found["uploads"], sum(map(len, data)) / len(data) / 1024)))
         if options.rows:
-            found["answers"] = ask(line, options.rows)
+            found["answers"] = measure_queries(line, options.rows)
             print("\n".join(api_queries.report(found["answers"], options.rows)))
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")

@@ -59,7 +59,7 @@ def put_results(store: ObjectStore, keys: Sequence[str]) -> None:
         store.put(StoredObject(f"results/{key}.json", json.dumps(document, indent=2).encode(), "application/json"))
 
 
-def questions(rows: int, moving: Sequence[str], known: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+def queries(rows: int, moving: Sequence[str], known: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """Yield the queries: a name, and the paths to request in turn."""
     middle = quote((BEGAN + timedelta(seconds=10 * rows)).isoformat())
     yield "GET /status (moving)", [f"/status/{key}" for key in moving]

@@ -86,7 +86,7 @@ def measure(shown: Iterator[Shown], models: Sequence[ModelFiles], settings: Sett
     """
     chain = Monolith(settings)
     loaded = {
-        model.card.reference: _asking(Loaded(model.card, load_classifier(model, settings)), _mapping(model.card))
+        model.card.reference: _with_mapping(Loaded(model.card, load_classifier(model, settings)), _mapping(model.card))
         for model in models
     }
     tallies = {reference: CategoryTally({}) for reference in loaded}
@@ -106,7 +106,7 @@ def ways(
 ) -> dict[str, list[Item]]:
     """Return the categories of a picture in each of the compared ways."""
     detections, mapping = fields["detections"], by.value.detector_labels
-    anything = _asking(by, {})
+    anything = _with_mapping(by, {})
     batch = CropBatch(ModelsInUse(anything), most_pixels)
     rows = batch.add(data, detections, [])
     batch.finish()
@@ -123,7 +123,7 @@ def ways(
     }
     named |= _disagreeing(by, rows, detections)
     if by.card.labels[-1] == "":
-        ten = _asking(by, mapping, by.card.labels[:-1])
+        ten = _with_mapping(by, mapping, by.card.labels[:-1])
         shares = {index: row[:-1] / row[:-1].sum() for index, row in fitting.items()}
         named[TEN] = naming.categories(ten, Rows(shares), detections, rule)[0]
     return named
@@ -158,7 +158,7 @@ def _by_detector(detections: Sequence[Mapping[str, Any]], mapping: Mapping[str, 
     return [*items, *([{**surest, "box": None}] if surest else [])]
 
 
-def _asking(by: Loaded[Classifier], mapping: Mapping[str, str], labels: Sequence[str] = ()) -> Loaded[Classifier]:
+def _with_mapping(by: Loaded[Classifier], mapping: Mapping[str, str], labels: Sequence[str] = ()) -> Loaded[Classifier]:
     """Return the same network with another mapping and, if given, other labels."""
     value = copy.copy(by.value)
     value.detector_labels, value.labels = mapping, tuple(labels or by.value.labels)
