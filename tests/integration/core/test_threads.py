@@ -74,7 +74,7 @@ STAGE = (
     Death("fetcher", "stageline.worker.prefetcher:Prefetcher._fetch"),
     Death("storer", "stageline.worker.committer:Committer._commit_all"),
     Death("models", "stageline.registry.serving:ModelWatch.run"),
-    Death("cache", "stageline.store.hot_cache:HotCache._tell_later"),
+    Death("cache", "stageline.store.hot_cache:HotCache._drop_stale_later"),
     Death("MainThread", "stageline.worker.loop:Worker._next_batch"),
 )
 WITH_MODELS = (
@@ -99,7 +99,7 @@ DEATHS = {
         Death("housekeeper", "stageline.maintenance.reaper:Housekeeper.sweep", gravely=True),
         Death("events", "stageline.broker.events:read"),
         Death("bucket", "stageline.store.folder:FolderStore.check"),
-        Death("cache", "stageline.store.hot_cache:HotCache._tell_later"),
+        Death("cache", "stageline.store.hot_cache:HotCache._drop_stale_later"),
         Death("claims", "grab_service.line.claims:Holds._beat"),
         Death("probe", "grab_service.line.probes:Probe._answer"),
     ),
