@@ -78,7 +78,7 @@ STAGE = (
     Death("MainThread", "stageline.worker.loop:Worker._next_batch"),
 )
 WITH_MODELS = (
-    Death("models", "stageline.registry.serving:ModelWatch._look"),
+    Death("models", "stageline.registry.serving:ModelWatch._try_update_all"),
     Death("fetch", "stageline.registry.serving:ModelWatch._fetch"),
 )
 DEATHS = {
