@@ -1,4 +1,4 @@
-"""How well the line finds objects: AP50 over labelled pictures, sent through the very functions of the stages.
+"""Measures how well the line finds objects: AP50 over labelled pictures, sent through the stages' own functions.
 
     python -m benchmarks.accuracy COCO128_FOLDER [--model NAME] [--on grayscale resized original] [--models DIR]
                                   [--json FILE]
@@ -34,19 +34,19 @@ Input = Literal["grayscale", "resized", "original"]
 INPUTS: tuple[Input, ...] = get_args(Input)
 MIN_SCORE, MAX_DETECTIONS = 0.01, 100
 TABLE = "{:<12}{:>8}{:>10}{:>8}{:>10}"
-NO_FACES = 1_000_000  # pixels: a least size that no face has; looking for them would only cost time
+NO_FACES = 1_000_000  # pixels: a least size that no face has, so that no time is spent on faces
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What was found in one picture and what is in it: labels and boxes; the findings best first, with scores."""
+    """The findings and the labels of one picture: labels and boxes; the findings best first, with scores."""
 
     found: Sequence[tuple[str, float, Sequence[float]]]
     labelled: Sequence[tuple[str, Sequence[float]]]
 
 
 def read_labels(path: Path, names: Mapping[int, str], width: int, height: int) -> list[tuple[str, list[float]]]:
-    """A picture's labels, their boxes in its pixels; none where there is no file.
+    """Return a picture's labels, with boxes in its pixels; empty without a file.
 
     Raises BadDataSet where a line is no label.
     """
@@ -78,12 +78,12 @@ def look(folder: Path, settings: Settings) -> list[Seen]:
 
 
 def matches(found: Boxes, labelled: Boxes) -> list[bool]:
-    """Whether each finding of one class, best first, hits a label that no better one has taken."""
+    """Return whether each finding of one class, best first, hits a label that no better one has taken."""
     return [bool(hit) for hit in matched(found, labelled, as_boxes([]), IOUS[:1]).hits[0]]
 
 
 def ap50(seen: Sequence[Seen]) -> dict[str, float]:
-    """AP50 by class, of the classes that are labelled."""
+    """Return AP50 of each labelled class."""
     by_class = {}
     for name in sorted({label for picture in seen for label, _ in picture.labelled}):
         scores: list[float] = []
@@ -100,7 +100,7 @@ def ap50(seen: Sequence[Seen]) -> dict[str, float]:
 
 
 def measure(folder: Path, on: Input, models: Path | None = None, **more: Any) -> dict[str, Any]:
-    """AP50 of the line with DETECT_ON=`on`, other settings as `more` says.
+    """Return AP50 of the line with DETECT_ON=`on` and the other settings in `more`.
 
     Raises ModelError where the detector is not installed.
     """
@@ -118,7 +118,7 @@ def measure(folder: Path, on: Input, models: Path | None = None, **more: Any) ->
 
 
 def main() -> int:
-    """Measure each input; 0, or 2 where models or pictures are missing."""
+    """Measure each input; return 0, or 2 if models or pictures are missing."""
     about = (__doc__ or "").partition("\n")[0]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=about)
     parser.add_argument("folder", type=Path, metavar="COCO128_FOLDER")

@@ -1,4 +1,4 @@
-"""The bound: what the bare functions of every stage cost a picture in one process, with no queue and no store."""
+"""Measures the bound: the cost of every stage's functions in one process, without queue and store."""
 
 import time
 from collections import Counter
@@ -13,7 +13,7 @@ from stageline.registry.serving import load_once
 
 
 class BareLine:
-    """What stageline.local.monolith does, and the CPU time of each step."""
+    """The work of stageline.local.monolith, with the CPU time of each step."""
 
     def __init__(self, settings: Settings) -> None:
         self._most_pixels = settings.max_image_pixels
@@ -21,7 +21,7 @@ class BareLine:
         load_once([model for work in self._works.values() for model in work.models], settings, "bound")
 
     def lap(self, pictures: Sequence[Path]) -> dict[str, float]:
-        """Send pictures through, one after the other; return the CPU seconds that each stage took in all."""
+        """Send pictures through, one after the other; return the total CPU seconds of each stage."""
         cpu: Counter[str] = Counter()
         for path in pictures:
             cpu.update(self._one(path))

@@ -1,4 +1,4 @@
-"""What the hot cache saves: a line with it and a line without it, in turns, and what each call costs.
+"""Measures what the hot cache saves: a line with it and a line without it, in turns, and the cost of each call.
 
     python -m benchmarks.cache PICTURES_FOLDER [--rounds N] [--laps N] [--store minio|folder] [--json FILE]
 
@@ -37,12 +37,12 @@ from tests.support.servers import MinioServer, RedisServer, minio_server, redis_
 
 SIZES = (2, 30, 160)  # KB: a JSON, a small grey picture, an upload
 CALLS = 200
-TOGETHER = 8  # pictures that a storer writes in one request when the line is full
+TOGETHER = 8  # pictures written in one request when the line is full
 NAMES = {"without": "without a cache", "with": "with the cache"}
 
 
 class CachedLine(OurLine):
-    """Our line with a hot cache of its own, as `stageline up` starts it."""
+    """The line with its own hot cache, as `stageline up` starts it."""
 
     name = NAMES["with"]
 
@@ -57,7 +57,7 @@ class CachedLine(OurLine):
         self._stack.callback(self._cache.stop)
 
     def counts(self) -> dict[str, int]:
-        """How many reads of all stages it answered so far, how many not, and what it let go of to stay in its limit."""
+        """Return the hits and misses of all stages' reads, and the number of evicted copies."""
         reads: Counter[str] = Counter()
         for port in self._line.state["health"].values():
             page = urllib3.request("GET", f"http://127.0.0.1:{port}/metrics").data.decode()
@@ -74,7 +74,7 @@ class CachedLine(OurLine):
 
 
 class PlainLine(OurLine):
-    """Our line without a cache."""
+    """The line without a cache."""
 
     name = NAMES["without"]
 
@@ -83,7 +83,7 @@ class PlainLine(OurLine):
 
 
 def cost(call: Callable[[int], object], pid: int | None = None, times: int = CALLS) -> float:
-    """CPU milliseconds of one call, this process's and those of the server `pid`."""
+    """Return the CPU milliseconds of one call: of this process, and of the server `pid`."""
     call(-1)
 
     def spent() -> float:
@@ -101,7 +101,7 @@ def _objects(kb: int, number: int) -> list[StoredObject]:
 
 
 def calls(folder: Path) -> dict[str, dict[str, float]]:
-    """What is asked for of each store, and its CPU milliseconds by size."""
+    """Return the CPU milliseconds of each call of each store, by size."""
     with redis_server(folder / "redis", *CACHE_OPTIONS) as cache, minio_server(folder / "minio") as minio:
         plain, local = _s3(minio), FolderStore(folder / "bucket")
         hot = HotCache(cache.url, 3600, "images")
@@ -120,10 +120,10 @@ def _of_size(
     copies = {item.key: item.data for item in items}
 
     def keep(some: Mapping[str, bytes]) -> None:
-        mark = hot.announce(list(some))
+        mark = hot.begin_write(list(some))
         if mark is None:
             raise RuntimeError("the cache does not answer")
-        hot.reveal(mark, some)
+        hot.finish_write(mark, some)
 
     first = dict(list(copies.items())[:1])
     return {
@@ -141,7 +141,7 @@ def _s3(minio: MinioServer) -> S3Store:
 
 
 def measure(pictures: Sequence[Path], options: argparse.Namespace) -> dict[str, Figures]:
-    """Let the two lines take turns; whatever was started is stopped, however this ends."""
+    """Run the two lines in turns; stop everything at the end."""
     environment = {"MODELS_DIR": str(options.models.absolute())}
     if options.store == "folder":
         environment["MINIO_ENDPOINT"] = ""
@@ -166,7 +166,7 @@ def measure(pictures: Sequence[Path], options: argparse.Namespace) -> dict[str, 
 
 
 def report(found: Mapping[str, Figures]) -> Iterator[str]:
-    """The lines' figures, side by side."""
+    """Yield the lines' figures, side by side."""
     columns = [found[name] for name in NAMES]
     yield _row("", list(NAMES.values()))
     yield _row("pictures/s", [f"{each['pictures_per_second']:.1f}" for each in columns])
@@ -183,7 +183,7 @@ def report(found: Mapping[str, Figures]) -> Iterator[str]:
 
 
 def report_calls(found: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
-    """The calls' figures, a row each."""
+    """Yield the calls' figures, a row each."""
     yield _row("CPU ms per call, both sides", list(found))
     for name in median_of(list(found.values())):
         yield _row(name, [f"{each[name]:.3f}" for each in found.values()])
@@ -210,7 +210,7 @@ def _options() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Measure and report; 0, or 2 where something is missing."""
+    """Measure and report; return 0, or 2 if something is missing."""
     options = _options()
     try:
         with tempfile.TemporaryDirectory(prefix="stageline-bench-") as scratch:

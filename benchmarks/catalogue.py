@@ -1,7 +1,7 @@
 """The catalogue's speed, with a real PostgreSQL: `python -m benchmarks.catalogue --rows 1000000`.
 
 Fills a database with so many pictures, and prints how long the queries behind GET /images, GET /status and the rest
-take, and how many outcomes a second the writer writes: submitted, processing and completed pictures, each with five
+take, and how many events a second the writer writes: submitted, processing and completed pictures, each with five
 detections, a category, a candidate, a face with its embedding, and seven entries of history.
 """
 
@@ -54,7 +54,7 @@ SELECT image_key, 'object-detection', position,
     0.3 + 0.7 * random(), 'detect-0', completed_at, 'yolox-nano', '0.1.1-1', '[1, 2, 3, 4]', uploaded_at
 FROM image_info, generate_series(0, 2) position WHERE status IN ('completed', 'waiting')
 """
-# Of every picture something is a candidate: one of ten categories, of which one is hardly ever named.
+# Every picture has a candidate: one of ten categories, one of which is rarely named.
 CANDIDATES = """
 INSERT INTO prediction_results (image_key, task, position, category, confidence, hostname, time, model, version, named,
     uploaded_at)
@@ -74,7 +74,7 @@ def main() -> None:
     """Measure, and print."""
     words = argparse.ArgumentParser(description="The catalogue's speed with a real PostgreSQL.")
     words.add_argument("--rows", type=int, default=1_000_000, help="pictures in the catalogue")
-    words.add_argument("--outcomes", type=int, default=30_000, help="outcomes to write")
+    words.add_argument("--events", type=int, default=30_000, help="events to write")
     chosen = words.parse_args()
     with tempfile.TemporaryDirectory() as folder, postgres_server(Path(folder) / "postgres", *ON_DISK) as server:
         settings = Settings(database_url=server.create_database("catalogue"), stageline_data=Path(folder) / "data")
@@ -82,7 +82,7 @@ def main() -> None:
         migrate(engine)
         _fill(engine, chosen.rows)
         _measure_reader(open_engine(settings), chosen.rows)
-        _measure_writer(engine, FolderStore(Path(folder) / "bucket"), chosen.outcomes)
+        _measure_writer(engine, FolderStore(Path(folder) / "bucket"), chosen.events)
 
 
 def _fill(engine: Engine, rows: int) -> None:
@@ -137,7 +137,7 @@ def _measure_reader(engine: Engine, rows: int) -> None:
 
 
 def _deep(catalogue: Catalogue, wanted: Filter) -> str | None:
-    """A cursor two thirds of the way back to the oldest."""
+    """Return a cursor two thirds of the way to the oldest picture."""
     from dataclasses import replace
 
     newest = catalogue.pictures(wanted, limit=1).images
@@ -151,7 +151,7 @@ def _deep(catalogue: Catalogue, wanted: Filter) -> str | None:
 
 
 def _times(ask: Callable[[], object]) -> tuple[float, float]:
-    """p50 and p95 in milliseconds."""
+    """Return p50 and p95 in milliseconds."""
     ask()
     taken = []
     for _ in range(ROUNDS):
@@ -162,17 +162,17 @@ def _times(ask: Callable[[], object]) -> tuple[float, float]:
 
 
 def _measure_writer(engine: Engine, store: FolderStore, count: int) -> None:
-    outcomes = list(_outcomes(count // 3))
+    events = list(_outbox_events(count // 3))
     numbers = [round(random.Random(1).uniform(-0.1, 0.1), 7) for _ in range(512)]
     for begin in range(0, count // 3, 500):
         store.put_all([_findings(n, numbers) for n in range(begin, min(begin + 500, count // 3))])
     writer = Writer(engine, store, 0)
     cpu, began = time.process_time(), time.perf_counter()
-    for begin in range(0, len(outcomes), 500):
-        writer.apply(outcomes[begin : begin + 500])
+    for begin in range(0, len(events), 500):
+        writer.apply(events[begin : begin + 500])
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-    print(f"the writer: {len(outcomes) / seconds:.0f} outcomes a second, in batches of 500, each committed to the disk")
-    print(f"            {1e6 * cpu / len(outcomes):.0f} µs of CPU each, without PostgreSQL's")
+    print(f"the writer: {len(events) / seconds:.0f} events a second, in batches of 500, each committed to the disk")
+    print(f"            {1e6 * cpu / len(events):.0f} µs of CPU each, without PostgreSQL's")
 
 
 def _findings(n: int, numbers: list[float]) -> StoredObject:
@@ -180,18 +180,18 @@ def _findings(n: int, numbers: list[float]) -> StoredObject:
     return StoredObject(f"findings/w{n}.json", json.dumps({"faces": [face]}).encode(), "application/json")
 
 
-def _outcomes(pictures: int) -> Iterator[bytes]:
-    """Each picture's three outcomes, in the order of a line on which a hundred pictures move at once."""
+def _outbox_events(pictures: int) -> Iterator[bytes]:
+    """Yield each picture's three events, in the order of a line with a hundred pictures in flight."""
     for n in range(pictures + 100):
         if n < pictures:
-            yield _outcome(n, "submitted", {"status": "submitted", "stages": {"grab": _entry("grab", n)}})
-            yield _outcome(n, "processing", None)
+            yield _outbox_event(n, "submitted", {"status": "submitted", "stages": {"grab": _entry("grab", n)}})
+            yield _outbox_event(n, "processing", None)
         if n >= 100:
-            yield _outcome(n - 100, "completed", _found(n - 100))
+            yield _outbox_event(n - 100, "completed", _found(n - 100))
 
 
-def _outcome(n: int, status: str, more: dict[str, Any] | None) -> bytes:
-    told: dict[str, Any] = {"image_id": f"w{n}", "run": 1, "status": status, "at": _at(n)}
+def _outbox_event(n: int, status: str, more: dict[str, Any] | None) -> bytes:
+    event: dict[str, Any] = {"image_id": f"w{n}", "run": 1, "status": status, "at": _at(n)}
     if more is not None:
         own = {"image_id": f"w{n}", "filename": f"w{n}.jpg", "file_size": 61306, "original_path": f"original/w{n}.jpg"}
         own |= {
@@ -199,8 +199,8 @@ def _outcome(n: int, status: str, more: dict[str, Any] | None) -> bytes:
             "uploaded_at": _at(n),
             "runs": [{"run": 1, "from": "resize", "created_at": _at(n)}],
         }
-        told["document"] = {**own, **more}
-    return json.dumps(told, separators=(",", ":")).encode()
+        event["document"] = {**own, **more}
+    return json.dumps(event, separators=(",", ":")).encode()
 
 
 def _found(n: int) -> dict[str, Any]:
@@ -224,8 +224,8 @@ def _found(n: int) -> dict[str, Any]:
 
 def _entry(stage: str, n: int) -> dict[str, Any]:
     keys = [f"{stage}/w{n}.jpg"]
-    told = {"state": "done", "run": 1, "attempt": 1, "worker": f"{stage}_queue:{stage}-0:0123456789ab", "ms": 4.1}
-    return told | {"started": _at(n), "finished": _at(n), "key": keys[0], "keys": keys}
+    entry = {"state": "done", "run": 1, "attempt": 1, "worker": f"{stage}_queue:{stage}-0:0123456789ab", "ms": 4.1}
+    return entry | {"started": _at(n), "finished": _at(n), "key": keys[0], "keys": keys}
 
 
 def _at(n: int) -> str:

@@ -1,16 +1,16 @@
-"""How often a named category is right: by the detector's label, by the classifier, and by the line's rule of both.
+"""Measures how often categories are right: by the detector's label, by the classifier, and by the line's rule of both.
 
     python -m benchmarks.categories FOLDER [--half first|second|both] [--model NAME_OR_FOLDER ...]
                                     [--cifar10 FOLDER] [--every K] [--json FILE]
 
-FOLDER holds labelled pictures, as for `stageline evaluate`, with COCO's names. They go through the line's own functions
-up to the detector, and what it finds goes through each classifier (a NAME is a model in the store, a FOLDER holds one).
-Judged is what is named at the settings as they are: an object's category by the label that its box overlaps most, by an
-IoU of at least 0.5, and it is wrong where there is no such label; that of a whole picture by all labels in it. `found`
-are the labelled objects of a category that the detector found at all; `missed` are the objects of a category, and the
-pictures that show one, that were not named right. Intervals are Wilson's, at 95 %. Without --half it is every second
-picture by name: the rule was chosen on the others, and "none of these" is learnt from them (models/training). With
---cifar10 (a folder with test.zip), also every K-th of its test pictures, enlarged to 256×256.
+FOLDER holds labelled pictures, as for `stageline evaluate`, with COCO's names. The line's own functions process them
+up to the detector, and each classifier the findings (a NAME is a model in the store, a FOLDER holds one).
+Categories named at the current settings are judged: an object's by the label of the largest overlap, by an IoU of at
+least 0.5, and it is wrong without such a label; a whole picture's by all labels in it. `found` counts the labelled
+objects of a category that the detector found; `missed` counts objects of a category, and pictures that show one, that
+were not named right. Intervals are Wilson's, at 95 %. Without --half, every second picture by name is used: the rule
+was chosen on the others, and "none of these" is learnt from them (models/training). With --cifar10 (a folder with
+test.zip), every K-th of its test pictures is added, enlarged to 256×256.
 """
 
 import argparse
@@ -49,12 +49,12 @@ DETECTOR, TRUSTED, ALONE, BOTH = "detector's label", "the same, trusted", "class
 TEN, OVERRULED, CONTRADICTING = "the line, without none", "disagreeing: the detector", "disagreeing: classifier"
 TABLE = "{:<26}{:>7}{:>7}{:>7}{:>8}   {}"
 Item = dict[str, Any]
-Shown = tuple[bytes, Sequence[Label], Mapping[str, str]]  # a picture's file, its labels, a label's category
+Shown = tuple[bytes, Sequence[Label], Mapping[str, str]]  # a picture's file, its labels, the category of each label
 
 
 @dataclass
 class CategoryTally:
-    """What was judged of a model, by the way of naming, and how many objects of a category the detector found."""
+    """The judged categories of a model, by way of naming, and the number of labelled objects found."""
 
     judged: dict[str, list[Judged]]
     found: int = 0
@@ -69,7 +69,7 @@ def photographs(folder: Path, half: str) -> Iterator[Shown]:
 
 
 def enlarged(folder: Path, every: int) -> Iterator[Shown]:
-    """Read every so-manieth test picture of CIFAR-10, enlarged: its one label is all of it."""
+    """Read every `every`-th test picture of CIFAR-10, enlarged, with one label for the whole picture."""
     chosen = cifar10.load(folder, "test")
     itself = {label: label for label in cifar10.LABELS}
     for rgb, number in zip(chosen.pixels[::every], chosen.labels[::every], strict=True):
@@ -79,14 +79,14 @@ def enlarged(folder: Path, every: int) -> Iterator[Shown]:
 
 
 def measure(shown: Iterator[Shown], models: Sequence[ModelFiles], settings: Settings) -> dict[str, CategoryTally]:
-    """Judge what is named in pictures, by each model.
+    """Judge the categories that each model names in pictures.
 
     Raises:
         StagelineError: a model is no classifier, or the detector is not installed.
     """
     chain = Monolith(settings)
     loaded = {
-        model.card.reference: _asking(Loaded(model.card, load_classifier(model, settings)), _mapping(model.card))
+        model.card.reference: _with_mapping(Loaded(model.card, load_classifier(model, settings)), _mapping(model.card))
         for model in models
     }
     tallies = {reference: CategoryTally({}) for reference in loaded}
@@ -104,9 +104,9 @@ def measure(shown: Iterator[Shown], models: Sequence[ModelFiles], settings: Sett
 def ways(
     by: Loaded[Classifier], data: bytes, fields: Mapping[str, Any], rule: naming.Rule, most_pixels: int
 ) -> dict[str, list[Item]]:
-    """Name what a picture shows in each of the ways that are compared."""
+    """Return the categories of a picture in each of the compared ways."""
     detections, mapping = fields["detections"], by.value.detector_labels
-    anything = _asking(by, {})
+    anything = _with_mapping(by, {})
     batch = CropBatch(ModelsInUse(anything), most_pixels)
     rows = batch.add(data, detections, [])
     batch.finish()
@@ -123,14 +123,14 @@ def ways(
     }
     named |= _disagreeing(by, rows, detections)
     if by.card.labels[-1] == "":
-        ten = _asking(by, mapping, by.card.labels[:-1])
+        ten = _with_mapping(by, mapping, by.card.labels[:-1])
         shares = {index: row[:-1] / row[:-1].sum() for index, row in fitting.items()}
         named[TEN] = naming.categories(ten, Rows(shares), detections, rule)[0]
     return named
 
 
 def _disagreeing(by: Loaded[Classifier], rows: Rows, detections: Sequence[Mapping[str, Any]]) -> dict[str, list[Item]]:
-    """Name the objects of which the classifier, however unsure, says something else than the detector: by each."""
+    """Name the objects on which classifier and detector disagree: by each of the two, without a least confidence."""
     named: dict[str, list[Item]] = {OVERRULED: [], CONTRADICTING: []}
     for index, row in rows.categories.items():
         expected = None if index is None else by.value.detector_labels.get(detections[index]["label"])
@@ -143,7 +143,7 @@ def _disagreeing(by: Loaded[Classifier], rows: Rows, detections: Sequence[Mappin
 
 
 def _mapping(card: Card) -> Mapping[str, str]:
-    """Return a card's mapping; of one from before there were mappings, that of CIFAR-10's categories."""
+    """Return a card's mapping; for older cards, that of CIFAR-10's categories."""
     return card.detector_labels or (cifar10.OF_COCO if set(cifar10.OF_COCO.values()) <= set(card.labels) else {})
 
 
@@ -158,22 +158,22 @@ def _by_detector(detections: Sequence[Mapping[str, Any]], mapping: Mapping[str, 
     return [*items, *([{**surest, "box": None}] if surest else [])]
 
 
-def _asking(by: Loaded[Classifier], mapping: Mapping[str, str], labels: Sequence[str] = ()) -> Loaded[Classifier]:
-    """Return the same network with another mapping, and other labels where some are given."""
+def _with_mapping(by: Loaded[Classifier], mapping: Mapping[str, str], labels: Sequence[str] = ()) -> Loaded[Classifier]:
+    """Return the same network with another mapping and, if given, other labels."""
     value = copy.copy(by.value)
     value.detector_labels, value.labels = mapping, tuple(labels or by.value.labels)
     return replace(by, value=value)
 
 
 def _found(detections: Sequence[Mapping[str, Any]], labels: Sequence[Label], mapping: Mapping[str, str]) -> int:
-    """Count the labelled objects of a category that a detection overlaps, whatever it calls them."""
+    """Count the labelled objects of a category that a detection of any label overlaps."""
     boxes = as_boxes([label.box for label in labels if label.name in mapping and not label.crowd])
     shared = overlaps(boxes, as_boxes([one["box"] for one in detections]))
     return int((shared.max(axis=1, initial=0.0) >= MIN_IOU).sum())
 
 
 def read_model(reference: str, settings: Settings) -> ModelFiles:
-    """Read a model from its folder, or from the store, where it is installed if it was not.
+    """Read a model from its folder, or from the store, installing it if necessary.
 
     Raises:
         StagelineError: it is in neither.
@@ -191,8 +191,7 @@ def _print(title: str, tally: CategoryTally) -> None:
         print(TABLE.format("named by", "named", "right", "wrong", "missed", "right of the named, 95 %"))
         for way, judged in tally.judged.items():
             counts = count(judged)[place]
-            numbers = counts.named, counts.right, counts.wrong, counts.missed
-            print(TABLE.format(way, *numbers, _share(counts)))
+            print(TABLE.format(way, counts.named, counts.right, counts.wrong, counts.missed, _share(counts)))
 
 
 def _share(counts: Counts) -> str:
@@ -211,7 +210,7 @@ def _as_json(tally: CategoryTally) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Measure each model; 0, or 2 where models or pictures are missing."""
+    """Measure each model; return 0, or 2 if models or pictures are missing."""
     options = _parser().parse_args()
     figures: dict[str, Any] = {}
     try:

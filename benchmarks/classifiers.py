@@ -1,4 +1,4 @@
-"""How well the networks classify that this project trained, from their committed ONNX files, without torch.
+"""Measures the accuracy of the networks that this project trained, from their committed ONNX files, without torch.
 
     python -m benchmarks.classifiers CIFAR10_FOLDER [--models FOLDER] [--device D] [--precision P] [--threads N]
                                     [--every K] [--json FILE]
@@ -23,17 +23,17 @@ from stageline.core.errors import StagelineError
 from stageline.inference import Options, open_network
 from stageline.registry.card import ModelFiles
 
-MAX_OFF = 0.002  # of the accuracy that a card states: what half precision may cost
+MAX_OFF = 0.002  # of the accuracy in the card: the possible loss by half precision
 TABLE = "{:<24}{:>9}{:>10}{:>11}{:>8}{:>8}{:>12}  {}"
 
 
 def stated_accuracy(model: ModelFiles) -> float:
-    """The accuracy that a card states, 0..1; NaN where it states none."""
+    """Return the accuracy in a card, 0..1; NaN without one."""
     return next((figure.value for figure in model.card.accuracy if figure.metric == "accuracy"), float("nan"))
 
 
 def measure(model: ModelFiles, pictures: TrainingPictures, options: Options) -> dict[str, Any]:
-    """Classify the pictures, by the runtime that the card names, and give the figures of the table's row."""
+    """Classify the pictures by the card's runtime; return the figures of the table's row."""
     network = open_network(model.network, model.card.reference, options, model.card.cpu_runtime)
     measured = trained.measure(network, pictures)
     return {
@@ -49,7 +49,7 @@ def measure(model: ModelFiles, pictures: TrainingPictures, options: Options) -> 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a row per model; 0, 1 where an accuracy is not the card's, or 2 where models or pictures are missing."""
+    """Print a row per model; return 0, 1 if an accuracy differs from its card, 2 if models or pictures are missing."""
     options = _parser().parse_args(arguments)
     try:
         rows = _measure_all(options)

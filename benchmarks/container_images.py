@@ -21,14 +21,14 @@ Images = Mapping[str, Mapping[str, int]]  # an image's name → its layers, each
 
 
 def names(*, gpu: bool = False) -> list[str]:
-    """What scripts/images.sh builds; with ``gpu`` the variants for CUDA too."""
+    """Return the names of the images that scripts/images.sh builds; with ``gpu``, of the CUDA variants too."""
     environment = {**os.environ, "GPU": "1" if gpu else ""}
     command = [str(REPOSITORY / "scripts" / "images.sh"), "list"]
     return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.split()
 
 
 def built() -> tuple[str, list[str]]:
-    """The engine that has the images, and those that it has, of GPU variants those that were built.
+    """Return the engine that has the images, and the images; of GPU variants only those that were built.
 
     Raises:
         RuntimeError: none has them all.
@@ -47,12 +47,12 @@ def _succeeds(command: Sequence[str]) -> bool:
 
 
 def layers(engine: str, images: Sequence[str]) -> Images:
-    """Each image's layers and their sizes, read from the archive that the engine saves.
+    """Return each image's layers and their sizes, read from the archive that the engine saves.
 
     Raises:
         RuntimeError: the engine could not save them.
     """
-    if engine == "buildah":  # saves one at a time, and not to a pipe
+    if engine == "buildah":  # saves one image at a time, and not to a pipe
         return {name: found for each in images for name, found in _pushed(each).items()}
     several = ["--multi-image-archive", "--format", "docker-archive"] if engine == "podman" else []
     with subprocess.Popen([engine, "save", *several, *images], stdout=subprocess.PIPE) as saving:
@@ -72,7 +72,7 @@ def _pushed(image: str) -> Images:
 
 
 def _read(archive: IO[bytes]) -> Images:
-    """Take the sizes of a saved archive's files, and what its manifest says which of them are layers."""
+    """Return the sizes of the layers in a saved archive, by its manifest."""
     sizes: dict[str, int] = {}
     manifest: list[dict[str, Any]] = []
     with tarfile.open(fileobj=archive, mode="r|") as members:
@@ -84,11 +84,11 @@ def _read(archive: IO[bytes]) -> Images:
 
 
 def shared(images: Images) -> dict[str, int]:
-    """How many bytes of each image lie in layers that another has too."""
+    """Return the bytes of each image that are in layers shared with another."""
     users = Counter(layer for found in images.values() for layer in found)
     return {name: sum(size for layer, size in found.items() if users[layer] > 1) for name, found in images.items()}
 
 
 def together(images: Images) -> int:
-    """The bytes of all images, each layer once."""
+    """Return the bytes of all images, each layer once."""
     return sum({layer: size for found in images.values() for layer, size in found.items()}.values())

@@ -1,4 +1,4 @@
-"""How soon containers are ready: as a cluster notes it, and of one that is run here."""
+"""Measures how soon containers are ready: in a cluster, and on this machine."""
 
 import contextlib
 import json
@@ -24,7 +24,7 @@ Pod = Mapping[str, Any]
 
 
 def has_cluster() -> bool:
-    """Whether KUBECONFIG names a cluster, which answers, and has pods of the line."""
+    """Return whether KUBECONFIG names a cluster that answers and has pods of the line."""
     try:
         return "KUBECONFIG" in os.environ and bool(pods())
     except (OSError, subprocess.CalledProcessError, subprocess.TimeoutExpired):
@@ -32,14 +32,14 @@ def has_cluster() -> bool:
 
 
 def pods() -> list[Pod]:
-    """The line's pods that are to stay."""
+    """Return the line's long-running pods."""
     found = json.loads(_kubectl("get", "pods", "-l", "app.kubernetes.io/part-of=stageline", "-o", "json"))["items"]
     lasting = (pod for pod in found if pod["metadata"].get("ownerReferences", [{}])[0].get("kind") != "Job")
     return [pod for pod in lasting if "deletionTimestamp" not in pod["metadata"]]
 
 
 def renewed() -> Iterator[tuple[str, float]]:
-    """Delete one pod of each workload, one after the other; yield the seconds that the pod in its place took.
+    """Delete one pod of each workload, one after the other; yield the seconds until its replacement was ready.
 
     The servers are first, and before the next goes every pod is ready again: none waits for another's start.
 
@@ -56,7 +56,7 @@ def renewed() -> Iterator[tuple[str, float]]:
 
 
 def _replacement(name: str, before: Collection[str]) -> tuple[str, float]:
-    """The pod of a workload that was not there before, and its seconds, as soon as it is ready."""
+    """Return the new pod of a workload and its seconds, once it is ready."""
     deadline = time.monotonic() + MAX_START_SECONDS
     while time.monotonic() < deadline:
         for pod in pods():
@@ -79,12 +79,12 @@ def _wait_until_all_ready() -> None:
 
 
 def component(pod: Pod) -> str:
-    """Whether a pod is a server, the door, a stage or the catalogue."""
+    """Return whether a pod is a server, the API, a stage or the catalogue."""
     return str(pod["metadata"]["labels"].get("app.kubernetes.io/component"))
 
 
 def workload(pod: Pod) -> str:
-    """What a pod is one of."""
+    """Return the workload of a pod."""
     return str(pod["metadata"]["labels"][NAME])
 
 
@@ -127,9 +127,9 @@ def run_here(engine: str, images: Mapping[str, str], models: Path) -> Iterator[t
 
 def _one(engine: str, image: str, settings: Mapping[str, str], models: Path) -> float:
     port = str(free_port())
-    told = [f"--env={name}={value}" for name, value in {**settings, "PORT": port, "HEALTH_PORT": port}.items()]
+    options = [f"--env={name}={value}" for name, value in {**settings, "PORT": port, "HEALTH_PORT": port}.items()]
     place = ["--network", "host", "--volume", f"{models.absolute()}:/models:ro"]
-    container = _said([engine, "run", "--detach", "--no-healthcheck", *place, *told, image]).split()[-1]
+    container = _said([engine, "run", "--detach", "--no-healthcheck", *place, *options, image]).split()[-1]
     try:
         ready = _when_ready(int(port), image)
         said = _said([engine, "inspect", "--type", "container", "--format", "{{json .State.StartedAt}}", container])

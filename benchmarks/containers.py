@@ -1,4 +1,4 @@
-"""How large the images are, and how soon their containers are ready.
+"""Measures the sizes of the images, and how soon their containers are ready.
 
     python -m benchmarks.containers [--afresh] [--run] [--into docs/sizing.md]
 
@@ -25,7 +25,7 @@ MB = 1_000_000
 
 
 def sizes(images: Images) -> Iterator[str]:
-    """The images' sizes."""
+    """Yield the images' sizes."""
     common = shared(images)
     rows = [
         [name.rpartition("/")[2], f"{total / MB:.0f}", f"{common[name] / MB:.0f}", f"{(total - common[name]) / MB:.1f}"]
@@ -38,7 +38,7 @@ def sizes(images: Images) -> Iterator[str]:
 
 
 def in_cluster(*, afresh: bool) -> Iterator[str]:
-    """The seconds that the cluster noted of each pod, or of new ones."""
+    """Yield the seconds in the cluster's records of each pod, or of new pods."""
     of_what = "a new pod of each workload, its servers there" if afresh else "the pods as they are"
     yield f"**Pods**: seconds from the container's start to ready, to the second; {of_what}"
     yield ""
@@ -51,7 +51,7 @@ def in_cluster(*, afresh: bool) -> Iterator[str]:
 
 
 def here(engine: str, images: Images, models: Path) -> Iterator[str]:
-    """The seconds that each service's container took here."""
+    """Yield the seconds of each service's container on this machine."""
     yield f"**Containers**: seconds from the start to ready, run by {engine} beside a Redis and a MinIO"
     yield ""
     services = {name.rpartition("/")[2].partition(":")[0]: name for name in images if not name.endswith("-gpu")}
@@ -60,7 +60,7 @@ def here(engine: str, images: Images, models: Path) -> Iterator[str]:
 
 
 def report(options: argparse.Namespace) -> Iterator[str]:
-    """Everything that can be measured here."""
+    """Yield all figures that can be measured here."""
     engine, names = built()
     images = layers(engine, names)
     yield from sizes(images)
@@ -73,7 +73,7 @@ def report(options: argparse.Namespace) -> Iterator[str]:
 
 
 def main() -> int:
-    """Measure and report; 0, or 2 where something is missing."""
+    """Measure and report; return 0, or 2 if something is missing."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.containers", description=(__doc__ or "").partition("\n")[0]
     )

@@ -1,4 +1,4 @@
-"""What benchmarks/line.py compares: our line and the plain chain, each with a Redis and a MinIO of its own."""
+"""The contenders of benchmarks/line.py: the line and the plain chain, each with its own Redis and MinIO."""
 
 import os
 import subprocess
@@ -32,7 +32,7 @@ PLAIN_NEEDS = ("torch", "torchvision", "facenet_pytorch")
 
 @dataclass(frozen=True)
 class Lap:
-    """What one lap took: seconds on the clock, CPU seconds by process, and seconds from 202 to done by picture.
+    """The figures of one lap: wall seconds, CPU seconds by process, and seconds from 202 to done by picture.
 
     `others` are the CPU seconds of everything that ran beside it on this machine: much of it disturbs the lap.
     """
@@ -45,18 +45,18 @@ class Lap:
 
 
 def _busy_beside_us() -> float:
-    """CPU seconds of the whole machine since it started, stolen ones among them, less those of this process."""
+    """Return the CPU seconds of the whole machine since its start, with stolen ones, without those of this process."""
     user, nice, system, _idle, _waiting, *rest = map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9])
     return (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK") - time.process_time()
 
 
 class LineContender:
-    """A line with its servers, and how its laps are counted. Subclasses start services and see what is done."""
+    """A line with its servers. Subclasses start services and count finished pictures."""
 
     name = ""
 
     def __init__(self, folder: Path) -> None:
-        """Start everything, its data and its logs below `folder`; what was started is stopped when something fails."""
+        """Start everything, with data and logs below `folder`; after a failure, stop what was started."""
         self.folder = folder
         self._stack = ExitStack()
         self._redis, self._minio = RedisServer(folder / "redis"), MinioServer(folder / "minio")
@@ -75,7 +75,7 @@ class LineContender:
         self._stack.close()
 
     def lap(self, pictures: Sequence[Path]) -> Lap:
-        """Send pictures through from four threads, and wait for the last."""
+        """Send pictures from four threads, and wait for the last."""
         sent: dict[str, float] = {}
         all_sent = threading.Event()
 
@@ -101,7 +101,7 @@ class LineContender:
         return Lap(len(pictures), seconds, cpu, others, latencies)
 
     def memory(self) -> dict[str, float]:
-        """The most memory, in MiB, that each process has held, those below it added."""
+        """Return the peak memory of each process and its children, in MiB."""
         return {name: sum(map(peak_rss_mb, (pid, *descendants(pid)))) for name, pid in self._pids().items()}
 
     def _cpu(self) -> dict[str, float]:
@@ -115,19 +115,19 @@ class LineContender:
         return {"REDIS_URL": self._redis.url, "MINIO_ENDPOINT": self._minio.endpoint, **keys}
 
     def _start(self) -> Client:
-        """Start the services; return a client of the door."""
+        """Start the services; return a client of the API."""
         raise NotImplementedError
 
     def _services(self) -> dict[str, int]:
-        """The process id of each service."""
+        """Return the process id of each service."""
         raise NotImplementedError
 
     def _wait(self, count: int, all_sent: threading.Event) -> dict[str, float]:
-        """Wait until `count` pictures are done; return when each was, or nothing where that can be asked later."""
+        """Wait until `count` pictures are done; return the time of each, or nothing if `_done` can return it later."""
         raise NotImplementedError
 
     def _done(self, image_ids: Sequence[str]) -> dict[str, float]:
-        """Ask when each was done."""
+        """Return when each was done."""
         raise NotImplementedError
 
 
@@ -142,7 +142,7 @@ class OurLine(LineContender):
 
     def _start(self) -> Client:
         self._line = RunningLine(self.folder / "line", {**self._environment(), **self._settings}, self._workers)
-        self._stack.callback(self._line.kill)  # where stopping it, which comes first, has failed
+        self._stack.callback(self._line.kill)  # in case stopping it, which comes first, has failed
         self._stack.callback(self._line.stop)
         self._line.start()
         return self._line.client
@@ -151,7 +151,7 @@ class OurLine(LineContender):
         return self._line.state["pids"]
 
     def _wait(self, count: int, all_sent: threading.Event) -> dict[str, float]:
-        """Look only at how many are unfinished: asking for each picture's status would cost the line work."""
+        """Poll only the number of unfinished pictures: requests for each picture would slow the line."""
         all_sent.wait()
         moved, last = time.monotonic(), -1
         while (left := int(self._queue.zcard(UNFINISHED))) > 0:
@@ -185,7 +185,7 @@ class PlainChain(LineContender):
 
     @staticmethod
     def lacks() -> list[str]:
-        """What it needs that is not installed here."""
+        """Return the missing requirements."""
         return [name for name in PLAIN_NEEDS if find_spec(name) is None]
 
     def _start(self) -> Client:
@@ -193,7 +193,7 @@ class PlainChain(LineContender):
         own = {"YOLOX_PATH": str(self._yolox.absolute()), "PORT": str(port), "PYTHONUNBUFFERED": "1"}
         environment = {**inherited(), **self._environment(), **own}
         self._stack.callback(self._end)
-        for step in PLAIN_STEPS:  # the door is first, and makes the bucket
+        for step in PLAIN_STEPS:  # the API is first, and creates the bucket
             with self._log(step).open("wb") as log:
                 command = [sys.executable, "-m", "benchmarks.plain_chain", step]
                 self._steps[step] = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""How good the estimated times are.
+"""Measures the error of the estimated times.
 
     python -m benchmarks.estimates FOLDER_OF_PICTURES [--rounds N] [--models FOLDER]
 
@@ -21,9 +21,9 @@ LOADS = (1, 8, 32, 128)  # pictures sent at once
 
 
 class Estimating(OurLine):
-    """The line, asked afterwards for what it had estimated."""
+    """The line, with its estimates, which are read afterwards."""
 
-    told: Mapping[str, tuple[float, float]]
+    estimates: Mapping[str, tuple[float, float]]
 
     def _done(self, image_ids: Sequence[str]) -> dict[str, float]:
         ended = super()._done(image_ids)
@@ -31,7 +31,7 @@ class Estimating(OurLine):
         for image_id in image_ids:
             pipe.hmget(status_key(image_id), "estimate", "created_at")
         answers = zip(image_ids, pipe.execute(), strict=True)
-        self.told = {
+        self.estimates = {
             image_id: (float(estimate), ended[image_id] - datetime.fromisoformat(at).timestamp())
             for image_id, (estimate, at) in answers
             if estimate is not None
@@ -40,7 +40,7 @@ class Estimating(OurLine):
 
 
 def main() -> None:
-    """Print, for each load, the seconds it took and how far off the estimates were."""
+    """Print, for each load, its seconds and the error of the estimates."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("pictures", type=Path)
     parser.add_argument("--models", type=Path, default=Path("stageline-data/models"))
@@ -53,20 +53,20 @@ def main() -> None:
             line.lap(pictures)
             print(f"{'at once':>8} {'took p50':>9} {'estimate p50':>13} {'error p50':>10} {'within half':>12}")
             for load in LOADS:
-                told = [pair for _ in range(given.rounds) for pair in _lap(line, pictures[:load])]
-                _print(load, told)
+                estimates = [pair for _ in range(given.rounds) for pair in _lap(line, pictures[:load])]
+                _print(load, estimates)
         finally:
             line.stop()
 
 
 def _lap(line: Estimating, pictures: Sequence[Path]) -> list[tuple[float, float]]:
     line.lap(pictures)
-    return list(line.told.values())
+    return list(line.estimates.values())
 
 
-def _print(load: int, told: Sequence[tuple[float, float]]) -> None:
-    off = [abs(estimate - took) / took for estimate, took in told]
-    took, estimate = (statistics.median(each) for each in ([t for _, t in told], [e for e, _ in told]))
+def _print(load: int, estimates: Sequence[tuple[float, float]]) -> None:
+    off = [abs(estimate - took) / took for estimate, took in estimates]
+    took, estimate = (statistics.median(each) for each in ([t for _, t in estimates], [e for e, _ in estimates]))
     half = sum(error <= 0.5 for error in off) / len(off)
     print(f"{load:>8} {took:>8.2f}s {estimate:>12.2f}s {100 * statistics.median(off):>9.0f}% {100 * half:>11.0f}%")
 

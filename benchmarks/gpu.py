@@ -1,4 +1,4 @@
-"""What a GPU makes of detect and classify: the detectors in batches, and each stage's pictures a second.
+"""Measures detect and classify on a GPU: the detectors in batches, and each stage's pictures a second.
 
     python -m benchmarks.gpu FOLDER_OF_PICTURES [--device cuda] [--workers 1,2,4,8] [--batch 1,8,32] [--json FILE]
 
@@ -37,7 +37,7 @@ FILES = {"yolox-nano": "model.onnx", "mtcnn": "pnet.onnx"}
 
 
 def free_batch(network: bytes) -> bytes:
-    """Return a network whose file takes one picture at a time so that it takes any number."""
+    """Return a network of batch size 1 with a free batch size."""
     model = onnx.load_from_string(network)
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
@@ -45,7 +45,7 @@ def free_batch(network: bytes) -> bytes:
     for tensor in model.graph.initializer:
         if tensor.name in shapes:
             shape = numpy_helper.to_array(tensor).copy()
-            shape[0] = 0  # as many as come in
+            shape[0] = 0  # a free size
             tensor.CopyFrom(numpy_helper.from_array(shape, tensor.name))
     del model.graph.value_info[:]
     return bytes(model.SerializeToString())
@@ -70,7 +70,7 @@ def batched(settings: Settings, device: str, sizes: Sequence[int]) -> Iterator[d
 
 
 def main() -> int:
-    """Print the tables; 0, or 2 where models, pictures or the device are missing."""
+    """Print the tables; return 0, or 2 if models, pictures or the device are missing."""
     given = _parser().parse_args()
     settings = Settings(device=given.device, inference_precision="auto")
     found: dict[str, Any] = {}

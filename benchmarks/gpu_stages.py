@@ -1,4 +1,4 @@
-"""Detect and classify without queue and bucket: alone, and as several workers that share a GPU."""
+"""Measures detect and classify without queue and bucket: one worker, and several that share a GPU."""
 
 import itertools
 import multiprocessing
@@ -16,7 +16,7 @@ from unittest import mock
 
 import classify_service.networks
 import detect_service.detectors
-from benchmarks.parity import Recorder
+from benchmarks.recorder import Recorder
 from stageline.bench.contenders import EAGER, Contender
 from stageline.core.errors import StagelineError
 from stageline.core.settings import Settings
@@ -35,13 +35,13 @@ SECONDS, ROUNDS = 6.0, 5
 
 @dataclass(frozen=True)
 class Prepared:
-    """The tasks of each stage, of the same pictures: messages and objects, as the stages before made them."""
+    """The tasks of each stage for the same pictures: messages and objects from the stages before."""
 
     tasks: dict[str, list[Task]]
 
 
 def prepare(folder: Path, settings: Settings, most: int) -> Prepared:
-    """Send pictures through the line on the CPU, and keep what detect and classify are given.
+    """Send pictures through the line on the CPU, and keep the tasks of detect and classify.
 
     Raises:
         StagelineError: there are no pictures.
@@ -112,14 +112,14 @@ def shared(pictures: Prepared, settings: Settings, counts: Sequence[int]) -> Ite
 
 
 class _Calls:
-    """What the networks of a stage are given, and their files."""
+    """Records the inputs of a stage's networks, and their files."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self._networks: dict[str, Recorder] = {}
 
     def recorded(self) -> Any:
-        """Have the networks that are opened meanwhile keep what they are given."""
+        """Record the inputs of networks that are opened in the context."""
 
         def opened(onnx: bytes, name: str, *more: Any) -> Network:
             self.files[name] = onnx
@@ -132,12 +132,12 @@ class _Calls:
         )
 
     def forget(self) -> None:
-        """Forget what they were tried with."""
+        """Drop the inputs of the warm-up."""
         for network in self._networks.values():
             network.calls, network.outputs = [], []
 
     def all(self) -> list[tuple[str, list[Any]]]:
-        """Return each call: which network, and what it was given."""
+        """Return each call: the network and its inputs."""
         return [(name, inputs) for name, network in self._networks.items() for inputs in network.calls]
 
 
@@ -188,7 +188,7 @@ def _replay(calls: Sequence[tuple[str, list[Any]]], networks: dict[str, Network]
 
 
 def _seconds(call: Callable[[], object]) -> float:
-    call()  # what is done once is done now: each shape's kernels, and its CUDA graph
+    call()  # initialisation happens now: each shape's kernels, and its CUDA graph
     call()
     call()
     spent = []
@@ -214,7 +214,7 @@ def _worker(name: str, tasks: Sequence[Task], settings: Settings, ready: Any) ->
 
 
 def _gpu_mib() -> float:
-    """Return how much of the GPU's memory is taken; NaN where nvidia-smi is not there."""
+    """Return the used memory of the GPU; NaN without nvidia-smi."""
     command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
     try:
         return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0])

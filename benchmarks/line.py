@@ -1,11 +1,11 @@
-"""How fast the whole line is, beside the plain chain and beside what its bare functions would allow.
+"""Measures the whole line, beside the plain chain and the bound of its bare functions.
 
     python -m benchmarks.line PICTURES_FOLDER [--rounds N] [--laps N] [--workers detect=2 …] [--json FILE]
 
 Each contender has a Redis and a MinIO of its own, and both stay up to the end. After a warm-up they take turns,
 lap by lap: all pictures `rounds` times, from four threads; the figures are medians over the laps, and the ratios are
 of the same run. Latencies are those of a full line: all pictures of a lap are sent at once. The CPU time of the
-sending side is nobody's. The plain chain needs torch, torchvision and facenet-pytorch; without them it is left out.
+senders is not counted. The plain chain needs torch, torchvision and facenet-pytorch; without them it is left out.
 """
 
 import argparse
@@ -35,12 +35,12 @@ Figures = dict[str, Any]
 
 
 def median_of(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The median of each name's values."""
+    """Return the median of each name's values."""
     return {name: statistics.median(row[name] for row in rows) for name in rows[0]}
 
 
 def figures(laps: Sequence[Lap], memory: Mapping[str, float]) -> Figures:
-    """What a contender's laps come to."""
+    """Return the figures of a contender's laps."""
     per_picture = median_of([{name: 1000 * cpu / lap.pictures for name, cpu in lap.cpu.items()} for lap in laps])
     latencies = [{f"p{share}": float(np.percentile(lap.latencies, share)) for share in (50, 95, 99)} for lap in laps]
     return {
@@ -56,7 +56,7 @@ def figures(laps: Sequence[Lap], memory: Mapping[str, float]) -> Figures:
 
 
 def bound_figures(laps: Sequence[Mapping[str, float]], pictures: int) -> Figures:
-    """What the bare functions' laps come to, over all cores."""
+    """Return the figures of the bare functions' laps, over all cores."""
     per_picture = median_of([{name: 1000 * cpu / pictures for name, cpu in lap.items()} for lap in laps])
     in_all = statistics.median(1000 * sum(lap.values()) / pictures for lap in laps)
     cores = len(os.sched_getaffinity(0))
@@ -69,14 +69,14 @@ def bound_figures(laps: Sequence[Mapping[str, float]], pictures: int) -> Figures
 
 
 def ratios(found: Mapping[str, Figures]) -> dict[str, float]:
-    """Our pictures per second over the others'."""
+    """Return the ratio of our pictures per second to the others'."""
     speed = {name: each["pictures_per_second"] for name, each in found.items()}
     pairs = {"ours_to_plain": ("ours", "plain"), "ours_to_bound": ("ours", "bound")}
     return {name: speed[a] / speed[b] for name, (a, b) in pairs.items() if a in speed and b in speed}
 
 
 def measure(pictures: Sequence[Path], options: argparse.Namespace, names: Sequence[str]) -> dict[str, Figures]:
-    """Let the contenders take turns; whatever was started is stopped, however this ends."""
+    """Run the contenders in turns; stop everything at the end."""
     with tempfile.TemporaryDirectory(prefix="stageline-bench-") as scratch, ExitStack() as stack:
         running: dict[str, LineContender] = {}
         if "ours" in names:
@@ -110,7 +110,7 @@ def _yolox(models: Path) -> Path:
 
 
 def report(found: Mapping[str, Figures]) -> Iterator[str]:
-    """The figures, line by line, for people."""
+    """Yield the figures as lines of text."""
     titles = {"ours": "Stageline", "plain": "plain chain", "bound": "bare functions"}
     yield _row("", [titles[name] for name in found])
     yield _row("pictures/s", [f"{each['pictures_per_second']:.1f}" for each in found.values()])
@@ -146,7 +146,7 @@ def _workers(given: Sequence[str]) -> dict[str, int]:
 
 
 def _worker(text: str) -> str:
-    """Take STAGE=NUMBER, for argparse."""
+    """Parse STAGE=NUMBER, for argparse."""
     name, _, number = text.partition("=")
     if name not in {stage.name for stage in line.LINE} or not number.isdigit() or int(number) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not STAGE=NUMBER, as in detect=2")
@@ -167,7 +167,7 @@ def _options() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Measure and report; 0, or 2 where something is missing."""
+    """Measure and report; return 0, or 2 if something is missing."""
     options = _options()
     names = [options.only] if options.only else list(CONTENDERS)
     if "plain" in names and (lacks := PlainChain.lacks()):

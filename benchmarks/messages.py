@@ -1,4 +1,4 @@
-"""What a message costs: read, held against the contract, written again; beside JSON alone, and pydantic.
+"""Measures the cost of a message: reading, validating and writing it; beside JSON alone, and pydantic.
 
 In a checkout of another version it measures that version's messages. Run: python -m benchmarks.messages
 """

@@ -29,7 +29,7 @@ BOX_LIMIT, SCORE_LIMIT = 2.0, 0.02  # pixels, probability: more is a mismatch
 
 @dataclass
 class Agreement:
-    """What two detectors found, and how far apart."""
+    """The findings of two detectors, and their distances."""
 
     ours: int = 0
     theirs: int = 0
@@ -61,7 +61,7 @@ def _apart(some: Iterable[float], others: Iterable[float]) -> float:
 
 
 def load_ours(folder: Path) -> Detect:
-    """Give our detector, on one core, with the three networks in `folder`."""
+    """Return our detector, on one core, with the three networks in `folder`."""
     pnet, rnet, onet = (
         open_network((folder / f"{name}.onnx").read_bytes(), name, Options()) for name in ("pnet", "rnet", "onet")
     )
@@ -69,7 +69,7 @@ def load_ours(folder: Path) -> Detect:
 
 
 def load_theirs() -> Detect:
-    """Give facenet-pytorch's detector, on one core. Raises ImportError where it is not installed."""
+    """Return facenet-pytorch's detector, on one core. Raises ImportError if it is not installed."""
     import torch
     from facenet_pytorch import MTCNN
 
@@ -80,7 +80,7 @@ def load_theirs() -> Detect:
         rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
         try:
             boxes, scores, points = mtcnn.detect(rgb, landmarks=True)  # under no_grad
-        except (RuntimeError, IndexError, ValueError):  # how it says that nothing was proposed
+        except (RuntimeError, IndexError, ValueError):  # its errors when nothing was proposed
             return []
         rows: Any = () if boxes is None else zip(boxes.tolist(), scores.tolist(), points.tolist(), strict=True)
         return [Face(tuple(box), score, tuple(map(tuple, marks))) for box, score, marks in rows]
@@ -114,7 +114,7 @@ def measure(
 
 
 def report(parity: Agreement, ours: list[float], theirs: list[float]) -> str:
-    """Say what `measure` found, for people."""
+    """Return the result of `measure` as text."""
     lines = [
         f"pictures {len(ours)}; faces: ours {parity.ours}, facenet-pytorch {parity.theirs}",
         f"largest difference: box {parity.box:.4f} px, landmark {parity.landmark:.4f} px, score {parity.score:.6f}",

@@ -1,4 +1,4 @@
-"""How far each runtime and precision is from ONNX Runtime at float32 on the CPU, on real pictures.
+"""Compares each runtime and precision with ONNX Runtime at float32 on the CPU, on real pictures.
 
     python -m benchmarks.parity DATA [--models DIR] [--device cpu] [--pictures N] [--every K] [--json FILE]
 
@@ -19,23 +19,22 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.accuracy import overlaps
+from benchmarks.recorder import Recorder
 from detect_service.faces import FaceDetector
 from detect_service.objects import ObjectDetector
 from models.training import cifar10, trained
 from stageline.bench.cases import MAX_PICTURES, cases, read_pictures
-from stageline.bench.contenders import Contender, contenders, has_torch
+from stageline.bench.contenders import Contender, contenders
 from stageline.bench.models import chosen
 from stageline.core.errors import ModelError, StagelineError
 from stageline.core.settings import Settings
 from stageline.imaging import codec
 from stageline.inference import FloatArray, Network, Options, graph
-from stageline.inference.device import choose
+from stageline.inference.device import choose, has_torch
 from stageline.registry.card import ModelFiles
 from stageline.registry.repository import open_repository
 
@@ -50,7 +49,7 @@ SHOWN = {"difference": ".1e", "same_class": ".2%", "accuracy": ".2%", "cosine": 
 
 @dataclass(frozen=True)
 class Parity:
-    """What one network, or a detector as a whole, gives on one runtime; None where a column says nothing of it."""
+    """The figures of one network, or of a whole detector, on one runtime; None if a column does not apply."""
 
     network: str
     runtime: str
@@ -63,25 +62,9 @@ class Parity:
     box_px: float | None = None
 
     def text(self) -> str:
-        """The row of the table."""
+        """Return the row of the table."""
         cells = asdict(self).items()
         return TABLE.format(*("–" if cell is None else format(cell, SHOWN.get(key, "")) for key, cell in cells))
-
-
-class Recorder:
-    """A network that keeps what it was given, and what it gave; in copies, as callers go on in the same arrays."""
-
-    def __init__(self, network: Network) -> None:
-        self._network, self.name, self.where = network, network.name, network.where
-        self.calls: list[list[npt.NDArray[Any]]] = []
-        self.outputs: list[list[FloatArray]] = []
-
-    def run(self, *inputs: npt.NDArray[Any]) -> tuple[FloatArray, ...]:
-        """Compute; see Network."""
-        found = self._network.run(*inputs)
-        self.calls.append([array.copy() for array in inputs])
-        self.outputs.append([array.copy() for array in found])
-        return found
 
 
 @dataclass(frozen=True)
@@ -103,7 +86,7 @@ class Data:
 
 
 def difference(expected: Sequence[Sequence[FloatArray]], found: Sequence[Sequence[FloatArray]]) -> float:
-    """The largest absolute difference over some calls, relative to the largest number of that output; of the worst."""
+    """Return the largest difference over some calls, relative to its output's largest number, of the worst output."""
 
     def largest(arrays: Iterable[FloatArray]) -> float:
         return max(float(np.abs(array).max(initial=0)) for array in arrays)
@@ -113,7 +96,7 @@ def difference(expected: Sequence[Sequence[FloatArray]], found: Sequence[Sequenc
 
 
 def same_boxes(expected: Sequence[Box], found: Sequence[Box]) -> tuple[int, float]:
-    """How many boxes are found again, each once, by the overlap; and the largest distance of an edge of those, px."""
+    """Return the number of boxes found again, each once, and the largest distance of an edge of those in pixels."""
     left, again, furthest = list(found), 0, 0.0
     for label, box in expected:
         alike = [each for each in left if each[0] == label]
@@ -127,12 +110,12 @@ def same_boxes(expected: Sequence[Box], found: Sequence[Box]) -> tuple[int, floa
 
 
 def detected(model: ModelFiles, networks: Networks, data: Data) -> list[list[Box]] | None:
-    """What a detector finds in each picture; None for a model that is none."""
+    """Return a detector's findings in each picture; None if the model is no detector."""
     if model.card.task == "object-detection":
         (network,) = networks.values()
         finder = ObjectDetector(network, model.card)
         if isinstance(network, Recorder):
-            network.calls, network.outputs = [], []  # of plain pictures, on which the detector is tried first
+            network.calls, network.outputs = [], []  # those of plain pictures, from warming up
         return [[(each.label, each.box) for each in finder.detect(bgr, MIN_SCORE)] for bgr in data.objects]
     if model.card.task == "face-detection":
         faces = FaceDetector(networks["pnet.onnx"], networks["rnet.onnx"], networks["onet.onnx"])
@@ -141,7 +124,7 @@ def detected(model: ModelFiles, networks: Networks, data: Data) -> list[list[Box
 
 
 def compare(model: ModelFiles, data: Data, others: Mapping[str, Open], note: Callable[[str], None]) -> Iterator[Parity]:
-    """Yield a row for each network of a model on each runtime, the reference first; `note` is told what cannot run."""
+    """Yield a row for each network of a model on each runtime, the reference first; pass errors to `note`."""
     recorders = {file: Recorder(REFERENCE.open(onnx, file)) for file, onnx in model.files.items()}
     expected = detected(model, recorders, data)
     if expected is None:
@@ -166,7 +149,7 @@ def _classify_or_embed(model: ModelFiles, networks: Networks, data: Data) -> Non
 
 
 def _rows(model: ModelFiles, recorders: Mapping[str, Recorder], networks: Networks, data: Data) -> Iterator[Parity]:
-    """What each network gives for the reference's inputs."""
+    """Yield the row of each network for the reference's inputs."""
     for file, recorder in recorders.items():
         network = networks[file]
         found = recorder.outputs if network is recorder else [network.run(*inputs) for inputs in recorder.calls]
@@ -196,7 +179,7 @@ def _boxes_row(model: ModelFiles, where: str, expected: Sequence[list[Box]], fou
 
 
 def runtimes(device: str) -> dict[str, Open]:
-    """All but the reference that are installed, on one core of the CPU or on a GPU.
+    """Return the installed runtimes except the reference, on one core of the CPU or on a GPU.
 
     Raises:
         ModelError: the device is not there.
@@ -213,14 +196,14 @@ def _torch_in_half(onnx: bytes, name: str) -> Network:
 
 
 def models(folder: Path | None) -> list[ModelFiles]:
-    """Those served from a folder, and those trained here that are not served, by name."""
+    """Return the models served from a folder, and those trained here that are not served, by name."""
     repository = open_repository(Settings(models_dir=folder) if folder else Settings())
     found = {model.card.reference: model for model in (*trained.versions(), *chosen(repository, ()))}
     return [model for _, model in sorted(found.items())]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table; 0, or 2 where pictures or models are missing."""
+    """Print the table; return 0, or 2 if pictures or models are missing."""
     parser, rows = _parser(), []
     options = parser.parse_args(arguments)
     if options.every < 1:

@@ -1,4 +1,4 @@
-"""What reading a picture costs: the door's check beside a plain read by Pillow, and decoding with and without colours.
+"""Measures reading a picture: the API's check beside a plain read by Pillow, and decoding with and without colours.
 
     python -m benchmarks.pictures PICTURES_FOLDER [--rounds N]
 
@@ -25,34 +25,34 @@ Step = Callable[[bytes], object]
 
 
 def read_by_pillow(data: bytes) -> None:
-    """Read a JPEG through at an eighth of its size, in grey, as a check without warnings would."""
+    """Decode a JPEG at an eighth of its size, in grey, like a check without warnings."""
     with Image.open(BytesIO(data)) as image:
         image.draft("L", (max(1, image.width // 8), max(1, image.height // 8)))
         image.load()
 
 
 def decode_without_colours(data: bytes) -> None:
-    """Decode, and leave the colours as they are."""
+    """Decode without converting colours."""
     with patch.object(colour, "to_srgb", lambda *_: None):
         codec.decode(data, MAX_PIXELS)
 
 
 STEPS: dict[str, Step] = {
     "read through by Pillow": read_by_pillow,
-    "the door's check": lambda data: codec.check(data, MAX_PIXELS),
+    "the API's check": lambda data: codec.check(data, MAX_PIXELS),
     "decoded, colours left": decode_without_colours,
     "decoded, as the stages do": lambda data: codec.decode(data, MAX_PIXELS),
 }
 
 
 def has_other_colours(data: bytes) -> bool:
-    """Whether its profile is another than sRGB."""
-    with codec._open(data, MAX_PIXELS) as opened:  # noqa: SLF001 - nothing else tells
+    """Return whether its profile is not sRGB."""
+    with codec._open(data, MAX_PIXELS) as opened:  # noqa: SLF001 - no public function returns it
         return opened.conversion() is not None
 
 
 def cpu_ms(step: Step, pictures: Sequence[bytes]) -> float:
-    """CPU milliseconds a picture."""
+    """Return CPU milliseconds per picture."""
     began = time.process_time()
     for data in pictures:
         step(data)

@@ -21,11 +21,11 @@ from stageline.registry.install import manifest
 from stageline.registry.repository import open_repository
 
 VERSION = "random"
-BACKGROUND = 9.5  # with this logit for "nothing", as few boxes of SSDlite score as in an ordinary picture
+BACKGROUND = 9.5  # with this logit for "nothing", SSDlite finds as few boxes as in an ordinary picture
 
 
 def networks() -> Mapping[str, Callable[[], Any]]:
-    """What builds each network, by the manifest's name. Raises ImportError where torch or its kin are missing."""
+    """Return the builder of each network, by the manifest's name. Raises ImportError without torch."""
     from facenet_pytorch import InceptionResnetV1
     from torchvision import models
 
@@ -49,7 +49,7 @@ def _ssdlite() -> Any:
 
 
 def publish(name: str, network: Any, folder: Path) -> Card:
-    """Convert a network as its real weights would be, and have it served from `folder`."""
+    """Convert a network like one with its real weights, and serve it from `folder`."""
     import torch
 
     entry, repository = manifest()[name], open_repository(Settings(models_dir=folder))
@@ -68,7 +68,7 @@ def publish(name: str, network: Any, folder: Path) -> Card:
 
 
 def main() -> int:
-    """Publish them all; 0, or 2 where something is missing."""
+    """Publish all of them; return 0, or 2 if something is missing."""
     about = (__doc__ or "").partition("\n")[0]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.random_models", description=about)
     parser.add_argument("folder", type=Path, metavar="MODELS_FOLDER")

@@ -1,11 +1,11 @@
-"""What the line costs by stage, and the pods, requests and limits that follow: the tables of docs/sizing.md.
+"""Measures the line's cost by stage, and computes pods, requests and limits: the tables of docs/sizing.md.
 
     python -m benchmarks.sizing PICTURES_FOLDER [--rounds N] [--laps N] [--json FILE] [--into docs/sizing.md]
 
 With a real Redis, hot cache, MinIO and PostgreSQL. Each stage works by itself off a full queue, with one worker and
 with two, in turns. Then two whole lines, of one worker per stage and of two, take turns lap by lap: all pictures
 `rounds` times, from four threads. Figures are medians over the laps. Last the largest pictures that are let in go down
-the first line, for its memory. The CPU time of the sending side is nobody's. `--from FILE` measures nothing, and prints
+the first line, for its memory. The CPU time of the senders is not counted. `--from FILE` measures nothing, and prints
 what is in such a file again.
 """
 
@@ -34,12 +34,12 @@ from stageline.pipeline import line
 from stageline.registry.install import by_default, install_all
 
 COUNTS = (1, 2)  # workers per stage
-LARGE_AT_ONCE = 2  # of each format: as many as the door takes at the same time
+LARGE_AT_ONCE = 2  # of each format: as many as the API accepts at the same time
 Figures = dict[str, Any]
 
 
 def measure_lines(pictures: Sequence[Path], options: argparse.Namespace) -> Figures:
-    """The whole line with one worker per stage and with two; and the memory of the first."""
+    """Measure the whole line with one worker per stage and with two, and the memory of the first."""
     with tempfile.TemporaryDirectory(prefix="stageline-bench-") as scratch, ExitStack() as stack:
         lines: dict[int, SizedLine] = {}
         for count in COUNTS:
@@ -69,7 +69,7 @@ def _busy(lap: Lap) -> str:
 
 
 def _large(sized: SizedLine, folder: Path) -> Figures:
-    """The most memory that was held, once each of the largest pictures has been through, and once they came at once."""
+    """Return the peak memory after the largest pictures came one by one, and after they came at once."""
     large, memory = largest_pictures(folder), {}
     for path in large:
         started = time.monotonic()
@@ -81,7 +81,7 @@ def _large(sized: SizedLine, folder: Path) -> Figures:
 
 
 def measure_alone(pictures: Sequence[Path], options: argparse.Namespace) -> Figures:
-    """Each stage by itself with one worker and with two."""
+    """Measure each stage alone with one worker and with two."""
     with tempfile.TemporaryDirectory(prefix="stageline-bench-") as scratch:
         alone = StagesAlone(Path(scratch), options.models)
         try:
@@ -107,14 +107,14 @@ def _medians(laps: Sequence[StageLap]) -> dict[str, float]:
 
 
 def processor() -> str:
-    """What this machine's processor calls itself."""
+    """Return the name of this machine's processor."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     named = (text.partition(":")[2].strip() for text in lines if text.startswith("model name"))
     return next(named, "an unnamed processor")
 
 
 def measure(options: argparse.Namespace) -> Figures:
-    """All of it, as it is written to the JSON file."""
+    """Return all figures, as in the JSON file."""
     install_all(by_default(), Settings(models_dir=options.models))
     pictures = pictures_in([options.folder]).pictures
     alone = measure_alone(pictures, options)
@@ -148,9 +148,9 @@ def _options() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Measure and report; 0, or 2 where something is missing."""
+    """Measure and report; return 0, or 2 if something is missing."""
     options = _options()
-    logs.configure(Settings(log_level="ERROR"), "sizing")  # the tables are all that is printed
+    logs.configure(Settings(log_level="ERROR"), "sizing")  # so that only the tables are printed
     try:
         found = json.loads(options.given.read_text()) if options.given else measure(options)
     except (ModelError, FileNotFoundError, RuntimeError) as error:

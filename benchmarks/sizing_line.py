@@ -1,4 +1,4 @@
-"""The whole line for the sizing table: real servers, CPU and memory by workload; and the largest pictures let in."""
+"""The whole line for the sizing table: real servers, CPU and memory by workload, and the largest accepted pictures."""
 
 import io
 import itertools
@@ -23,16 +23,16 @@ from tests.support.processes import descendants
 from tests.support.servers import PostgresServer, RedisServer
 
 ON_DISK = ("-c", "fsync=on", "-c", "full_page_writes=on")
-WIDTH, HEIGHT = 8000, 6250  # as many pixels as are let in
-MAX_BYTES = 24 * 1024 * 1024  # just under what is let in: a form takes some around the picture
-NOISY_ROWS = 600  # of what is stored without loss, so that it is nearly as large as it may be
+WIDTH, HEIGHT = 8000, 6250  # the most pixels that are accepted
+MAX_BYTES = 24 * 1024 * 1024  # just under the limit: a form adds some bytes
+NOISY_ROWS = 600  # of lossless pictures, so that they are nearly as large as allowed
 KEPT_PER_PICTURE = ("status", "named", "sha256")
 LARGE_SECONDS = 120.0  # that each of them may take
 SAMPLE = 300  # keys of each kind whose size is asked for
 
 
 class SizedLine(OurLine):
-    """Our line with so many workers of each stage, a hot cache, and a PostgreSQL that writes to the disk."""
+    """The line with a number of workers per stage, a hot cache, and a PostgreSQL that writes to the disk."""
 
     def __init__(self, folder: Path, workers: int, models: Path) -> None:
         self.name = f"{workers} worker{'s' * (workers > 1)} per stage"
@@ -63,15 +63,15 @@ class SizedLine(OurLine):
         self._done(sent)
 
     def memory(self) -> dict[str, float]:
-        """The most MiB that each workload has held so far; of PostgreSQL what it holds now."""
+        """Return the peak MiB of each workload; of PostgreSQL, the current MiB."""
         return self._memory("VmHWM")
 
     def memory_now(self) -> dict[str, float]:
-        """The MiB that each workload holds now."""
+        """Return the current MiB of each workload."""
         return self._memory("VmRSS")
 
     def kept_in_redis(self) -> dict[str, float]:
-        """The mean bytes of what Redis keeps for each picture, by kind, and of each event."""
+        """Return the mean bytes in Redis for each picture, by kind, and of each event."""
         client: redis.Redis = redis.Redis.from_url(self._redis.url)
         kept = {}
         for kind in KEPT_PER_PICTURE:
@@ -81,13 +81,13 @@ class SizedLine(OurLine):
         return {**kept, "event": float(events) / int(client.xlen(EVENTS))}  # type: ignore[arg-type]
 
     def stored_bytes(self) -> int:
-        """How much of the store's disk is taken."""
+        """Return the used bytes of the store's disk."""
         return sum(
             path.stat().st_size for path in (self.folder / "minio" / "data" / "images").rglob("*") if path.is_file()
         )
 
     def _memory(self, figure: str) -> dict[str, float]:
-        """Of a workload of several processes, what the smaller ones share with the largest counts once."""
+        """Return MiB by workload; memory shared with the largest process of a workload counts once."""
         held = {name: _largest_and(_family(pid), figure) for name, pid in self._pids().items()}
         postgres = sum(_mib(pid, "smaps_rollup", "Pss") for pid in _family(self._postgres.pid))
         return by_workload(held) | {"postgres": postgres}  # whose processes share their buffers
@@ -107,14 +107,14 @@ def _family(pid: int) -> list[int]:
 
 
 def _largest_and(pids: Sequence[int], figure: str) -> float:
-    """That figure of the largest process, and what the others have of their own."""
+    """Return a figure of the largest process plus the unshared part of the others."""
     sizes = sorted((_mib(pid, "status", figure), pid) for pid in pids)
     own = (_mib(pid, "smaps_rollup", kind) for _, pid in sizes[:-1] for kind in ("Private_Dirty", "Private_Clean"))
     return sizes[-1][0] + sum(own)
 
 
 def _mib(pid: int, file: str, name: str) -> float:
-    """A figure of a process in /proc, in MiB; 0 where the process has ended meanwhile."""
+    """Return a figure of a process in /proc, in MiB; 0 if the process has ended."""
     try:
         lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
@@ -123,14 +123,14 @@ def _mib(pid: int, file: str, name: str) -> float:
 
 
 def largest_pictures(folder: Path) -> list[Path]:
-    """Pictures of as many pixels as are let in, and nearly as many bytes, in the formats that take the most memory."""
+    """Return pictures of the most pixels and nearly the most bytes, in the formats that take the most memory."""
     even, chance = np.linspace(0, 255, WIDTH, dtype=np.uint8), np.random.default_rng(0)
     lossless = np.broadcast_to(even[:, None], (HEIGHT, WIDTH, 4)).copy()  # alpha too
     lossless[:NOISY_ROWS] = chance.integers(0, 256, (NOISY_ROWS, WIDTH, 4), dtype=np.uint8)
     coarse = chance.integers(0, 256, (HEIGHT // 5, WIDTH // 5, 3), dtype=np.uint8)
     fine = Image.fromarray(coarse).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned before it is seen
+    exif[0x0112] = 6  # turned on decoding
     turned = partial(fine.save, format="JPEG", exif=exif)
     cmyk = partial(fine.convert("CMYK").save, format="JPEG", progressive=True)
     png = partial(Image.fromarray(lossless, "RGBA").save, format="PNG", compress_level=1)

@@ -11,20 +11,20 @@ OTHERS = ("grab", "catalogue")
 SERVERS = ("redis", "cache", "minio", "postgres")
 ALL = (*STAGES, *OTHERS, *SERVERS)
 RATES = (30, 100)  # pictures a second that pods are counted for
-BUSY = 0.7  # how much of what a pod can do it is given to do; the rest is for bursts and for a pod that is away
+BUSY = 0.7  # the share of a pod's capacity that is used; the rest is for bursts and for missing pods
 REQUEST_RATE = 10  # pictures a second that the CPU requests are for
 MIN_MILLICORES = 10
-MARGIN = 1.25  # of a memory limit over the most that was measured
-COMMAND_MIB = 128  # above that at least: a command line that somebody runs in the pod
+MARGIN = 1.25  # of a memory limit over the measured peak
+COMMAND_MIB = 128  # the least margin: a command line run in the pod
 STEP_MIB = 64
-MIN_LIMIT_MIB = {"redis": 1024, "minio": 1024, "postgres": 512}  # what minutes of measuring do not see
+MIN_LIMIT_MIB = {"redis": 1024, "minio": 1024, "postgres": 512}  # for growth that minutes of measuring do not show
 DAY = 86_400
 STATUS_SECONDS, CONTENT_SECONDS = 3600, DAY  # how long Redis keeps a picture's status, and its content's hash
 EVENTS = 20_000  # that Redis keeps
 
 
 class Need(NamedTuple):
-    """What a workload asks of its node."""
+    """The requests and limits of a workload."""
 
     millicores: int
     memory_mib: int
@@ -32,27 +32,27 @@ class Need(NamedTuple):
 
 
 def round_up(value: float, step: int) -> int:
-    """The next multiple of ``step``."""
+    """Return the next multiple of ``step``."""
     return step * math.ceil(value / step)
 
 
 def pods(rate: float, capacity: float) -> int:
-    """How many pods take ``rate`` pictures a second, where one can do ``capacity`` and is kept ``BUSY`` at most."""
+    """Return the number of pods for ``rate`` pictures a second, if one has ``capacity`` and is at most ``BUSY``."""
     return max(1, math.ceil(round(rate / (capacity * BUSY), 6)))
 
 
 def cores(rate: float, cpu_ms: float) -> float:
-    """How many cores are busy at ``rate`` pictures a second."""
+    """Return the number of busy cores at ``rate`` pictures a second."""
     return rate * cpu_ms / 1000
 
 
 def capacities(alone: Mapping[str, float], cpu_ms: Mapping[str, float]) -> dict[str, float]:
-    """Pictures a second of one pod: of a stage as measured alone, of the door and the catalogue one core's worth."""
+    """Return one pod's pictures a second: a stage's as measured alone; the API's and the catalogue's by one core."""
     return {name: alone[name] for name in STAGES} | {name: 1000 / cpu_ms[name] for name in OTHERS}
 
 
 def line_speed(workers: int, alone: Mapping[str, float], total_cpu_ms: float, on_cores: int | None = None) -> float:
-    """Pictures a second that the slowest stage lets through, and that so many cores have the time for."""
+    """Return the pictures a second of the slowest stage, limited by the number of cores."""
     by_stage = workers * min(alone[name] for name in STAGES)
     return by_stage if on_cores is None else min(by_stage, 1000 * on_cores / total_cpu_ms)
 
@@ -68,7 +68,7 @@ def need(name: str, cpu_ms: float, usual_mib: float, worst_mib: float) -> Need:
 
 
 def redis_mib(rate: float, kept: Mapping[str, float], empty_mib: float) -> float:
-    """What Redis holds after a day of ``rate`` pictures a second, none like another."""
+    """Return Redis's memory after a day of ``rate`` different pictures a second."""
     per_rate = (kept["status"] + kept["named"]) * STATUS_SECONDS + kept["sha256"] * CONTENT_SECONDS
     return empty_mib + (rate * per_rate + kept["event"] * EVENTS) / 2**20
 
@@ -83,7 +83,7 @@ def by_workload(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table in Markdown; the first column is text, the others are numbers."""
+    """Return a table in Markdown; the first column is text, the others are numbers."""
     line = "|".join(["---", *["---:"] * (len(head) - 1)])
     return [_row(head), f"|{line}|", *map(_row, rows), ""]
 

@@ -1,4 +1,4 @@
-"""One stage by itself, behind a full queue, with one worker and with several: how many pictures a second it takes."""
+"""Measures one stage alone on a full queue, with one worker and with several, in pictures a second."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ WARM_UP = 16
 
 
 class StageLap(NamedTuple):
-    """What a full queue took: pictures a second, CPU ms per picture of the workers, and how soon the last was ready."""
+    """The figures of a full queue: pictures a second, CPU ms per picture of the workers, and the start-up time."""
 
     per_second: float
     cpu_ms: float
@@ -41,7 +41,7 @@ class StageLap(NamedTuple):
 
 
 class StagesAlone:
-    """A Redis, a hot cache and a MinIO that hold what each stage takes, and workers of one stage at a time."""
+    """A Redis, a hot cache and a MinIO with every stage's inputs, and workers of one stage at a time."""
 
     def __init__(self, folder: Path, models: Path) -> None:
         """Start the servers; workers log below ``folder``."""
@@ -69,7 +69,7 @@ class StagesAlone:
         self._stack.close()
 
     def prepare(self, pictures: Sequence[Path]) -> None:
-        """Work on the pictures here, with each stage's function; store what each made, and keep what each was sent."""
+        """Run each stage's function on the pictures here; store the objects, and keep each stage's messages."""
         store = open_store(self._settings)
         store.check()
         works = {stage.name: stage.load(self._settings) for stage in line.LINE}
@@ -102,14 +102,14 @@ class StagesAlone:
         return StageLap(len(todo) / seconds, 1000 * cpu / len(todo), ready_seconds)
 
     def _fresh(self, stage: line.Stage, count: int) -> list[bytes]:
-        """So many messages, over and over the same pictures, each as one that was never seen before."""
+        """Return a number of messages, of the same pictures in turn, each with new ids."""
         known = self._messages[stage.name]
         first, self._sent = self._sent, self._sent + count
         fields = [known[number % len(known)].fields for number in range(count)]
         return [Message.of({**each, "image_id": f"alone-{first + n}"}).raw for n, each in enumerate(fields)]
 
     def _emptied(self, stage: line.Stage, messages: Sequence[bytes]) -> None:
-        """Queue the messages and wait until all were handed on."""
+        """Queue the messages and wait until all were sent on."""
         following = line.after(stage)
         self._client.rpush(stage.queue, *messages)
         deadline = time.monotonic() + STALL_SECONDS + len(messages)
@@ -123,7 +123,7 @@ class StagesAlone:
         self._client.delete(*[other.queue for other in line.LINE])  # the next stage starts with none of these
 
     def _unfinished(self, stage: line.Stage) -> int:
-        """How many wait or are in flight, asked for in one step, so that none is on its way between the two."""
+        """Return how many messages wait or are in flight, read in one step so that none is missed between the two."""
         workers: Any = self._client.zrange(WORKERS, 0, -1)
         pipe = self._client.pipeline(transaction=True)
         for key in (stage.queue, *(in_flight_key(identity.decode()) for identity in workers)):
@@ -132,7 +132,7 @@ class StagesAlone:
 
     @contextmanager
     def _running(self, stage: line.Stage, workers: int) -> Iterator[tuple[list[int], float]]:
-        """So many workers of a stage, ready; stopped at the end."""
+        """Start workers of a stage, and wait until they are ready; stop them at the end."""
         ports, started = free_ports(workers), time.monotonic()
         processes = [self._worker(stage, port) for port in ports]
         try:

@@ -1,4 +1,4 @@
-"""The sizing tables in Markdown, and putting them into a document between two marks."""
+"""Makes the sizing tables in Markdown, and puts them into a document between two marks."""
 
 import math
 import re
@@ -13,7 +13,7 @@ GROWTH = (1, 2, 4, 8)
 
 
 def tables(found: Figures) -> Iterator[str]:
-    """All of them, line by line."""
+    """Yield all tables, line by line."""
     sizes = (
         f"{found['originals_bytes'] / 1000:.0f} KB each, {found['stored_bytes'] / 1000:.0f} KB in the bucket at the end"
     )
@@ -112,7 +112,7 @@ def _memory(found: Figures) -> list[str]:
 
 
 def needs(found: Figures) -> dict[str, plan.Need]:
-    """What each workload asks for."""
+    """Return the requests and limits of each workload."""
     cpu, memory = found["line"]["1"]["cpu_ms_per_picture"], found["memory"]
     usual, worst = dict(memory["usual"]), dict(memory["large_together"])
     worst["redis"] = _redis_mib(found, plan.REQUEST_RATE)

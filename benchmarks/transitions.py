@@ -1,4 +1,4 @@
-"""What the transitions of a picture cost: accepted, begun, handed on, begun and finished, each in its own round trip.
+"""Measures a picture's transitions: accept, begin, hand on, begin and finish, each in its own round trip.
 
 CPU time, of this process and of Redis, as it is the same on a machine that is busy.
 
@@ -21,8 +21,8 @@ FOUND = {"label": "dog", "score": 0.91, "box": [12.0, 40.5, 310.2, 222.8], "mode
 BEGINNING, END = line.LINE[-2], line.LINE[-1]
 
 
-def _round(door: Producer, consumers: tuple[Consumer, Consumer], number: int) -> dict[str, float]:
-    """Microseconds of this process's CPU, per picture, of each transition."""
+def _round(producer: Producer, consumers: tuple[Consumer, Consumer], number: int) -> dict[str, float]:
+    """Return the CPU microseconds of this process, per picture, of each transition."""
     took = dict.fromkeys(("accept", "begin", "hand_off", "finish"), 0.0)
     first, last = consumers
     for picture in range(PICTURES):
@@ -31,9 +31,9 @@ def _round(door: Producer, consumers: tuple[Consumer, Consumer], number: int) ->
         successor = message.successor(BEGINNING.name, ENTRY, {})
         document = results.document(successor, "completed")
         began = time.process_time()
-        door.accept(message)
+        producer.accept(message)
         took["accept"] += time.process_time() - began
-        door.client.lpop(line.LINE[0].queue)
+        producer.client.lpop(line.LINE[0].queue)
         for consumer, held in ((first, message), (last, successor)):
             consumer.client.rpush(f"stageline:inflight:{consumer.identity}", held.raw)
         began = time.process_time()
@@ -51,19 +51,19 @@ def _round(door: Producer, consumers: tuple[Consumer, Consumer], number: int) ->
 def main() -> None:
     """Print the median of the rounds, in microseconds."""
     url = sys.argv[1]
-    door = Producer(url, 10**9)
-    door.client.flushdb()
+    producer = Producer(url, 10**9)
+    producer.client.flushdb()
     consumers = Consumer(url, BEGINNING, "a", 60), Consumer(url, END, "b", 60)
-    _round(door, consumers, -1)  # from now on Redis knows every script
-    before = _redis_seconds(door)
-    rounds = [_round(door, consumers, number) for number in range(ROUNDS)]
-    redis_us = (_redis_seconds(door) - before) / ROUNDS / PICTURES * 1e6
+    _round(producer, consumers, -1)  # from now on Redis knows every script
+    before = _redis_seconds(producer)
+    rounds = [_round(producer, consumers, number) for number in range(ROUNDS)]
+    redis_us = (_redis_seconds(producer) - before) / ROUNDS / PICTURES * 1e6
     medians = {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
     print(", ".join(f"{name} {each:.0f} µs" for name, each in medians.items()), f"; Redis {redis_us:.0f} µs a picture")
 
 
-def _redis_seconds(door: Producer) -> float:
-    known = door.client.info("cpu")
+def _redis_seconds(producer: Producer) -> float:
+    known = producer.client.info("cpu")
     return float(known["used_cpu_user"]) + float(known["used_cpu_sys"])
 
 

@@ -13,7 +13,7 @@ from stageline.catalogue.writer import Writer
 from stageline.core.errors import Unavailable
 from stageline.core.retrying import SERVER_AWAY
 
-AT_ONCE = 500
+BATCH_SIZE = 500
 READ_AT_ONCE = 50  # read in pieces: a batch ends above MAX_BYTES
 MAX_BYTES = 16 * 1024 * 1024
 POLL_SECONDS = 0.2
@@ -87,7 +87,7 @@ class OutboxConsumer:
         batch: list[bytes] = []
         with reaching_redis():
             BACKLOG.set(self._client.llen(OUTCOMES))
-            while len(batch) < AT_ONCE and sum(map(len, batch)) < MAX_BYTES:
+            while len(batch) < BATCH_SIZE and sum(map(len, batch)) < MAX_BYTES:
                 begin = len(batch)
                 more = cast("list[bytes]", self._client.lrange(OUTCOMES, begin, begin + READ_AT_ONCE - 1))
                 batch += more

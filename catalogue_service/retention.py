@@ -20,7 +20,7 @@ from stageline.pipeline.message import FOLDERS, KEY, PROBE, id_of
 from stageline.store import ObjectStore
 
 SWEEP_SECONDS = 60.0
-AT_ONCE = 1000
+BATCH_SIZE = 1000
 PROBE_LASTS = timedelta(hours=1)
 PROBES_EVERY = timedelta(minutes=10)  # listing every folder costs something
 MAX_REMEMBERED = 100_000
@@ -73,10 +73,10 @@ class Retention(threading.Thread):
         """Erase all expired pictures except those that move; the writer removes their rows."""
         erased, after = 0, None
         while not self._ended.is_set() and self._lease.is_held:
-            found = self._catalogue.expired(now, AT_ONCE, after)
+            found = self._catalogue.expired(now, BATCH_SIZE, after)
             fresh = [picture for picture in found if not self._erased.has(picture["image_key"])]
             erased += self._erase_all(fresh)
-            if len(found) < AT_ONCE:
+            if len(found) < BATCH_SIZE:
                 break
             after = (found[-1]["expires_at"], found[-1]["image_key"])
         if erased:

@@ -1,4 +1,4 @@
-"""From torch to ONNX: what the converters of torch's networks share. Torch is imported only when it is used."""
+"""Exports torch networks to ONNX; shared by the converters. Torch is imported only when it is used."""
 
 import pickle
 import warnings
@@ -48,7 +48,7 @@ def load_weights(source: Path) -> dict[str, Any]:
 
 
 def fill(network: Any, weights: Mapping[str, Any]) -> Any:
-    """Put weights into a network, and return it ready to compute.
+    """Load weights into a network, and return it in eval mode.
 
     Raises:
         ModelError: they are those of another network.
@@ -61,7 +61,7 @@ def fill(network: Any, weights: Mapping[str, Any]) -> Any:
 
 
 def on_pixels(network: Any, mean: Sequence[float], std: Sequence[float]) -> Any:
-    """Put what a network wants of its input, (pixels - mean) / std with pixels of 0..255, in front of it."""
+    """Prepend the normalisation (pixels - mean) / std, for pixels of 0..255, to a network."""
     torch = needed("torch")
     first = torch.nn.BatchNorm2d(3, eps=1e-30, affine=False)  # which is (x - mean) / √variance; some torch want eps > 0
     first.running_mean = torch.tensor(mean)
@@ -84,7 +84,7 @@ def export(network: Any, shape: tuple[int, ...], outputs: Mapping[str, Sequence[
     if any("batch" in axes for axes in outputs.values()):
         free[INPUT] = {0: "batch"}
     with warnings.catch_warnings(), torch.inference_mode():
-        warnings.simplefilter("ignore")  # of tracing, which is what is wanted; the newer exporter needs onnxscript
+        warnings.simplefilter("ignore")  # about tracing, which is intended; the newer exporter needs onnxscript
         torch.onnx.export(
             network,
             (torch.zeros(shape),),

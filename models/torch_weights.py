@@ -23,7 +23,7 @@ PROTOCOL: Final = 1001
 
 
 class _Tensor(NamedTuple):
-    """A tensor as the pickle describes it; nothing in it is believed before `read_state` compared it."""
+    """A tensor as described by the pickle; untrusted until `read_state` has checked it."""
 
     storage: object
     offset: object
@@ -96,7 +96,7 @@ def _storage(file: BytesIO) -> Array:
 
 
 def _array(tensor: object, storages: dict[str, Array], shape: tuple[int, ...]) -> Array:
-    """Give the tensor's numbers in C order; its strides, which may be in any order, must fill its storage."""
+    """Return the tensor's numbers in C order; its strides, in any order, must fill its storage."""
     if not isinstance(tensor, _Tensor) or (tensor.offset, tensor.shape) != (0, shape):
         raise pickle.UnpicklingError(f"wrong tensor: {str(tensor)[:80]}, expected the shape {shape}")
     storage, strides = storages[str(tensor.storage)], tensor.stride

@@ -14,7 +14,7 @@ from stageline.registry.card import NETWORK
 
 SIDE = 224  # pixels
 SSD_SIDE = 320
-SSD_LEAST_SCORE = 0.01  # torchvision's 0.001 has thousands of boxes compared that nobody asks for
+SSD_LEAST_SCORE = 0.01  # torchvision's 0.001 compares thousands of useless boxes
 NO_LABEL = ("__background__", "N/A")  # how torchvision names COCO's number 0, and the gaps in its numbers
 
 

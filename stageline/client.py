@@ -1,4 +1,4 @@
-"""A client of the HTTP door, for the command line."""
+"""A client of the HTTP API, for the command line."""
 
 import json
 import os
@@ -20,15 +20,15 @@ RAW = {"Content-Type": "application/octet-stream"}
 
 
 class Refused(StagelineError):
-    """The door answered with an error; the text is what it said."""
+    """The API answered with an error; the text is its detail."""
 
 
 class Stopped(StagelineError):
-    """We were told to stop in the middle."""
+    """``stop`` was called during a request or a wait."""
 
 
 class Client:
-    """Talks to the door at ``url``."""
+    """A client of the API at ``url``."""
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
@@ -43,15 +43,15 @@ class Client:
         """Send a picture, waiting while the line is full, and a minute for its servers; return its id.
 
         Raises:
-            Refused: the door does not take it, or the file cannot be read.
-            Unavailable: there is no door, or its servers are away.
+            Refused: the API refuses the picture, or the file cannot be read.
+            Unavailable: the API does not answer, or its servers are away.
             Stopped: ``stop`` was called while it waited.
         """
         try:
             data = path.read_bytes()
         except OSError as error:
             raise Refused(f"cannot be read: {error.strerror}") from error
-        named = quote(os.fsencode(path.name), safe="")  # byte for byte: it may be no UTF-8
+        named = quote(os.fsencode(path.name), safe="")  # byte for byte: the name may be no UTF-8
 
         def send() -> str:
             answer = self._request("POST", f"/upload?filename={named}", body=data, headers=RAW)
@@ -59,30 +59,30 @@ class Client:
                 raise NoRoom("the line is full", _retry_after(answer))
             image_id = self._content(answer).get("image_id")
             if not isinstance(image_id, str):
-                raise self._stranger(answer)
+                raise self._not_stageline(answer)
             return image_id
 
-        return self._insist(send, LINE_FULL, SERVERS_BUSY_A_MINUTE)
+        return self._retry(send, LINE_FULL, SERVERS_BUSY_A_MINUTE)
 
     def get(self, path: str) -> dict[str, Any]:
         """Get a JSON object.
 
         Raises:
-            Refused: the door answered with an error.
-            Unavailable: there is no door, or its servers are away.
+            Refused: the API answered with an error.
+            Unavailable: the API does not answer, or its servers are away.
         """
         return self._content(self._request("GET", path))
 
     def status(self, image_id: str) -> dict[str, Any]:
-        """Get where a picture of that id, or of that name, is; raises as ``get``."""
+        """Get the status of the picture with that id or file name; raises as ``get``."""
         found = self.get(f"/status/{quote(os.fsencode(image_id), safe='')}")
         return {"image_id": image_id, "filename": None, "status": None, "results": None, **found}
 
     def wait(self, image_ids: Sequence[str], pause: float = 0.2) -> Iterator[dict[str, Any]]:
-        """Yield each picture's status when it has come to its end; end early when ``stop`` is called.
+        """Yield each picture's status once it has ended; return early if ``stop`` is called.
 
         Raises:
-            Unavailable: the door was gone for a minute.
+            Unavailable: the API was away for a minute.
         """
         waiting = list(image_ids)
         while waiting and not self._stopping.is_set():
@@ -99,13 +99,13 @@ class Client:
 
     def _end_of(self, image_id: str) -> dict[str, Any]:
         try:
-            return self._insist(lambda: self.status(image_id), API_GONE, SERVERS_BUSY)
+            return self._retry(lambda: self.status(image_id), API_GONE, SERVERS_BUSY)
         except Refused as error:
             results = {"reason": str(error)}
             return {"image_id": image_id, "filename": None, "status": "failed", "results": results}
 
-    def _insist(self, step: Callable[[], Answer], *policies: Policy) -> Answer:
-        """Try a step by these policies, the innermost first, until it succeeds or ``stop`` is called."""
+    def _retry(self, step: Callable[[], Answer], *policies: Policy) -> Answer:
+        """Try a step by these retry policies, the innermost first, until it succeeds or ``stop`` is called."""
         for policy in policies:
             step = partial(policy.call, step, self._stopping)
         try:
@@ -120,23 +120,23 @@ class Client:
             raise Stopped("stopped")
         try:
             return self._http.request(method, self.url + path, **more)
-        except (urllib3.exceptions.HTTPError, ValueError) as error:  # a ValueError where the URL is none
+        except (urllib3.exceptions.HTTPError, ValueError) as error:  # a ValueError: the URL is malformed
             raise Unavailable(f"no line answers at {self.url} ({error}); start one with `stageline up`") from error
 
     def _content(self, answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:
         try:
             content = json.loads(answer.data)
         except ValueError:
-            raise self._stranger(answer) from None
+            raise self._not_stageline(answer) from None
         if not isinstance(content, dict):
-            raise self._stranger(answer)
+            raise self._not_stageline(answer)
         if answer.status == AWAY:
             raise Busy(str(content.get("detail", content)), _retry_after(answer))
         if answer.status >= 400:  # noqa: PLR2004 - where HTTP's errors begin
             raise Refused(str(content.get("detail", content)))
         return content
 
-    def _stranger(self, answer: urllib3.BaseHTTPResponse) -> Refused:
+    def _not_stageline(self, answer: urllib3.BaseHTTPResponse) -> Refused:
         return Refused(f"{self.url} answered {answer.status}, and not as a line does")
 
 

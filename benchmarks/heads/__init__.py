@@ -1,1 +1,1 @@
-"""How many heads the face detector finds, and how many can still be seen in the privacy copy."""
+"""Measures how many heads the face detector finds, and how many stay visible in the privacy copy."""

@@ -18,8 +18,8 @@ from pathlib import Path
 from benchmarks.heads import fit
 from benchmarks.heads.judging import JudgedHead, Sheet
 from benchmarks.heads.labels import HeadPicture, read
-from benchmarks.heads.looking import look, open_line, sheets
 from benchmarks.heads.report import groups, price, table
+from benchmarks.heads.run import look, open_line, sheets
 from benchmarks.heads.variants import VARIANTS, easy_heads, turned
 from stageline.core import logs
 from stageline.core.errors import ModelError

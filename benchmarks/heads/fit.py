@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.heads.judging import MIN_HIDDEN, hidden, mask
-from benchmarks.heads.looking import Seen
+from benchmarks.heads.run import Seen
 from stageline.core.settings import Settings
 from tag_service.blur import regions_to_hide
 from tag_service.heads import PERSON, REACH, Reach, head_regions
@@ -20,7 +20,7 @@ ROW = "{:>10}{:>10}{:>8}" + "{:>13}{:>8}" * 3
 
 
 class Cost(NamedTuple):
-    """What a reach does to some pictures; less is better, heads first."""
+    """The effect of a reach on some pictures; less is better, heads first."""
 
     visible: int
     area: float

@@ -1,4 +1,4 @@
-"""Which heads were found, how much of each is hidden, and what the hiding costs."""
+"""Judges which heads were found, how much of each is hidden, and the cost of hiding."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ from tag_service.heads import PERSON
 Mask = NDArray[np.bool_]  # [height, width]
 Boxes = Sequence[Sequence[float]]
 
-# An oval fills 79 % of the box around it: where less than three quarters of the box are hidden, some of the head is
-# seen for certain; where more are, what is left is mostly the box's corners.
+# An oval fills 79 % of its bounding box: if less than three quarters of the box are hidden, some of the head is
+# visible for certain; otherwise the rest is mostly the box's corners.
 MIN_HIDDEN = 0.75
 
 
 @dataclass(frozen=True)
 class JudgedHead:
-    """What became of a head."""
+    """The result for a head."""
 
     head: Head
     found: bool
-    """Whether the centre of a face's box lies in it."""
+    """Whether the centre of a face's box is inside it."""
     in_person: bool
-    """Whether its centre lies in the box of a detected person."""
+    """Whether its centre is inside the box of a detected person."""
     hidden: float
     """The share of its pixels, 0..1, that the privacy copy hides without BLUR_HEADS."""
     hidden_by_heads: float
@@ -36,7 +36,7 @@ class JudgedHead:
 
 @dataclass(frozen=True)
 class Sheet:
-    """What became of a picture."""
+    """The result for a picture."""
 
     heads: Sequence[JudgedHead]
     area: float
@@ -50,7 +50,7 @@ class Sheet:
 
 
 def judge(picture: HeadPicture, fields: Mapping[str, Any], classes: Collection[str]) -> Sheet:
-    """Hold a picture's labels against the fields of its message, as the detect stage left them."""
+    """Compare a picture's labels with the fields of its message after the detect stage."""
     detections, faces = fields["detections"], fields["faces"]
     plain = regions_to_hide(detections, faces, classes)
     more = regions_to_hide(detections, faces, classes, heads=True)
@@ -67,7 +67,7 @@ def judge(picture: HeadPicture, fields: Mapping[str, Any], classes: Collection[s
 
 
 def mask(picture: HeadPicture, regions: Boxes) -> Mask:
-    """Which pixels of a picture ``blur_regions`` replaces."""
+    """Return the pixels of a picture that ``blur_regions`` replaces."""
     hit = np.zeros((picture.height, picture.width), np.bool_)
     for region in regions:
         hit[touched(region, picture.width, picture.height)] = True
@@ -75,7 +75,7 @@ def mask(picture: HeadPicture, regions: Boxes) -> Mask:
 
 
 def hidden(corners: Points, hit: Mask) -> float:
-    """The share, 0..1, of the pixels in a rectangle that are hidden; those beyond the picture do not count."""
+    """Return the share, 0..1, of a rectangle's pixels that are hidden; those outside the picture do not count."""
     height, width = hit.shape
     left, top = np.clip(np.floor(corners.min(axis=0)), 0, (width - 1, height - 1)).astype(int)
     right, bottom = np.clip(np.ceil(corners.max(axis=0)), (left + 1, top + 1), (width, height)).astype(int)
@@ -85,7 +85,7 @@ def hidden(corners: Points, hit: Mask) -> float:
 
 
 def found_heads(heads: Sequence[Head], faces: Boxes) -> set[int]:
-    """The places of the heads that a face was found in: a face is that of the nearest head that its centre lies in."""
+    """Return the indices of the heads with a face: a face belongs to the nearest head that contains its centre."""
     found = set()
     for x1, y1, x2, y2 in faces:
         centre = np.array([(x1 + x2) / 2, (y1 + y2) / 2])
@@ -96,7 +96,7 @@ def found_heads(heads: Sequence[Head], faces: Boxes) -> set[int]:
 
 
 def _inside(corners: Points, points: Points) -> Mask:
-    """Whether each of [..., 2] points lies in a rectangle, turned or not."""
+    """Return whether each of [..., 2] points is inside a rectangle, turned or not."""
     across, down = corners[1] - corners[0], corners[3] - corners[0]
     offset = points - corners[0]
     u, v = offset @ across / (across @ across), offset @ down / (down @ down)

@@ -27,7 +27,7 @@ class PlainClassifier:
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def __call__(self, message: Message, bucket: Bucket) -> Message:
-        """Classify the original and what was detected in it."""
+        """Classify the original and the detected objects."""
         image = bucket.get_image(message["original_path"])
         boxes = [pixels(found["box"], image) for found in message["detections"]]
         crops = [image, *(image[y1:y2, x1:x2] for x1, y1, x2, y2 in boxes if x1 < x2 and y1 < y2)]

@@ -1,4 +1,4 @@
-"""What every step of the plain chain shares: settings, the bucket, the loop."""
+"""Shared by every step of the plain chain: settings, the bucket, the loop."""
 
 import io
 import json
@@ -64,7 +64,7 @@ class Bucket:
 
 
 def run(name: str, source: str, target: str, step: Callable[[Message, Bucket], Message]) -> None:
-    """Take messages from one list, work on them, push what becomes of them to the next; for ever."""
+    """Take messages from one list, process them, push the results to the next; for ever."""
     cv2.setNumThreads(1)
     redis, bucket = connect_redis(), Bucket()
     print(f"{name}: ready", flush=True)

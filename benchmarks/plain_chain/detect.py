@@ -57,7 +57,7 @@ class PlainDetector:
         return {**message, **found}
 
     def objects(self, image: Image, scale_x: float, scale_y: float) -> list[dict[str, Any]]:
-        """What YOLOX-Nano sees."""
+        """Return the objects of YOLOX-Nano."""
         height, width = image.shape[:2]
         ratio = SIDE / max(height, width)
         canvas = np.full((SIDE, SIDE, 3), 114, np.uint8)
@@ -85,7 +85,7 @@ class PlainDetector:
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def faces(self, image: Image) -> list[dict[str, Any]]:
-        """What MTCNN sees, on the picture shrunk to at most 1280 pixels."""
+        """Return the faces of MTCNN, on the picture shrunk to at most 1280 pixels."""
         scale = min(1.0, MAX_FACE_SIDE / max(image.shape[:2]))
         if min(image.shape[:2]) * scale < MIN_FACE:
             return []  # facenet-pytorch fails on pictures smaller than the smallest face

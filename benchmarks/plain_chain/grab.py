@@ -1,4 +1,4 @@
-"""The door of the plain chain: POST /upload with a multipart field `image`, or the raw body."""
+"""The API of the plain chain: POST /upload with a multipart field `image`, or the raw body."""
 
 import json
 import uuid
@@ -11,7 +11,7 @@ from benchmarks.plain_chain.common import Bucket, connect_redis
 
 
 def create_app() -> Flask:
-    """The Flask app; makes the bucket where there is none."""
+    """Return the Flask app; create the bucket if it is missing."""
     app = Flask(__name__)
     redis, bucket = connect_redis(), Bucket()
     if not bucket.client.bucket_exists(bucket.name):

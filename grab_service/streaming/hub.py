@@ -22,7 +22,7 @@ from stageline.core.retrying import HEARTBEAT
 PLACES = 64  # half of gunicorn's threads
 MAX_BEHIND = 2000  # events that wait for one reader
 BLOCK_MS = 5000
-AT_ONCE = 500
+BATCH_SIZE = 500
 
 
 class Watcher:
@@ -113,7 +113,7 @@ class Hub:
 
     def since(self, after: str, image_id: str | None) -> Iterator[Event]:
         """Yield the events after that one, of one picture or of all."""
-        while found := events.read(self._client, after, AT_ONCE):
+        while found := events.read(self._client, after, BATCH_SIZE):
             after = found[-1].id
             yield from (event for event in found if image_id in (None, event.image_id))
 
@@ -132,7 +132,7 @@ class Hub:
                     watcher.put(event)
 
     def _read_more(self) -> list[Event]:
-        return events.read(self._client, self._after, AT_ONCE, BLOCK_MS)
+        return events.read(self._client, self._after, BATCH_SIZE, BLOCK_MS)
 
     def _note_absence(self, _: BaseException) -> None:
         """End the streams: their clients reconnect and get the error."""

@@ -17,7 +17,7 @@ from stageline.registry.repository import open_repository
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train, from the last checkpoint where there is one, and finish; 0, or 2 where something is missing."""
+    """Train, from the last checkpoint if there is one, and finish; return 0, or 2 if something is missing."""
     given = _parser().parse_args(arguments)
     try:
         _run(given)

@@ -1,4 +1,4 @@
-"""How far confidences can be believed, and the temperature that mends them (Guo et al. 2017, arXiv:1706.04599)."""
+"""Measures the calibration of confidences, and fits the temperature (Guo et al. 2017, arXiv:1706.04599)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ from stageline.inference import FloatArray
 
 Labels = NDArray[np.int64]
 BINS = 15  # as in the paper
-SHARPEST, HALVINGS = 100.0, 60  # the temperature is looked for in 1/100 to 100
+SHARPEST, HALVINGS = 100.0, 60  # the temperature is searched in 1/100 to 100
 
 
 def softmax(logits: FloatArray) -> FloatArray:

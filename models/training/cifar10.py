@@ -17,7 +17,7 @@ OF_COCO = {
     "airplane": "airplane", "bird": "bird", "boat": "ship", "car": "automobile", "cat": "cat", "dog": "dog",
     "horse": "horse", "truck": "truck",
 }  # fmt: skip
-"""Which of them a label of COCO's, and so of the detector's, is; a deer and a frog are no label of COCO's."""
+"""The category of each of COCO's, and so of the detector's, labels; COCO has no deer and no frog."""
 HELD_OUT_PER_CLASS = 100
 SIDE = 32
 
@@ -29,7 +29,7 @@ class TrainingPictures:
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     origin: str = ""
-    """Whether they went through JPEG, for reports."""
+    """Whether they were compressed as JPEG, for reports."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -40,11 +40,11 @@ class TrainingPictures:
 
     @property
     def fingerprint(self) -> int:
-        """Return a number that other pictures do not have: the CRC-32 of the pixels."""
+        """Return a fingerprint: the CRC-32 of the pixels."""
         return zlib.crc32(self.pixels.tobytes())
 
     def and_(self, others: "TrainingPictures") -> "TrainingPictures":
-        """Return these and, after them, those."""
+        """Return these pictures followed by the others."""
         pixels, labels = (self.pixels, others.pixels), (self.labels, others.labels)
         return replace(self, pixels=np.concatenate(pixels), labels=np.concatenate(labels))
 

@@ -17,7 +17,7 @@ from stageline.core.errors import ModelError
 from stageline.inference import Network
 from stageline.registry.card import NETWORK
 
-SMALL = 1024  # numbers: tensors below that stay float32; they are not worth a node each
+SMALL = 1024  # numbers: smaller tensors stay float32, since they are not worth a node each
 MAX_DIFFERENCE = 1e-3  # of logits, which are of the order of 10
 
 

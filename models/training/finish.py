@@ -1,4 +1,4 @@
-"""What follows the training: calibrate, export, check, measure, and write the model's folder with its card."""
+"""After the training: calibrates, exports, checks, measures, and writes the model's folder with its card."""
 
 import tempfile
 from dataclasses import dataclass
@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 from models.training import calibration, cifar10, export, report, trained
+from models.training.checkpoint import Run
 from models.training.cifar10 import TrainingPictures
 from models.training.outliers import Outliers
 from models.training.recipe import Recipe
 from models.training.report import ReportFigures
-from models.training.train import Run, logits
+from models.training.train import logits
 from stageline.inference import FloatArray, Options, open_network
 from stageline.registry.card import CARD, NETWORK, ModelFiles, made_of, written
 
@@ -29,24 +30,24 @@ COMMAND = "python -m benchmarks.classifiers ../shared/data/cifar10"
 
 @dataclass(frozen=True)
 class Pieces:
-    """The pictures that a run divides: those learnt from, those held out to calibrate on, and the test set."""
+    """The pictures of a run: those to learn from, those held out for calibration, and the test set."""
 
     learn: TrainingPictures
     held_out: TrainingPictures
     test: TrainingPictures
     outliers: Outliers | None = None
-    """Of none of the categories, where the recipe has a share of them."""
+    """Pictures of no category, if the recipe has a share of them."""
 
     @property
     def calibrating(self) -> TrainingPictures:
-        """Those held out, and as many outliers that were held out."""
+        """The held-out pictures, and at most as many held-out outliers."""
         if self.outliers is None:
             return self.held_out
         every = np.linspace(0, len(self.outliers.held_out) - 1, len(self.held_out)).astype(int)
         return self.held_out.and_(self.outliers.held_out.take(np.unique(every)))
 
     def weights(self, outlier_share: float) -> FloatArray:
-        """How much each of ``calibrating`` counts: all outliers together as much as they did in the training."""
+        """The weight of each of ``calibrating``: outliers have the same total share as in training."""
         outliers = len(self.calibrating) - len(self.held_out)
         each = outlier_share * len(self.held_out) / max(1, outliers)
         return np.concatenate([np.ones(len(self.held_out)), np.full(outliers, each)]).astype(np.float32)
@@ -151,7 +152,7 @@ def _what_it_knows(pieces: Pieces) -> str:
 
 
 def _write(model: ModelFiles, folder: Path, figures: ReportFigures) -> None:
-    """Put the folder in its place whole, or not at all."""
+    """Move the folder to its place atomically."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     measured = figures.measured
     title = f"{model.card.reference}: {measured.accuracy:.2%} of {len(measured.labels)} test pictures"

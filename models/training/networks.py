@@ -1,4 +1,4 @@
-"""The two architectures, as torchvision has them but for the stem, which is made for pictures of 32×32."""
+"""The two architectures, as in torchvision except for the stem, which is for pictures of 32×32."""
 
 from typing import Any
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from models.training.cifar10 import LABELS, NONE
 
-DESCRIBES = ("name", "title", "outlook")  # what a recipe says, and what decides no weight
+DESCRIBES = ("name", "title", "outlook")  # fields that do not influence the weights
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Recipe:
 
     @property
     def labels(self) -> Sequence[str]:
-        """Return what the network's outputs mean; where it learns from outliers, the last one names nothing."""
+        """Return the labels of the network's outputs; if it learns from outliers, the last one names nothing."""
         return (*LABELS, *NONE) if self.outlier_share else LABELS
 
     def size(self, epoch: int) -> int:
@@ -54,12 +54,12 @@ class Recipe:
         return float(np.interp(at, epochs, rates))
 
     def decisive(self) -> dict[str, Any]:
-        """Return what decides the weights: a checkpoint is resumed only by a recipe that agrees in all of it."""
+        """Return the fields that determine the weights: a checkpoint is resumed only if all of them agree."""
         return {key: value for key, value in asdict(self).items() if key not in DESCRIBES}
 
 
 def names() -> list[str]:
-    """Name the networks that have a recipe."""
+    """Return the names of the networks with a recipe."""
     return list(_recipes())
 
 

@@ -21,7 +21,7 @@ RIGHT, WRONG = (24, 100, 171), (201, 42, 42)  # of the fullest cells, on the dia
 
 @dataclass(frozen=True)
 class ReportFigures:
-    """What a report states."""
+    """The contents of a report."""
 
     title: str
     trained: str

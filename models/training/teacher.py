@@ -1,4 +1,4 @@
-"""What a trained network says of the training pictures, for a smaller one to learn from.
+"""A trained network's probabilities for the training pictures, for a smaller network to learn from.
 
 Distillation, Hinton et al. 2015, arXiv:1503.02531, at temperature 1: the teacher's probabilities are calibrated. It is
 asked once about every picture, or about each batch as the pupil sees it (Beyer et al. 2021, arXiv:2106.05237).
@@ -38,7 +38,7 @@ def probabilities(reference: str, pictures: TrainingPictures, folder: Path, thre
 
 
 def by_batch(reference: str, device: str) -> Callable[[Tensor], Tensor]:
-    """Return what gives the teacher's probabilities [n, labels] for a batch, float32 [n, 3, h, w] of 0..255.
+    """Return a function from a batch, float32 [n, 3, h, w] of 0..255, to the teacher's probabilities [n, labels].
 
     Raises:
         ModelError: the teacher is not in models/trained, or torch cannot compute it.

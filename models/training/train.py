@@ -1,6 +1,5 @@
 """The training loop: resumable, with fixed seeds, on a GPU where there is one."""
 
-import pickle
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,17 +14,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.training import augment, cifar10, networks, teacher, trained
+from models.training.checkpoint import CHECKPOINT, Run, read, save
 from models.training.cifar10 import TrainingPictures
 from models.training.recipe import Recipe
 from stageline.core.errors import ModelError
 from stageline.inference import FloatArray
 
 MEAN, STD = (125.3, 123.0, 113.9), (63.0, 62.1, 66.7)  # of CIFAR-10's training pictures, RGB 0..255
-CHECKPOINT = "checkpoint.pt"
 
 
 class Normalised(nn.Module):  # type: ignore[misc] # torch has no types for mypy here
-    """A network that takes RGB 0..255: what is trained is what is exported."""
+    """A network for RGB 0..255: normalisation is part of the exported network."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -40,27 +39,15 @@ class Normalised(nn.Module):  # type: ignore[misc] # torch has no types for mypy
 
 @dataclass(frozen=True)
 class _Lesson:
-    """What is learnt from, on the device: the pictures, outliers last, and what they show."""
+    """The training data on the device: pictures, outliers last, and their targets."""
 
     pixels: Tensor
     targets: Tensor
     outliers: int
     compute: Callable[[Tensor], Tensor]
-    """The network, as fast as it can be had: what it is given in training has one shape."""
+    """The network, compiled on a GPU: its inputs in training have one shape."""
     ask: Callable[[Tensor], Tensor] | None = None
-    """The teacher, where it is asked about each batch."""
-
-
-@dataclass
-class Run:
-    """A run as it stands: what a checkpoint holds."""
-
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    epoch: int
-    history: list[dict[str, float]]
-    outliers: int = 0
-    """Which pictures of none of the categories it learns from: their fingerprint, 0 for none."""
+    """The teacher, if it is applied to each batch."""
 
 
 def train(
@@ -71,18 +58,15 @@ def train(
     device: str,
     outliers: TrainingPictures | None = None,
 ) -> Run:
-    """Train to the end, from the checkpoint in `folder` where there is one: the result is the same.
+    """Train to the end, resuming from a checkpoint in `folder` with the same result; return the run, in eval mode.
 
     Args:
-        recipe: all numbers.
+        recipe: all parameters.
         learn: the pictures to learn from.
-        held_out: others, on which the accuracy after each epoch is measured.
+        held_out: other pictures, for the accuracy after each epoch.
         folder: of checkpoints.
         device: ``cpu`` or ``cuda``.
-        outliers: pictures of none of the categories, where the recipe has a share of them.
-
-    Returns:
-        The run, with the network in eval mode and, for each epoch, its loss, accuracy on `held_out` and seconds.
+        outliers: pictures of none of the categories, if the recipe has a share of them.
 
     Raises:
         ModelError: the checkpoint is damaged or of another recipe, the teacher is missing, or the pictures are too few.
@@ -101,7 +85,7 @@ def train(
                 accuracy, seconds = float(right.mean()), time.monotonic() - started
                 run.history.append({"loss": loss, "held_out_accuracy": accuracy, "seconds": seconds})
                 run.epoch = epoch + 1
-                _save(run, recipe, folder)
+                save(run, recipe, folder)
                 bar.console.print(f"epoch {run.epoch}: loss {loss:.4f}, held out {accuracy:.2%}, {seconds:.0f} s")
     run.model.eval()
     return run
@@ -139,7 +123,7 @@ def _epoch(run: Run, recipe: Recipe, epoch: int, lesson: _Lesson, bar: Progress)
 
 
 def _with_teacher(wanted: Tensor, taught: Tensor, recipe: Recipe) -> Tensor:
-    """Return what is to be learnt of a batch, float32 [n, labels]; what an outlier is is known, whatever it says."""
+    """Return the targets of a batch, float32 [n, labels]; outliers keep their label, without the teacher."""
     labels = wanted if wanted.is_floating_point() else functional.one_hot(wanted, len(recipe.labels)).float()
     taught = functional.pad(taught, (0, len(recipe.labels) - taught.shape[1]))
     known = labels[:, len(cifar10.LABELS) :].sum(1, keepdim=True) < 1
@@ -172,7 +156,7 @@ def _targets(recipe: Recipe, learn: TrainingPictures, folder: Path, outliers: Tr
 
 
 def _taught(recipe: Recipe, learn: TrainingPictures, folder: Path) -> FloatArray:
-    """Return the teacher's probabilities: of "none of these" none, where it does not know that answer.
+    """Return the teacher's probabilities, padded with 0 for "none of these" if it does not have that answer.
 
     Raises:
         ModelError: it knows that answer, and the pupil does not.
@@ -199,7 +183,7 @@ def _start(recipe: Recipe, folder: Path, device: str, outliers: int) -> Run:
     run = Run(model, optimizer, 0, [], outliers)
     path = folder / CHECKPOINT
     if path.is_file():
-        saved = _read(path, device)
+        saved = read(path, device)
         if saved["recipe"] != recipe.decisive():
             raise ModelError(f"{path} is of another recipe: remove it, or keep this run elsewhere with --runs FOLDER")
         if saved["outliers"] != outliers:
@@ -210,15 +194,8 @@ def _start(recipe: Recipe, folder: Path, device: str, outliers: int) -> Run:
     return run
 
 
-def _read(path: Path, device: str) -> dict[str, Any]:
-    try:
-        return dict(torch.load(path, map_location=device, weights_only=True))
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ModelError(f"{path} is no checkpoint, or damaged: remove it, and training starts anew") from error
-
-
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Decay the weights of layers; not biases, nor what batch normalisation learns."""
+    """Return parameter groups: decay for weights of layers, none for biases and batch normalisation."""
     matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -238,15 +215,6 @@ def _step(
     loss.backward()
     run.optimizer.step()
     return loss.detach()
-
-
-def _save(run: Run, recipe: Recipe, folder: Path) -> None:
-    """Write the checkpoint whole: a run that is killed while it writes has the one before."""
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {"recipe": recipe.decisive(), "model": run.model.state_dict(), "optimizer": run.optimizer.state_dict()}
-    temporary = folder / f"{CHECKPOINT}.part"
-    torch.save({**state, "epoch": run.epoch, "history": run.history, "outliers": run.outliers}, temporary)
-    temporary.replace(folder / CHECKPOINT)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The networks that were trained here: models/trained/<name>/<version>/, and how well each classifies."""
+"""The networks trained here, models/trained/<name>/<version>/, and their accuracy."""
 
 import time
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ BATCH = 50
 
 @dataclass(frozen=True)
 class MeasuredNetwork:
-    """What a network said of labelled pictures: logits [n, labels], and how long it took."""
+    """A network's outputs for labelled pictures: logits [n, labels], and the time that it took."""
 
     logits: FloatArray
     labels: Labels
@@ -39,12 +39,12 @@ class MeasuredNetwork:
 
     @property
     def milliseconds(self) -> float:
-        """Per picture."""
+        """Milliseconds per picture."""
         return 1000 * self.seconds / len(self.labels)
 
     @property
     def confusion(self) -> NDArray[np.int64]:
-        """How many pictures of each class (rows) were taken for each (columns), the last for none where it can."""
+        """Return how many pictures of each class (rows) were classified as each (columns); the last is none."""
         counts = np.zeros((len(LABELS), self.logits.shape[1]), dtype=np.int64)
         np.add.at(counts, (self.labels, self.logits.argmax(axis=1)), 1)
         return counts

@@ -1,1 +1,1 @@
-"""Measuring models: the speed and memory of each runtime. May use: core, imaging, registry, inference."""
+"""Measures models: their speed and memory on each runtime. May use: core, imaging, registry, inference."""

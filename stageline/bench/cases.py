@@ -1,4 +1,4 @@
-"""What a model is measured on: the shapes in which pictures reach its networks."""
+"""The inputs on which a model is measured: the shapes of pictures in its networks."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,29 +19,29 @@ COMMON: tuple[Size, ...] = ((480, 640), (640, 480), (427, 640), (640, 427), (360
 """The commonest sizes of COCO's pictures."""
 MAX_PICTURES = 16
 STEP = 32  # a letterboxed side is a multiple of this
-MIN_FACE, CELL, FACTOR = 40, 12, 0.709  # the levels on which P-Net looks for faces: detect_service/faces.py
+MIN_FACE, CELL, FACTOR = 40, 12, 0.709  # the pyramid of P-Net: detect_service/faces.py
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network and the calls by which it takes some pictures."""
+    """A network, and the calls by which it processes some pictures."""
 
     model: str
-    """``name@version``, and the file where the model has several."""
+    """``name@version``, with the file name if the model has several."""
     onnx: bytes
     signature: Signature
     batch: int
     calls: Sequence[Sequence[npt.NDArray[Any]]]
     """The inputs of each call."""
     pictures: int
-    """How many pictures these calls are for; crops, with a network that takes crops."""
+    """The number of pictures of these calls; of crops, if the network takes crops."""
 
 
 def read_pictures(folder: Path, max_pixels: int) -> list[codec.Pixels]:
     """Decode the first pictures of a folder.
 
     Raises:
-        StagelineError: there are none.
+        StagelineError: the folder has no pictures.
     """
     read: list[codec.Pixels] = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -56,7 +56,7 @@ def read_pictures(folder: Path, max_pixels: int) -> list[codec.Pixels]:
 
 
 def noise() -> list[codec.Pixels]:
-    """Make pictures of the commonest sizes: what they show makes no difference to most networks."""
+    """Make noise of the commonest sizes: the contents make no difference to most networks."""
     random = np.random.default_rng(0)
     return [random.integers(0, 256, (*size, 3), dtype=np.uint8) for size in COMMON]
 
@@ -75,8 +75,10 @@ def cases(model: ModelFiles, pictures: Sequence[codec.Pixels], batches: Sequence
 
 
 def _batches(taken: Array, model: ModelFiles) -> list[int]:
-    """The one batch size that a network takes, as its file says or its card; none where that is free."""
-    stated = model.card.input.shape[0] if len(model.files) == 1 else None  # of several networks, it is the first's
+    """Return the fixed batch size in a network's file or card; an empty list if it is free."""
+    stated = (
+        model.card.input.shape[0] if len(model.files) == 1 else None
+    )  # of several networks, the card describes the first
     fixed = (taken.shape or (None,))[0] or stated
     return [fixed] if isinstance(fixed, int) else []
 
@@ -101,7 +103,7 @@ def _axes(card: Input) -> Size:
 
 
 def _sizes(taken: Array, card: Input, picture: Sequence[int], *, letterboxed: bool) -> list[Size]:
-    """The sizes in which a picture of that height and width goes through a network."""
+    """Return the sizes in which a picture of that height and width goes through a network."""
     axes = _axes(card)
     fixed = [taken.shape[axis] if taken.shape else None for axis in axes]
     wanted = [side or given for side, given in zip(fixed, (card.shape[axis] for axis in axes), strict=True)]

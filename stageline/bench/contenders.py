@@ -1,4 +1,4 @@
-"""Who computes: each runtime that serves models on a device, and torch in eager mode, which they are held against."""
+"""The contenders: each runtime that serves models on a device, and torch in eager mode as the reference."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 from stageline.core.errors import ModelError
 from stageline.inference import Network, Options, graph
+from stageline.inference.device import has_torch
 from stageline.inference.open import Precision, on_cpu
 
 EAGER = "torch eager"
@@ -14,7 +15,7 @@ RUNTIMES = ("onnxruntime", "openvino")
 
 @dataclass(frozen=True)
 class Contender:
-    """A runtime with its options; picklable, so that its memory can be measured in a process of its own."""
+    """A runtime with its options; picklable, so that its memory can be measured in a separate process."""
 
     runtime: str
     """``onnxruntime``, ``openvino``, ``torch`` or ``torch eager``."""
@@ -45,13 +46,8 @@ class Contender:
         return TorchNetwork(model, signature, name, self.device, precision, graphs=not eager)
 
 
-def has_torch() -> bool:
-    """Whether torch eager can be measured."""
-    return all(find_spec(name) is not None for name in ("torch", "onnx2torch"))
-
-
 def contenders(device: str, precisions: Sequence[Precision], threads: int) -> list[Contender]:
-    """Name all who can be measured on ``cpu`` or ``cuda:N``, each in each precision that it has.
+    """Return all contenders on ``cpu`` or ``cuda:N``, each in each precision that it has.
 
     Raises:
         ModelError: no runtime is installed.

@@ -1,4 +1,4 @@
-"""How much memory a network takes, in a process of its own that does nothing else."""
+"""Measures the memory of a network, in a process that does nothing else."""
 
 import multiprocessing
 import os
@@ -19,10 +19,10 @@ CALLS = 3
 
 
 def growth(contender: Contender, case: Case) -> float | None:
-    """Return the MiB by which a process grows that loads a network and computes with it; None where it cannot be told.
+    """Return the MiB that a network takes in a process that loads and runs it; None if this system does not report it.
 
-    That is without the runtime itself, which all networks share. On a GPU it is the most that torch had allocated there
-    at a time.
+    The runtime itself, which all networks share, is not counted. On a GPU this is the largest amount that torch
+    allocated.
 
     Raises:
         ModelError: the network cannot be run.
@@ -37,7 +37,7 @@ def _measured(
     contender: Contender, onnx: bytes, name: str, calls: Sequence[Sequence[npt.NDArray[Any]]]
 ) -> float | None:
     tiny = contender.open(_tiny_network(), "a network of one operator")
-    tiny.run(np.zeros((1, 3, 8, 8), np.float32))  # what a runtime takes for itself, it takes now
+    tiny.run(np.zeros((1, 3, 8, 8), np.float32))  # the runtime allocates its own memory now
     before = _resident() if contender.device == "cpu" else 0.0
     network = contender.open(onnx, name)
     for _ in range(CALLS):

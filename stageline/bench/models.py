@@ -1,4 +1,4 @@
-"""``stageline bench models``: every model on every runtime of a device, side by side."""
+"""``stageline bench models``: every model on every runtime of a device, in turns."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from stageline.registry.repository import Repository, split_reference
 
 @dataclass(frozen=True)
 class BenchRow:
-    """What was measured of one network, on one runtime, with one batch size."""
+    """The figures of one network, on one runtime, with one batch size."""
 
     model: str
     device: str
@@ -26,32 +26,32 @@ class BenchRow:
     precision: str
     batch: int
     milliseconds: float
-    """Per picture; per crop, with a network that takes crops."""
+    """Per picture; per crop, if the network takes crops."""
     pictures_per_second: float
     mebibytes: float | None
     times_torch: float | None
-    """How many times faster than torch in eager mode; None where torch is not installed, or cannot run it."""
+    """How many times faster than torch in eager mode; None if torch is not installed, or cannot run the network."""
     fastest: bool
-    """Whether it is the fastest of those that serve models; torch in eager mode does not."""
+    """Whether it is the fastest of the serving runtimes; torch in eager mode does not serve."""
 
 
 @dataclass(frozen=True)
 class How:
-    """How long, and what with."""
+    """The parameters of a measurement."""
 
     batches: Sequence[int] = (1, 8, 16)
     rounds: int = 5
     seconds: float = 0.3
     """Each contender's turn in each round."""
     memory: bool = True
-    """Whether memory is measured, for which each network is loaded once more, in a process of its own."""
+    """Whether memory is measured, which loads each network once more in a separate process."""
 
 
 def chosen(repository: Repository, names: Sequence[str]) -> Iterator[ModelFiles]:
-    """Load models from the store: those named, as ``name`` or ``name@version``; all that are served, where none is.
+    """Load the named models, ``name`` or ``name@version``, from the store; all served models if none is named.
 
     Raises:
-        ModelError: one is not there, or damaged.
+        ModelError: a model is missing or damaged.
         Unavailable: the store is away.
     """
     for reference in names or sorted(repository.versions()):
@@ -59,7 +59,7 @@ def chosen(repository: Repository, names: Sequence[str]) -> Iterator[ModelFiles]
         if version is None:
             pointer = repository.pointer(name)
             if pointer is None and not names:
-                continue  # published, and not served
+                continue  # published, but not served
             if pointer is None:
                 raise ModelError(f"no version of {name} is served: stageline models fetch {name}, or name a version")
             version = pointer.version
@@ -68,12 +68,12 @@ def chosen(repository: Repository, names: Sequence[str]) -> Iterator[ModelFiles]
 
 def measure(
     models: Iterable[ModelFiles],
-    who: Sequence[Contender],
+    contenders: Sequence[Contender],
     pictures: Sequence[Pixels],
     how: How,
     note: Callable[[str], None],
 ) -> Iterator[BenchRow]:
-    """Measure every network of the models; `note` is told what is being measured, and what cannot be.
+    """Measure every network of the models; pass progress and errors to `note`.
 
     Raises:
         ModelError: a model is no network.
@@ -81,13 +81,15 @@ def measure(
     for model in models:
         for case in cases(model, pictures, how.batches):
             note(f"measuring {case.model}, batch {case.batch}")
-            yield from measure_case(case, who, how, note)
+            yield from measure_case(case, contenders, how, note)
 
 
-def measure_case(case: Case, who: Sequence[Contender], how: How, note: Callable[[str], None]) -> Iterator[BenchRow]:
-    """Measure one network with one batch size; `note` is told who cannot run it."""
+def measure_case(
+    case: Case, contenders: Sequence[Contender], how: How, note: Callable[[str], None]
+) -> Iterator[BenchRow]:
+    """Measure one network with one batch size; pass errors of contenders to `note`."""
     running: dict[str, tuple[Contender, Network]] = {}
-    for contender in who:
+    for contender in contenders:
         try:
             network = contender.open(case.onnx, case.model)
             network.run(*case.calls[0])
@@ -124,7 +126,7 @@ def _through(case: Case, network: Network) -> Callable[[], object]:
 
 
 def as_json(row: BenchRow) -> dict[str, Any]:
-    """Return a row as JSON has it, its figures rounded to what they are worth."""
+    """Return a row for JSON, its figures rounded to significant digits."""
     digits = {"milliseconds": 3, "pictures_per_second": 1, "mebibytes": 1, "times_torch": 2}
     return {
         name: round(value, digits[name]) if name in digits and value is not None else value

@@ -1,4 +1,4 @@
-"""Timing side by side: everybody in every round, so that a machine that slows down slows all alike."""
+"""Times contenders in turns, so that a machine that slows down slows all of them."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from statistics import median
 def interleaved(calls: Mapping[str, Callable[[], object]], rounds: int, seconds: float) -> dict[str, list[float]]:
     """Call each for `seconds`, one after the other, `rounds` times; return the seconds per call of each, by round."""
     for call in calls.values():
-        call()  # what is done once is done now
+        call()  # initialisation happens now
         call()
     found: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
@@ -22,5 +22,5 @@ def interleaved(calls: Mapping[str, Callable[[], object]], rounds: int, seconds:
 
 
 def times_faster(ours: list[float], theirs: list[float]) -> float:
-    """How many times faster we are than they: the middle of what the rounds say."""
+    """Return how many times faster we are than they: the median of the rounds."""
     return median(their / our for our, their in zip(ours, theirs, strict=True))

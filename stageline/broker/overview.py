@@ -15,7 +15,7 @@ from stageline.broker.keys import MODELS, OUTCOMES, OUTCOMES_SINCE, WORKERS, que
 from stageline.broker.redis_client import reaching_redis
 from stageline.pipeline import line
 from stageline.registry.install import how_to_get
-from stageline.registry.missing_models import Lack
+from stageline.registry.missing_models import ModelReport
 
 MAX_BACKLOG = 1000  # outbox events; the catalogue takes them by the hundred
 SHORT_SECONDS = 120.0
@@ -65,7 +65,9 @@ def read(client: redis.Redis, lease_seconds: float) -> Overview:
     stages = []
     for stage in line.LINE:
         own = [identity for identity, queue in queues.items() if queue == stage.queue]
-        stages.append(_Stage(stage.name, len(own), [Lack.decode(models[each]) for each in own if each in models]))
+        stages.append(
+            _Stage(stage.name, len(own), [ModelReport.decode(models[each]) for each in own if each in models])
+        )
     return Overview(
         workers={stage.name: stage.workers for stage in stages},
         missing={stage.name: found for stage in stages if (found := stage.missing())},
@@ -87,7 +89,7 @@ class _Stage:
 
     name: str
     workers: int
-    lacks: Sequence[Lack]
+    lacks: Sequence[ModelReport]
 
     def missing(self) -> dict[str, str]:
         return {name: how_to_get(name) for name in sorted({name for lack in self.lacks for name in lack.missing})}

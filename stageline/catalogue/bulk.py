@@ -11,14 +11,14 @@ from sqlalchemy import Connection, Table, delete, insert
 
 from stageline.catalogue.rows import Row
 
-AT_ONCE = 5000  # keys in one statement
+BATCH_SIZE = 5000  # keys in one statement
 NULL = "\\N"
 
 
 def remove(connection: Connection, tables: Iterable[Table], keys: Sequence[str]) -> None:
     """Remove the rows of these pictures."""
-    for begin in range(0, len(keys), AT_ONCE):
-        some = keys[begin : begin + AT_ONCE]
+    for begin in range(0, len(keys), BATCH_SIZE):
+        some = keys[begin : begin + BATCH_SIZE]
         for table in tables:
             connection.execute(delete(table).where(table.c.image_key.in_(some)))
 

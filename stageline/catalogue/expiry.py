@@ -8,7 +8,7 @@ from stageline.catalogue.engine import writing
 from stageline.catalogue.tables import deleted_images, image_info
 from stageline.core import logs
 
-AT_ONCE = 10_000
+BATCH_SIZE = 10_000
 DUE = {
     "postgresql": "uploaded_at + make_interval(days => :days)",
     "sqlite": "datetime(uploaded_at, '+' || :days || ' days') || substr(uploaded_at, 20)",  # the rest: fractions
@@ -24,7 +24,7 @@ def bring_up_to_date(engine: Engine, retention_days: int) -> int:
     """
     due = text(DUE[engine.dialect.name]).bindparams(days=retention_days) if retention_days else null()
     differs = image_info.c.expires_at.is_distinct_from(due)
-    some_keys = select(image_info.c.image_key).where(differs).limit(AT_ONCE)
+    some_keys = select(image_info.c.image_key).where(differs).limit(BATCH_SIZE)
     statement = update(image_info).where(image_info.c.image_key.in_(some_keys)).values(expires_at=due)
     changed, some = 0, 1
     while some:

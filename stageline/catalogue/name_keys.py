@@ -8,7 +8,7 @@ from stageline.catalogue.engine import writing
 from stageline.catalogue.tables import LACKS_KEY, image_info
 from stageline.pipeline.filenames import lookup_key
 
-AT_ONCE = 5000
+BATCH_SIZE = 5000
 FILL_POSTGRESQL = """UPDATE image_info SET filename_key = found.filename_key
     FROM unnest(CAST(:image_keys AS text[]), CAST(:filenames AS text[]), CAST(:filename_keys AS text[]))
         AS found(image_key, filename, filename_key)
@@ -35,7 +35,7 @@ def fill(engine: Engine) -> None:
 def _lacking(connection: Connection, after: str) -> Sequence[tuple[str, str]]:
     key = image_info.c.image_key
     lacking = select(key, image_info.c.filename).where(LACKS_KEY, key > after)
-    return [(row[0], row[1]) for row in connection.execute(lacking.order_by(key).limit(AT_ONCE))]
+    return [(row[0], row[1]) for row in connection.execute(lacking.order_by(key).limit(BATCH_SIZE))]
 
 
 def _write(connection: Connection, found: Sequence[tuple[str, str]]) -> None:

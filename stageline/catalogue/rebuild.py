@@ -21,7 +21,7 @@ from stageline.pipeline import results
 from stageline.pipeline.message import KEY, PROBE, id_of
 from stageline.store import ObjectStore
 
-AT_ONCE = 500
+BATCH_SIZE = 500
 IsMoving = Callable[[Sequence[str]], Collection[str]]
 
 
@@ -62,8 +62,8 @@ class Rebuilder:
             self._take_originals(some)
             report(self.done)
         strangers = sorted(before - self._seen)
-        for begin in range(0, len(strangers), AT_ONCE):
-            keys = strangers[begin : begin + AT_ONCE]
+        for begin in range(0, len(strangers), BATCH_SIZE):
+            keys = strangers[begin : begin + BATCH_SIZE]
             moving = self._is_moving(keys)
             self.done.removed += _remove(self._engine, [key for key in keys if key not in moving])
         _remove_orphans(self._engine)
@@ -134,7 +134,7 @@ def _pictures(store: ObjectStore, folder: str) -> Iterator[tuple[str, str]]:
 
 def _some(pairs: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
     source = iter(pairs)
-    while some := list(islice(source, AT_ONCE)):
+    while some := list(islice(source, BATCH_SIZE)):
         yield some
 
 

@@ -12,7 +12,7 @@ from stageline.catalogue import vector
 from stageline.catalogue.tables import EMBEDDING_SIZE, faces, image_info
 from stageline.pipeline.filenames import name_fields
 
-AT_ONCE = 4096  # faces in memory: 8 MiB
+BATCH_SIZE = 4096  # faces in memory: 8 MiB
 Found = tuple[float, str, int]
 
 
@@ -45,7 +45,7 @@ def _chunks(connection: Connection, model: str | None) -> Iterator[tuple[list[tu
     query = select(faces.c.image_key, faces.c.position, faces.c.embedding).where(faces.c.embedding.is_not(None))
     if model is not None:
         query = query.where(faces.c.embedding_model == model)
-    rows = connection.execution_options(yield_per=AT_ONCE).execute(query)
+    rows = connection.execution_options(yield_per=BATCH_SIZE).execute(query)
     for some in rows.partitions():
         good = [(row[0], row[1], bytes(row[2])) for row in some if len(row[2]) == 4 * EMBEDDING_SIZE]
         if good:

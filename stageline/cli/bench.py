@@ -22,7 +22,7 @@ COLUMNS = ["model", "runtime", "device", "precision", "batch", "ms/picture", "pi
 
 @app.callback()
 def _bench() -> None:
-    """So that ``models`` is a command of ``bench``, and not all of it."""
+    """Make ``models`` a subcommand of ``bench``; typer would merge a single command into its group."""
 
 
 @app.command()
@@ -40,7 +40,7 @@ def models(
     as_json: AsJson = False,
 ) -> None:
     """Measure the models on each runtime of a device, side by side, and against torch in eager mode."""
-    # Slow to import, and seldom asked for.
+    # Slow to import, and seldom needed.
     from stageline.bench import cases, contenders  # noqa: PLC0415
     from stageline.bench import models as bench  # noqa: PLC0415
     from stageline.inference import device  # noqa: PLC0415
@@ -48,15 +48,15 @@ def models(
     found = settings.load()
     if not re.fullmatch(DEVICE, on or found.device):
         raise typer.BadParameter(f"{on!r} is not auto, cpu, cuda or cuda:N", param_hint="--device")
-    who = contenders.contenders(device.choose(on or found.device), _precisions(precision), threads)
+    found_contenders = contenders.contenders(device.choose(on or found.device), _precisions(precision), threads)
     how = bench.How(_numbers(batch), rounds, memory=memory)
     shown = cases.read_pictures(pictures, found.max_image_pixels) if pictures else cases.noise()
-    rows = list(bench.measure(bench.chosen(open_repository(found), names or []), who, shown, how, note))
+    rows = list(bench.measure(bench.chosen(open_repository(found), names or []), found_contenders, shown, how, note))
     if as_json:
         print_json([bench.as_json(row) for row in rows])
     else:
         print_table(COLUMNS, [_cells(row) for row in rows])
-    if not contenders.has_torch():
+    if not device.has_torch():
         note("no ratios to torch in eager mode, which is not installed: pip install 'stageline[gpu]'")
 
 

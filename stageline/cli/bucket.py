@@ -1,4 +1,4 @@
-"""``stageline bucket``: what is in the buckets, out into a folder and in again, by rclone."""
+"""``stageline bucket``: exports the buckets to a folder, and imports them from it, by rclone."""
 
 import shutil
 import sys
@@ -18,14 +18,14 @@ from stageline.store import CachedStore, FolderStore, ObjectStore, open_models_s
 app = typer.Typer(no_args_is_help=True, help="The buckets of pictures and of models: count, export, import.")
 
 
-class Which(StrEnum):
-    """Which bucket."""
+class BucketName(StrEnum):
+    """The name of a bucket."""
 
     IMAGES = rclone.IMAGES
     MODELS = rclone.MODELS
 
 
-Bucket = Annotated[Which | None, typer.Option("--bucket", help="Only the pictures, or only the models.")]
+Bucket = Annotated[BucketName | None, typer.Option("--bucket", help="Only the pictures, or only the models.")]
 Folder = Annotated[Path, typer.Argument(help="A folder with images/, models/ and SHA256SUMS.")]
 
 
@@ -59,7 +59,7 @@ def export(folder: Folder, bucket: Bucket = None) -> None:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     note(f"exported {_content(folder)}")
-    if bucket is not Which.MODELS and not any((folder / rclone.IMAGES).rglob("*")):
+    if bucket is not BucketName.MODELS and not any((folder / rclone.IMAGES).rglob("*")):
         note("there was not one picture: is it the right bucket? (S3_BUCKET, MINIO_ENDPOINT, STAGELINE_DATA)")
 
 
@@ -103,15 +103,15 @@ def script(doing: rclone.Doing, bucket: Bucket = None) -> None:
     sys.stdout.write(_script(doing, bucket))
 
 
-def _reach(bucket: Which | None, *, exporting: bool = False) -> None:
-    """Ask each store for something: what is wrong with it is told sooner, and in our words."""
+def _reach(bucket: BucketName | None, *, exporting: bool = False) -> None:
+    """Check that each store answers, for an earlier and clearer error than rclone's."""
     for name, store in _stores(_settings(), bucket).items():
         if not _is_there(store) and exporting and name == rclone.IMAGES:
             raise Unavailable("the bucket of pictures is not there: is it the right one? (S3_BUCKET, MINIO_ENDPOINT)")
 
 
-def _script(doing: rclone.Doing, bucket: Which | None) -> str:
-    """The script; buckets that are folders are made, and those of a store rclone makes."""
+def _script(doing: rclone.Doing, bucket: BucketName | None) -> str:
+    """Return the script; create buckets that are folders, since rclone creates only those of a store."""
     found = _settings()
     stores = _stores(found, bucket)
     for store in stores.values():
@@ -126,7 +126,7 @@ def _settings() -> Settings:
     return found
 
 
-def _stores(found: Settings, bucket: Which | None) -> dict[str, ObjectStore]:
+def _stores(found: Settings, bucket: BucketName | None) -> dict[str, ObjectStore]:
     pictures = found.model_copy(update={"cache_url": None})
     opens: dict[str, Callable[[], ObjectStore]] = {
         rclone.IMAGES: lambda: open_store(pictures),
@@ -136,7 +136,7 @@ def _stores(found: Settings, bucket: Which | None) -> dict[str, ObjectStore]:
 
 
 def _is_there(store: ObjectStore) -> bool:
-    """Whether the bucket was made yet."""
+    """Return whether the bucket exists."""
     try:
         next(iter(store.keys("")), None)
     except Unavailable as error:
@@ -146,8 +146,8 @@ def _is_there(store: ObjectStore) -> bool:
     return True
 
 
-def _content(folder: Path, bucket: Which | None = None) -> str:
-    """How many objects of each bucket a folder has, and of how many bytes together."""
+def _content(folder: Path, bucket: BucketName | None = None) -> str:
+    """Return the number of objects of each bucket in a folder, and their total size, as text."""
     texts = []
     for name in (rclone.IMAGES, rclone.MODELS):
         if bucket in (None, name):

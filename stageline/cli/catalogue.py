@@ -1,4 +1,4 @@
-"""``stageline catalogue``: the database of what is known of every picture."""
+"""``stageline catalogue``: the database of all pictures."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -30,18 +30,18 @@ def migrate(as_json: AsJson = False) -> None:
     """Bring the tables up to this version; catalogue_service does so at its start."""
     _, engine = _open()
     bring_up(engine)
-    told = {"schema": revision(engine)}
+    report = {"schema": revision(engine)}
     if as_json:
-        print_json(told)
+        print_json(report)
     else:
-        say(f"the catalogue's schema is {told['schema']}")
+        say(f"the catalogue's schema is {report['schema']}")
 
 
 @app.command()
 def rebuild(as_json: AsJson = False) -> None:
     """Make the catalogue anew from the bucket alone; the line may run meanwhile.
 
-    Where Redis is away, pictures that are on their way go back to what the bucket says of them.
+    While Redis is away, pictures in flight go back to their state in the bucket.
     """
     found, engine = _open()
     bring_up(engine)
@@ -58,13 +58,13 @@ def rebuild(as_json: AsJson = False) -> None:
 def status(as_json: AsJson = False) -> None:
     """Count the pictures by status, and the outcomes that are not written down yet."""
     found, engine = _open()
-    told: dict[str, Any] = {"schema": revision(engine), "pictures": Catalogue(engine).counts()}
-    told["backlog"] = _backlog(found)
+    report: dict[str, Any] = {"schema": revision(engine), "pictures": Catalogue(engine).counts()}
+    report["backlog"] = _backlog(found)
     if as_json:
-        print_json(told)
+        print_json(report)
         return
-    print_table(["status", "pictures"], sorted(told["pictures"].items()))
-    say(f"schema {told['schema']}; {_waiting(told['backlog'])}")
+    print_table(["status", "pictures"], sorted(report["pictures"].items()))
+    say(f"schema {report['schema']}; {_waiting(report['backlog'])}")
 
 
 def _open() -> tuple[Settings, Engine]:
@@ -87,7 +87,7 @@ def _waiting(backlog: int | None) -> str:
 
 
 class _Moving:
-    """Tells which pictures Redis knows; none where it is away, which is said once."""
+    """Returns those of some pictures that Redis knows; none while Redis is away, which is reported once."""
 
     def __init__(self, found: Settings) -> None:
         self._client = connect(found.redis_url)

@@ -1,4 +1,4 @@
-"""What the commands share: the exit codes, errors as one sentence, tables, and finding the line that runs here."""
+"""Shared by the commands: exit codes, errors as one sentence, tables, and the settings of a running line."""
 
 import json
 import re
@@ -18,20 +18,20 @@ from stageline.core.errors import EXIT_SETTINGS, SettingsError, StagelineError, 
 from stageline.core.settings import Settings
 from stageline.local.up import running_redis_url
 
-EXIT_FAILED = 1  # something asked for did not work: a picture was refused or failed, an id is not known
+EXIT_FAILED = 1  # a request failed: a picture was refused or failed, an id is not known
 EXIT_UNAVAILABLE = 3  # no line, no Redis or no object store answers
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-Url = Annotated[str, typer.Option(envvar="STAGELINE_URL", help="Where the door of the line is.")]
+Url = Annotated[str, typer.Option(envvar="STAGELINE_URL", help="The address of the line's API.")]
 DEFAULT_URL = "http://localhost:30005"
-WIDE = 200  # columns, where the output is no terminal and nobody's lines need breaking
+WIDE = 200  # columns, if the output is no terminal, so that lines are not broken
 stdout = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 stderr = Console(highlight=False, soft_wrap=True, stderr=True)
 
 
 @contextmanager
 def explain_errors() -> Iterator[None]:
-    """End the program with a sentence and an exit code instead of a traceback."""
+    """Turn an error into one sentence and an exit code, without a traceback."""
     try:
         yield
     except SettingsError as error:
@@ -48,25 +48,25 @@ def _end(error: Exception, code: int) -> None:
 
 
 def attached_settings() -> Settings:
-    """Read the settings; where REDIS_URL is not set, of the line that runs on the data folder here."""
+    """Read the settings; if REDIS_URL is not set, use that of the line that runs on the data folder."""
     found = settings.load()
     url = None if "redis_url" in found.model_fields_set else running_redis_url(found.stageline_data)
     return found.model_copy(update={"redis_url": url}) if url else found
 
 
 def clean(text: object) -> str:
-    """Return a text that a terminal shows as it is: no control characters, and what is no Unicode as �."""
+    """Return a text without control characters; invalid Unicode becomes �."""
     kept = (c for c in str(text) if c == "\n" or unicodedata.category(c) != "Cc")
     return "".join("\ufffd" if unicodedata.category(c) == "Cs" else c for c in kept)
 
 
 def say(text: str) -> None:
-    """Print a line to stdout; names and messages in it cannot style or steer the terminal."""
+    """Print a line to stdout; text in it cannot style or control the terminal."""
     stdout.print(Text(clean(text)))
 
 
 def note(text: str) -> None:
-    """Print a line to stderr, likewise."""
+    """Print a line to stderr, as `say` does."""
     stderr.print(Text(clean(text)))
 
 
@@ -88,7 +88,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
 
 
 def found_in(results: Mapping[str, Any]) -> str:
-    """Say in a few words what was found: ``2 dog, 1 person, 1 face; category dog``, the last of the whole picture."""
+    """Return a summary: ``2 dog, 1 person, 1 face; category dog``; the category is that of the whole picture."""
     labels = [item.get("label", "?") for item in results.get("detections") or []]
     labels += ["face"] * len(results.get("faces") or [])
     counts = {label: labels.count(label) for label in dict.fromkeys(labels)}

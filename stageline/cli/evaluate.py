@@ -1,4 +1,4 @@
-"""``stageline evaluate``: how well the line does on pictures whose contents are known."""
+"""``stageline evaluate``: measures the line on labelled pictures."""
 
 import json
 import os
@@ -52,18 +52,18 @@ def evaluate(
     from stageline.evaluation.tries import tries  # noqa: PLC0415
 
     configured = settings.load()
-    _log_little(configured)
-    _see_that_it_can_be_written(json_file)
+    _configure_logs(configured)
+    _check_writable(json_file)
     found = reading.sample(reading.read(folder, annotations), limit)
     note(f"{found.kind} of {found.source}: {_counted(len(found.pictures), 'picture')}")
     tried = tries(configured)
     with _progress(found) as advance:
         measured = measure(found, configured, tried, advance)
-    told = report.report(found, Summary(measured), tried, configured)
-    _print(told)
+    figures = report.report(found, Summary(measured), tried, configured)
+    _print(figures)
     if json_file is not None:
-        _write(json_file, told)
-    for name, why in told["models_left_out"].items():
+        _write(json_file, figures)
+    for name, why in figures["models_left_out"].items():
         note(f"the model {name} is left out: {why}")
     for sentence in found.problems.sentences():
         note(sentence)
@@ -71,14 +71,14 @@ def evaluate(
         sys.exit(EXIT_FAILED)
 
 
-def _log_little(configured: Settings) -> None:
-    """Unless more is asked for, no more than what is wrong: the figures are what this is about."""
+def _configure_logs(configured: Settings) -> None:
+    """Log only warnings unless LOG_LEVEL is set: the output is the figures."""
     chosen = "log_level" in configured.model_fields_set
     logs.configure(configured if chosen else configured.model_copy(update={"log_level": "WARNING"}), "evaluate")
 
 
-def _print(told: dict[str, Any]) -> None:
-    data, line, network, used = told["data"], told["line"], told["network"], told["settings"]
+def _print(figures: dict[str, Any]) -> None:
+    data, line, network, used = figures["data"], figures["line"], figures["network"], figures["settings"]
     pictures, labels = _counted(data["pictures"], "picture"), _counted(data["labels"], "label")
     say(f"{pictures}, {labels} of {_counted(data['classes'], 'class', 'classes')} ({data['kind']})")
     if data["unknown_classes"]:
@@ -92,10 +92,10 @@ def _print(told: dict[str, Any]) -> None:
         f"DETECT_MIN_SCORE={used['DETECT_MIN_SCORE']}, {100 * line['precision']:.0f} % are right; "
         f"they are {100 * line['recall']:.0f} % of what is labelled."
     )
-    _print_steps(told["steps"])
-    _print_categories(told)
-    _print_classes(told["classes"])
-    _print_tried(told["tried"])
+    _print_steps(figures["steps"])
+    _print_categories(figures)
+    _print_classes(figures["classes"])
+    _print_tried(figures["tried"])
     if line["ap50_interval"] is None:
         from stageline.evaluation.intervals import MIN_PICTURES  # noqa: PLC0415 - slow to import
 
@@ -104,27 +104,21 @@ def _print(told: dict[str, Any]) -> None:
 
 def _print_steps(steps: Sequence[dict[str, Any]]) -> None:
     say("")
-    rows = [
-        [
-            one["step"],
-            f"{one['ap50_without']:.3f}",
-            f"{one['ap50_with']:.3f}",
-            f"{one['ap50_difference']:+.3f}",
-            _range(one["interval"], "+.3f"),
-        ]
-        for one in steps
-    ]
+    rows = []
+    for one in steps:
+        ap50 = f"{one['ap50_without']:.3f}", f"{one['ap50_with']:.3f}", f"{one['ap50_difference']:+.3f}"
+        rows.append([one["step"], *ap50, _range(one["interval"], "+.3f")])
     print_table(["what it costs", "AP50 without", "with", "difference", "95 %"], rows)
 
 
-def _print_categories(told: dict[str, Any]) -> None:
+def _print_categories(figures: dict[str, Any]) -> None:
     say("")
-    if told["categories"] is None:
-        name = told["settings"]["CLASSIFY_MODEL"]
-        say(f"categories: none; {name} is not {'used' if name in told['models_left_out'] else 'installed'}")
+    if figures["categories"] is None:
+        name = figures["settings"]["CLASSIFY_MODEL"]
+        say(f"categories: none; {name} is not {'used' if name in figures['models_left_out'] else 'installed'}")
         return
     rows = []
-    for what, counts in told["categories"].items():
+    for what, counts in figures["categories"].items():
         share = f"{100 * counts['right'] / counts['named']:.0f} %" if counts["named"] else "–"
         ends = counts["interval"] and [100 * end for end in counts["interval"]]
         rows.append([
@@ -175,8 +169,8 @@ def _progress(found: "DataSet") -> Iterator[Any]:
         yield lambda: progress.advance(task)
 
 
-def _see_that_it_can_be_written(path: Path | None) -> None:
-    """Rather now than after an hour."""
+def _check_writable(path: Path | None) -> None:
+    """Check the path before an hour of measuring."""
     if path is not None and (
         path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK)
     ):
@@ -185,8 +179,8 @@ def _see_that_it_can_be_written(path: Path | None) -> None:
         )
 
 
-def _write(path: Path, told: dict[str, Any]) -> None:
+def _write(path: Path, figures: dict[str, Any]) -> None:
     try:
-        path.write_text(json.dumps(told, indent=2) + "\n")
+        path.write_text(json.dumps(figures, indent=2) + "\n")
     except OSError as error:
         raise StagelineError(f"--json {path} cannot be written: {error}") from error

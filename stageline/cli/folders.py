@@ -1,4 +1,4 @@
-"""The pictures in folders: what is sent of them, and what is left out, with its reason."""
+"""Finds the pictures in folders; what is left out is reported with its reason."""
 
 import os
 import stat
@@ -12,10 +12,10 @@ import typer
 from stageline.cli.common import note
 from stageline.imaging.codec import ENDINGS
 
-# What file managers and storage servers leave beside pictures; some of it is called like pictures.
+# Left by file managers and storage servers beside pictures; some of it has the names of pictures.
 SYSTEM = ("__macosx", ".appledouble", ".ds_store", "thumbs.db", "desktop.ini", "@eadir", "#recycle", "$recycle.bin",
     ".@__thumb", ".thumbnails", ".trashes", ".spotlight-v100", ".fseventsd")  # fmt: skip
-APPLE_DOUBLE = "._"  # begins the name of what macOS keeps beside a file on a foreign disk
+APPLE_DOUBLE = "._"  # the prefix of macOS's companion files on a foreign disk
 MAX_NAMED = 3
 NO_PICTURE = "no picture by its ending"
 OF_THE_SYSTEM = "kept by a file manager or a storage server"
@@ -35,24 +35,24 @@ class FoundPictures:
 
     @property
     def unreadable(self) -> int:
-        """How many folders and files could not be looked at: they may be, or hold, pictures."""
+        """The number of folders and files that could not be read: they may be, or hold, pictures."""
         return len(self.left_out.get(UNREADABLE, ()))
 
     def leave_out(self, path: Path, reason: str) -> None:
-        """Note that it is not sent."""
+        """Add a path that is not sent."""
         self.left_out.setdefault(reason, []).append(path)
 
-    def tell(self) -> None:
-        """Say on stderr what was left out, if anything: how many, why, and the first of their names."""
+    def report(self) -> None:
+        """Print to stderr what was left out: how many paths, why, and the first of their names."""
         for reason, paths in self.left_out.items():
             names = ", ".join(str(path) for path in paths[:MAX_NAMED])
             note(f"left out {len(paths)} ({reason}): {names}{', …' if len(paths) > MAX_NAMED else ''}")
 
 
 def pictures_in(paths: Sequence[Path]) -> FoundPictures:
-    """Find the files given and the pictures in the folders given; what is left out is said on stderr.
+    """Return the given files and the pictures in the given folders; print to stderr what is left out.
 
-    Of a folder, regular files with a picture's ending are taken, each real file once, however many links lead to it.
+    From a folder, regular files with a picture's ending are taken, each real file once, even if links lead to it.
 
     Raises:
         typer.BadParameter: there are no pictures, or one of the paths is neither a regular file nor a folder.
@@ -61,7 +61,7 @@ def pictures_in(paths: Sequence[Path]) -> FoundPictures:
     for path in paths:
         mode = _mode(path)
         if stat.S_ISREG(mode):
-            walk.found.pictures.append(path)  # whatever it is called: it was asked for
+            walk.found.pictures.append(path)  # whatever its name: it was given explicitly
             walk.files.add(os.path.realpath(path))
         elif not mode:
             raise typer.BadParameter(f"{path}: no such file or folder")
@@ -70,36 +70,36 @@ def pictures_in(paths: Sequence[Path]) -> FoundPictures:
     for path in paths:
         if stat.S_ISDIR(_mode(path)):
             walk.through(path)
-    walk.found.tell()
+    walk.found.report()
     if not walk.found.pictures:
         raise typer.BadParameter(f"no pictures there; by their ending, {', '.join(ENDINGS)} are taken")
     return walk.found
 
 
 class _Walk:
-    """A walk through folders: what is really in one comes before what links lead to, so that a file keeps its name."""
+    """A walk through folders: real entries come before the targets of links, so that a file keeps its name."""
 
     def __init__(self) -> None:
         self.found = FoundPictures()
-        self.files: set[str] = set()  # the real paths of those that are taken
-        self._folders: set[str] = set()  # … and of those that were looked into
+        self.files: set[str] = set()  # the real paths of the files that are taken
+        self._folders: set[str] = set()  # and of the folders that were read
         self._links: deque[Path] = deque()
 
     def through(self, folder: Path) -> None:
-        """Take the pictures of a folder and of those below it."""
+        """Add the pictures of a folder and of those below it."""
         taken = self._in(folder)
         while self._links:
             link = self._links.popleft()
             if not stat.S_ISDIR(_mode(link)):
                 taken += self._picture(link)
-            elif self._leads_back(link):
+            elif self._is_cycle(link):
                 self.found.leave_out(link, LEADS_BACK)
             else:
                 taken += self._in(link)
         self.found.pictures += sorted(taken)
 
-    def _leads_back(self, link: Path) -> bool:
-        """Whether a link leads to a folder that was looked into, or to one around it, which nobody asked for."""
+    def _is_cycle(self, link: Path) -> bool:
+        """Return whether a link leads to a folder that was read, or to a parent of one, which was not given."""
         real = os.path.realpath(link)
         around = real.rstrip("/") + "/"
         return real in self._folders or any(folder.startswith(around) for folder in self._folders)
@@ -131,15 +131,15 @@ class _Walk:
         return taken
 
     def _picture(self, path: Path) -> list[Path]:
-        """The path, where it is to be sent; none where it was left out."""
-        why = self._why_not(path)
-        if why is None:
+        """Return the path if it is to be sent; an empty list if it was left out."""
+        reason = self._reason_to_skip(path)
+        if reason is None:
             self.files.add(os.path.realpath(path))
             return [path]
-        self.found.leave_out(path, why)
+        self.found.leave_out(path, reason)
         return []
 
-    def _why_not(self, path: Path) -> str | None:
+    def _reason_to_skip(self, path: Path) -> str | None:
         mode = _mode(path)
         if not mode:
             return LEADS_NOWHERE if path.is_symlink() else UNREADABLE
@@ -151,7 +151,7 @@ class _Walk:
 
 
 def _mode(path: Path) -> int:
-    """What kind of file it is, or that which a link leads to; 0 where there is none that can be asked."""
+    """Return the mode of a file, or of a link's target; 0 if it does not exist or cannot be read."""
     try:
         return path.stat().st_mode
     except (OSError, ValueError):

@@ -45,7 +45,7 @@ def up(
         running.start()
         running.wait_until_ready(stopping)
         if not stopping.is_set():
-            _welcome(running.url, found)
+            _print_urls(running.url, found)
         if pictures is not None and not stopping.is_set():
             failed = _send(running, pictures, stopping)
             say(f"tagged pictures: {_bucket(found)}/tagged    hidden faces and cars: {_bucket(found)}/blurred")
@@ -59,10 +59,9 @@ def up(
 
 
 def _send(running: Line, pictures: list[Path], stopping: threading.Event) -> int:
-    """Send pictures and wait for them; return how many did not come to a good end.
+    """Send pictures and wait for them; return how many did not complete.
 
-    The sending has a thread of its own, and the tending stays here: children are told to die with the thread that
-    started them.
+    A separate thread sends; this thread tends the line, since children end with the thread that started them.
     """
     client = Client(running.url)
     pool = ThreadPoolExecutor(1)
@@ -70,7 +69,7 @@ def _send(running: Line, pictures: list[Path], stopping: threading.Event) -> int
     while not sending.done() and not stopping.wait(LINE_STARTS.pause(1)):
         running.tend()
     client.stop()
-    pool.shutdown(wait=False)  # told to stop, it ends at the latest when the door does
+    pool.shutdown(wait=False)  # stopped, it ends at the latest when the API does
     return sending.result() if sending.done() else len(pictures)
 
 
@@ -82,8 +81,8 @@ def run(
     """Send pictures through the whole chain in this one process, with no servers."""
     found = settings.load()
     logs.configure(found, "run")
-    looked = pictures_in(pictures)
-    paths = looked.pictures
+    found_pictures = pictures_in(pictures)
+    paths = found_pictures.pictures
     if out is None and len(paths) != 1:
         raise typer.BadParameter("with several pictures, name a folder for what is made: --out DIR")
     chain = Monolith(found)
@@ -107,7 +106,7 @@ def run(
             say(f"{path}: {found_in(document)} → {where}")
     if as_json:
         print_json(documents)
-    if refused or looked.unreadable:
+    if refused or found_pictures.unreadable:
         sys.exit(EXIT_FAILED)
 
 
@@ -137,7 +136,7 @@ def _counts(given: list[str]) -> dict[str, int]:
     return counts
 
 
-def _welcome(url: str, found: Settings) -> None:
+def _print_urls(url: str, found: Settings) -> None:
     say(f"the line is up: {url}   (open it in a browser)")
     say(f"  send a picture   curl -F image=@picture.jpg {url}/upload")
     say(f"  every stage      {_bucket(found)}")

@@ -1,4 +1,4 @@
-"""``stageline models``: what models there are, getting them, and choosing which version is served."""
+"""``stageline models``: lists and installs models, and chooses the served version."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -143,7 +143,7 @@ def _row(name: str, repository: Repository, versions: Sequence[str], known: Any)
 
 
 def _each(names: Sequence[str], one: Callable[[str], list[object]], columns: Sequence[str], failed_how: str) -> None:
-    """Do it for each model, print a table of what went well, and fail at the end if any did not."""
+    """Call `one` for each model, print a table of the successes, and fail at the end if any failed."""
     rows, failed = [], 0
     for name in names:
         try:

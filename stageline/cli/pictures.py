@@ -31,7 +31,7 @@ SENDERS = 4
 
 @dataclass
 class SentPictures:
-    """What came of sending pictures: the accepted by their id, the refused, and those never sent."""
+    """The result of sending pictures: the accepted by id, the refused, and those never sent."""
 
     accepted: dict[str, Path] = field(default_factory=dict)
     refused: list[Path] = field(default_factory=list)
@@ -57,7 +57,7 @@ def upload(
         sent = SentPictures()
         try:
             _send_all(client, found.pictures, sent)
-        finally:  # whatever happened: these are on their way
+        finally:  # after any error: these are on their way
             failed = len(sent.refused) + len(sent.unsent)
             if as_json:
                 print_json([{"path": str(path), "image_id": image_id} for image_id, path in sent.accepted.items()])
@@ -78,9 +78,7 @@ def status(image_id: str, url: Url = DEFAULT_URL, as_json: AsJson = False) -> No
     rows = [
         [
             name,
-            entry.get("state", ""),
-            entry.get("attempt", ""),
-            entry.get("ms", ""),
+            *(entry.get(field, "") for field in ("state", "attempt", "ms")),
             entry.get("reason") or entry.get("key") or "",
         ]
         for name, entry in (found.get("stages") or {}).items()
@@ -91,17 +89,17 @@ def status(image_id: str, url: Url = DEFAULT_URL, as_json: AsJson = False) -> No
 
 
 def send(client: Client, paths: Sequence[Path], *, as_json: bool) -> int:
-    """Send pictures, wait for all, print what was found; return how many did not come to a good end."""
+    """Send pictures, wait for all, print the findings; return how many did not complete."""
     sent = SentPictures()
     ended: dict[str, dict[str, Any]] = {}
     try:
         _send_all(client, paths, sent)
         with _progress() as progress:
             task = progress.add_task("finding", total=len(sent.accepted))
-            for outcome in client.wait(list(sent.accepted)):
-                ended[outcome["image_id"]] = outcome
+            for picture in client.wait(list(sent.accepted)):
+                ended[picture["image_id"]] = picture
                 progress.advance(task)
-    finally:  # whatever happened: what is known is told
+    finally:  # after any error: print the known results
         bad = _report(sent, ended, as_json=as_json)
     return bad
 
@@ -111,18 +109,18 @@ def _report(sent: SentPictures, ended: dict[str, dict[str, Any]], *, as_json: bo
         image_id: {"image_id": image_id, "filename": path.name, "status": "submitted", "results": None}
         for image_id, path in sent.accepted.items()
     }
-    outcomes = list({**on_their_way, **ended}.values())
+    statuses = list({**on_their_way, **ended}.values())
     if as_json:
-        print_json(outcomes)
-    elif outcomes:
-        rows = [[sent.accepted[o["image_id"]].name, o["status"], _found(o), o["image_id"]] for o in outcomes]
+        print_json(statuses)
+    elif statuses:
+        rows = [[sent.accepted[o["image_id"]].name, o["status"], _found(o), o["image_id"]] for o in statuses]
         print_table(["picture", "status", "found", "image_id"], rows)
-    failed = len([outcome for outcome in outcomes if outcome["status"] == "failed"])
+    failed = len([picture for picture in statuses if picture["status"] == "failed"])
     counts = {
         "completed": len(ended) - failed,
         "failed": failed,
         "refused": len(sent.refused),
-        "still on their way": len(outcomes) - len(ended),
+        "still on their way": len(statuses) - len(ended),
         "not sent": len(sent.unsent),
     }
     always = ("completed", "failed", "refused")
@@ -130,18 +128,18 @@ def _report(sent: SentPictures, ended: dict[str, dict[str, Any]], *, as_json: bo
     return sum(counts.values()) - counts["completed"]
 
 
-def _found(outcome: dict[str, Any]) -> str:
-    results = outcome["results"] or {}
-    if outcome["status"] == "failed":
+def _found(picture: dict[str, Any]) -> str:
+    results = picture["results"] or {}
+    if picture["status"] == "failed":
         return str(results.get("reason", ""))
     return found_in(results) if results else ""
 
 
 def _send_all(client: Client, paths: Sequence[Path], sent: SentPictures) -> None:
-    """Send pictures, several at a time, and note what came of each; the reasons of the refused are printed.
+    """Send pictures, several at a time, and record the results; the reasons of the refused are printed.
 
     Raises:
-        Unavailable: the line went away; what it had accepted by then is noted.
+        Unavailable: the line went away; pictures that it accepted before are recorded.
     """
     pool = ThreadPoolExecutor(SENDERS)
     answers = [(path, pool.submit(client.upload, path)) for path in paths]
@@ -150,7 +148,7 @@ def _send_all(client: Client, paths: Sequence[Path], sent: SentPictures) -> None
             task = progress.add_task("sending", total=len(paths))
             for _, answer in answers:
                 if isinstance(answer.exception(), Unavailable):
-                    break  # the others would only say the same
+                    break  # the others would fail alike
                 progress.advance(task)
     finally:  # also on Ctrl-C
         pool.shutdown(wait=True, cancel_futures=True)
@@ -161,7 +159,7 @@ def _send_all(client: Client, paths: Sequence[Path], sent: SentPictures) -> None
 
 
 def _note(sent: SentPictures, path: Path, answer: Future[str]) -> BaseException | None:
-    """Note what came of sending one picture; return an error that is not about this picture."""
+    """Record the result of sending one picture; return an error that is not about this picture."""
     error = None if answer.cancelled() else answer.exception()
     if isinstance(error, Refused):
         sent.refused.append(path)

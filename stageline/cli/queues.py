@@ -1,4 +1,4 @@
-"""``stageline queues``, ``stageline reconcile`` and ``stageline dead``: the line's own lists, read from Redis."""
+"""``stageline queues``, ``stageline reconcile`` and ``stageline dead``: the line's lists in Redis."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from stageline.maintenance.reconcile import lost_pictures
 from stageline.store import open_store
 
 dead = typer.Typer(no_args_is_help=True, help="Messages that failed for good: list, show, replay or drop them.")
-Letter = Mapping[str, Any]
+DeadLetter = Mapping[str, Any]
 Which = Annotated[
     str,
     typer.Argument(metavar="ID", help="An image id or a beginning that only it has, a number of `dead list`, or all."),
@@ -28,19 +28,19 @@ Which = Annotated[
 def queues(as_json: AsJson = False) -> None:
     """Count what waits, is in flight, is delayed and is dead, by stage; say what is wrong with the line."""
     found = attached_settings()
-    door = Producer(found.redis_url, found.max_queue_size, found.status_ttl)
-    stages = door.depths()
-    letters = DeadLetters(door.client).counts()
+    producer = Producer(found.redis_url, found.max_queue_size, found.status_ttl)
+    stages = producer.depths()
+    dead_letters = DeadLetters(producer.client).counts()
     for name, counts in stages.items():
-        counts["dead"] = letters.get(name, 0)
-    told = overview.read(door.client, found.lease_seconds)
-    problems = [*told.problems, *told.away]
+        counts["dead"] = dead_letters.get(name, 0)
+    line = overview.read(producer.client, found.lease_seconds)
+    problems = [*line.problems, *line.away]
     if as_json:
-        print_json({"stages": stages, "unfinished": door.unfinished(), "problems": problems})
+        print_json({"stages": stages, "unfinished": producer.unfinished(), "problems": problems})
         return
     states = ("waiting", "in_flight", "delayed", "dead")
     print_table(["stage", *states], [[name, *(counts[state] for state in states)] for name, counts in stages.items()])
-    say(f"{door.unfinished()} accepted pictures are unfinished; at most {found.max_queue_size} may be")
+    say(f"{producer.unfinished()} accepted pictures are unfinished; at most {found.max_queue_size} may be")
     for problem in problems:
         note(problem)
 
@@ -51,10 +51,10 @@ def reconcile(
     """List the originals that have neither a status nor results, as after Redis lost its data."""
     found = attached_settings()
     logs.configure(found, "reconcile")
-    door = Producer(found.redis_url, found.max_queue_size, found.status_ttl)
-    lost = list(lost_pictures(open_store(found), door, Catalogue(open_engine(found))))
+    producer = Producer(found.redis_url, found.max_queue_size, found.status_ttl)
+    lost = list(lost_pictures(open_store(found), producer, Catalogue(open_engine(found))))
     for message in lost if queue else ():
-        door.accept(message, limited=False)
+        producer.accept(message, limited=False)
     if as_json:
         print_json([message.image_id for message in lost])
         return
@@ -66,7 +66,7 @@ def reconcile(
 @dead.command("list")
 def dead_list(as_json: AsJson = False) -> None:
     """List the dead letters, oldest first."""
-    contents = [content for _, content in _letters().list()]
+    contents = [content for _, content in _dead_letters().list()]
     if as_json:
         print_json(contents)
         return
@@ -77,17 +77,17 @@ def dead_list(as_json: AsJson = False) -> None:
 @dead.command("show")
 def dead_show(which: Which) -> None:
     """Print a dead letter whole, with its traceback and its message."""
-    print_json([content for _, content in _chosen(_letters(), which)])
+    print_json([content for _, content in _chosen(_dead_letters(), which)])
 
 
 @dead.command("replay")
 def dead_replay(which: Which) -> None:
     """Send a dead letter down the line again, from the stage where it failed."""
-    letters = _letters()
+    dead_letters = _dead_letters()
     failed = 0
-    for raw, content in _some(letters, which):
+    for raw, content in _chosen_or_fail(dead_letters, which):
         try:
-            queued = letters.replay(raw, content)
+            queued = dead_letters.replay(raw, content)
         except Unavailable:
             raise
         except (StagelineError, KeyError) as error:
@@ -102,20 +102,20 @@ def dead_replay(which: Which) -> None:
 @dead.command("drop")
 def dead_drop(which: Which) -> None:
     """Forget a dead letter; its original and its results stay in the bucket."""
-    letters = _letters()
+    dead_letters = _dead_letters()
     failed = 0
-    for raw, content in _some(letters, which):
-        dropped = letters.drop(raw)
+    for raw, content in _chosen_or_fail(dead_letters, which):
+        dropped = dead_letters.drop(raw)
         failed += not dropped
         note(f"{'dropped' if dropped else 'gone already'}: {_name(content)}")
     _end(failed)
 
 
-def _letters() -> DeadLetters:
+def _dead_letters() -> DeadLetters:
     return DeadLetters(connect(attached_settings().redis_url))
 
 
-def _name(content: Letter) -> str:
+def _name(content: DeadLetter) -> str:
     return str(content.get("image_id") or "(no message)")
 
 
@@ -124,16 +124,16 @@ def _end(failed: int) -> None:
         sys.exit(EXIT_FAILED)
 
 
-def _some(letters: DeadLetters, which: str) -> Sequence[tuple[bytes, Letter]]:
-    chosen = _chosen(letters, which)
+def _chosen_or_fail(dead_letters: DeadLetters, which: str) -> Sequence[tuple[bytes, DeadLetter]]:
+    chosen = _chosen(dead_letters, which)
     if not chosen:
         raise StagelineError("there are no dead letters")
     return chosen
 
 
-def _chosen(letters: DeadLetters, which: str) -> Sequence[tuple[bytes, Letter]]:
-    """Return the letters meant: all; those of an id; the one of a number; those of the one id that begins so."""
-    found = letters.list()
+def _chosen(dead_letters: DeadLetters, which: str) -> Sequence[tuple[bytes, DeadLetter]]:
+    """Return the chosen dead letters: all; those of an id; the one of a number; those of the only id that begins so."""
+    found = dead_letters.list()
     if which == "all":
         return found
     ids = {str(content["image_id"]) for _, content in found if content.get("image_id")}

@@ -1,4 +1,4 @@
-"""Judging the line on labelled pictures. May use: core, imaging, store, registry, inference, pipeline, local.
+"""Evaluates the line on labelled pictures. May use: core, imaging, store, registry, inference, pipeline, local.
 
-Data sets, average precision, categories held against labels, and which settings would do better.
+Data sets, average precision, correctness of categories, and advice on settings.
 """

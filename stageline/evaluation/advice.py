@@ -1,14 +1,14 @@
-"""Which settings would do better, in plain sentences: what each would bring and cost, and how sure that is."""
+"""Advice on settings, in sentences: the gain and the cost of each, and how certain they are."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from stageline.core.settings import Settings
 from stageline.evaluation.intervals import Interval
-from stageline.evaluation.looking import Changes
 from stageline.evaluation.naming import Counts, count
 from stageline.evaluation.summary import ALL, TESTED_ON, Difference, Summary, more_ms
 from stageline.evaluation.tries import CONFIGURED, OF_CLASSIFY, Tries, shown
+from stageline.evaluation.variants import Changes
 
 MIN_SCORES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8)
 NOTICEABLE_MS = 0.05
@@ -16,7 +16,7 @@ NOTICEABLE_MS = 0.05
 
 @dataclass(frozen=True)
 class Tried:
-    """What came of other settings than those configured."""
+    """The result of other settings than those configured."""
 
     changes: Changes
     verdict: str
@@ -24,12 +24,12 @@ class Tried:
     sentence: str
     figures: dict[str, Any]
     difference: Difference
-    told: bool = True
-    """Whether it is worth telling: not where another value of the same variable was chosen."""
+    reported: bool = True
+    """Whether to print it: not if another value of the same variable was chosen."""
 
 
 def of_objects(summary: Summary, tried: Tries) -> list[Tried]:
-    """What other settings of resize and detect bring to AP50, the best first."""
+    """Return the gain in AP50 of other settings of resize and detect, the best first."""
     base = summary.way(CONFIGURED).mean
     found = []
     for changes in tried.ways:
@@ -47,7 +47,7 @@ def of_objects(summary: Summary, tried: Tries) -> list[Tried]:
 
 
 def of_scores(summary: Summary, settings: Settings) -> list[Tried]:
-    """What another least score brings: chosen by F1 on half of the pictures, and its figures are of the other half."""
+    """Return the gain of another least score: chosen by F1 on half of the pictures, measured on the other half."""
     now = settings.detect_min_score
     best = summary.best_score(MIN_SCORES, now)
     if best == now:
@@ -63,9 +63,9 @@ def of_scores(summary: Summary, settings: Settings) -> list[Tried]:
 
 
 def of_categories(summary: Summary, tried: Tries) -> list[Tried]:
-    """What other settings of classify bring: how many more are named right than wrong, the best first.
+    """Return the gain of other settings of classify, by right less wrong categories, the best first.
 
-    Of several values of one variable one is chosen on half of the pictures; the figures of them are of the other half.
+    Of several values of one variable, one is chosen on half of the pictures; the figures are from the other half.
     """
     judged = summary.measured.judged
     if CONFIGURED not in judged:
@@ -84,13 +84,13 @@ def of_categories(summary: Summary, tried: Tries) -> list[Tried]:
         difference, ms = summary.naming(changes, of), more_ms(summary.measured.naming_ms, changes)
         sentence = _sentence(changes, difference, f"{share(counts)} instead of {share(now)}", ms)
         figures = {"named": counts.named, "right": counts.right, "wrong": counts.wrong, "more_ms": ms}
-        told = not one_of_many or changes in chosen
-        found.append(Tried(changes, difference.verdict, sentence, figures, difference, told))
+        reported = not one_of_many or changes in chosen
+        found.append(Tried(changes, difference.verdict, sentence, figures, difference, reported))
     return _best_first(found)
 
 
 def share(counts: Counts) -> str:
-    """Say how many of the named are right: ``13 of 18 named right (72 %, 49 to 88 %)``."""
+    """Return the share of right names: ``13 of 18 named right (72 %, 49 to 88 %)``."""
     if counts.interval is None:
         return "none named"
     part = percent(counts.right / counts.named)
@@ -98,12 +98,12 @@ def share(counts: Counts) -> str:
 
 
 def percent(part: float) -> str:
-    """A share, 0 to 1, in percent."""
+    """Return a share, 0 to 1, in percent."""
     return f"{100 * part:.0f} %"
 
 
 def span(interval: Interval) -> str:
-    """An interval of a share: ``49 to 88 %``."""
+    """Return an interval of a share: ``49 to 88 %``."""
     return f"{interval.low * 100:.0f} to {interval.high * 100:.0f} %"
 
 
@@ -112,7 +112,7 @@ def _best_first(found: list[Tried]) -> list[Tried]:
 
 
 def _sentence(changes: Changes, difference: Difference, gain: str, ms: float) -> str:
-    """What settings bring and cost; of those that change nothing the names are enough, and the cost if there is one."""
+    """Return the gain and cost of settings; of settings that change nothing only the names, and any cost."""
     if difference.verdict != "same":
         return f"{shown(changes)}: {gain}, {_cost(ms)}"
     return shown(changes) if abs(ms) < NOTICEABLE_MS else f"{shown(changes)}: {_cost(ms)}"

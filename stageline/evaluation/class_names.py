@@ -1,7 +1,7 @@
-"""The classes of YOLO labels by their numbers: of a names.yaml or data.yaml, or of a list as classes.txt.
+"""Reads the numbered class names of YOLO labels from names.yaml, data.yaml, or a list such as classes.txt.
 
-Of YAML only what such files hold is read: a key at the left edge, with a value beside it, or a list or a mapping of
-scalars below it or in brackets. That needs no parser of the whole language.
+Only a small part of YAML is needed, so there is no full parser: a key at the left edge, with a value beside it, or a
+list or mapping of scalars below it or in brackets.
 """
 
 import re
@@ -21,10 +21,10 @@ BEFORE_QUOTES = " \t,[{:-"  # elsewhere a quote is an apostrophe
 
 
 def read_names(path: Path) -> dict[int, str]:
-    """Return the classes by their numbers.
+    """Return the class names by number.
 
     Raises:
-        BadDataSet: the file cannot be read, or names no classes.
+        BadDataSet: the file cannot be read, or has no class names.
     """
     if path.suffix.lower() in (".yaml", ".yml"):
         return _names(path, read_yaml(path).get("names", []))
@@ -32,7 +32,7 @@ def read_names(path: Path) -> dict[int, str]:
 
 
 def read_yaml(path: Path) -> Mapping[str, list[str]]:
-    """Return the keys at the left edge of a file, each with its lines: what is beside it, and what is below it.
+    """Return the keys at the left edge of a file, each with its lines: those beside it and below it.
 
     Raises:
         BadDataSet: the file cannot be read.
@@ -51,16 +51,16 @@ def read_yaml(path: Path) -> Mapping[str, list[str]]:
 
 
 def scalar(text: str) -> str:
-    """A value without its quotes."""
+    """Return a value without its quotes."""
     text = text.strip()
     return text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
 def text_of(path: Path) -> str:
-    """A text file's content.
+    """Return the content of a text file.
 
     Raises:
-        BadDataSet: it cannot be read, is too large for what it is, or is no text.
+        BadDataSet: the file cannot be read, is too large, or is no text.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -96,7 +96,7 @@ def _names(path: Path, lines: list[str]) -> dict[int, str]:
 
 
 def _split(text: str) -> Iterator[str]:
-    """The parts between commas that stand in no quotes; empty ones are none, as after the last comma."""
+    """Yield the parts between unquoted commas, without empty ones."""
     first = 0
     for at in (*(at for at in _unquoted(text) if text[at] == ","), len(text)):
         if text[first:at].strip():
@@ -112,7 +112,7 @@ def _without_comment(line: str) -> str:
 
 
 def _unquoted(text: str) -> Iterator[int]:
-    """The places of a text that stand in no quotes."""
+    """Yield the indices of a text's unquoted characters."""
     quote = ""
     for at, character in enumerate(text):
         if quote:

@@ -10,15 +10,15 @@ from stageline.evaluation.class_names import NAME_FILES
 from stageline.evaluation.dataset import BadDataSet, DataSet, Label, LabelledPicture, Problems, is_box
 
 PARTS = ("images", "annotations", "categories")
-MAX_TRIED = 16  # files that are looked into for the one that is meant
+MAX_TRIED = 16  # candidate files that are opened
 Content = Mapping[str, Sequence[Any]]
 
 
 def find(files: Sequence[Path]) -> tuple[Path | None, list[str]]:
-    """Find the one COCO JSON of a folder's files; None where there is none, and why each that was tried is none.
+    """Find the only COCO JSON among files; None if there is none, and the reason for each rejected candidate.
 
     Raises:
-        BadDataSet: there are several, or the only one that could be it cannot be read.
+        BadDataSet: there are several, or the only candidate cannot be read.
     """
     every = [path for path in files if path.suffix.lower() == ".json"]
     named = [path for path in every if path.name.startswith("instances") or path.name.endswith(".coco.json")]
@@ -44,10 +44,10 @@ def find(files: Sequence[Path]) -> tuple[Path | None, list[str]]:
 
 
 def read(folder: Path, annotations: Path, files: Sequence[Path]) -> DataSet:
-    """Read a COCO JSON whose pictures lie anywhere in the folder.
+    """Read a COCO JSON whose pictures are anywhere in the folder.
 
     Raises:
-        BadDataSet: it is no such file, or none of its pictures is there.
+        BadDataSet: the file is no COCO JSON, or none of its pictures exists.
     """
     found = content(annotations)
     problems = Problems()
@@ -75,10 +75,10 @@ def read(folder: Path, annotations: Path, files: Sequence[Path]) -> DataSet:
 
 
 def content(path: Path) -> Content:
-    """Read the file, and see that it has its three parts.
+    """Read the file, and check that it has its three parts.
 
     Raises:
-        BadDataSet: it has not, or cannot be read.
+        BadDataSet: a part is missing, or the file cannot be read.
     """
     try:
         found = json.loads(path.read_bytes())
@@ -142,7 +142,7 @@ def _labels(
 
 
 def _named(image: Mapping[str, Any]) -> Path:
-    """The path that the file gives for a picture, which need not be there."""
+    """Return the path of a picture in the file; it need not exist."""
     return Path(image["file_name"])
 
 
@@ -169,7 +169,7 @@ def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 class _Where:
-    """Where the pictures are: by their path as the file tells it, else by their name alone, where one has it."""
+    """Finds pictures by their path in the file, else by their name if only one file has it."""
 
     def __init__(self, files: Sequence[Path], annotations: Path) -> None:
         self._beside = annotations.absolute().parent
@@ -178,10 +178,10 @@ class _Where:
             self._of[path.name].append(path)
 
     def is_(self, file_name: str) -> tuple[Path | None, str]:
-        """The picture, or None and why."""
-        told = PurePosixPath(file_name.replace("\\", "/"))
-        candidates = self._of.get(told.name, [])
-        exact = [path for path in candidates if path.parts[-len(told.parts) :] == told.parts] or candidates
+        """Return the picture's path, or None and the reason."""
+        stated = PurePosixPath(file_name.replace("\\", "/"))
+        candidates = self._of.get(stated.name, [])
+        exact = [path for path in candidates if path.parts[-len(stated.parts) :] == stated.parts] or candidates
         if len(exact) > 1:
             exact = [path for path in exact if path.absolute().parent == self._beside] or exact
         if len(exact) == 1:

@@ -1,4 +1,4 @@
-"""What a labelled data set is, whatever it was read from, and what was wrong with it."""
+"""A labelled data set of any format, and the problems found in it."""
 
 import math
 import os
@@ -12,56 +12,56 @@ from stageline.core.errors import StagelineError
 
 Box = tuple[float, float, float, float]  # x1, y1, x2, y2
 MAX_NAMED = 3
-BEYOND = 1.0  # pixels by which a label may reach out of its picture: labelling tools round
+BEYOND = 1.0  # pixels by which a label may exceed its picture: labelling tools round
 
 
 class BadDataSet(StagelineError):
-    """A folder holds no labelled pictures that can be evaluated; the text says what is wrong and what to do."""
+    """A folder has no labelled pictures that can be evaluated; the text says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Label:
-    """An object that is labelled: its class, its box, and whether it is a crowd, a region of many."""
+    """A labelled object: its class, its box, and whether it is a crowd, a region of many objects."""
 
     name: str
     box: Box
     crowd: bool = False
     number: int | str = 0
-    """Of the line, or of the annotation."""
+    """The number of the line, or of the annotation."""
 
 
 class DataSetProblem(NamedTuple):
-    """Something that could not be taken as it is."""
+    """A problem with a picture or a label."""
 
     kind: str
     where: str
     fault: bool
-    """Whether it is a picture or a label that was given and could not be read."""
+    """Whether a given picture or label could not be read."""
     picture: Path | None
-    """That it is about; None: about none, or nobody knows which."""
+    """The picture that it is about; None if it is about no picture, or an unknown one."""
 
 
 @dataclass
 class Problems:
-    """What could not be taken as it is."""
+    """The problems of a data set."""
 
     found: list[DataSetProblem] = field(default_factory=list)
 
     @property
     def failed(self) -> int:
-        """How many of them are faults: a picture or a label that was given and could not be read."""
+        """The number of faults: given pictures and labels that could not be read."""
         return sum(one.fault for one in self.found)
 
     def note(self, kind: str, where: str, *, picture: Path | None = None, fault: bool = False) -> None:
-        """Keep a problem; see `Problem`."""
+        """Add a problem; see `DataSetProblem`."""
         self.found.append(DataSetProblem(kind, where, fault, picture))
 
     def of(self, pictures: Collection[Path]) -> "Problems":
-        """Return those of these pictures, and those of no picture that is known."""
+        """Return the problems of these pictures, and those of no known picture."""
         return Problems([one for one in self.found if one.picture is None or one.picture in pictures])
 
     def sentences(self) -> list[str]:
-        """Each kind with its count and first places, as ``2 × no such class: a.txt, line 3: …; …``."""
+        """Return each kind with its count and first places: ``2 × no such class: a.txt, line 3: …; …``."""
         places: dict[str, list[str]] = {}
         for one in self.found:
             places.setdefault(one.kind, []).append(one.where)
@@ -78,14 +78,14 @@ class LabelledPicture:
     path: Path
     labels: Sequence[Label]
     source: str
-    """Names the file of the labels, and what their numbers count: ``labels/a.txt, line``."""
+    """The file of the labels, and the unit of their numbers: ``labels/a.txt, line``."""
     relative: bool = False
     """Whether boxes are shares of the picture's sides instead of pixels."""
     size: tuple[int, int] | None = None
-    """Width and height, where the data set tells them."""
+    """Width and height, if the data set has them."""
 
     def in_pixels(self, width: int, height: int, problems: Problems) -> list[Label]:
-        """Return the labels in pixels of the picture, upright; what reaches out of it is cut off, and noted."""
+        """Return the labels in pixels of the upright picture; parts outside it are cut off, and noted."""
         found = []
         for label in self.labels:
             box = label.box
@@ -111,14 +111,14 @@ class DataSet:
     kind: str
     """``COCO JSON`` or ``YOLO labels``."""
     source: str
-    """What it was read from, for people."""
+    """The file or folder that it was read from."""
     classes: Sequence[str]
     pictures: Sequence[LabelledPicture]
     problems: Problems
 
 
 def is_box(box: Sequence[object]) -> bool:
-    """Whether these are four finite numbers, whose second two lie beyond the first."""
+    """Return whether these are four finite numbers, the last two greater than the first two."""
     numbers = [edge for edge in box if isinstance(edge, int | float) and not isinstance(edge, bool)]
     if len(numbers) != 4 or len(box) != 4 or not all(map(math.isfinite, numbers)):  # noqa: PLR2004
         return False
@@ -126,7 +126,7 @@ def is_box(box: Sequence[object]) -> bool:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """All regular files of a folder and of those below it, each folder once, however many links lead to it; sorted.
+    """Return all regular files below a folder, sorted; each folder is read once, even if links lead to it.
 
     Raises:
         BadDataSet: one of the folders cannot be read.
@@ -149,11 +149,11 @@ def _unreadable(error: OSError) -> None:
 
 @lru_cache(maxsize=10_000)
 def same(name: str) -> str:
-    """Return what two names of one class have in common: capitals, ``_``, ``-`` and blanks do not count."""
+    """Return a normal form of a class name: case, ``_``, ``-`` and blanks do not count."""
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 
 def known_as(classes: Sequence[str], labels: Sequence[str]) -> Mapping[str, str]:
-    """Return for each class the detector's label of it; the classes that it does not know are not there."""
+    """Return the detector's label of each class; unknown classes are left out."""
     known = {same(label): label for label in reversed(labels) if label}
     return {name: known[same(name)] for name in classes if same(name) in known}

@@ -1,4 +1,4 @@
-"""How far a figure from few pictures can be trusted: intervals that hold the true one in 95 of 100 such samples."""
+"""Confidence intervals of figures: 95 of 100 such samples have an interval that contains the true figure."""
 
 import math
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ import numpy as np
 
 from stageline.evaluation.precision import RECALLS, Floats, Labelled, Tally
 
-Z = 1.959964  # standard deviations to either side that 95 % of a normal distribution lie within
+Z = 1.959964  # standard deviations to either side that contain 95 % of a normal distribution
 RESAMPLES = 200
-MIN_PICTURES = 20  # with a label: samples of fewer are too much alike to tell how far the figure can be trusted
+MIN_PICTURES = 20  # with a label: samples of fewer are too much alike for an interval
 SEED = 0
 BATCH_SIZE = 2_000_000  # numbers in memory at a time
 
@@ -23,7 +23,7 @@ class Interval(NamedTuple):
 
 
 def wilson(right: int, of: int) -> Interval | None:
-    """The interval of a share, of so many; None of none.
+    """Return the interval of the share right/of; None if `of` is 0.
 
     Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference", JASA 22.
     """
@@ -36,7 +36,7 @@ def wilson(right: int, of: int) -> Interval | None:
 
 
 def resample(pictures: int, times: int = RESAMPLES) -> Floats:
-    """Draw as many pictures as there are, with replacement, so many times: how often each was drawn, [times, pictures].
+    """Draw all pictures with replacement, `times` times; return how often each was drawn, [times, pictures].
 
     Source: Efron 1979, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7.
     """
@@ -46,7 +46,7 @@ def resample(pictures: int, times: int = RESAMPLES) -> Floats:
 
 
 def resampled_ap50(tally: Tally, labelled: Labelled, classes: Sequence[str], drawn: Floats) -> Floats:
-    """AP50, the mean over classes, of each sample that `resample` drew: [times]; nan where nothing is labelled."""
+    """Return the mean AP50 over classes of each sample of `resample`: [times]; nan if nothing is labelled."""
     rows = np.full((len(classes), len(drawn)), np.nan)
     for row, name in zip(rows, classes, strict=True):
         labels = drawn @ labelled.in_each(name)
@@ -61,9 +61,9 @@ def resampled_ap50(tally: Tally, labelled: Labelled, classes: Sequence[str], dra
 
 
 def of_share(value: float, samples: Floats) -> Interval | None:
-    """The interval of a share, 0 to 1: the middle 95 % of its samples, moved so that their mean is it.
+    """Return the interval of a share, 0 to 1: the middle 95 % of its samples, shifted so that their mean is the share.
 
-    None without samples. Moved, as AP is greater in samples: a class that few pictures show is shown by fewer of them.
+    None without samples. The shift is needed since AP is greater in samples: fewer of their pictures show a rare class.
     """
     ends = _middle(samples)
     if ends is None:
@@ -73,11 +73,10 @@ def of_share(value: float, samples: Floats) -> Interval | None:
 
 
 def of_difference(value: float, samples: Floats) -> Interval | None:
-    """The interval of a difference, or of a sum: the middle 95 % of its samples, and the value.
+    """Return the interval of a difference or a sum: the middle 95 % of its samples, and the value itself.
 
-    None without samples. Not moved: what makes samples of a figure greater does so on both sides of a difference, and
-    samples of a sum are the sum in the mean. The mean of a few hundred is not exact: moved by it, an end of 0 would be
-    a gain or a loss.
+    None without samples. There is no shift: the bias of samples is the same on both sides of a difference, and a sum
+    has none. The mean of a few hundred samples is not exact: shifting by it would turn an end of 0 into a gain or loss.
     """
     ends = _middle(samples)
     return ends and Interval(min(value, ends.low), max(value, ends.high))
@@ -92,7 +91,7 @@ def _middle(samples: Floats) -> Interval | None:
 
 
 def _areas(hits: np.ndarray, weights: Floats, labels: Floats) -> Floats:
-    """`precision.area` where each finding, best first, counts as often as its picture was drawn: [times, findings]."""
+    """Return `precision.area` with each finding weighted by how often its picture was drawn: [times, findings]."""
     right, all_found = (weights * hits).cumsum(axis=1), weights.cumsum(axis=1)
     precision = right / np.maximum(all_found, 1e-9)
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]

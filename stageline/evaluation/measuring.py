@@ -9,10 +9,10 @@ from pathlib import Path
 from stageline.core.errors import BadImage
 from stageline.core.settings import Settings
 from stageline.evaluation.dataset import BadDataSet, DataSet, Label, LabelledPicture, known_as, same
-from stageline.evaluation.looking import Changes, Looked, Looker
 from stageline.evaluation.naming import Judged, judge
 from stageline.evaluation.precision import Labelled, Tally
 from stageline.evaluation.tries import BARE, Tries
+from stageline.evaluation.variants import Changes, PictureFindings, VariantRunner
 
 Advance = Callable[[], None]
 Milliseconds = Mapping[Changes, "array[float]"]
@@ -20,52 +20,52 @@ Milliseconds = Mapping[Changes, "array[float]"]
 
 @dataclass
 class Measured:
-    """What was found in all pictures, in every way, and what is labelled in them."""
+    """The findings in all pictures, under every variant, and their labels."""
 
     classes: Sequence[str]
-    """Those that are labelled and that the detector knows, by its names."""
+    """The labelled classes that the detector knows, by its names."""
     unknown: Mapping[str, int]
-    """Those that it does not know, with how many labels each has: they are left out of AP."""
+    """The classes that it does not know, with their numbers of labels: they are left out of AP."""
     labelled: Labelled = field(default_factory=Labelled)
     tallies: Mapping[Changes, Tally] = field(default_factory=lambda: defaultdict(Tally))
     ms: Milliseconds = field(default_factory=lambda: defaultdict(lambda: array("d")))
     """CPU milliseconds of each picture, from the original to the objects."""
     judged: dict[Changes, list[Judged]] = field(default_factory=lambda: defaultdict(list))
-    """What was named; of categories that none of `classes` has nothing is known, and nothing judged."""
+    """The judged categories; those that map to none of `classes` are not judged."""
     left_out: Mapping[str, str] = field(default_factory=dict)
-    """The models that could not be used, by name: why."""
+    """The models that could not be used, by name, with the reason."""
     naming_ms: Milliseconds = field(default_factory=lambda: defaultdict(lambda: array("d")))
 
 
 def measure(found: DataSet, settings: Settings, tried: Tries, advance: Advance = lambda: None) -> Measured:
-    """Look at every picture in every way, and hold what is found against the labels.
+    """Run every variant on every picture, and compare the findings with the labels.
 
-    What cannot be looked at is noted among the data set's problems.
+    Pictures that cannot be decoded are noted among the data set's problems.
 
     Args:
         found: the data set.
         settings: as they are configured.
-        tried: what is tried beside them.
+        tried: the variants of the settings.
         advance: called after each picture.
 
     Raises:
-        BadDataSet: the detector knows none of the classes, or no picture can be looked at.
+        BadDataSet: the detector knows none of the classes, or no picture can be decoded.
         ModelError: a detector is not installed.
     """
-    looker = Looker(settings, tried.ways, tried.classifying)
-    detector = looker.model(settings.detect_model)
+    runner = VariantRunner(settings, tried.ways, tried.classifying)
+    detector = runner.model(settings.detect_model)
     known = known_as(found.classes, detector.card.labels if detector else ())
     measured = _begun(found, known)
-    measured.left_out = {**tried.left_out, **looker.lacking}
+    measured.left_out = {**tried.left_out, **runner.lacking}
     for picture in found.pictures:
-        looked = _look(looker, picture, settings, found)
-        if looked is not None:
-            labels = picture.in_pixels(*looked.size, found.problems)
+        findings = _run(runner, picture, settings, found)
+        if findings is not None:
+            labels = picture.in_pixels(*findings.size, found.problems)
             labels = [replace(label, name=known.get(label.name, label.name)) for label in labels]
-            _add(measured, looked, labels, tried, settings)
+            _add(measured, findings, labels, tried, settings)
         advance()
     measured.classes = [name for name in measured.classes if measured.labelled.count(name)]
-    for changes, judged in measured.judged.items():  # a class may have been in pictures alone that cannot be looked at
+    for changes, judged in measured.judged.items():  # a class may have been only in pictures that were left out
         judgeable = _judgeable(measured, tried.mapping(changes, settings))
         measured.judged[changes] = [one.only(judgeable) for one in judged]
     if not measured.classes:
@@ -88,20 +88,20 @@ def _begun(found: DataSet, known: Mapping[str, str]) -> Measured:
     return Measured(classes, unknown)
 
 
-def _look(looker: Looker, picture: LabelledPicture, settings: Settings, found: DataSet) -> Looked | None:
-    """Look at a picture; None, and a note, where it cannot be."""
+def _run(runner: VariantRunner, picture: LabelledPicture, settings: Settings, found: DataSet) -> PictureFindings | None:
+    """Run the variants on a picture; None, and a noted problem, if that fails."""
     try:
-        looked = looker.look(_read(picture.path, settings.max_upload_bytes))
+        findings = runner.run(_read(picture.path, settings.max_upload_bytes))
     except (BadImage, OSError) as error:
         kind = "picture that cannot be looked at, left out"
         found.problems.note(kind, f"{picture.path}: {error}", picture=picture.path, fault=True)
         return None
-    if picture.size not in (None, looked.size):
-        sizes = f"{picture.path}: {looked.size[0]} × {looked.size[1]}, not {picture.size[0]} × {picture.size[1]}"
+    if picture.size not in (None, findings.size):
+        sizes = f"{picture.path}: {findings.size[0]} × {findings.size[1]}, not {picture.size[0]} × {picture.size[1]}"
         kind = "picture of another size than its annotations say, left out"
         found.problems.note(kind, sizes, picture=picture.path, fault=True)
         return None
-    return looked
+    return findings
 
 
 def _read(path: Path, most: int) -> bytes:
@@ -110,14 +110,16 @@ def _read(path: Path, most: int) -> bytes:
     return path.read_bytes()
 
 
-def _add(measured: Measured, looked: Looked, labels: Sequence[Label], tried: Tries, settings: Settings) -> None:
+def _add(
+    measured: Measured, findings: PictureFindings, labels: Sequence[Label], tried: Tries, settings: Settings
+) -> None:
     number = measured.labelled.add(labels)
-    names = {same(name): name for name in measured.classes}  # other detectors may write them otherwise
-    for changes, look in ((BARE, looked.bare), *looked.ways.items()):
-        wanted = [one._replace(label=names[same(one.label)]) for one in look.found if same(one.label) in names]
+    names = {same(name): name for name in measured.classes}  # other detectors may spell them differently
+    for changes, variant in ((BARE, findings.bare), *findings.ways.items()):
+        wanted = [one._replace(label=names[same(one.label)]) for one in variant.found if same(one.label) in names]
         measured.tallies[changes].add(number, wanted, labels)
-        measured.ms[changes].append(look.ms)
-    for changes, (categories, ms) in looked.categories.items():
+        measured.ms[changes].append(variant.ms)
+    for changes, (categories, ms) in findings.categories.items():
         mapping = tried.mapping(changes, settings)
         judgeable = _judgeable(measured, mapping)
         named = [one for one in categories if one["category"] in judgeable]
@@ -126,5 +128,5 @@ def _add(measured: Measured, looked: Looked, labels: Sequence[Label], tried: Tri
 
 
 def _judgeable(measured: Measured, mapping: Mapping[str, str]) -> set[str]:
-    """The categories of the classes that are labelled: of others, nobody said where they are."""
+    """Return the categories of the labelled classes; other objects have no labels to judge by."""
     return {mapping[name] for name in measured.classes if name in mapping}

@@ -1,4 +1,4 @@
-"""Whether named categories are right: held against labels, objects and whole pictures apart."""
+"""Judges named categories by the labels, separately for objects and whole pictures."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,10 +13,10 @@ from stageline.evaluation.intervals import Interval, wilson
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of one named category."""
+    """The verdict on one named category."""
 
     whole: bool
-    """Whether it is said of the whole picture."""
+    """Whether the category is that of the whole picture."""
     right: bool
     confidence: float
     category: str = ""
@@ -24,22 +24,22 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Judged:
-    """What came of one picture."""
+    """The verdicts on one picture."""
 
     verdicts: Sequence[Verdict]
     objects: int
-    """How many labelled objects have a category: no more could be named right."""
+    """The number of labelled objects with a category: the most that can be named right."""
     picture: bool
-    """Whether any label in it has one."""
+    """Whether any label in the picture has a category."""
 
     def only(self, categories: Collection[str]) -> "Judged":
-        """Return what came of these categories."""
+        """Return the verdicts on these categories."""
         return replace(self, verdicts=[verdict for verdict in self.verdicts if verdict.category in categories])
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How many were named, how many of these right, and how many that have a category were not named right."""
+    """The numbers of categories that were named, named right, and missed: present but not named right."""
 
     named: int = 0
     right: int = 0
@@ -47,12 +47,12 @@ class Counts:
 
     @property
     def wrong(self) -> int:
-        """How many were named wrong."""
+        """The number of wrong names."""
         return self.named - self.right
 
     @property
     def interval(self) -> Interval | None:
-        """That of the share that is right, by Wilson, at 95 %; None where nothing was named."""
+        """The interval of the share of right names, by Wilson, at 95 %; None if nothing was named."""
         return wilson(self.right, self.named)
 
     def __add__(self, other: "Counts") -> "Counts":
@@ -60,16 +60,16 @@ class Counts:
 
 
 def judge(categories: Iterable[Mapping[str, Any]], labels: Sequence[Label], mapping: Mapping[str, str]) -> Judged:
-    """Hold the categories of one picture against its labels.
+    """Judge the categories of one picture by its labels.
 
-    An object's is matched with the label that its box overlaps most, by an IoU of at least 0.5; each label is taken
-    once, the surest first. It is right where that label's class maps to it, and wrong where there is no such label.
-    What lies in a crowd region is not judged. A whole picture's is right where the class of any label in it maps to it.
+    An object is matched with the label of the largest overlap, by an IoU of at least 0.5; each label is matched once,
+    surest objects first. An object's category is right if its label's class maps to it, and wrong without such a label.
+    Objects in a crowd region are not judged. A whole picture's category is right if the class of any label maps to it.
 
     Args:
         categories: each with `category`, `confidence` and `box`, in pixels; the box of a whole picture is null.
-        labels: what is in the picture, in the same pixels.
-        mapping: a class of the labels → its category, as a card's `detector_labels`.
+        labels: those of the picture, in the same pixels.
+        mapping: class of a label → category, as a card's `detector_labels`.
     """
     surest = sorted(categories, key=lambda one: -one["confidence"])
     single = [label for label in labels if not label.crowd]
@@ -82,7 +82,7 @@ def judge(categories: Iterable[Mapping[str, Any]], labels: Sequence[Label], mapp
 
 
 def count(judged: Iterable[Judged], least: float = 0.0) -> tuple[Counts, Counts]:
-    """Count what is named with a confidence of at least `least`: of objects, and of whole pictures."""
+    """Count the names with a confidence of at least `least`: of objects, and of whole pictures."""
     objects = pictures = Counts()
     for one in judged:
         named = [verdict for verdict in one.verdicts if verdict.confidence >= least]

@@ -18,7 +18,7 @@ BITS = 1 << np.arange(len(IOUS))
 
 
 class Finding(NamedTuple):
-    """What a detector says: a label, a score 0..1, a box in pixels of the original."""
+    """A finding of a detector: a label, a score 0..1, a box in pixels of the original."""
 
     label: str
     score: float
@@ -26,24 +26,24 @@ class Finding(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """The findings of one class that count, best first, at one least IoU."""
+    """The findings of one class that are not ignored, best first, at one least IoU."""
 
     scores: Floats
     hits: NDArray[np.bool_]
     pictures: NDArray[np.int64]
-    """The number of the picture that each is from."""
+    """The number of each finding's picture."""
 
 
 @dataclass
 class _OfOneClass:
     scores: "array[float]" = field(default_factory=lambda: array("d"))
     pictures: "array[int]" = field(default_factory=lambda: array("I"))
-    hits: "array[int]" = field(default_factory=lambda: array("H"))  # a bit for each least IoU
+    hits: "array[int]" = field(default_factory=lambda: array("H"))  # one bit for each least IoU
     ignored: "array[int]" = field(default_factory=lambda: array("H"))
 
 
 class Labelled:
-    """What is labelled in the pictures: by class, how many labels each picture has. Crowd regions do not count."""
+    """The number of labels of each picture, by class. Crowd regions do not count."""
 
     def __init__(self) -> None:
         self.pictures = 0
@@ -58,26 +58,26 @@ class Labelled:
         return number
 
     def count(self, name: str) -> int:
-        """How many labels of a class there are."""
+        """Return the number of labels of a class."""
         return len(self._of.get(name, ()))
 
     def classes(self) -> list[str]:
-        """The classes that are labelled, by name."""
+        """Return the labelled classes, sorted."""
         return sorted(self._of)
 
     def in_each(self, name: str) -> Floats:
-        """How many labels of a class each picture has, [pictures]."""
+        """Return the number of labels of a class in each picture, [pictures]."""
         return np.bincount(np.asarray(self._of[name], np.int64), minlength=self.pictures).astype(np.float64)
 
 
 class Tally:
-    """What one way of looking found in all pictures: twenty bytes for each finding, and no pixels."""
+    """The findings of one variant in all pictures: twenty bytes for each finding, and no pixels."""
 
     def __init__(self) -> None:
         self._of: dict[str, _OfOneClass] = {}
 
     def add(self, picture: int, found: Sequence[Finding], labels: Sequence[Label]) -> None:
-        """Match what was found in a picture with its labels, each class by itself."""
+        """Match the findings in a picture with its labels, each class separately."""
         for name in {finding.label for finding in found}:
             best = sorted((one for one in found if one.label == name), key=lambda one: -one.score)[:MAX_FINDINGS]
             own = [label for label in labels if label.name == name]
@@ -93,7 +93,7 @@ class Tally:
             kept.ignored.extend((BITS @ ignored).tolist())
 
     def curve(self, name: str, at: int = 0) -> Curve:
-        """Return the findings of a class, the best first, at the least IoU of that place in `IOUS`."""
+        """Return the findings of a class, best first, at the least IoU of that index in `IOUS`."""
         of = self._of.get(name, _OfOneClass())
         scores, pictures = np.asarray(of.scores, np.float64), np.asarray(of.pictures, np.int64)
         hits, ignored = (np.asarray(bits, np.int64) >> at & 1 for bits in (of.hits, of.ignored))
@@ -104,7 +104,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class PrecisionFigures:
-    """How well one class is found: AP is the mean over the least IoUs of 0.50, 0.55, … 0.95."""
+    """The precision of one class: AP is the mean over the least IoUs of 0.50, 0.55, … 0.95."""
 
     labels: int
     ap: float
@@ -112,20 +112,20 @@ class PrecisionFigures:
 
 
 def average_precision(scores: Iterable[float], hits: Iterable[bool], labels: int) -> float:
-    """The area under the interpolated precision-recall curve of one class, at COCO's 101 points."""
+    """Return the area under the interpolated precision-recall curve of one class, at COCO's 101 points."""
     order = np.argsort(-np.fromiter(scores, np.float64), kind="stable")
     right = np.fromiter(hits, np.bool_)[order].cumsum()
     return area(right / labels, right / np.arange(1, len(right) + 1))
 
 
 def area(recall: Floats, precision: Floats) -> float:
-    """The mean, over 101 recalls, of the best precision that there is at that recall or above it; else 0."""
+    """Return the mean, over 101 recalls, of the best precision at that recall or above; 0 if there is none."""
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     return float(np.append(envelope, 0.0)[np.searchsorted(recall, RECALLS)].mean())
 
 
 def figures(tally: Tally, labelled: Labelled, classes: Iterable[str]) -> dict[str, PrecisionFigures]:
-    """AP and AP50 of each of these classes, which must be labelled."""
+    """Return AP and AP50 of each of these classes, which must have labels."""
     found = {}
     for name in classes:
         labels = labelled.count(name)
@@ -135,19 +135,19 @@ def figures(tally: Tally, labelled: Labelled, classes: Iterable[str]) -> dict[st
 
 
 def mean(by_class: Mapping[str, PrecisionFigures]) -> PrecisionFigures:
-    """The mean over classes, which is what AP and AP50 mean without a class; labels are the sum."""
+    """Return the mean over classes, which is AP and AP50 without a class; labels are summed."""
     each = list(by_class.values())
     ap, ap50 = (float(np.mean([getattr(one, name) for one in each])) if each else 0.0 for name in ("ap", "ap50"))
     return PrecisionFigures(sum(one.labels for one in each), ap, ap50)
 
 
 class Shares(NamedTuple):
-    """What a least score lets through, all classes together, at an IoU of 0.5."""
+    """Precision and recall of the findings above a least score, all classes together, at an IoU of 0.5."""
 
     precision: float
     recall: float
 
     @property
     def f1(self) -> float:
-        """The harmonic mean of both."""
+        """The harmonic mean of precision and recall."""
         return 2 * self.precision * self.recall / max(1e-9, self.precision + self.recall)

@@ -1,4 +1,4 @@
-"""Reading a folder of labelled pictures, whichever of both kinds it is."""
+"""Reads a folder of labelled pictures, of either format."""
 
 import random
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 from stageline.evaluation import coco, yolo
 from stageline.evaluation.dataset import MAX_NAMED, BadDataSet, DataSet, LabelledPicture, files_below
 
-SEED = 0  # a sample is the same at each call
+SEED = 0  # each call draws the same sample
 
 
 def read(folder: Path, annotations: Path | None = None) -> DataSet:
@@ -16,10 +16,10 @@ def read(folder: Path, annotations: Path | None = None) -> DataSet:
 
     Args:
         folder: where the pictures are, at any depth.
-        annotations: the COCO JSON, or the file with the names of YOLO's classes; without, looked for in the folder.
+        annotations: the COCO JSON, or the file of YOLO's class names; None: search the folder.
 
     Raises:
-        BadDataSet: there is neither, or it cannot be used; the text says what to do.
+        BadDataSet: the folder has neither, or it cannot be used; the text says what to do.
     """
     if not folder.is_dir():
         raise BadDataSet(f"{folder} is no folder; name one with a COCO JSON, or with images/, labels/ and names.yaml")
@@ -41,9 +41,9 @@ def read(folder: Path, annotations: Path | None = None) -> DataSet:
 
 
 def sample(found: DataSet, limit: int | None) -> DataSet:
-    """Return at most that many pictures, drawn by chance, the same ones each time, in their order.
+    """Return a data set of at most `limit` pictures, drawn at random, the same ones each time, in their order.
 
-    Of the problems, those of these pictures, and those of no picture that is known.
+    It keeps the problems of these pictures, and those of no known picture.
     """
     if limit is None or limit >= len(found.pictures):
         return found
@@ -53,12 +53,12 @@ def sample(found: DataSet, limit: int | None) -> DataSet:
 
 
 def first_half(folder: Path) -> list[LabelledPicture]:
-    """Return every second picture of a data set, by name: those that something is fitted on."""
+    """Return every second picture of a data set, by name: the half to fit on."""
     return _by_name(folder)[::2]
 
 
 def second_half(folder: Path) -> list[LabelledPicture]:
-    """Return the others: those that it is judged on."""
+    """Return the other half: the pictures to judge on."""
     return _by_name(folder)[1::2]
 
 
@@ -67,6 +67,6 @@ def _by_name(folder: Path) -> list[LabelledPicture]:
 
 
 def _shortened(refused: Sequence[str]) -> list[str]:
-    """The first few of the reasons, and how many more there are."""
+    """Return the first few reasons, and the number of further ones."""
     more = len(refused) - MAX_NAMED
     return [*refused[:MAX_NAMED], *([f"{more} more JSON files were not taken either"] if more > 0 else [])]

@@ -1,4 +1,4 @@
-"""What was measured, as one JSON object; docs/evaluating.md describes it."""
+"""The figures as one JSON object; docs/evaluating.md describes it."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from stageline.evaluation import advice
 from stageline.evaluation.advice import Tried
 from stageline.evaluation.dataset import DataSet
 from stageline.evaluation.intervals import Interval
-from stageline.evaluation.looking import Changes
 from stageline.evaluation.naming import Counts, count
 from stageline.evaluation.summary import Summary
 from stageline.evaluation.tries import BARE, CONFIGURED, Tries
+from stageline.evaluation.variants import Changes
 
 SHOWN = ("detect_model", "detect_on", "detect_min_score", "resize_scale", "resize_min_side", "jpeg_quality",
     "classify_model", "classify_min_confidence", "classify_trusted_score")  # fmt: skip
@@ -19,7 +19,7 @@ Object = dict[str, Any]
 
 
 def report(found: DataSet, summary: Summary, tried: Tries, settings: Settings) -> Object:
-    """Put all figures together; shares and AP are 0 to 1, times CPU milliseconds a picture."""
+    """Return all figures; shares and AP are 0 to 1, times are CPU milliseconds per picture."""
     measured = summary.measured
     steps = [step(summary, *one) for one in steps_of(tried, settings)]
     all_tried = [*advice.of_objects(summary, tried), *advice.of_scores(summary, settings)]
@@ -46,7 +46,7 @@ def report(found: DataSet, summary: Summary, tried: Tries, settings: Settings) -
 
 
 def steps_of(tried: Tries, settings: Settings) -> list[tuple[str, Changes, Changes]]:
-    """The steps whose cost is told: the name, the way without it, and the way with it."""
+    """Return the steps whose cost is reported: name, variant without the step, variant with it."""
     floor = f", the long side not below {settings.resize_min_side}" if settings.resize_min_side else ""
     return [
         (f"resize to {advice.percent(settings.resize_scale)}{floor}", BARE, tried.on["resized"]),
@@ -57,7 +57,7 @@ def steps_of(tried: Tries, settings: Settings) -> list[tuple[str, Changes, Chang
 
 
 def step(summary: Summary, name: str, without: Changes, following: Changes) -> Object:
-    """What a step does to AP50."""
+    """Return the effect of a step on AP50."""
     difference = summary.ap50(following, without)
     return {
         "step": name,
@@ -105,8 +105,8 @@ def _categories(summary: Summary) -> Object | None:
 
 
 def _counts(counts: Counts) -> Object:
-    told = {"named": counts.named, "right": counts.right, "wrong": counts.wrong, "missed": counts.missed}
-    return {**told, "interval": _ends(counts.interval)}
+    figures = {"named": counts.named, "right": counts.right, "wrong": counts.wrong, "missed": counts.missed}
+    return {**figures, "interval": _ends(counts.interval)}
 
 
 def _tried(one: Tried) -> Object:
@@ -114,7 +114,7 @@ def _tried(one: Tried) -> Object:
     return {
         "settings": {name.upper(): value for name, value in one.changes},
         "verdict": one.verdict,
-        "told": one.told,
+        "told": one.reported,
         "sentence": one.sentence,
         **figures,
         "difference": _rounded(one.difference.value),

@@ -1,4 +1,4 @@
-"""Figures of each way that was measured, and of the differences between two, with their intervals."""
+"""Figures of each measured variant, and of the differences between two, with their intervals."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -15,41 +15,41 @@ from stageline.evaluation.intervals import (
     resample,
     resampled_ap50,
 )
-from stageline.evaluation.looking import Changes
 from stageline.evaluation.measuring import Measured, Milliseconds
 from stageline.evaluation.naming import Judged, count
 from stageline.evaluation.precision import Floats, PrecisionFigures, Shares, figures, mean
 from stageline.evaluation.tries import CONFIGURED
+from stageline.evaluation.variants import Changes
 
 ALL, CHOSEN_ON, TESTED_ON = slice(None), slice(0, None, 2), slice(1, None, 2)
-"""Pictures. Of several values of one variable the best is chosen on some and tested on the others: on those that it was
-chosen on, the best of many would look better than it is."""
-EXACT = 1e-9  # differences below are those of floating point
+"""Slices of the pictures. The best of several values of a variable is chosen on one half and tested on the other: on
+the half that it was chosen on, it would look better than it is."""
+EXACT = 1e-9  # smaller differences are rounding errors
 
 
 class Way(NamedTuple):
-    """How well objects are found in one way."""
+    """The figures of one variant."""
 
     by_class: dict[str, PrecisionFigures]
     mean: PrecisionFigures
     samples: Floats
-    """AP50 of pictures drawn again and again, the same ones for each way."""
+    """AP50 of samples of the pictures, the same samples for each variant."""
 
     @property
     def interval(self) -> Interval | None:
-        """That of AP50; None of too few pictures."""
+        """The interval of AP50; None if there are too few pictures."""
         return of_share(self.mean.ap50, self.samples)
 
 
 class Difference(NamedTuple):
-    """By how much a figure is greater than another one, and the interval of that: drawn together, from one sample."""
+    """The difference of two figures, and its interval, from the same samples."""
 
     value: float
     interval: Interval | None
 
     @property
     def verdict(self) -> str:
-        """``better`` or ``worse`` where the interval says so, ``same`` where nothing differs, else ``unsure``."""
+        """``better`` or ``worse`` if the interval excludes 0, ``same`` if nothing differs, otherwise ``unsure``."""
         if self.interval is None:
             return "unsure"
         low, high = self.interval
@@ -61,7 +61,7 @@ class Difference(NamedTuple):
 
 
 class Summary:
-    """What was measured, as figures; each is computed once. There are no intervals of fewer than `MIN_PICTURES`."""
+    """The figures of a measurement, computed once each. There are no intervals for fewer than `MIN_PICTURES`."""
 
     def __init__(self, measured: Measured) -> None:
         self.measured = measured
@@ -76,26 +76,26 @@ class Summary:
         return Way(by_class, mean(by_class), samples)
 
     def ap50(self, some: Changes, other: Changes) -> Difference:
-        """By how much AP50 of one way is greater than that of another."""
+        """Return the difference in AP50 of two variants."""
         one, two = self.way(some), self.way(other)
         return _difference(one.mean.ap50 - two.mean.ap50, one.samples - two.samples)
 
     def shares(self, least: float, of: slice = ALL) -> Shares:
-        """Precision and recall, all classes together, of what is found as configured with at least that score."""
+        """Return precision and recall, all classes together, of the configured findings with at least that score."""
         found, right = (counts[of] for counts in self._counted(least))
         labels = self._labels()[of]
         return Shares(float(right.sum() / max(1.0, found.sum())), float(right.sum() / max(1.0, labels.sum())))
 
     def best_score(self, scores: Sequence[float], now: float) -> float:
-        """The least score whose precision and recall are the best together, by F1, on the pictures to choose on.
+        """Return the least score of the best F1 on the pictures to choose on.
 
-        Of several that are as good, the one nearest to that of now.
+        Of several equal ones, the nearest to `now`.
         """
         f1 = {least: round(self.shares(least, CHOSEN_ON).f1, 6) for least in (*scores, now)}
         return max(f1, key=lambda least: (f1[least], -abs(least - now)))
 
     def f1(self, some: float, other: float) -> Difference:
-        """By how much F1 is greater at one least score than at another, on the pictures to test on."""
+        """Return the difference in F1 of two least scores, on the pictures to test on."""
         labels, values, samples = self._labels()[TESTED_ON], [], []
         for least in (some, other):
             found, right = (counts[TESTED_ON] for counts in self._counted(least))
@@ -105,14 +105,14 @@ class Summary:
         return _difference(float(values[0] - values[1]), samples[0] - samples[1])
 
     def best_naming(self, some: Sequence[Changes]) -> Changes:
-        """Those settings under which the most is named right, less what is named wrong, on the pictures to choose on.
+        """Return the settings with the most right less wrong names on the pictures to choose on.
 
-        Of several that are as good, the first.
+        Of several equal ones, the first.
         """
         return max(some, key=lambda changes: float(self._balance(changes)[CHOSEN_ON].sum()))
 
     def naming(self, changes: Changes, of: slice = ALL) -> Difference:
-        """By how many more categories are named right than wrong, under other settings than as configured.
+        """Return the gain in right less wrong categories of other settings over those configured.
 
         Args:
             changes: the settings.
@@ -122,7 +122,7 @@ class Summary:
         return _difference(float(gained.sum()), (self._drawn if of == ALL else self._drawn_of_tested) @ gained)
 
     def _draw(self, of: slice) -> Floats:
-        """Draw samples of these pictures; none where fewer have a label than an interval needs."""
+        """Draw samples of these pictures; none if too few have a label for an interval."""
         labels = self._labels()[of]
         return resample(len(labels), RESAMPLES if np.count_nonzero(labels) >= MIN_PICTURES else 0)
 
@@ -130,7 +130,7 @@ class Summary:
         return np.asarray([_balance(one) for one in self.measured.judged[changes]], np.float64)
 
     def _counted(self, least: float) -> tuple[Floats, Floats]:
-        """How many are found in each picture with at least that score, and how many of these hit a label."""
+        """Return the number of findings with at least that score in each picture, and of those that hit a label."""
         pictures = self.measured.labelled.pictures
         found, right = np.zeros(pictures), np.zeros(pictures)
         for name in self.measured.classes:
@@ -155,9 +155,9 @@ def _balance(judged: Judged) -> int:
 
 
 def more_ms(ms: Milliseconds, changes: Changes) -> float:
-    """How many CPU milliseconds a picture takes more than as configured: the median of the differences.
+    """Return how many more CPU milliseconds a picture takes than as configured: the median of the differences.
 
-    0 where that is within the noise: twice the standard error of a median, from the median deviation.
+    0 if that is within the noise: twice the standard error of a median, from the median deviation.
     """
     differences = np.asarray(ms[changes]) - np.asarray(ms[CONFIGURED])
     median = float(np.median(differences))

@@ -1,4 +1,4 @@
-"""Which settings are tried beside those that are configured."""
+"""Chooses the settings to try beside those configured."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from stageline.core.errors import ModelError
 from stageline.core.settings import Settings
 from stageline.evaluation.dataset import known_as
-from stageline.evaluation.looking import Changes
+from stageline.evaluation.variants import Changes
 from stageline.inference import model_input
 from stageline.registry.card import Card
 from stageline.registry.install import how_to_get, install, is_for_a_worker
 from stageline.registry.repository import Repository, open_repository
 
 CONFIGURED: Changes = ()
-BARE: Changes = (("bare_network", True),)  # no setting: the original in colour, straight into the network
+BARE: Changes = (("bare_network", True),)  # no setting: the original in colour, given directly to the network
 INPUTS = ("original", "resized", "grayscale")
 SCALE = 0.5
 OF_CLASSIFY: Mapping[str, Sequence[float]] = {
@@ -24,35 +24,35 @@ OF_CLASSIFY: Mapping[str, Sequence[float]] = {
 
 @dataclass(frozen=True)
 class Tries:
-    """The ways that are measured, and which of them answer what each step costs."""
+    """The variants to measure, and those from which the cost of each step is computed."""
 
     ways: Sequence[Changes]
-    """Under which objects are looked for; the first is as configured."""
+    """The settings under which objects are detected; the first is as configured."""
     on: Mapping[str, Changes]
-    """By DETECT_ON."""
+    """The variant of each value of DETECT_ON."""
     with_floor: Changes
     without_floor: Changes
-    """Two that differ in RESIZE_MIN_SIDE alone: not 0, and 0."""
+    """Two variants that differ only in RESIZE_MIN_SIDE: not 0, and 0."""
     floor: int
-    """RESIZE_MIN_SIDE of the first of these two."""
+    """RESIZE_MIN_SIDE of the first of these."""
     classifying: Sequence[Changes]
-    """Under which what was found is classified; the first is as configured; none without a classifier."""
+    """The settings under which findings are classified; the first is as configured; empty without a classifier."""
     mappings: Mapping[str, Mapping[str, str]]
-    """Of each classifier, by its name: which category each of the detector's labels has; see `mapping_of`."""
+    """The category of each of the detector's labels, by classifier; see `mapping_of`."""
 
     left_out: Mapping[str, str] = field(default_factory=dict)
-    """The installed models that are not tried, by name: why."""
+    """The installed models that are not tried, by name, with the reason."""
 
     def mapping(self, changes: Changes, settings: Settings) -> Mapping[str, str]:
-        """Of the classifier that is used under these changes."""
+        """Return the mapping of the classifier under these changes."""
         return self.mappings[str(dict(changes).get("classify_model", settings.classify_model))]
 
 
 def tries(settings: Settings) -> Tries:
-    """Choose what is worth trying, by what is configured, the size of the detector's input, and the models there are.
+    """Choose the variants by the settings, the size of the detector's input, and the available models.
 
     Raises:
-        ModelError: the detector is not installed, or its card asks for something that pictures are not given as.
+        ModelError: the detector is not installed, or its card has an input that pictures cannot be converted to.
         Unavailable: the model store is away.
     """
     cards, left_out = _installed(settings)
@@ -63,7 +63,7 @@ def tries(settings: Settings) -> Tries:
         raise ModelError(f"the detector {settings.detect_model} is not installed: {how_to_get(settings.detect_model)}")
     side = max(model_input.input_size(detector))
     on = {name: CONFIGURED if name == settings.detect_on else (("detect_on", name),) for name in INPUTS}
-    # Where the line looks at the original, what the resize costs is what it would cost were its picture looked at.
+    # If the line detects on the original, the cost of the resize is that of detecting on the resized picture.
     base = on["grayscale"] if settings.detect_on == "original" else CONFIGURED
     floor = settings.resize_min_side or side
     with_floor, without = (_with(base, settings, "resize_min_side", value) for value in (floor, 0))
@@ -84,15 +84,15 @@ def tries(settings: Settings) -> Tries:
 
 
 def mapping_of(classifier: Card, detector: Card) -> Mapping[str, str]:
-    """Return which category each of the detector's labels has: as the classifier's card says.
+    """Return the category of each of the detector's labels, from the classifier's card.
 
-    Of a card that says nothing, those whose names are the same, however they are written.
+    If the card has no mapping, labels map to categories of the same name, however spelled.
     """
     return classifier.detector_labels or known_as([label for label in detector.labels if label], classifier.labels)
 
 
 def shown(changes: Changes) -> str:
-    """Settings as they are set: ``DETECT_ON=resized RESIZE_MIN_SIDE=0``."""
+    """Return settings as text: ``DETECT_ON=resized RESIZE_MIN_SIDE=0``."""
     return " ".join(f"{name.upper()}={value}" for name, value in changes)
 
 
@@ -115,9 +115,9 @@ def _of_task(cards: Mapping[str, Card], task: str, but: str = "") -> list[str]:
 
 
 def _installed(settings: Settings) -> tuple[dict[str, Card], dict[str, str]]:
-    """The cards of the models that are served, and why others have none that can be read.
+    """Return the cards of the served models, and the reasons why others cannot be read.
 
-    What is configured is fetched first, as a stage would.
+    Configured models are installed first, as a stage does.
     """
     repository = open_repository(settings)
     repository.check()

@@ -1,4 +1,4 @@
-"""YOLO labels: a text file for each picture, a line for each object: class cx cy w h, as shares of the picture."""
+"""YOLO labels: a text file per picture, a line per object: class cx cy w h, as fractions of the picture."""
 
 import math
 import os
@@ -9,19 +9,19 @@ from stageline.evaluation.class_names import NAME_FILES, read_names, read_yaml, 
 from stageline.evaluation.dataset import BadDataSet, DataSet, Label, LabelledPicture, Problems, is_box
 from stageline.imaging.codec import ENDINGS
 
-NUMBERS = 5  # in a line: the class and its box; more are the corners of an outline
-FURTHEST = 0.5  # of the picture's side: what reaches farther out is no share of it
+NUMBERS = 5  # per line: the class and its box; more are the corners of an outline
+FURTHEST = 0.5  # of the picture's side: a coordinate further outside is no fraction of the side
 
 
 def read(folder: Path, files: Sequence[Path], names_file: Path | None = None) -> DataSet:
-    """Read a folder whose pictures have their labels in labels/ beside images/, or beside themselves.
+    """Read a folder whose pictures have labels in labels/ beside images/, or beside the pictures.
 
-    Where a part of the pictures is for validation, by data.yaml or as images/val, only that is taken.
+    If data.yaml or a folder images/val marks pictures for validation, only those are read.
 
     Args:
         folder: the data set.
-        files: all that is in it.
-        names_file: where the names of the classes are; without, looked for.
+        files: all its files.
+        names_file: the file of the class names; None: search for it.
 
     Raises:
         BadDataSet: there are no names, no pictures, or no labels.
@@ -54,7 +54,7 @@ def read(folder: Path, files: Sequence[Path], names_file: Path | None = None) ->
 def read_labels(
     path: Path, names: Mapping[int, str], problems: Problems, where: str, picture: Path | None = None
 ) -> list[Label]:
-    """Read a file of labels, boxes as shares of the picture; none where there is no file. Bad lines are noted."""
+    """Read a file of labels, boxes as fractions of the picture; empty if there is no file. Bad lines are noted."""
     if not path.exists():
         return []
     try:
@@ -80,7 +80,7 @@ def _label(words: Sequence[str], names: Mapping[int, str]) -> tuple[str, tuple[f
     """Read one line.
 
     Raises:
-        ValueError: it is no label; the text says why.
+        ValueError: the line is no label; the text says why.
     """
     try:
         number, *values = map(float, words)
@@ -118,7 +118,7 @@ def _names_file(folder: Path, files: Sequence[Path]) -> Path:
 
 
 def _above(folder: Path) -> list[Path]:
-    """The folders above in which the names may lie: above images/, of a part of it; above valid/, if it has images/."""
+    """Return the parent folders that may have the names: those of images/ or its parts; that of valid/ with images/."""
     whole = folder.absolute()
     if (folder / "images").is_dir():
         return [whole.parent]
@@ -127,11 +127,11 @@ def _above(folder: Path) -> list[Path]:
 
 
 def _for_validation(pictures: Sequence[Path], folder: Path, names_file: Path) -> list[Path]:
-    """Those that data.yaml gives for validation, or that lie in a folder so called; where there are none, all."""
+    """Return the pictures that data.yaml marks for validation, or those in a folder val…; all if there are none."""
     if names_file.suffix.lower() in (".yaml", ".yml"):
-        said = read_yaml(names_file)
-        for part in map(scalar, said.get("val", [])):
-            for root in (names_file.parent, *(names_file.parent / scalar(path) for path in said.get("path", []))):
+        yaml = read_yaml(names_file)
+        for part in map(scalar, yaml.get("val", [])):
+            for root in (names_file.parent, *(names_file.parent / scalar(path) for path in yaml.get("path", []))):
                 within = (root / part).resolve()
                 chosen = [path for path in pictures if within in path.resolve().parents]
                 if chosen:
@@ -141,7 +141,7 @@ def _for_validation(pictures: Sequence[Path], folder: Path, names_file: Path) ->
 
 
 def _labels_of(picture: Path) -> Path:
-    """Where the labels of a picture are: Ultralytics' rule, the last images/ of its path becomes labels/; or beside."""
+    """Return the path of a picture's labels by Ultralytics' rule: the last images/ becomes labels/; else beside it."""
     parts = list(picture.absolute().parts)
     for place in range(len(parts) - 2, 0, -1):
         if parts[place] == "images":
@@ -152,7 +152,7 @@ def _labels_of(picture: Path) -> Path:
 
 
 def _orphans(files: Sequence[Path], used: set[Path]) -> list[Path]:
-    """Files of labels, where those of the pictures lie, that belong to none."""
+    """Return the files of labels that belong to no picture."""
     places = {path.parent for path in used}
     texts = [path.absolute() for path in files if path.suffix == ".txt" and path.name.lower() not in NAME_FILES]
     return [path for path in texts if path.parent in places and path not in used]

@@ -1,5 +1,5 @@
 """Decoding and encoding pictures within limits. May use: core.
 
-Only ``codec`` is for other rooms. The other modules are its parts: what JPEG, PNG and WebP files hold beside pixels,
-damage, EXIF, colour profiles, and a budget of memory.
+Other rooms use only ``codec``. The other modules are its parts: metadata of JPEG, PNG and WebP files, damage, EXIF,
+colour profiles, and a memory budget.
 """

@@ -1,4 +1,4 @@
-"""Memory that threads share."""
+"""A memory budget that threads share."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from threading import Condition, Lock
 
 
 class Budget:
-    """Bytes to hold for a while: whoever needs more than is left waits, and the next behind waits too."""
+    """A budget of bytes: a thread that needs more than is left waits, and so do those after it, in order."""
 
     def __init__(self, total: int) -> None:
         self._left = self._total = total
@@ -15,7 +15,7 @@ class Budget:
 
     @contextmanager
     def spend(self, cost: int) -> Iterator[None]:
-        """Hold ``cost`` bytes, or all there are."""
+        """Hold ``cost`` bytes, at most the whole budget, while the context is open."""
         cost = min(cost, self._total)
         with self._queue, self._returned:
             self._returned.wait_for(lambda: self._left >= cost)

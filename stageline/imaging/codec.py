@@ -1,4 +1,4 @@
-"""Pictures: every byte string is hostile until it is decoded within limits. The one place that decodes and encodes."""
+"""Decoding and encoding of pictures, within limits: every byte string is hostile until it is decoded."""
 
 import io
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ from stageline.imaging.budget import Budget
 from stageline.imaging.parts import Parts
 
 Pixels = colour.Pixels
-Image.MAX_IMAGE_PIXELS = None  # our own limit is stricter and says what is allowed
-cv2.setNumThreads(1)  # a stage is scaled by its workers, not by threads that fight over the cores
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # we say ourselves what is wrong with a picture
+Image.MAX_IMAGE_PIXELS = None  # our own limit is stricter, and its error says what is allowed
+cv2.setNumThreads(1)  # a stage is scaled by its workers; more threads would compete for the cores
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our errors report what is wrong with a picture
 
-# Pillow's name → the extension and the media type we store it under.
+# Pillow's name → the extension and the media type of stored pictures.
 FORMATS = {
     "JPEG": ("jpg", "image/jpeg"),
     "PNG": ("png", "image/png"),
@@ -30,17 +30,17 @@ FORMATS = {
     "GIF": ("gif", "image/gif"),
     "BMP": ("bmp", "image/bmp"),
 }
-# How files of these formats are called.
+# File name endings of these formats.
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp")
 ACCEPTED = "JPEG, PNG, WebP, GIF or BMP"
 MAX_SIDE = 65_500  # the most that JPEG can write, less its margins
-CHECK_BYTES = 400_000_000  # what all checks in a process may need together; one that needs more runs alone
+CHECK_BYTES = 400_000_000  # shared by all checks of a process; a check that needs more runs alone
 _budget = Budget(CHECK_BYTES)
 
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """What a picture's header says; width and height as it is meant to be seen."""
+    """The contents of a picture's header; width and height are those of the upright picture."""
 
     format: str
     width: int
@@ -69,27 +69,27 @@ class _Opened:
     parts: Parts
 
     def conversion(self) -> colour.Conversion | None:
-        """How its colours become sRGB; None where they are."""
+        """Return the conversion of its colours to sRGB; None if they are sRGB."""
         is_grey = self.image.mode[0] in "1LIF" or (self.info.format == "PNG" and png.is_grey(self.parts.essential))
         mode = "CMYK" if self.image.mode == "CMYK" else "L" if is_grey else "RGB"
         return colour.to_srgb(self.parts.profiles, mode)
 
 
 def probe(data: bytes, max_pixels: int) -> ImageInfo:
-    """Read a picture's header, and nothing of its pixels.
+    """Read a picture's header, not its pixels.
 
     Raises:
-        BadImage: not a picture of an accepted format, or one of more than ``max_pixels``.
+        BadImage: the bytes are no picture of an accepted format, or it has more than ``max_pixels``.
     """
     with _open(data, max_pixels) as opened:
         return opened.info
 
 
 def check(data: bytes, max_pixels: int) -> ImageInfo:
-    """Read a picture whole, as cheaply as its format allows, and keep nothing: the door's check.
+    """Decode a whole picture as cheaply as its format allows, and return its header: the check of uploads.
 
     Raises:
-        BadImage: as ``probe``, and for one that is cut off or damaged.
+        BadImage: as ``probe``, or the picture is cut off or damaged.
     """
     with _open(data, max_pixels) as opened:
         info = opened.info
@@ -100,7 +100,7 @@ def check(data: bytes, max_pixels: int) -> ImageInfo:
             elif info.format != "JPEG":
                 _read_through(opened.image)
                 if png.has_deep_transparent_colour(opened.parts.essential):
-                    _decode_by_opencv(opened, cv2.IMREAD_UNCHANGED)  # which is what the stages do
+                    _decode_by_opencv(opened, cv2.IMREAD_UNCHANGED)  # as the stages do
             elif not damage.refuse_damaged(opened.parts):
                 _read_through(opened.image)
                 damage.refuse_cut_off(opened.parts)
@@ -108,13 +108,13 @@ def check(data: bytes, max_pixels: int) -> ImageInfo:
 
 
 def decode(data: bytes, max_pixels: int, at_least: int | None = None) -> tuple[Pixels, ImageInfo]:
-    """Decode the first frame upright to BGR in sRGB, uint8 [height, width, 3]; transparency shows white.
+    """Decode the first frame, upright, to BGR in sRGB, uint8 [height, width, 3]; transparency becomes white.
 
-    A JPEG is shrunk inside the decoder by 2, 4 or 8 while its long side keeps ``at_least`` pixels: less
-    memory, and less work. The ImageInfo gives the size before that.
+    A JPEG is shrunk inside the decoder by 2, 4 or 8 while its long side keeps ``at_least`` pixels, which saves
+    memory and work. The ImageInfo has the original size.
 
     Raises:
-        BadImage: not a picture, too large, or damaged beyond decoding.
+        BadImage: the bytes are no picture, or it is too large or damaged.
     """
     pixels, info = _decode_as_stored(data, max_pixels, at_least)
     return turns.upright(pixels, info.orientation), info
@@ -137,8 +137,8 @@ def fit(width: int, height: int, longest: int) -> tuple[int, int]:
 def shrink(pixels: Pixels, width: int, height: int) -> Pixels:
     """Resize to width × height without aliasing; the same array when nothing changes.
 
-    By area averaging where each pixel covers two or more; above that linear interpolation, which then leaves no
-    pixel out, does as well in a quarter of the time.
+    Area averaging is used where each pixel covers two or more; otherwise linear interpolation, which then skips no
+    pixel, gives the same quality in a quarter of the time.
     """
     if (pixels.shape[1], pixels.shape[0]) == (width, height):
         return pixels
@@ -156,7 +156,7 @@ def _open(data: bytes, max_pixels: int) -> Iterator[_Opened]:
         _refuse_size(*claimed, max_pixels)
     try:
         image = Image.open(io.BytesIO(parts.essential), formats=list(FORMATS))
-    except Exception as error:  # hostile bytes: whatever a parser raises, it is no picture
+    except Exception as error:  # hostile bytes may raise anything
         raise BadImage(f"not a picture that can be read; send {ACCEPTED}", 415) from error
     with image:
         _refuse_size(*image.size, max_pixels)
@@ -195,13 +195,13 @@ def _read_through(image: Image.Image) -> None:
 
 
 def _decode_as_stored(data: bytes, max_pixels: int, at_least: int | None) -> tuple[Pixels, ImageInfo]:
-    """Decode to BGR as the rows are stored; what the decoder itself held is freed on return."""
+    """Decode to BGR in the stored orientation; the decoder's own memory is freed on return."""
     with _open(data, max_pixels) as opened:
         info, conversion = opened.info, opened.conversion()
         if not info.plain_jpeg and info.format != "WEBP":
             return _decode_by_pillow(opened, conversion), info
     if info.plain_jpeg and info.grey and at_least is None:
-        grey = _decode_by_opencv(opened, cv2.IMREAD_GRAYSCALE)  # half the time of having OpenCV do both
+        grey = _decode_by_opencv(opened, cv2.IMREAD_GRAYSCALE)  # twice as fast as OpenCV's own conversion
         pixels = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
     else:
         flag = _reduction(info, at_least) if info.plain_jpeg else cv2.IMREAD_UNCHANGED

@@ -1,4 +1,4 @@
-"""Pixels in any colours as pixels in sRGB, by LittleCMS: what browsers show, and what networks were trained on."""
+"""Converts pixels to sRGB by LittleCMS, as browsers do; the networks were trained on sRGB."""
 
 import hashlib
 import io
@@ -11,27 +11,27 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 Pixels = NDArray[np.uint8]
-STRIP_ROWS = 256  # how many rows are converted at a time: the steps between need no more memory than that
-# Pillow's modes, and what profiles call them; a photograph that was turned grey often keeps the profile of its colours.
+STRIP_ROWS = 256  # rows converted at a time, to bound the memory of intermediate arrays
+# Pillow's modes, and the profiles' names of them; a photograph made grey often keeps the profile of its colours.
 SPACES = {"RGB": ("RGB",), "L": ("GRAY", "RGB"), "CMYK": ("CMYK",)}
-KEPT = 16  # profiles whose conversion is kept; one of CMYK has some megabytes
-SAME = 1  # levels of 255; what changes no colour by more is sRGB
-_STEPS = 6  # of each channel, where a profile is compared with sRGB
+KEPT = 16  # profiles whose conversion is cached; one of CMYK has some megabytes
+SAME = 1  # levels of 255; a conversion that changes no colour by more is the identity
+_STEPS = 6  # of each channel, when a profile is compared with sRGB
 
 
 class Conversion:
-    """From the colours of one profile to sRGB."""
+    """A conversion from the colours of one profile to sRGB."""
 
     def __init__(self, transform: Any, mode: str, taken: str) -> None:
-        """Take one of Pillow's transforms, the mode of the pictures (RGB, L or CMYK), and the one that it takes."""
+        """Take Pillow's transform, the mode of the pictures (RGB, L or CMYK), and the mode that the transform takes."""
         self._transform = transform
         self._mode = mode
         self._levels = None if mode != "L" else _grey_levels(transform, taken)
 
     def convert(self, bgr: Pixels) -> Pixels:
-        """Convert BGR [h, w, 3], or BGRA [h, w, 4] whose alpha stays, uint8, in its place.
+        """Convert BGR [h, w, 3], or BGRA [h, w, 4] whose alpha stays, uint8, in place; return the same array.
 
-        Of a grey picture, the three channels are taken to be equal.
+        The three channels of a grey picture are assumed to be equal.
         """
         for top in range(0, bgr.shape[0], STRIP_ROWS):
             strip = bgr[top : top + STRIP_ROWS, :, :3]
@@ -49,7 +49,7 @@ class Conversion:
         return self._transform.apply(image)  # type: ignore[no-any-return] # Pillow's
 
     def changes_nothing(self) -> bool:
-        """Whether this is the way from sRGB to sRGB."""
+        """Return whether this is the identity: from sRGB to sRGB."""
         if self._mode == "CMYK":
             return False
         if self._levels is not None:
@@ -60,10 +60,10 @@ class Conversion:
 
 
 def to_srgb(profiles: Sequence[bytes], mode: str) -> Conversion | None:
-    """Return the way to sRGB from the first profile that can be used; None where there is none, or it changes nothing.
+    """Return the conversion of the first usable profile to sRGB; None if there is none, or it changes nothing.
 
     Args:
-        profiles: ICC profiles; damaged ones, and those of another kind of colours, are passed over.
+        profiles: ICC profiles; damaged ones, and those of another colour space, are skipped.
         mode: Pillow's mode of the decoded picture: RGB, L or CMYK.
     """
     for profile in profiles:
@@ -74,7 +74,7 @@ def to_srgb(profiles: Sequence[bytes], mode: str) -> Conversion | None:
 
 
 class _Profile:
-    """A profile that is known by its digest, so that the cache keeps no file's bytes."""
+    """A profile that is hashed by its digest, so that the cache keeps no file's bytes."""
 
     def __init__(self, data: bytes) -> None:
         self.data: bytes | None = data
@@ -101,16 +101,16 @@ def _by_digest(profile: _Profile, mode: str) -> _Usable | None:
         space = opened.profile.xcolor_space.strip()
         if space not in SPACES[mode]:
             return None
-        # Perceptual, LittleCMS would stretch the darkest ink to black, which browsers do not.
+        # With the perceptual intent LittleCMS would stretch the darkest ink to black, which browsers do not.
         intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
         taken = "RGB" if space == "RGB" else mode
         transform = ImageCms.buildTransform(opened, ImageCms.createProfile("sRGB"), taken, "RGB", intent)
         return _Usable(Conversion(transform, mode, taken))
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):  # a damaged profile is none
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):  # a damaged profile counts as none
         return None
 
 
 def _grey_levels(transform: Any, taken: str) -> Pixels:
-    """What each level of grey becomes."""
+    """Return the sRGB level of each level of grey."""
     ramp = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(1, 256)).convert(taken)
     return np.ascontiguousarray(np.asarray(transform.apply(ramp))[0, :, 1])

@@ -1,4 +1,4 @@
-"""Whether a JPEG's pixels are all there, by what its decoder warns of: harmless left-overs apart."""
+"""Checks by the decoder's warnings whether a JPEG's pixels are complete; harmless surplus bytes are accepted."""
 
 import io
 import re
@@ -10,28 +10,28 @@ from stageline.core.errors import BadImage
 from stageline.imaging.jpeg import END
 from stageline.imaging.parts import Parts
 
-MAX_TRIES = 5  # decodings of a file in which something is left over
-_DAMAGE = "Corrupt JPEG data"  # how the decoder's sentences begin that tell of lost or foreign data in the pixels
+MAX_TRIES = 5  # decodings of a file with surplus bytes
+_DAMAGE = "Corrupt JPEG data"  # the beginning of the decoder's warnings about lost or foreign data in the pixels
 _LEFT_OVER = re.compile(rf"{_DAMAGE}: (\d+) extraneous bytes before marker 0x(\w\w)")
-_PADDING = b"\0\xff"  # what cameras fill a file up with before its end marker, or where it should be
-_FEW = 2  # bytes; webcams leave one or two, a decoder that lost its place more
-_WORDS = re.compile(rb"[\t\r\n -~]*")  # as of the stream that a picture was cut out of
-_JUNK = bytes(171 * number * number % 251 for number in range(1, 97))  # codes of all sorts, and no marker
+_PADDING = b"\0\xff"  # cameras fill a file up with these before its end marker, or in its place
+_FEW = 2  # bytes; webcams leave one or two, a decoder that lost its place leaves more
+_WORDS = re.compile(rb"[\t\r\n -~]*")  # text, as from the stream that contained the picture
+_JUNK = bytes(171 * number * number % 251 for number in range(1, 97))  # various codes, without a marker
 _END, _RESTARTS = 0xD9, range(0xD0, 0xD8)
-_READ_AHEAD = 16  # bytes that it may hold before a restart marker, and counts too
+_READ_AHEAD = 16  # bytes that the decoder may hold before a restart marker, and also counts
 _BEFORE_RESTARTS = [re.compile(rb".{%d}(?=\xff[\xd0-\xd7])" % count, re.DOTALL) for count in (_FEW, 1)]
 _STUFFED = re.compile(rb"(?:\xff\0)*")
 _BETWEEN_SCANS = re.compile(rb"\0+(?=\xff[\xc4\xda\xdb\xdd])")
 
 
 def refuse_damaged(parts: Parts) -> bool:
-    """Decode a JPEG at an eighth of the size, in grey, and listen to what the decoder says.
+    """Decode a JPEG at an eighth of the size, in grey, and check the decoder's warnings.
 
-    It tells its first warning only. So where that is of left-over bytes that may be harmless, they are taken away, and
-    the rest is decoded again: nothing may be wrong with it then.
+    The decoder reports only its first warning. If that is about surplus bytes which may be harmless, they are removed
+    and the file is decoded again, which must then give no warning.
 
     Returns:
-        Whether it could tell: False for the few kinds of JPEG that this decoder does not know.
+        Whether the check was possible: False for the few kinds of JPEG that this decoder does not support.
 
     Raises:
         BadImage: pixels are missing or damaged.
@@ -54,7 +54,7 @@ def refuse_damaged(parts: Parts) -> bool:
 
 
 def refuse_cut_off(parts: Parts) -> None:
-    """Notice lost pixels of a JPEG whose decoder tells of none: it would take for pixels what stands behind them.
+    """Detect lost pixels of a JPEG whose decoder does not report them: the bytes after them would be read as pixels.
 
     Raises:
         BadImage: pixels are missing.
@@ -69,7 +69,7 @@ def refuse_cut_off(parts: Parts) -> None:
 
 
 def damaged(why: str) -> BadImage:
-    """The error that says so."""
+    """Return the error of a damaged JPEG."""
     return BadImage(f"the JPEG is cut off or damaged, and a part of its pixels is lost: {why}; send the whole file")
 
 
@@ -82,7 +82,7 @@ def _warning(essential: bytes) -> str:
 
 
 def _without_left_over(essential: bytes, warning: str) -> list[bytes]:
-    """The file without what the decoder found to be left over, in each way that it may be; none where it is damage."""
+    """Return the file without the surplus bytes, in each possible way; an empty list if they are damage."""
     found = _LEFT_OVER.fullmatch(warning)
     if found is None:
         return []
@@ -98,10 +98,10 @@ def _without_left_over(essential: bytes, warning: str) -> list[bytes]:
 
 
 def _with_another_end(pixels: bytes, count: int) -> list[bytes]:
-    """The file without ``count`` bytes before its end, where these are what some cameras and programs leave there.
+    """Return the file without ``count`` bytes before its end, if they are what some cameras and programs leave there.
 
-    Zeros are codes too: of a file that is filled up with them all are taken away, or all but one or two, which may be
-    the last of the pixels.
+    Zeros are codes too: of a file that is filled up with them, all are removed, or all but one or two, which may be the
+    last of the pixels.
     """
     left_over = pixels[-count:]
     if not left_over.strip(_PADDING):

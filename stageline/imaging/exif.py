@@ -1,18 +1,18 @@
-"""The one thing that is read of EXIF: which way up a picture is meant to be seen."""
+"""Reads the orientation of a picture from EXIF, and nothing else of it."""
 
 import struct
 
 UPRIGHT = 1
 ORIENTATION = 0x0112  # EXIF 2.32, tag 274
-BEGINNING = b"Exif\0"  # and then any byte
-MAX_PREFIXES = 4  # some programs write it twice
+BEGINNING = b"Exif\0"  # followed by any one byte
+MAX_PREFIXES = 4  # some programs write the prefix twice
 MAX_FIELDS = 1000
 _FIELD = 12  # bytes: tag, type, count, value
 _INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}  # TIFF's types of integers, as struct writes them
 
 
 def orientation(block: bytes | None) -> int:
-    """Return tag 274 of the first IFD, 1 to 8, in whatever integer type it is; 1 where it is absent or damaged.
+    """Return tag 274 of the first IFD, 1 to 8, of any integer type; 1 if it is absent or damaged.
 
     Args:
         block: an EXIF block, with or without its ``Exif`` prefix.
@@ -27,7 +27,7 @@ def orientation(block: bytes | None) -> int:
         return UPRIGHT
     try:
         found = _first_ifd(block, order)
-    except struct.error:  # it ends too soon
+    except struct.error:  # the block ends too soon
         return UPRIGHT
     return found if found in range(1, 9) else UPRIGHT
 

@@ -1,4 +1,4 @@
-"""ICC profiles made here, of what PNG says of its colours in numbers. ICC.1:2022 has the layout."""
+"""Makes ICC profiles of the numbers in PNG's colour chunks. ICC.1:2022 has the layout."""
 
 import struct
 from collections.abc import Mapping, Sequence
@@ -7,29 +7,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-D50 = np.array([0.9642, 1.0, 0.8249])  # what every profile is relative to
+D50 = np.array([0.9642, 1.0, 0.8249])  # the white of every profile
 D65_XY = (0.3127, 0.3290)
 BT709 = ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060))
 BT2020 = ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046))
 P3 = ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
 BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 SRGB_GAMMA = 45_455  # of PNG: 1/2.2, times 100,000
-TOLERANCE = 0.05  # of a gamma that stands alone; what is nearer to sRGB's is sRGB, as libpng has it
-MAX_GAMMA = 32_767.0  # what fits into the format
+TOLERANCE = 0.05  # of a gamma without primaries; nearer to sRGB's counts as sRGB, as in libpng
+MAX_GAMMA = 32_767.0  # the largest number of the format
 _PRIMARIES = {1: BT709, 9: BT2020, 12: P3}  # by ITU-T H.273's code points
 _SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)  # IEC 61966-2-1
-# 2.4 is television as its screens show it (ITU-R BT.1886). PQ and HLG, which go beyond white, are not known here.
+# 2.4 is television as displayed (ITU-R BT.1886). PQ and HLG, which go beyond white, are not supported.
 _CURVES: Mapping[int, Sequence[float]] = {
     1: (2.4,), 4: (2.2,), 5: (2.8,), 6: (2.4,), 8: (1.0,), 13: _SRGB_CURVE, 14: (2.4,), 15: (2.4,),
 }  # fmt: skip
 
 
 def of_gamma(gama: bytes, chrm: bytes, *, is_grey: bool) -> bytes | None:
-    """Make a profile of PNG's gAMA and cHRM; None where they say nothing, or the colours are sRGB's.
+    """Make a profile of PNG's gAMA and cHRM; None if they are invalid, or the colours are sRGB's.
 
     Args:
-        gama: gAMA's content, one number of 32 bits.
-        chrm: cHRM's content, eight: x and y of white, red, green and blue; may be empty.
+        gama: content of gAMA, one number of 32 bits.
+        chrm: content of cHRM, eight numbers: x and y of white, red, green and blue; may be empty.
         is_grey: whether the picture has one channel.
     """
     if len(gama) != 4 or not any(gama):  # noqa: PLR2004 - bytes
@@ -44,7 +44,7 @@ def of_gamma(gama: bytes, chrm: bytes, *, is_grey: bool) -> bytes | None:
 
 
 def of_code_points(cicp: bytes, *, is_grey: bool) -> bytes | None:
-    """Make a profile of PNG's cICP: primaries, transfer, matrix and range; None where one of them is not known here."""
+    """Make a profile of PNG's cICP: primaries, transfer, matrix and range; None if one of them is not supported."""
     if len(cicp) != 4 or cicp[2:] != b"\0\1" or cicp[0] not in _PRIMARIES or cicp[1] not in _CURVES:  # noqa: PLR2004
         return None
     return _profile(_PRIMARIES[cicp[0]], D65_XY, _CURVES[cicp[1]], is_grey=is_grey)
@@ -75,7 +75,7 @@ def _profile(
 
 
 def _columns(primaries: Sequence[Sequence[float]], white: Sequence[float]) -> Floats | None:
-    """The XYZ of red, green and blue, as columns, under the white of profiles; None of what is no triangle."""
+    """Return the XYZ of red, green and blue as columns, under the white of profiles; None if they form no triangle."""
     try:
         with np.errstate(divide="raise", invalid="raise"):
             rgb = np.stack([_of_xy(each) for each in primaries], axis=1)
@@ -97,5 +97,5 @@ def _xyz(numbers: Floats) -> bytes:
 
 
 def _fixed(number: float) -> bytes:
-    """A number in ICC's s15Fixed16."""
+    """Return a number as ICC's s15Fixed16."""
     return struct.pack(">i", round(float(number) * 65_536))

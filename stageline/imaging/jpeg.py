@@ -1,4 +1,4 @@
-"""JPEG files: their segments, read before a library that would spend hours on them is let near (ITU T.81, annex B)."""
+"""Parses the segments of JPEG files before a library sees them, which could take hours (ITU T.81, annex B)."""
 
 import re
 from collections.abc import Iterator
@@ -12,23 +12,23 @@ from stageline.imaging.scans import Scans
 
 START = b"\xff\xd8"
 END = b"\xff\xd9"
-# A decoder goes over the whole picture once for each scan, and one of no content costs 70 bytes: 25 MB of them
-# keep a core for hours. Progressive JPEGs have 10 or so. Segments cost an object in Python each.
+# A decoder goes over the whole picture once for each scan, and an empty scan takes 70 bytes: 25 MB of them keep a
+# core busy for hours. Progressive JPEGs have about 10. Each segment costs an object in Python.
 MAX_SCANS = 100
 FEW_SEGMENTS = 1000
 _MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])", re.DOTALL)  # neither a stuffed zero nor a restart
 _SOI, _EOI, _SOS, _TEM, _DHT, _COM = 0xD8, 0xD9, 0xDA, 0x01, 0xC4, 0xFE
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
-_ALONE = {_SOI, _EOI, _TEM}  # markers that nothing belongs to
+_ALONE = {_SOI, _EOI, _TEM}  # markers without a length and content
 _FRAMES = {*range(0xC0, 0xD0)} - {_DHT, 0xC8, 0xCC}
 _METADATA = {*range(_APP0, _APP0 + 16), _COM}
 _JFIF, _ADOBE, _ICC = b"JFIF\0", b"Adobe", b"ICC_PROFILE\0"
-_TRANSFORM = 11  # where Adobe's segment says how the colours are stored
+_TRANSFORM = 11  # the place in Adobe's segment that names the colour transform
 _TRANSFORMS = {3: (0, 1), 4: (0, 2)}  # by the number of components; a decoder takes others for the second, and warns
 
 
 class _Segment(NamedTuple):
-    """One marker and what belongs to it, from ``start`` up to ``end``; ``content`` is where its length stands."""
+    """A marker and its content, from ``start`` to ``end``; its length is at ``content``."""
 
     marker: int
     start: int
@@ -37,10 +37,10 @@ class _Segment(NamedTuple):
 
 
 def read(data: bytes) -> Parts:
-    """Take a JPEG apart, up to the end of its first picture; one that lacks only its end marker is given one.
+    """Parse a JPEG up to the end of its first picture; a missing end marker is added.
 
     Raises:
-        BadImage: it has parts in numbers that no camera and no program writes.
+        BadImage: it has more scans or segments than any camera or program writes.
     """
     reading = _Reading()
     segments = list(_segments(data))
@@ -56,7 +56,7 @@ def read(data: bytes) -> Parts:
 
 
 class _Reading:
-    """What was read so far. What stands between two segments, and belongs to neither, is left out."""
+    """The parts read so far, without bytes between segments."""
 
     def __init__(self) -> None:
         self.has_pixels = False
@@ -68,7 +68,7 @@ class _Reading:
         self._adobe: int | None = None  # which of the pieces
 
     def take(self, marker: int, content: bytes) -> None:
-        """Take a segment."""
+        """Add a segment."""
         if marker in _METADATA:
             if not self.has_pixels:
                 self._take_metadata(marker, content)
@@ -83,13 +83,13 @@ class _Reading:
         self._keep(marker, content)
 
     def take_pixels(self, data: bytes, begin: int, end: int) -> None:
-        """Take the codes behind the header of a scan."""
+        """Add the codes after the header of a scan."""
         self.has_pixels = True
         self._scans.scan(self._header, data, begin, end)
         self._pieces.append(data[begin:end])
 
     def parts(self) -> Parts:
-        """What came of it."""
+        """Return the parts of the picture."""
         numbers = range(1, len(self._profile) + 1)
         profile = b"".join(self._profile.get(number, b"") for number in numbers)
         whole = set(self._profile) == set(numbers) and 0 < len(profile) <= MAX_PROFILE
@@ -97,7 +97,7 @@ class _Reading:
         return Parts(essential, self._exif, (profile,) if whole else (), self._scans.flaw(), self._scans.arithmetic)
 
     def _take_metadata(self, marker: int, content: bytes) -> None:
-        if marker == _APP0 and content.startswith(_JFIF):  # that, and Adobe's, say how the colours are stored
+        if marker == _APP0 and content.startswith(_JFIF):  # JFIF's and Adobe's segments name the colour transform
             self._keep(marker, content[:5] + b"\1" + content[6:])  # a decoder warns of every other version
         elif marker == _APP14 and content.startswith(_ADOBE) and len(content) > _TRANSFORM:
             self._adobe = len(self._pieces)
@@ -108,7 +108,7 @@ class _Reading:
             self._profile.setdefault(content[len(_ICC)], content[len(_ICC) + 2 :])
 
     def _settle_transform(self, components: int) -> None:
-        """Write what a decoder takes an unknown way of storing colours for: it would warn of that alone."""
+        """Replace an unknown colour transform by the one that decoders assume: they would warn of it."""
         known = _TRANSFORMS.get(components)
         if self._adobe is None or known is None:
             return
@@ -122,7 +122,7 @@ class _Reading:
 
 
 def _segments(data: bytes) -> Iterator[_Segment]:
-    """Go from marker to marker as a decoder does, up to the end of the first picture."""
+    """Yield the segments as a decoder finds them, up to the end of the first picture."""
     most, at, scans = FEW_SEGMENTS + len(data) // 32_768, len(START), 0
     for _ in range(most):
         found = _MARKER.search(data, at)

@@ -21,6 +21,6 @@ _TURNS: dict[int, Callable[[Pixels], Any]] = {
 
 
 def upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Turn a stored picture, uint8 [h, w, 3], by its EXIF orientation; the same array where that turns nothing."""
+    """Turn a stored picture, uint8 [h, w, 3], by its EXIF orientation; the same array if no turn is needed."""
     turn = _TURNS.get(orientation)
     return pixels if turn is None else np.asarray(turn(pixels), dtype=np.uint8)

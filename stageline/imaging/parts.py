@@ -1,4 +1,4 @@
-"""A picture's file taken apart: what a decoder needs, and what was said beside the pixels."""
+"""The parts of a picture's file: the bytes for a decoder, and the metadata."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ MAX_PROFILE = 4 * 1024 * 1024  # bytes of an ICC profile; those of printing pres
 
 @dataclass(frozen=True)
 class Parts:
-    """What a file holds.
+    """The parts of a picture's file.
 
-    ``essential`` is the file without metadata: no decoder gets to see the rest, so no metadata can make it fail.
-    ``exif`` is the EXIF block, if any. ``profiles`` are the ICC profiles that the pixels may be in, the best first:
-    the first that can be used counts. ``flaw`` says what is seen to be wrong with the pixels without decoding them.
-    ``arithmetic``: the pixels are in JPEG's arithmetic code, of whose early end no decoder tells.
+    ``essential`` is the file without metadata: a decoder gets only this, so no metadata can make it fail. ``exif`` is
+    the EXIF block, if any. ``profiles`` are the possible ICC profiles of the pixels, the best first: the first usable
+    one counts. ``flaw`` names damage of the pixels that is found without decoding. ``arithmetic``: the pixels are in
+    JPEG's arithmetic code; no decoder reports that such pixels end too early.
     """
 
     essential: bytes

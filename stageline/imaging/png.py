@@ -1,4 +1,4 @@
-"""PNG files: their chunks, read before a library is let near them. PNG, third edition (W3C, 2025)."""
+"""Parses the chunks of PNG files before a library sees them. PNG, third edition (W3C, 2025)."""
 
 import binascii
 import struct
@@ -14,10 +14,10 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 FEW_CHUNKS = 1000  # each costs an object in Python
 MAX_RAW = 1024 * 1024  # bytes of hexadecimal digits in a text
 _PIXELS, _END, _TRANSPARENT = b"IDAT", b"IEND", b"tRNS"
-_INTENTS = {bytes([number]) for number in range(4)}  # all that sRGB's chunk may say
+_INTENTS = {bytes([number]) for number in range(4)}  # the valid contents of sRGB's chunk
 _TEXTS = (b"tEXt", b"zTXt")
-_RAW_EXIF = (b"Raw profile type exif", b"Raw profile type APP1")  # how ImageMagick wrote it before there was eXIf
-_ANCILLARY = 0x20  # in a chunk's first letter: a decoder may pass over it
+_RAW_EXIF = (b"Raw profile type exif", b"Raw profile type APP1")  # ImageMagick's form, from before eXIf
+_ANCILLARY = 0x20  # in a chunk's first letter: a decoder may skip it
 _READ = {b"IHDR", b"PLTE", _TRANSPARENT, b"eXIf", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM", *_TEXTS}
 _GREY, _RGB, _PALETTE = 0, 2, 3  # colour types
 
@@ -26,15 +26,15 @@ class _Chunk(NamedTuple):
     kind: bytes
     start: int
     content: bytes
-    is_whole: bool  # whether it ends within the file, and, where a decoder may pass over it, its checksum is right
+    is_whole: bool  # the chunk ends within the file and, if ancillary, its checksum is right
     end: int
 
 
 def read(data: bytes) -> Parts:
-    """Take a PNG apart; ancillary chunks that are damaged, or inflate to too much, count as absent.
+    """Parse a PNG; ancillary chunks that are damaged, or inflate to too much, count as absent.
 
     Raises:
-        BadImage: it is in more chunks than any program writes.
+        BadImage: it has more chunks than any program writes.
     """
     pieces, first = [SIGNATURE], dict[bytes, bytes]()
     for chunk in _chunks(data):
@@ -50,9 +50,7 @@ def read(data: bytes) -> Parts:
             keyword = chunk.content.partition(b"\0")[0]
             if keyword in _RAW_EXIF and keyword not in first:  # a thousand of them cost no more than one
                 first[keyword] = _raw_exif(chunk)
-        elif chunk.kind not in first and (
-            not pixels_began or chunk.kind == b"eXIf"
-        ):  # what says the colours comes first
+        elif chunk.kind not in first and (not pixels_began or chunk.kind == b"eXIf"):  # colours precede pixels
             first[chunk.kind] = chunk.content
             if chunk.kind == _TRANSPARENT:
                 pieces.append(_transparent(chunk.content, first))
@@ -65,12 +63,12 @@ def _is_grey(first: Mapping[bytes, bytes]) -> bool:
 
 
 def is_grey(essential: bytes) -> bool:
-    """Whether it has one channel of colour: Pillow makes three of grey with alpha, where it is deep."""
+    """Return whether a PNG has one channel of colour: Pillow makes three of deep grey with alpha."""
     return essential[25:26] in (b"\0", b"\4")
 
 
 def has_deep_transparent_colour(essential: bytes) -> bool:
-    """Whether a colour of three times 16 bits counts as transparent; Pillow drops half of its bits, OpenCV does not."""
+    """Return whether a colour of 3 × 16 bits counts as transparent; Pillow drops half of its bits, OpenCV does not."""
     depth_and_colours = essential[24:26]
     return depth_and_colours == b"\x10\x02" and _TRANSPARENT in essential[:4096].partition(_PIXELS)[0]
 
@@ -95,7 +93,7 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
 
 
 def _shortened(chunk: _Chunk) -> bytes:
-    """A chunk that runs past the end of the file, as what there is of it: a decoder allots what a chunk claims."""
+    """Return a truncated chunk with its real length: a decoder allocates the length that a chunk claims."""
     return _made(chunk.kind, chunk.content)
 
 
@@ -108,9 +106,9 @@ def _checksum(kind: bytes, content: bytes) -> bytes:
 
 
 def _transparent(content: bytes, first: Mapping[bytes, bytes]) -> bytes:
-    """The chunk that names what is transparent, as long as it must be; grey of few bits as what it is decoded to.
+    """Return the tRNS chunk at its valid length; grey of few bits is scaled to the decoded value.
 
-    Empty where it names nothing: a decoder would refuse the picture for it.
+    Empty if the chunk is invalid: a decoder would refuse the picture for it.
     """
     header = first.get(b"IHDR", b"")
     depth, colour = (header[8], header[9]) if len(header) > 9 else (0, 0)  # noqa: PLR2004 - where they stand
@@ -125,7 +123,7 @@ def _transparent(content: bytes, first: Mapping[bytes, bytes]) -> bytes:
 
 
 def _profiles(chunks: Mapping[bytes, bytes], *, is_grey: bool) -> Iterator[bytes]:
-    """What says the colours, the best first, as browsers have it: cICP, iCCP, sRGB, gAMA with cHRM or alone."""
+    """Yield the colour profiles, the best first, as browsers do: cICP, iCCP, sRGB, gAMA with cHRM or alone."""
     cicp = icc.of_code_points(chunks.get(b"cICP", b""), is_grey=is_grey)
     if cicp is not None:
         yield cicp
@@ -140,7 +138,7 @@ def _profiles(chunks: Mapping[bytes, bytes], *, is_grey: bool) -> Iterator[bytes
 
 
 def _raw_exif(chunk: _Chunk) -> bytes:
-    """EXIF out of a text: a name, a length, and hexadecimal digits, on lines of their own."""
+    """Return the EXIF block in a text chunk: a name, a length and hexadecimal digits, each on lines of their own."""
     text = chunk.content.partition(b"\0")[2]
     if chunk.kind == b"zTXt":
         text = _inflated(text[1:], MAX_RAW)
@@ -151,7 +149,7 @@ def _raw_exif(chunk: _Chunk) -> bytes:
 
 
 def _inflated(data: bytes, most: int) -> bytes:
-    """Inflate; nothing where it is damaged, or inflates to more than ``most`` bytes."""
+    """Inflate; return nothing if the data is damaged, or inflates to more than ``most`` bytes."""
     inflating = zlib.decompressobj()
     try:
         found = inflating.decompress(data, most)

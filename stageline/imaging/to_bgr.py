@@ -1,4 +1,4 @@
-"""Whatever a decoder gives, as BGR uint8 [height, width, 3]: sRGB, transparency on white, 16 bits as 8."""
+"""Converts decoded pixels to BGR uint8 [height, width, 3]: sRGB, transparency on white, 16 bits to 8."""
 
 import cv2
 import numpy as np
@@ -21,7 +21,7 @@ def from_pillow(image: Image.Image, conversion: Conversion | None) -> Pixels:
 
 
 def from_opencv(pixels: Pixels, conversion: Conversion | None) -> Pixels:
-    """Lay BGRA [h, w, 4] on white, in sRGB; BGR [h, w, 3] is converted in its place, where it must be."""
+    """Lay BGRA [h, w, 4] on white, in sRGB; BGR [h, w, 3] is converted in place if necessary."""
     if conversion is not None:
         conversion.convert(pixels)
     return on_white(pixels)

@@ -1,4 +1,4 @@
-"""WebP files: what their container says (RFC 9649)."""
+"""Parses the container of WebP files (RFC 9649)."""
 
 import struct
 
@@ -9,12 +9,12 @@ _VP8_START, _VP8L_SIGNATURE = b"\x9d\x01\x2a", 0x2F
 
 
 def is_webp(data: bytes) -> bool:
-    """Whether it begins as one."""
+    """Return whether the data begins like a WebP file."""
     return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
 
 
 def size(data: bytes) -> tuple[int, int] | None:
-    """Return the width and height that it claims: Pillow allots its canvas before it tells. None where it has none."""
+    """Return the width and height in the header, before Pillow allocates its canvas; None if there are none."""
     if not is_webp(data) or len(data) < 30:  # noqa: PLR2004 - the longest header below
         return None
     kind = data[12:16]
@@ -30,7 +30,7 @@ def size(data: bytes) -> tuple[int, int] | None:
 
 
 def read(data: bytes) -> Parts:
-    """Take a WebP apart; libwebp passes over metadata by itself, so the file stays as it is."""
+    """Parse a WebP; libwebp skips metadata itself, so the file stays as it is."""
     first: dict[bytes, bytes] = {}
     at = 12
     for _ in range(MAX_CHUNKS):

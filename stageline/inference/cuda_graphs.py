@@ -1,4 +1,4 @@
-"""CUDA graphs: the hundreds of kernels of a network, recorded once per shape and started with one call."""
+"""Records a network's hundreds of CUDA kernels once per shape, and starts them with one call."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -8,17 +8,17 @@ import torch
 
 Tensors = Sequence[Any]
 Compute = Callable[[Tensors], Tensors]
-AFTER = 3  # calls: a shape that comes no oftener is not worth recording
-MAX_SHAPES = 16  # shapes: each keeps its inputs and outputs on the GPU
+AFTER = 3  # calls: a less frequent shape is not worth recording
+MAX_SHAPES = 16  # each keeps its inputs and outputs on the GPU
 MAX_COUNTED = 1024
-WARM_UP = 3  # calls before recording, in which libraries choose their kernels and take their memory
+WARM_UP = 3  # calls before recording, in which libraries choose kernels and allocate memory
 
 
 class PerShape:
-    """Computes; what comes often in one shape is recorded, and replayed from then on. Not for two threads at a time."""
+    """Runs a computation; records and replays it for frequent shapes. For one thread at a time."""
 
     def __init__(self, compute: Compute, record: Callable[[Tensors], Compute]) -> None:
-        """Replay what `record` makes of `compute` for inputs of given shapes; where it fails, compute as ever."""
+        """Replay the recording that `record` makes for inputs of given shapes; if that fails, run `compute`."""
         self._compute, self._record = compute, record
         self._recorded: dict[Any, Compute] = {}
         self._seen: Counter[Any] = Counter()
@@ -50,7 +50,7 @@ class Recording:
         """Record `compute`; recordings that share a memory `pool` must not be replayed at the same time.
 
         Raises:
-            RuntimeError: it cannot be recorded.
+            RuntimeError: the computation cannot be recorded.
         """
         self._inputs = [tensor.cuda() for tensor in inputs]
         aside = torch.cuda.Stream()
@@ -60,12 +60,12 @@ class Recording:
                 compute(self._inputs)
         torch.cuda.current_stream().wait_stream(aside)
         self._graph = torch.cuda.CUDAGraph()
-        # Other threads may use the GPU meanwhile: only this one's calls are recorded, and only its mistakes count.
+        # Other threads may use the GPU meanwhile: only the calls and errors of this thread are recorded.
         with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
             self._outputs = compute(self._inputs)
 
     def __call__(self, inputs: Tensors) -> Tensors:
-        """Replay it for other inputs of the same shapes; the outputs are overwritten by the next call."""
+        """Replay the computation for other inputs of the same shapes; the next call overwrites the outputs."""
         for own, given in zip(self._inputs, inputs, strict=True):
             own.copy_(given)
         self._graph.replay()

@@ -1,4 +1,4 @@
-"""Which device networks run on: what DEVICE says, held against what there is."""
+"""Chooses the device for networks: DEVICE, checked against the machine."""
 
 import ctypes
 import sys
@@ -10,16 +10,16 @@ HOW_TO_GET_IT = "pip install 'stageline[gpu]', or set DEVICE=cpu"
 
 
 def choose(wanted: str) -> str:
-    """Return ``cpu`` or ``cuda:N`` for what DEVICE says; torch is imported only where there is a GPU to ask it about.
+    """Return ``cpu`` or ``cuda:N`` for a value of DEVICE; torch is imported only if a GPU may be used.
 
     Raises:
-        ModelError: a GPU is wanted, and it, or what it takes to use it, is not there.
+        ModelError: a GPU is wanted, and the GPU, torch or onnx2torch is missing.
     """
     if wanted == "cpu":
         return wanted
     if wanted == "auto":
-        return "cuda:0" if _has_torch() and _has_driver() and _count() else "cpu"
-    if not _has_torch():
+        return "cuda:0" if has_torch() and _has_driver() and _count() else "cpu"
+    if not has_torch():
         raise ModelError(f"DEVICE={wanted} needs torch and onnx2torch, which are not installed: {HOW_TO_GET_IT}")
     number, count = int(wanted.partition(":")[2] or 0), _count()
     if number >= count:
@@ -28,12 +28,13 @@ def choose(wanted: str) -> str:
     return f"cuda:{number}"
 
 
-def _has_torch() -> bool:
+def has_torch() -> bool:
+    """Return whether torch and onnx2torch are installed."""
     return all(find_spec(name) is not None for name in ("torch", "onnx2torch"))
 
 
 def _has_driver() -> bool:
-    """Whether NVIDIA's driver is here: importing torch for nothing costs each worker seconds, and 300 MB."""
+    """Return whether NVIDIA's driver is installed: importing torch in vain costs each worker seconds and 300 MB."""
     try:
         ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:

@@ -1,4 +1,4 @@
-"""From ONNX to torch, by onnx2torch, with what it takes for a GPU: constants folded, shapes computed on the host."""
+"""Converts ONNX to torch by onnx2torch, and adapts it to a GPU: constants are folded, shapes computed on the host."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from torch import fx, nn
 from stageline.core.errors import ModelError
 from stageline.inference.network import reason
 
-# onnx2torch's layers whose further arguments are shapes, axes and counts: torch wants those as numbers of the host.
+# onnx2torch's layers whose further arguments are shapes, axes and counts: torch needs those on the host.
 SHAPED = (
     "OnnxExpand", "OnnxPad", "OnnxReduce", "OnnxReshape", "OnnxResize", "OnnxSlice", "OnnxSplit", "OnnxSqueeze",
     "OnnxTile", "OnnxTopK", "OnnxUnsqueeze",
@@ -24,15 +24,15 @@ MADE_OF_SHAPES = ("OnnxConstantOfShape", "OnnxRange")
 
 
 def convert(model: ModelProto, name: str, device: torch.device, dtype: torch.dtype) -> Any:
-    """Return a network as a torch module in eval mode, its numbers of type `dtype` on `device`. Changes `model`.
+    """Return a network as a torch module in eval mode, its floats of type `dtype` on `device`; `model` is changed.
 
     Raises:
-        ModelError: onnx2torch does not know one of its operators, or not that use of it.
+        ModelError: onnx2torch does not support one of its operators.
     """
     _fold_constants(model.graph)
     try:
         module = onnx2torch.convert(model).eval().requires_grad_(requires_grad=False)
-    except Exception as error:  # NotImplementedError, KeyError, RuntimeError, …: as deep as the graph is strange
+    except Exception as error:  # NotImplementedError, KeyError, RuntimeError, … by the graph
         raise ModelError(f"{name} cannot be converted to torch: {reason(error)}") from error
     given = next(node for node in module.graph.nodes if node.op == "output").args[0]
     if len(given if isinstance(given, list | tuple) else [given]) != len(model.graph.output):
@@ -43,9 +43,9 @@ def convert(model: ModelProto, name: str, device: torch.device, dtype: torch.dty
 
 
 def _fold_constants(graph: GraphProto) -> None:
-    """Make plain initializers of what others are made of by Constant, Identity and Cast; drop inputs that are left out.
+    """Replace Constant, Identity and Cast of initializers by initializers; drop omitted optional inputs at the end.
 
-    onnx2torch wants the weights of a layer as initializers; exporters name one through another, or halve it.
+    onnx2torch needs the weights of a layer as initializers; exporters alias them, or convert them from half precision.
     """
     known = {tensor.name: tensor for tensor in graph.initializer}
     outputs, kept = {output.name for output in graph.output}, []
@@ -63,7 +63,7 @@ def _fold_constants(graph: GraphProto) -> None:
 
 
 def _constant(node: NodeProto, known: Mapping[str, TensorProto]) -> npt.NDArray[Any] | None:
-    """What a node gives whatever the input, if it is one of the three."""
+    """Return the constant output of a node of these three operators; None otherwise."""
     attributes = {attribute.name: get_attribute_value(attribute) for attribute in node.attribute}
     if node.op_type == "Constant":
         name, value = next(iter(attributes.items()))
@@ -77,7 +77,7 @@ def _constant(node: NodeProto, known: Mapping[str, TensorProto]) -> npt.NDArray[
 
 
 def _on_host(module: fx.GraphModule) -> set[fx.Node]:
-    """Find the nodes that compute shapes, back to where a shape is asked for, and ask for it on the host."""
+    """Return the nodes that compute shapes, back to each OnnxShape, and have those computed on the host."""
     found: set[fx.Node] = set()
     left = [argument for node in module.graph.nodes for argument in _shapes_of(node, module)]
     while left:
@@ -105,19 +105,19 @@ def _shapes_of(node: fx.Node, module: fx.GraphModule) -> Iterator[fx.Node]:
 
 
 class _HostShape(nn.Module):  # type: ignore[misc]
-    """An OnnxShape whose answer lies where the program runs: a GPU need not be waited for to read it."""
+    """An OnnxShape whose output is on the host, so that reading it does not wait for the GPU."""
 
     def __init__(self, shape: Any) -> None:
         super().__init__()
         self._part = slice(shape._start, shape._end)  # noqa: SLF001 - nowhere else
 
     def forward(self, given: torch.Tensor) -> torch.Tensor:
-        """Return the shape of an array, or the part of it that is asked for, as int64 [n]."""
+        """Return the requested part of an array's shape, as int64 [n]."""
         return torch.tensor(given.shape[self._part])
 
 
 def _move(module: fx.GraphModule, on_host: set[fx.Node], device: torch.device, dtype: torch.dtype) -> None:
-    """Put numbers of type `dtype` on `device`, but for those that shapes are computed of."""
+    """Move weights to `device`, floats as `dtype`, except those that shapes are computed from."""
     stay = {node.target for node in on_host}
 
     def moved(tensor: torch.Tensor) -> torch.Tensor:

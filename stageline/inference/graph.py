@@ -1,4 +1,4 @@
-"""What an ONNX file is, looked at before any runtime sees it: one file, standard operators, arrays in and out."""
+"""Checks an ONNX file before any runtime loads it: one file, standard operators, arrays in and out."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 from stageline.core.errors import ModelError
 
 STANDARD = ("", "ai.onnx")
-"""The domains whose operators every runtime has; others also hold operators that read files."""
+"""The domains whose operators every runtime has; other domains include operators that read files."""
 NUMBERS: dict[int, np.dtype[Any]] = {
     TensorProto.FLOAT: np.dtype(np.float32),
     TensorProto.FLOAT16: np.dtype(np.float16),
@@ -24,7 +24,7 @@ NUMBERS: dict[int, np.dtype[Any]] = {
     TensorProto.INT64: np.dtype(np.int64),
     TensorProto.BOOL: np.dtype(np.bool_),
 }
-MAX_BYTES = 2**31 - 1  # what protobuf can hold
+MAX_BYTES = 2**31 - 1  # protobuf's limit
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Array:
     name: str
     dtype: np.dtype[Any]
     shape: tuple[int | None, ...] | None
-    """None for an axis that is free; None as a whole where the file does not say."""
+    """None for a free axis; None as a whole if the file does not state the shape."""
 
     def __str__(self) -> str:
         return f"{self.dtype} {[size or 'any' for size in self.shape] if self.shape is not None else '[…]'}"
 
     def fits(self, array: npt.NDArray[Any]) -> bool:
-        """Whether an array is of this type and shape."""
+        """Return whether an array has this type and shape."""
         if array.dtype != self.dtype or self.shape is None:
             return array.dtype == self.dtype
         return len(array.shape) == len(self.shape) and all(
@@ -50,13 +50,13 @@ class Array:
 
 @dataclass(frozen=True)
 class Signature:
-    """What a network takes and what it gives, in its order."""
+    """A network's inputs and outputs, in its order."""
 
     inputs: tuple[Array, ...]
     outputs: tuple[Array, ...]
 
     def check(self, name: str, arrays: Sequence[npt.NDArray[Any]]) -> None:
-        """Compare what the network `name` is about to be given.
+        """Check the inputs of the network `name`.
 
         Raises:
             ModelError: the number, types or shapes do not fit.
@@ -68,17 +68,8 @@ class Signature:
                 raise ModelError(f"{name} takes {wanted} as {wanted.name}, got {array.dtype} {list(array.shape)}")
 
 
-def check(onnx: bytes, name: str) -> None:
-    """Refuse what is no self-contained network.
-
-    Raises:
-        ModelError: see `read`.
-    """
-    read(onnx, name)
-
-
 def signature(onnx: bytes, name: str = "the network") -> Signature:
-    """Return what a network takes and gives.
+    """Return a network's inputs and outputs.
 
     Raises:
         ModelError: see `read`.
@@ -90,8 +81,8 @@ def read(data: bytes, name: str) -> ModelProto:
     """Parse an ONNX file.
 
     Raises:
-        ModelError: it is no ONNX file or not a valid one; some of it lies outside the file; it has functions or
-            operators of its own; or it takes or gives something else than arrays of numbers.
+        ModelError: the data is no valid ONNX file; it refers to other files; it has its own functions or operators;
+            or an input or output is no array of numbers.
     """
     if len(data) > MAX_BYTES:
         raise ModelError(f"{name} has {len(data)} bytes; an ONNX file has at most {MAX_BYTES}")
@@ -112,7 +103,7 @@ def read(data: bytes, name: str) -> ModelProto:
 
 
 def signature_of(model: ModelProto) -> Signature:
-    """Return what a network that `read` has parsed takes and gives."""
+    """Return the inputs and outputs of a network that `read` parsed."""
     return Signature(tuple(map(_array, _inputs(model.graph))), tuple(map(_array, model.graph.output)))
 
 
@@ -138,7 +129,7 @@ def _check_numbers(array: ValueInfoProto, name: str) -> None:
 
 
 def _inputs(graph: GraphProto) -> list[ValueInfoProto]:
-    """The inputs to be given: old files list the weights among them."""
+    """Return the inputs without weights, which old files list among them."""
     known = {tensor.name for tensor in graph.initializer}
     return [value for value in graph.input if value.name not in known]
 

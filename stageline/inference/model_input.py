@@ -1,4 +1,4 @@
-"""Pictures as a network takes them, by its card. Pure functions."""
+"""Converts pictures to a network's input, by its card. Pure functions."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,9 +11,9 @@ from stageline.core.errors import ModelError
 from stageline.imaging.codec import Pixels
 from stageline.registry.card import Card, Input
 
-PAD = 114  # the grey around letterboxed pictures, which YOLO's kin were trained with
+PAD = 114  # the grey around letterboxed pictures; YOLO networks were trained with it
 COLOURS = 3
-FREE = "batch"  # how a card names the first axis where it is free
+FREE = "batch"  # a card's name of the first axis if it is free
 Size = tuple[int, int]  # height, width
 
 
@@ -21,7 +21,7 @@ def input_size(card: Card) -> Size:
     """Return the height and width of a network's input.
 
     Raises:
-        ModelError: the card asks for something that pictures are not given as.
+        ModelError: pictures cannot be converted to the input in the card.
     """
     shape, wanted = card.input.shape, card.input
     sides, channels = (shape[1:3], shape[3]) if wanted.layout == "NHWC" else (shape[2:4], shape[1])
@@ -36,9 +36,9 @@ def input_size(card: Card) -> Size:
 
 
 def as_array(pictures: Sequence[Pixels], wanted: Input) -> NDArray[Any]:
-    """Return pictures of one size, each BGR uint8 [h, w, 3], as one array, [n, 3, h, w] or [n, h, w, 3], by the card.
+    """Convert pictures of one size, each BGR uint8 [h, w, 3], to one array, [n, 3, h, w] or [n, h, w, 3], by the card.
 
-    A byte becomes (low + byte · (high - low) / 255 - mean) / std; mean and std stand in the order of its colours.
+    A byte becomes (low + byte · (high - low) / 255 - mean) / std; mean and std are in the order of the card's colours.
     """
     array = np.empty((len(pictures), COLOURS, *pictures[0].shape[:2]), np.dtype(wanted.dtype))
     for planes, picture in zip(array, pictures, strict=True):
@@ -53,9 +53,9 @@ def as_array(pictures: Sequence[Pixels], wanted: Input) -> NDArray[Any]:
 
 
 def resized(bgr: Pixels, width: int, height: int) -> Pixels:
-    """Resize to width × height: sides that shrink by area averaging, then those that grow by linear interpolation.
+    """Resize to width × height: shrink sides by area averaging, then grow sides by linear interpolation.
 
-    The same array when nothing changes.
+    Returns the same array if nothing changes.
     """
     least = (min(width, bgr.shape[1]), min(height, bgr.shape[0]))
     for target, how in ((least, cv2.INTER_AREA), ((width, height), cv2.INTER_LINEAR)):
@@ -65,14 +65,14 @@ def resized(bgr: Pixels, width: int, height: int) -> Pixels:
 
 
 def letterboxed(bgr: Pixels, inner: Size, outer: Size) -> Pixels:
-    """Return a picture at the size `inner`, at the top left of a grey canvas of the size `outer`, uint8 [h, w, 3]."""
+    """Place a picture resized to `inner` at the top left of a grey canvas of the size `outer`, uint8 [h, w, 3]."""
     canvas: Pixels = np.full((*outer, COLOURS), PAD, np.uint8)
     canvas[: inner[0], : inner[1]] = resized(bgr, inner[1], inner[0])
     return canvas
 
 
 def _scaling(wanted: Input) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What a byte is multiplied by, and what is then added, for each colour."""
+    """Return the factor and the offset of a byte, for each colour."""
     low, high = wanted.range
     mean, std = np.array(wanted.mean), np.array(wanted.std)
     return ((high - low) / 255 / std).astype(np.float32), ((low - mean) / std).astype(np.float32)

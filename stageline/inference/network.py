@@ -1,4 +1,4 @@
-"""What every runtime gives: a loaded network that arrays go through."""
+"""The interface of every runtime: a loaded network."""
 
 from typing import Any, Protocol
 
@@ -12,9 +12,9 @@ class Network(Protocol):
     """A loaded network. Calls are independent; one object may be used by several threads at a time."""
 
     name: str
-    """How messages name it, as ``yolox-nano@0.1.1-1/model.onnx``."""
+    """Its name in messages, such as ``yolox-nano@0.1.1-1/model.onnx``."""
     where: str
-    """Runtime, device and precision, as ``openvino cpu bf16``."""
+    """Its runtime, device and precision, such as ``openvino cpu bf16``."""
 
     def run(self, *inputs: npt.NDArray[Any]) -> tuple[FloatArray, ...]:
         """Compute the outputs, in the network's order and as float32, for arrays in the order of its inputs.
@@ -25,6 +25,6 @@ class Network(Protocol):
 
 
 def reason(error: Exception) -> str:
-    """Say in one line what a runtime says in many."""
+    """Return a runtime's error message in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines)[:300] or type(error).__name__

@@ -12,19 +12,19 @@ from stageline.inference.network import FloatArray, reason
 
 CUDA = "CUDAExecutionProvider"
 HOW_TO_GET_CUDA = "pip install onnxruntime-gpu in place of onnxruntime, which has no CUDA"
-onnxruntime.disable_telemetry_events()  # nobody is told what runs here
-SILENT = 4  # errors arrive as exceptions; its own lines would stand between ours
+onnxruntime.disable_telemetry_events()  # what runs here is not reported to anyone
+SILENT = 4  # errors arrive as exceptions; its log lines would mix with ours
 onnxruntime.set_default_logger_severity(SILENT)
 
 
 class OnnxRuntime:
-    """See `stageline.inference.Network`. Always float32: it has no shorter floats for a CPU."""
+    """See `stageline.inference.Network`. Always float32: ONNX Runtime has no shorter floats for a CPU."""
 
     def __init__(self, onnx: bytes, signature: Signature, name: str, threads: int, device: str = "cpu") -> None:
         """Load an ONNX file, to compute each call on `threads` cores, or on the GPU ``cuda:N``.
 
         Raises:
-            ModelError: it is not a network that can be run, or this build of ONNX Runtime has no CUDA.
+            ModelError: the network cannot be run, or this build of ONNX Runtime has no CUDA.
         """
         if device != "cpu" and not has_cuda():
             raise ModelError(f"{name} cannot be loaded on {device}: {HOW_TO_GET_CUDA}")
@@ -32,9 +32,9 @@ class OnnxRuntime:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = SILENT
-        # A worker shares its cores with others: waiting threads must not burn them.
+        # A worker shares its cores with others: waiting threads must not spin.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # Every picture has a shape of its own: a memory plan per shape would be kept for ever.
+        # Every picture has its own shape: a memory plan would be kept for each.
         options.enable_mem_pattern = False
         self.name, self.where = name, f"onnxruntime {device} float32"
         self._signature = signature
@@ -42,7 +42,7 @@ class OnnxRuntime:
             self._session = onnxruntime.InferenceSession(onnx, options, providers=_providers(device))
         except Exception as error:  # ONNX Runtime's exceptions have no common base below Exception
             raise ModelError(f"{name} cannot be loaded: {reason(error)}") from error
-        if device != "cpu" and CUDA not in self._session.get_providers():  # it falls back to the CPU by itself
+        if device != "cpu" and CUDA not in self._session.get_providers():  # ONNX Runtime falls back to the CPU silently
             raise ModelError(f"{name} cannot be loaded on {device}: ONNX Runtime finds no CUDA that fits it")
         self._inputs = [array.name for array in signature.inputs]
 
@@ -58,7 +58,7 @@ class OnnxRuntime:
 
 
 def has_cuda() -> bool:
-    """Whether the ONNX Runtime that is installed was built for NVIDIA's GPUs."""
+    """Return whether the installed ONNX Runtime was built for NVIDIA's GPUs."""
     return CUDA in onnxruntime.get_available_providers()
 
 

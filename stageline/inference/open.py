@@ -1,4 +1,4 @@
-"""Choosing the runtime for a network."""
+"""Chooses the runtime for a network."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -20,28 +20,28 @@ OTHER = {"openvino": "onnxruntime", "onnxruntime": "openvino"}
 
 @dataclass(frozen=True)
 class Options:
-    """How networks are run."""
+    """The options for running networks."""
 
     device: str = "cpu"
     """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
     threads: int = 1
-    """Cores that each call may use, on a CPU."""
+    """The number of cores for each call, on a CPU."""
     precision: Precision = "auto"
-    """``auto``: bfloat16 on OpenVINO where the CPU computes with it, float16 on a GPU, else float32."""
+    """``auto``: bfloat16 on OpenVINO if the CPU supports it, float16 on a GPU, otherwise float32."""
 
     @classmethod
     def of(cls, settings: Settings) -> "Options":
-        """Return what the settings say: DEVICE, INFERENCE_THREADS, INFERENCE_PRECISION."""
+        """Return the options of DEVICE, INFERENCE_THREADS and INFERENCE_PRECISION."""
         return cls(settings.device, settings.inference_threads, settings.inference_precision)
 
 
 def open_network(onnx: bytes, name: str, options: Options, cpu_runtime: str = "onnxruntime") -> Network:
-    """Load an ONNX file for the device that the options name; `cpu_runtime` serves it on a CPU.
+    """Load an ONNX file for the device of the options; `cpu_runtime` runs it on a CPU.
 
-    Where `cpu_runtime` (``openvino`` or ``onnxruntime``) is not installed, the other one serves it.
+    If `cpu_runtime` (``openvino`` or ``onnxruntime``) is not installed, the other one runs it.
 
     Raises:
-        ModelError: it is not a network that can be run, it has external data, or the device is not there.
+        ModelError: the network cannot be run, it has external data, or the device is missing.
     """
     model = graph.read(onnx, name)
     signature = graph.signature_of(model)
@@ -58,10 +58,10 @@ def open_network(onnx: bytes, name: str, options: Options, cpu_runtime: str = "o
 
 
 def on_cpu(onnx: bytes, signature: Signature, name: str, options: Options, runtime: str) -> Network:
-    """Load an ONNX file that `graph.read` has looked at on one of the CPU's runtimes.
+    """Load an ONNX file that `graph.read` has checked on one of the CPU's runtimes.
 
     Raises:
-        ModelError: it cannot be run, or neither runtime is installed.
+        ModelError: the network cannot be run, or neither runtime is installed.
     """
     chosen = next((each for each in (runtime, OTHER[runtime]) if find_spec(each) is not None), None)
     if chosen is None:
@@ -78,7 +78,7 @@ def on_cpu(onnx: bytes, signature: Signature, name: str, options: Options, runti
 
 
 def on_gpu(onnx: bytes, model: ModelProto, name: str, options: Options, device: str) -> Network:
-    """Load an ONNX file, and `model`, which is it parsed, on torch; what torch cannot run, on ONNX Runtime's CUDA.
+    """Load an ONNX file and its parsed `model` on torch; if torch cannot run it, on ONNX Runtime's CUDA.
 
     Raises:
         ModelError: neither can run it.

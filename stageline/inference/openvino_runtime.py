@@ -1,4 +1,4 @@
-"""Networks on OpenVINO, on a CPU; in bfloat16 where the CPU computes with it."""
+"""Runs networks on OpenVINO, on a CPU; in bfloat16 if the CPU supports it."""
 
 import io
 import threading
@@ -21,25 +21,25 @@ PRECISIONS = {openvino.Type.bf16: "bf16", openvino.Type.f16: "float16", openvino
 class OpenVino:
     """See `stageline.inference.Network`.
 
-    OpenVINO generates code for each shape that it meets, and keeps it. That is right for networks whose height and
-    width are fixed; one that takes each picture in its own is slower, and grows (docs/decisions/0005-two-runtimes.md).
+    OpenVINO generates code for each shape that it meets, and keeps the code. That suits networks of fixed height and
+    width; a network that takes each picture at its own size is slower, and grows (docs/decisions/0005-two-runtimes.md).
     """
 
     def __init__(self, onnx: bytes, signature: Signature, name: str, threads: int, precision: str = "auto") -> None:
         """Load an ONNX file, to compute each call on `threads` cores.
 
         Raises:
-            ModelError: it is not a network that can be run.
+            ModelError: the network cannot be run.
         """
         options: dict[str, Any] = {
             properties.inference_num_threads(): threads,
             properties.num_streams(): 1,
-            properties.hint.enable_cpu_pinning(): False,  # all workers would be pinned to the same cores
+            properties.hint.enable_cpu_pinning(): False,  # else all workers would be pinned to the same cores
         }
         if precision == "float32":
             options[properties.hint.inference_precision()] = openvino.Type.f32
         try:
-            frontend = FrontEndManager().load_by_framework("onnx")  # the others read other files from the same bytes
+            frontend = FrontEndManager().load_by_framework("onnx")  # other frontends read other formats
             network = _core().compile_model(frontend.convert(frontend.load(io.BytesIO(onnx))), "CPU", options)
             self._request = network.create_infer_request()
             used = network.get_property(properties.hint.inference_precision())
@@ -53,7 +53,7 @@ class OpenVino:
         self._signature.check(self.name, inputs)
         arrays = {index: np.ascontiguousarray(array) for index, array in enumerate(inputs)}
         try:
-            with self._lock:  # the results lie in the request's own memory until they are copied
+            with self._lock:  # the results are in the request's own memory until they are copied
                 self._request.infer(arrays, share_inputs=True)
                 return tuple(np.array(output.data, np.float32) for output in self._request.output_tensors)
         except Exception as error:  # as above

@@ -1,4 +1,4 @@
-"""Networks on torch, which is how they run on a GPU: half precision, channels last, CUDA graphs."""
+"""Runs networks on torch, which serves them on a GPU: half precision, channels last, CUDA graphs."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from stageline.inference.network import FloatArray, reason
 
 
 class TorchNetwork:
-    """See `stageline.inference.Network`. On a CPU it is torch in eager mode, which other runtimes are held against."""
+    """See `stageline.inference.Network`. On a CPU this is torch in eager mode, the reference for other runtimes."""
 
     def __init__(
         self,
@@ -30,19 +30,19 @@ class TorchNetwork:
         *,
         graphs: bool = True,
     ) -> None:
-        """Convert a parsed ONNX file, which is changed by it.
+        """Convert a parsed ONNX file; `model` is changed.
 
         Args:
             model: as `stageline.inference.graph.read` returns it.
-            signature: of it.
-            name: of it.
+            signature: the inputs and outputs of the model.
+            name: the model's name in messages.
             device: ``cpu`` or ``cuda:N``.
-            precision: ``float32`` or ``float16``; ``auto`` is float16 on a GPU, whose tensor cores are made for it
-                (bfloat16 is as fast there, and has three bits less), and float32 on a CPU.
+            precision: ``float32`` or ``float16``; ``auto`` is float16 on a GPU, where it is as fast as bfloat16 and
+                three bits more precise, and float32 on a CPU.
             graphs: whether CUDA graphs are used, on a GPU.
 
         Raises:
-            ModelError: it cannot be converted.
+            ModelError: the model cannot be converted.
         """
         self._device = torch.device(device)
         if precision == "auto":
@@ -66,7 +66,7 @@ class TorchNetwork:
         try:
             with self._lock, torch.inference_mode(), self._here():
                 outputs = tuple(output.cpu().numpy() for output in self._run([_tensor(array) for array in inputs]))
-        except Exception as error:  # whatever a layer raises on what it cannot take
+        except Exception as error:  # a layer may raise anything on inputs that it cannot take
             shapes = [list(array.shape) for array in inputs]
             raise ModelError(f"{self.name} cannot take {shapes} on {self.where}: {reason(error)}") from error
         if self._dtype == torch.float16 and not all(np.isfinite(output).all() for output in outputs):
@@ -89,5 +89,5 @@ class TorchNetwork:
 
 
 def _tensor(array: npt.NDArray[Any]) -> Any:
-    """Share the memory of an array with torch, which warns of arrays that must not be written to."""
+    """Share an array's memory with torch; a read-only array is copied, since torch warns of it."""
     return torch.from_numpy(np.require(array, requirements=["C", "W"]))

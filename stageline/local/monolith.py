@@ -1,4 +1,4 @@
-"""The whole chain in one process, with no servers: the very functions that the services run."""
+"""The whole chain in one process, without servers: it calls the same functions as the services."""
 
 import time
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from stageline.store.base import StoredObject
 from stageline.worker.in_flight import Item
 
 WORKER = "monolith"
-Made = dict[str, StoredObject]  # what there is of a picture, by key
+Made = dict[str, StoredObject]  # the objects of a picture, by key
 
 
 class Monolith:
-    """Every stage's work, loaded once."""
+    """Runs every stage's work, loaded once."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -29,9 +29,9 @@ class Monolith:
             logs.get().warning("models missing", reason=watch.away, how_to_get_them="make models")
 
     def run(self, data: bytes, filename: str, *, guessed: bool = False) -> tuple[Message, Mapping[str, StoredObject]]:
-        """Send one picture through; return its last message, and everything that was made, by key.
+        """Run one picture through all stages; return its last message, and all objects by key.
 
-        ``guessed``: the encoding of its name was a guess.
+        ``guessed``: whether the encoding of its name was guessed.
 
         Raises:
             BadImage: it is not a picture that the line takes.
@@ -48,7 +48,7 @@ class Monolith:
 def take_in(
     data: bytes, filename: str, max_pixels: int, more: Mapping[str, Any] | None = None
 ) -> tuple[Message, StoredObject]:
-    """Check and name a picture as the door does; return its first message, and the original.
+    """Check and name a picture as the API does; return its first message, and the original.
 
     Raises:
         BadImage: it is not a picture that the line takes.
@@ -57,7 +57,7 @@ def take_in(
 
 
 def step(stage: line.Stage, work: Work, message: Message, made: Made) -> Message:
-    """Have a stage's work done on one picture: what it makes is added to `made`; return the next stage's message."""
+    """Run a stage's work on one picture; add its objects to `made`; return the next stage's message."""
     item = Item(message)
     inputs = {name: made[key].data for name, key in work.inputs(message).items()}
     began = time.monotonic()

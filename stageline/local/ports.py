@@ -6,16 +6,16 @@ from collections.abc import Collection
 from itertools import islice
 
 HOST = "127.0.0.1"
-# Below the range that Linux gives to outgoing connections: a client that keeps dialling a dead server
-# could otherwise be given the server's own port, and the restart would find it taken.
+# Below Linux's range for outgoing connections: a client that keeps dialling a dead server could otherwise get the
+# server's own port, and the restarted server would find the port taken.
 PORTS = range(20000, 32000)
 
 
 def try_port(port: int, host: str = HOST) -> None:
-    """Listen there for a moment.
+    """Listen on a port for a moment.
 
     Raises:
-        OSError: a server could not listen there; its errno says whether the port or the host is at fault.
+        OSError: the port is not available; its errno shows whether the port or the host is the cause.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free
@@ -23,7 +23,7 @@ def try_port(port: int, host: str = HOST) -> None:
 
 
 def is_free(port: int, host: str = HOST) -> bool:
-    """Whether a server could listen there."""
+    """Return whether a server could listen there."""
     try:
         try_port(port, host)
     except OSError:
@@ -32,10 +32,10 @@ def is_free(port: int, host: str = HOST) -> bool:
 
 
 def free_ports(count: int, but: Collection[int] = ()) -> list[int]:
-    """That many ports of 127.0.0.1 that nobody listens on, all different, and none of ``but``.
+    """Return `count` different free ports of 127.0.0.1, none of them in ``but``.
 
     Raises:
-        OSError: there are not as many among those tried.
+        OSError: too few of the ports that were tried are free.
     """
     tried = random.sample(PORTS, min(len(PORTS), 200 + 2 * count))
     found = list(islice((port for port in tried if port not in but and is_free(port)), count))
@@ -45,9 +45,9 @@ def free_ports(count: int, but: Collection[int] = ()) -> list[int]:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on.
+    """Return a free port of 127.0.0.1.
 
     Raises:
-        OSError: two hundred tried were all taken.
+        OSError: none of the ports that were tried is free.
     """
     return free_ports(1)[0]

@@ -1,4 +1,4 @@
-"""The whole line on this machine: what servers are not named are embedded; the door, every stage, the catalogue."""
+"""The whole line on this machine: the API, all stages, the catalogue, and embedded servers if none are set."""
 
 import errno
 import fcntl
@@ -23,12 +23,12 @@ from stageline.pipeline import line
 
 STATE = "line.json"
 EVERYWHERE = ("0.0.0.0", "")  # noqa: S104 - compared with, not listened on
-OFF = "off"  # as CACHE_URL takes it
-COSTLIEST, MAX_OF_COSTLIEST = "detect", 4  # the stage that gets a worker per core, up to so many
+OFF = "off"  # CACHE_URL's value for no cache
+COSTLIEST, MAX_OF_COSTLIEST = "detect", 4  # the stage that gets a worker per core, up to this many
 
 
 def default_workers(settings: Settings) -> dict[str, int]:
-    """How many workers each stage gets: NUM_WORKERS where it is set; else one, and of the costliest one per core."""
+    """Return the number of workers of each stage: NUM_WORKERS if set; else one, of the costliest stage one per core."""
     counts = {stage.name: settings.num_workers for stage in line.LINE}
     if COSTLIEST in counts and "num_workers" not in settings.model_fields_set:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -37,7 +37,7 @@ def default_workers(settings: Settings) -> dict[str, int]:
 
 
 class Line:
-    """The processes of a line; use ``start``, then ``tend`` until told to stop, then ``stop``."""
+    """The processes of a line: call ``start``, then ``tend`` until it should stop, then ``stop``."""
 
     def __init__(self, settings: Settings, workers: Mapping[str, int], log: IO[bytes] | None = None) -> None:
         self._settings = settings
@@ -50,16 +50,16 @@ class Line:
 
     @property
     def url(self) -> str:
-        """Where the door is."""
+        """The address of the API."""
         local = self._settings.host in (*EVERYWHERE, "127.0.0.1", "localhost")
         return f"http://{'localhost' if local else self._settings.host}:{self._settings.port}"
 
     def start(self) -> None:
-        """Start everything; return before it is ready.
+        """Start all processes; return before they are ready.
 
         Raises:
-            SettingsError: a port is taken, another line runs on the same data, or there is no Redis to start.
-            StagelineError: this machine does not let us: no ports, no processes.
+            SettingsError: a port is taken, another line uses the same data, or there is no Redis to start.
+            StagelineError: this machine has no free ports, or refuses more processes.
         """
         _check_address(self._settings.host, self._settings.port)
         self._lock_data()
@@ -84,14 +84,14 @@ class Line:
         self._write_state({"redis_url": environment["REDIS_URL"], "cache_url": environment["CACHE_URL"]})
 
     def wait_until_ready(self, stopping: threading.Event) -> None:
-        """Wait until the door, every stage and the catalogue say that they are ready.
+        """Wait until the API, every stage and the catalogue are ready.
 
         Raises:
-            StagelineError: they are not within READY_SECONDS.
+            StagelineError: some are not ready within READY_SECONDS.
         """
-        door = "127.0.0.1" if self._settings.host in EVERYWHERE else self._settings.host
+        host = "127.0.0.1" if self._settings.host in EVERYWHERE else self._settings.host
         waiting = {name: f"127.0.0.1:{port}" for name, port in self._health.items()}
-        waiting["grab"] = f"{door}:{self._settings.port}"
+        waiting["grab"] = f"{host}:{self._settings.port}"
         http = urllib3.PoolManager(timeout=1, retries=False)
 
         def look() -> None:
@@ -108,15 +108,15 @@ class Line:
                 raise
 
     def tend(self) -> None:
-        """Start again what has died."""
+        """Restart processes that have died."""
         self._servers.tend()
         self._services.tend()
 
     def stop(self) -> None:
-        """Stop the services, which hand on or give back what they hold, and then the servers."""
+        """Stop the services, which finish or return their messages, and then the servers."""
         self._services.stop(self._settings.shutdown_seconds + 5)
         self._servers.stop(10)
-        if self._lock is not None:  # else the folder is another line's
+        if self._lock is not None:  # else another line uses the folder
             (self._data / STATE).unlink(missing_ok=True)
             self._lock.close()
 
@@ -135,10 +135,10 @@ class Line:
         return f"redis://127.0.0.1:{port}/0"
 
     def _cache_url(self, ports: Iterator[int]) -> str:
-        """Where the hot cache is, or ``off``.
+        """Return the URL of the hot cache, or ``off``.
 
-        Before a folder none is started: the system keeps its files in memory already, and reading them there costs a
-        fraction of asking a Redis (docs/decisions/0009).
+        There is none in front of a folder: the system already keeps its files in memory, and reading those costs a
+        fraction of a request to Redis (docs/decisions/0009).
         """
         if "cache_url" in self._settings.model_fields_set:
             return self._settings.cache_url or OFF
@@ -155,7 +155,7 @@ class Line:
         return f"redis://127.0.0.1:{port}/0"
 
     def _lock_data(self) -> None:
-        """Hold the data folder for this line; the embedded server inherits the lock, so it counts as well."""
+        """Lock the data folder; the embedded server inherits the lock, so a running server keeps it."""
         try:
             self._data.mkdir(parents=True, exist_ok=True)
             lock = (self._data / "lock").open("w")
@@ -179,7 +179,7 @@ class Line:
 
 
 def running_redis_url(data: Path) -> str | None:
-    """Return the REDIS_URL of the line that runs on this data folder, if one does."""
+    """Return the REDIS_URL of the line that uses this data folder, if one is running."""
     try:
         return str(json.loads((data / STATE).read_text())["redis_url"])
     except (OSError, ValueError, KeyError):
@@ -187,7 +187,7 @@ def running_redis_url(data: Path) -> str | None:
 
 
 def _module(package: str) -> list[str]:
-    """The command line of a service; -P, since what lies in the current folder is the user's and no part of it."""
+    """Return the command line of a service; -P: the current folder is the user's, and must not be imported from."""
     return [sys.executable, "-P", "-m", package]
 
 

@@ -1,4 +1,4 @@
-"""The model card, ``model.json``: what a model is, what it takes, and where it comes from."""
+"""The model card, ``model.json``: a model's name, input, labels and origin."""
 
 import hashlib
 import json
@@ -29,10 +29,10 @@ class _Part(BaseModel):
 
 
 class Input(_Part):
-    """What the network takes: pixels of `range` [lowest, highest], from which `mean` is taken before `std` divides."""
+    """The network's input: pixels scaled to `range` [lowest, highest], less `mean`, divided by `std`."""
 
     shape: tuple[Annotated[int, Field(ge=1, le=2048)] | Name, ...] = Field(min_length=4, max_length=4)
-    """A number, or the name of an axis that is free, as ``batch``."""
+    """Sizes of the axes; a free axis has a name instead, such as ``batch``."""
     dtype: Literal["float32", "uint8"] = "float32"
     layout: Literal["NCHW", "NHWC"] = "NCHW"
     colour: Literal["RGB", "BGR"] = "RGB"
@@ -49,15 +49,15 @@ class Input(_Part):
 
 
 class Preprocessing(_Part):
-    """How a picture becomes the input: stretched, letterboxed, or its shorter side resized and the middle cut out."""
+    """How a picture is fitted to the input: stretched, letterboxed, or resized by its shorter side and cropped."""
 
     fit: Literal["stretch", "letterbox", "crop"] = "stretch"
     resize: Annotated[int, Field(ge=1, le=8192)] | None = None
-    """With ``crop``: the length of the shorter side before the middle is cut out."""
+    """With ``crop``: the length of the shorter side before cropping."""
 
 
 class Accuracy(_Part):
-    """A figure, and the command that prints it again."""
+    """A figure, and the command that reproduces it."""
 
     metric: str
     value: float
@@ -77,16 +77,16 @@ class Card(_Part):
     training_data: str
     input: Input
     adapter: str = ""
-    """How the outputs are read, where the task has several ways: a name in detect_service/adapters.py."""
+    """How the outputs are decoded, if the task has several ways: a name in detect_service/adapters.py."""
     labels: tuple[str, ...] = ()
     detector_labels: Mapping[str, str] = {}
-    """Of a classifier: which of its labels each label of the detector is. It is asked about objects of these alone."""
+    """Of a classifier: the detector's labels that it is used for, each mapped to one of its own labels."""
     preprocessing: Preprocessing = Preprocessing()
     cpu_runtime: Literal["onnxruntime", "openvino"] = "onnxruntime"
-    """Which is the faster on a CPU: docs/decisions/0005-two-runtimes.md."""
+    """The faster one on a CPU: docs/decisions/0005-two-runtimes.md."""
     files: Mapping[FileName, Sha256] = Field(min_length=1, max_length=8)
     sha256: Sha256
-    """Of model.onnx; of a model of several networks, see `combined_sha256`."""
+    """The hash of model.onnx; for a model of several networks, see `combined_sha256`."""
     source_sha256: Sha256 | None = None
     accuracy: tuple[Accuracy, ...] = ()
     notes: str = ""
@@ -106,28 +106,28 @@ class Card(_Part):
 
     @property
     def reference(self) -> str:
-        """How findings name it: ``yolox-nano@0.1.1``."""
+        """The name in findings: ``yolox-nano@0.1.1``."""
         return f"{self.name}@{self.version}"
 
     @property
     def stamp(self) -> dict[str, str]:
-        """What every finding carries of the model that made it."""
+        """The fields of every finding that identify the model."""
         return {"model": self.reference, "model_sha256": self.sha256}
 
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model as it was read from the store: its card, and its networks, whose hashes are those of the card."""
+    """A model read from the store: its card and its networks, whose hashes match the card."""
 
     card: Card
     files: Mapping[str, bytes]
 
     @property
     def network(self) -> bytes:
-        """The one network of a model that has one.
+        """The network of a model with one network.
 
         Raises:
-            ModelError: it has others.
+            ModelError: the model has several networks.
         """
         try:
             return self.files[NETWORK]
@@ -135,20 +135,20 @@ class ModelFiles:
             raise ModelError(f"{self.card.reference} has no {NETWORK}, but {', '.join(self.files)}") from None
 
     def must_be_for(self, task: str) -> None:
-        """Hold its task against the one that it is wanted for.
+        """Check the model's task.
 
         Raises:
-            ModelError: it is for another.
+            ModelError: the model is for another task.
         """
         if self.card.task != task:
             raise ModelError(f"{self.card.reference} is for {self.card.task}, and {task} is asked for")
 
 
 def read_card(data: bytes, name: str, version: str) -> Card:
-    """Read a card.
+    """Parse a card.
 
     Raises:
-        ModelError: it is not a card, or that of another model; the text names each field at fault.
+        ModelError: the data is no card, or the card of another model; the text names each invalid field.
     """
     where = f"the card of {name}@{version}"
     try:
@@ -161,7 +161,7 @@ def read_card(data: bytes, name: str, version: str) -> Card:
 
 
 def made_of(fields: Mapping[str, Any], files: Mapping[str, bytes]) -> ModelFiles:
-    """Make a model of its networks, by file name, and what its card is to say; the hashes are added where it has none.
+    """Make a model of its networks, by file name, and the fields of its card; missing hashes are added.
 
     Raises:
         ModelError: the card does not validate, or states other hashes than those of the files.
@@ -178,7 +178,7 @@ def made_of(fields: Mapping[str, Any], files: Mapping[str, bytes]) -> ModelFiles
 
 
 def read_folder(folder: Path) -> ModelFiles:
-    """Read a model from a folder that holds its card and its networks; the card may leave its hashes out.
+    """Read a model from a folder with its card and its networks; the card may omit the hashes.
 
     Raises:
         ModelError: a file is missing, the card does not validate, or its hashes are not those of the files.
@@ -195,12 +195,12 @@ def read_folder(folder: Path) -> ModelFiles:
 
 
 def written(card: Card) -> bytes:
-    """Return a card as it is stored."""
+    """Return a card as stored JSON."""
     return json.dumps(card.model_dump(mode="json", exclude_none=True), indent=2, ensure_ascii=False).encode() + b"\n"
 
 
 def combined_sha256(files: Mapping[str, str]) -> str:
-    """Return the SHA-256 of a model: its file's; of several, that of the list of them as ``sha256sum`` prints it."""
+    """Return the SHA-256 of a model: that of its file, or of several files' list as ``sha256sum`` prints it."""
     if list(files) == [NETWORK]:
         return files[NETWORK]
     listed = "".join(f"{digest}  {name}\n" for name, digest in sorted(files.items()))

@@ -1,4 +1,4 @@
-"""Which labels the detector has: a classifier's card may map them to its own."""
+"""Checks a classifier's mapping of the detector's labels."""
 
 from collections.abc import Collection
 
@@ -10,7 +10,7 @@ from stageline.registry.repository import open_repository
 
 
 def must_suit_the_detector(card: Card, settings: Settings) -> None:
-    """Hold the labels that a classifier's card maps against those of DETECT_MODEL, where these are known.
+    """Check that DETECT_MODEL, if its labels are known, has the labels that a classifier's card maps.
 
     Raises:
         ModelError: the card maps a label that the detector does not have.
@@ -29,12 +29,12 @@ def must_suit_the_detector(card: Card, settings: Settings) -> None:
 
 
 def _labels(settings: Settings) -> Collection[str]:
-    """Return the labels of the detector that is served, or of the one that the manifest knows; empty: unknown."""
+    """Return the labels of the served detector, or of the known model of that name; empty if unknown."""
     name, repository = settings.detect_model, open_repository(settings)
     try:
         pointer = repository.pointer(name)
         if pointer is not None:
             return repository.card(name, pointer.version).labels
-    except ModelError:  # the detect stage tells of a pointer or a card that is damaged
+    except ModelError:  # the detect stage reports a damaged pointer or card
         pass
     return list(manifest().get(name, {}).get("labels", ()))

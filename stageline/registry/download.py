@@ -1,4 +1,4 @@
-"""Fetching a model's source: the mirror first, then the official addresses; no other size or sha256 is taken."""
+"""Downloads a model's source: from the mirror first, then from the official addresses; size and sha256 must match."""
 
 import hashlib
 import os
@@ -21,7 +21,7 @@ CHUNK = 1 << 16
 
 
 def fetch(name: str, entry: Mapping[str, Any], mirror: str | None, target: Path) -> Path:
-    """Write the source of a manifest's entry to ``target``, from the first place that has it.
+    """Write the source of a manifest entry to ``target``, from the first place that has it.
 
     Raises:
         ModelError: no place has it; the text says what each answered.
@@ -30,7 +30,7 @@ def fetch(name: str, entry: Mapping[str, Any], mirror: str | None, target: Path)
     for place, get in _places(entry, mirror):
         try:
             get(target)
-            wrong = _what_is_wrong(target, entry)
+            wrong = _mismatch(target, entry)
             if wrong is None:
                 return target
             refused.append(f"{place}: {wrong}")
@@ -42,8 +42,8 @@ def fetch(name: str, entry: Mapping[str, Any], mirror: str | None, target: Path)
     )
 
 
-def _what_is_wrong(file: Path, entry: Mapping[str, Any]) -> str | None:
-    """Hold a file against the sizes and checksums of the files that an entry takes; None where it is one of them."""
+def _mismatch(file: Path, entry: Mapping[str, Any]) -> str | None:
+    """Compare a file with the sizes and checksums in an entry; return the mismatch, or None."""
     size, known = file.stat().st_size, sizes(entry)
     if (size, sha256(file)) in zip(known, entry["sha256"], strict=True):
         return None
@@ -52,9 +52,9 @@ def _what_is_wrong(file: Path, entry: Mapping[str, Any]) -> str | None:
 
 
 def sizes(entry: Mapping[str, Any]) -> list[int]:
-    """The size of each file that the entry takes, in bytes, in the order of its checksums."""
-    told = entry["bytes"]
-    return told if isinstance(told, list) else [told] * len(entry["sha256"])
+    """Return the size in bytes of each file that the entry accepts, in the order of its checksums."""
+    stated = entry["bytes"]
+    return stated if isinstance(stated, list) else [stated] * len(entry["sha256"])
 
 
 def _places(entry: Mapping[str, Any], mirror: str | None) -> Iterator[tuple[str, Callable[[Path], object]]]:
@@ -72,7 +72,7 @@ def _places(entry: Mapping[str, Any], mirror: str | None) -> Iterator[tuple[str,
 
 
 def _file_names(entry: Mapping[str, Any]) -> list[str]:
-    """How the file may be called in a mirror: as where it comes from, or as the entry says."""
+    """Return the file's possible names in a mirror: those of its addresses, and those in the entry."""
     official = [str(address).rpartition("/")[2] for address in entry.get("addresses", ())]
     return list(dict.fromkeys([*official, *entry.get("mirror_names", ())]))
 
@@ -106,6 +106,6 @@ def _pip_download(package: str, target: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """The file's SHA-256, in hexadecimal."""
+    """Return the file's SHA-256 in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

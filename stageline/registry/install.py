@@ -1,4 +1,4 @@
-"""Getting the models that models/manifest.toml knows: from the package, or fetched, converted and published."""
+"""Installs the models of models/manifest.toml: bundled ones, or downloaded and converted ones."""
 
 import tempfile
 import tomllib
@@ -20,22 +20,22 @@ from stageline.registry.repository import Repository, open_repository
 
 @lru_cache(maxsize=1)
 def manifest() -> Mapping[str, Mapping[str, Any]]:
-    """Return what models/manifest.toml knows, by name."""
+    """Return the entries of models/manifest.toml, by name."""
     return tomllib.loads(files("models").joinpath("manifest.toml").read_text())
 
 
 def by_default() -> list[str]:
-    """Name the models that every line is to have."""
+    """Return the names of the models that are installed by default."""
     return [name for name, entry in manifest().items() if not entry.get("by_name")]
 
 
 def is_for_a_worker(name: str) -> bool:
-    """Whether a worker that misses this model may install it by itself: known, and converted without torch."""
+    """Return whether a worker may install this model itself: it is known, and converted without torch."""
     return "extra" not in manifest().get(name, {"extra": "unknown"})
 
 
 def how_to_get(name: str) -> str:
-    """Say what to do about a model that is missing."""
+    """Return the command that installs a missing model."""
     if name not in manifest():
         return f"no known model is called {name}: publish yours (docs/adding-a-model.md), or correct the setting"
     if not is_for_a_worker(name):
@@ -44,7 +44,7 @@ def how_to_get(name: str) -> str:
 
 
 def install_all(names: Iterable[str], settings: Settings) -> None:
-    """Have each of these models in the store; see `install`."""
+    """Install each of these models; see `install`."""
     repository = open_repository(settings)
     repository.check()
     for name in names:
@@ -52,13 +52,13 @@ def install_all(names: Iterable[str], settings: Settings) -> None:
 
 
 def install(name: str, repository: Repository, settings: Settings) -> Card:
-    """Publish the manifest's version of a model, and have it served where no version was.
+    """Publish the manifest's version of a model; serve it if no version is served.
 
     Returns:
-        The card of that version, which may not be the one that is served: see `Repository.pointer`.
+        The card of that version, which need not be the served one: see `Repository.pointer`.
 
     Raises:
-        ModelError: it could not be had anywhere; the text lists where it was looked for.
+        ModelError: no place has the model; the text lists the places.
         Unavailable: the model store is away.
     """
     version = str(_entry(name)["version"])
@@ -82,11 +82,11 @@ def _publish(name: str, repository: Repository, settings: Settings) -> Card:
 
 
 def _made(name: str, settings: Settings) -> ModelFiles:
-    """Take a model from the package, or fetch its source and convert it."""
+    """Return a bundled model, or download its source and convert it."""
     entry = _entry(name)
     if entry.get("bundled"):
         return read_folder(Path(str(files("models").joinpath("trained", name, entry["version"]))))
-    if entry.get("extra") == "train" and find_spec("torch") is None:  # before a hundred megabytes are fetched
+    if entry.get("extra") == "train" and find_spec("torch") is None:  # before downloading 100 MB
         raise ModelError(f"{name} needs torch: pip install 'stageline[train]', or make setup-train")
     settings.stageline_data.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.stageline_data, prefix=".installing-") as scratch:
@@ -100,7 +100,7 @@ def _made(name: str, settings: Settings) -> ModelFiles:
 
 
 def _convert(entry: Mapping[str, Any], source: Path, folder: Path) -> Mapping[str, Any]:
-    """Make the networks of the source; return what the card is to say beside what the manifest does."""
+    """Convert the source to networks in the folder; return further fields of the card."""
     if "convert" not in entry:
         (folder / NETWORK).write_bytes(source.read_bytes())
         return {}

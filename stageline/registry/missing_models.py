@@ -1,15 +1,15 @@
-"""The models that a stage lacks: which they are, and what its workers tell of them with their beats."""
+"""The models that a stage is missing, and the report of them in its workers' heartbeats."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-MAX_REASON = 500  # characters of a reason that a beat carries
+MAX_REASON = 500  # characters of a reason in a heartbeat
 
 
 class ServedModel(Protocol):
-    """A model that a stage uses, as far as it matters here; see `stageline.registry.serving.Served`."""
+    """The part of `stageline.registry.serving.Served` that is used here."""
 
     name: str
     optional: bool
@@ -17,36 +17,35 @@ class ServedModel(Protocol):
     refused: str | None
 
     def now(self) -> object | None:
-        """Return the model as it is served at this moment; None while none is."""
+        """Return the served model; None if none is served."""
 
 
 class Watched(Protocol):
-    """The models that a worker looks after; see `stageline.registry.serving.ModelWatch`."""
+    """The part of `stageline.registry.serving.ModelWatch` that is used here."""
 
     away: str | None
 
     @property
     def served(self) -> Sequence[ServedModel]:
-        """All of them."""
+        """The models of the stage."""
 
 
 def missing(served: Iterable[ServedModel]) -> list[str]:
-    """Name the models that are not loaded and are not optional."""
+    """Return the names of the models that are not loaded and not optional."""
     return [model.name for model in served if model.now() is None and not model.optional]
 
 
 def degrading(served: Iterable[ServedModel]) -> list[str]:
-    """Name those of the missing that the stage cannot do its work without."""
+    """Return the names of the missing models without which the stage is degraded."""
     return missing(model for model in served if model.essential)
 
 
 @dataclass(frozen=True)
-class Lack:
-    """What one worker tells of its models.
+class ModelReport:
+    """One worker's report of its models.
 
-    ``missing`` names those that it lacks, ``degrading`` those of them that it cannot do its work without; ``refused``
-    gives the reason for each that it did not take up; ``away`` says why the model store cannot be reached, '' where it
-    can.
+    ``missing`` names the models that are not loaded, ``degrading`` those of them without which the stage is degraded;
+    ``refused`` has the reason for each refused model; ``away`` is why the model store cannot be reached, '' if it can.
     """
 
     missing: tuple[str, ...] = ()
@@ -55,30 +54,30 @@ class Lack:
     away: str = ""
 
     @classmethod
-    def decode(cls, raw: bytes) -> "Lack":
-        """Read what a worker told; what is not as it should be is left out, since nobody's health may fail by it."""
+    def decode(cls, raw: bytes) -> "ModelReport":
+        """Parse a report; invalid parts are ignored, since they must not break the health check."""
         try:
-            said = json.loads(raw)
+            fields = json.loads(raw)
         except ValueError:
             return cls()
-        if not isinstance(said, dict):
+        if not isinstance(fields, dict):
             return cls()
-        refused = said.get("refused")
+        refused = fields.get("refused")
         reasons = {str(name): str(reason) for name, reason in (refused if isinstance(refused, dict) else {}).items()}
-        return cls(_names(said, "missing"), _names(said, "degrading"), reasons, str(said.get("away") or ""))
+        return cls(_names(fields, "missing"), _names(fields, "degrading"), reasons, str(fields.get("away") or ""))
 
 
-def told(watch: Watched) -> str:
-    """What a worker's beat says of its models, as JSON that `Lack.decode` reads; '' where there is nothing to say."""
+def encode_report(watch: Watched) -> str:
+    """Return what a worker's heartbeat reports of its models, as JSON for `ModelReport.decode`; '' for nothing."""
     served = watch.served
     reasons = {model.name: model.refused for model in served}  # read once: another thread sets it
     refused = {name: reason[:MAX_REASON] for name, reason in reasons.items() if reason}
     away = (watch.away or "")[:MAX_REASON]
-    said = {"missing": missing(served), "degrading": degrading(served), "refused": refused, "away": away}
-    short = {name: value for name, value in said.items() if value}
+    fields = {"missing": missing(served), "degrading": degrading(served), "refused": refused, "away": away}
+    short = {name: value for name, value in fields.items() if value}
     return json.dumps(short) if short else ""
 
 
-def _names(said: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    found = said.get(name)
+def _names(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    found = fields.get(name)
     return tuple(str(each) for each in found) if isinstance(found, list) else ()

@@ -1,4 +1,4 @@
-"""The models that are published: in a bucket, or in a folder, as ``<name>/<version>/…`` and ``<name>/current``."""
+"""The published models, in a bucket or a folder, as ``<name>/<version>/…`` and ``<name>/current``."""
 
 import re
 from hashlib import sha256
@@ -8,16 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from stageline.core import clock
 from stageline.core.errors import ModelError, NotFound, TooLarge
 from stageline.core.settings import Settings
-from stageline.registry.card import (
-    CARD,
-    MAX_CARD_BYTES,
-    MAX_NETWORK_BYTES,
-    Card,
-    ModelFiles,
-    Name,
-    read_card,
-    written,
-)
+from stageline.registry.card import CARD, MAX_CARD_BYTES, MAX_NETWORK_BYTES, Card, ModelFiles, Name, read_card, written
 from stageline.store import ObjectStore, open_models_store
 from stageline.store.base import StoredObject
 
@@ -26,7 +17,7 @@ _CARD_KEY = re.compile(rf"([^/]+)/([^/]+)/{re.escape(CARD)}")
 
 
 class Pointer(BaseModel):
-    """Which version is served, and which was served before."""
+    """The served version of a model, and the one served before."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -36,17 +27,17 @@ class Pointer(BaseModel):
 
 
 class Repository:
-    """Published models. A version never changes; only ``current`` does. Every method raises Unavailable."""
+    """The published models. A version never changes; only ``current`` does. Every method raises Unavailable."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
 
     def check(self) -> None:
-        """Reach the store, and make sure that its bucket is there."""
+        """Check the store; create its bucket if it is missing."""
         self._store.check()
 
     def versions(self) -> dict[str, list[str]]:
-        """Name every model and its versions: those whose card is there, which is written last."""
+        """Return the versions of every model: those whose card, which is written last, exists."""
         found: dict[str, list[str]] = {}
         for key in self._store.keys(""):
             match = _CARD_KEY.fullmatch(key)
@@ -55,10 +46,10 @@ class Repository:
         return found
 
     def pointer(self, name: str) -> Pointer | None:
-        """Return what ``<name>/current`` says, or None where there is none.
+        """Return the content of ``<name>/current``; None if it does not exist.
 
         Raises:
-            ModelError: it is no pointer.
+            ModelError: it is damaged.
         """
         try:
             return Pointer.model_validate_json(self._store.get(f"{name}/{CURRENT}", MAX_CARD_BYTES))
@@ -85,7 +76,7 @@ class Repository:
         return read_card(data, name, version)
 
     def load(self, name: str, version: str) -> ModelFiles:
-        """Read a version whole.
+        """Read a version's card and networks.
 
         Raises:
             ModelError: there is no such version, its card is refused, or a file is missing or of another sha256.
@@ -94,16 +85,16 @@ class Repository:
         return ModelFiles(card, {file: self._verified(card, file) for file in card.files})
 
     def publish(self, model: ModelFiles) -> None:
-        """Store a version, the card last; to publish the same again changes nothing.
+        """Store a version, the card last; publishing the same version again changes nothing.
 
         Raises:
-            ModelError: that version is there, and is another one.
+            ModelError: another model has that version.
         """
         card, folder = model.card, f"{model.card.name}/{model.card.version}"
         self._store.check()
         try:
             published = self.card(card.name, card.version)
-        except ModelError:  # not there, or damaged, and then about to be mended
+        except ModelError:  # missing, or damaged and about to be repaired
             published = None
         if published is not None and published != card:
             which = "another network" if published.files != card.files else "with another card"
@@ -114,7 +105,7 @@ class Repository:
             self._store.put(StoredObject(f"{folder}/{CARD}", written(card), "application/json"))
 
     def promote(self, name: str, version: str) -> Pointer:
-        """Make a version the one that is served; the caller has verified it. Workers notice within ten seconds."""
+        """Serve a version, which the caller has verified. Workers notice it within ten seconds."""
         before = self._pointer_or_none(name)
         if before is None:
             return self._point(name, version, None)
@@ -124,7 +115,7 @@ class Repository:
         """Serve the version before again.
 
         Raises:
-            ModelError: there is none.
+            ModelError: there is no version before.
         """
         before = self.pointer(name)
         if before is None or before.previous is None:
@@ -138,7 +129,7 @@ class Repository:
         return pointer
 
     def _pointer_or_none(self, name: str) -> Pointer | None:
-        """What is current, where that can be read: a damaged pointer is mended by promoting."""
+        """Return the pointer; None if it is missing or damaged: promoting repairs it."""
         try:
             return self.pointer(name)
         except ModelError:
@@ -159,7 +150,7 @@ class Repository:
 
 
 def open_repository(settings: Settings) -> Repository:
-    """Return where models are: see `open_models_store`."""
+    """Return the repository of the settings; see `open_models_store`."""
     return Repository(open_models_store(settings))
 
 

@@ -1,4 +1,4 @@
-"""Models as they are served: looked for while the stage works, and changed between two batches."""
+"""Served models: a thread looks for new versions while the stage works, and swaps them between two batches."""
 
 import contextlib
 import threading
@@ -19,13 +19,13 @@ from stageline.registry.missing_models import missing
 from stageline.registry.repository import Pointer, Repository, open_repository
 
 T = TypeVar("T")
-LOOK_SECONDS = 5.0  # a new version is noticed within ten seconds, loading included
-FIRST_FETCH_SECONDS = 20.0  # then the stage starts without what is still being fetched, and takes it up when it comes
+LOOK_SECONDS = 5.0  # so that a new version is served within ten seconds, loading included
+FIRST_FETCH_SECONDS = 20.0  # then the stage starts without models that are still being fetched
 
 
 @dataclass(frozen=True)
 class Loaded(Generic[T]):
-    """A model in memory, warmed up."""
+    """A loaded model, warmed up."""
 
     card: Card
     value: T
@@ -38,34 +38,34 @@ class Served(Generic[T]):
         self, name: str, load: Callable[[ModelFiles, Settings], T], settings: Settings, *, optional: bool = False,
         essential: bool = True,
     ) -> None:  # fmt: skip
-        """Serve the model of that name, once one is found.
+        """Serve the model of that name once it is found.
 
         Args:
             name: of the model, in the model store.
-            load: opens its networks, checks that they are what the card says, and computes once to warm up.
-            settings: what `load` is given.
-            optional: nobody misses it where it was not installed.
-            essential: the stage is degraded without it; else what it would have found is missed, and no more.
+            load: opens the networks, checks them against the card, and runs once to warm up.
+            settings: passed to `load`.
+            optional: the model is not reported as missing if it was not installed.
+            essential: the stage is degraded without it; otherwise only its findings are missing.
         """
         self.name, self.optional, self.essential = name, optional, essential
         self.refused: str | None = None
         self.quiet = False
-        """Whether nothing is logged of why it is not served: whoever made it says so in their own words."""
+        """Whether refusals are not logged: the caller reports them."""
         self._load, self._settings = load, settings
         self._now: Loaded[T] | None = None
         self._tried: Pointer | None = None
         self._attempts = Attempts(refused_model(LOOK_SECONDS))
 
     def now(self) -> Loaded[T] | None:
-        """Return the model as it is served at this moment, or None: never installed. Take it once for a batch."""
+        """Return the served model; None if none was ever loaded. Call it once for each batch."""
         return self._now
 
     def swap(self, loaded: Loaded[T]) -> None:
-        """Serve another from the next batch on."""
+        """Serve another model from the next batch on."""
         self._now = loaded
 
-    def look(self, repository: Repository) -> None:
-        """Load what the store calls current, unless it is served already; what is no good is refused, with a reason.
+    def update(self, repository: Repository) -> None:
+        """Load the current version unless it is served already; a version that fails is refused, with a reason.
 
         Raises:
             Unavailable: the store is away.
@@ -80,15 +80,15 @@ class Served(Generic[T]):
         elif self._now is not None and self._now.card.version == pointer.version:
             self.refused = self._tried = None
         elif self._is_due(pointer):
-            self._take_up(repository, pointer)
+            self._load_current(repository, pointer)
 
     def _is_due(self, pointer: Pointer) -> bool:
-        """Whether to try a version that may have been refused before; another one at once."""
+        """Return whether to try a version: a new one at once, a refused one after its back-off."""
         if pointer != self._tried:
             self._tried, self._attempts = pointer, Attempts(refused_model(LOOK_SECONDS))
         return self._attempts.is_due()
 
-    def _take_up(self, repository: Repository, pointer: Pointer) -> None:
+    def _load_current(self, repository: Repository, pointer: Pointer) -> None:
         try:
             self._load_version(repository, pointer.version)
             self.refused = None
@@ -100,7 +100,7 @@ class Served(Generic[T]):
             self._refuse(reason)
 
     def _fall_back(self, repository: Repository, version: str) -> str:
-        """Serve the version before; return what is to be added to the reason where that is no good either."""
+        """Serve the version before; if that fails too, return the text to append to the reason."""
         try:
             self._load_version(repository, version)
         except ModelError as error:
@@ -122,22 +122,22 @@ class Served(Generic[T]):
 
 
 class ModelWatch(threading.Thread):
-    """Looks after a stage's models: fetches what was never installed, and takes up what is published meanwhile."""
+    """Watches a stage's models: fetches missing ones, and loads newly published versions."""
 
     def __init__(self, served: Sequence[Served[Any]], settings: Settings, stage: str) -> None:
         super().__init__(name="models", daemon=True)
         self.served = served
         self.away: str | None = None
-        """Why the model store cannot be reached, when it cannot."""
+        """Why the model store cannot be reached; None if it can."""
         self._settings, self._stage = settings, stage
         self._repository = open_repository(settings)
         self._stopping = threading.Event()
-        self._looked, self._settled = threading.Event(), threading.Event()
+        self._updated, self._settled = threading.Event(), threading.Event()
         self._fetch_ended, self._wake = threading.Event(), threading.Event()
 
     def wait_for_models(self, given_up: Callable[[], bool] = lambda: False) -> None:
-        """Wait until the store was looked into, and a moment for what is being fetched."""
-        while not self._looked.wait(0.1):
+        """Wait until the store was read once, and up to FIRST_FETCH_SECONDS for models being fetched."""
+        while not self._updated.wait(0.1):
             if given_up():
                 return
         deadline = time.monotonic() + FIRST_FETCH_SECONDS
@@ -145,76 +145,76 @@ class ModelWatch(threading.Thread):
             pass
 
     def check(self) -> None:
-        """Tell whether the stage can begin.
+        """Check that the stage can begin.
 
         Raises:
-            Unavailable: the store could not be looked into yet: nobody knows which models there are.
+            Unavailable: the store was not read yet, so the available models are not known.
         """
-        if not self._looked.is_set():
+        if not self._updated.is_set():
             raise Unavailable(self.away or "the model store is being looked into")
 
     def run(self) -> None:
-        """Look, fetch what is missing, and go on looking."""
+        """Load models, fetch missing ones, and check for new versions until stopped."""
         if not self.served:
-            self._looked.set()
+            self._updated.set()
             self._settled.set()
             return
         try:
-            SERVER_AWAY.call(self._first_look, self._stopping)
+            SERVER_AWAY.call(self._first_update, self._stopping)
         except Unavailable:
-            return  # stopped before the store was ever there
-        self._looked.set()
+            return  # stopped before the store was reached
+        self._updated.set()
         threading.Thread(target=self._fetch, name="fetch", daemon=True).start()
         while not self._stopping.is_set():
             self._wake.wait(LOOK_SECONDS)
             self._wake.clear()
             ended = self._fetch_ended.is_set()
-            self._look()
+            self._try_update_all()
             if ended:
                 self._settled.set()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop the thread."""
         self._stopping.set()
         self._wake.set()
 
-    def _first_look(self) -> None:
+    def _first_update(self) -> None:
         try:
-            self._look_at_all()
+            self._update_all()
         except Unavailable:
-            self._repository.check()  # which makes a bucket that is not there yet
-            self._look_at_all()
+            self._repository.check()  # creates a missing bucket
+            self._update_all()
 
-    def _look(self) -> None:
+    def _try_update_all(self) -> None:
         with contextlib.suppress(Unavailable):
-            self._look_at_all()
+            self._update_all()
 
-    def _look_at_all(self) -> None:
-        """Look at each model; one that cannot be read holds up no other.
+    def _update_all(self) -> None:
+        """Check each model's version; a model that cannot be read delays no other.
 
         Raises:
-            Unavailable: none could be looked at.
+            Unavailable: no model could be read.
         """
         reasons = []
         for served in self.served:
             try:
-                served.look(self._repository)
+                served.update(self._repository)
             except Unavailable as error:
                 reasons.append(error)
-        self._tell_metrics()
+        self._set_metrics()
         if reasons and self.away is None:
             logs.get().warning("model store away", reason=str(reasons[0]), serving="what is loaded")
         self.away = f"the model store: {reasons[0]}" if reasons else None
         if len(reasons) == len(self.served):
             raise reasons[0]
 
-    def _tell_metrics(self) -> None:
+    def _set_metrics(self) -> None:
         metrics.MISSING_MODELS.labels(self._stage).set(len(missing(self.served)))
         metrics.REFUSED_MODELS.labels(self._stage).set(sum(model.refused is not None for model in self.served))
         metrics.set_served_models(self._stage, {now.card.reference for model in self.served if (now := model.now())})
 
     def _fetch(self) -> None:
-        """Fetch what is missing and needs no more than a download; once: who has no network will not have it soon."""
+        """Install the missing models that need only a download; once, since a network rarely appears later."""
         quiet = {model.name for model in self.served if model.quiet}
         for name in missing(self.served):
             reason = "not published"
@@ -231,7 +231,7 @@ class ModelWatch(threading.Thread):
 
 
 def load_once(served: Sequence[Served[Any]], settings: Settings, stage: str) -> ModelWatch:
-    """Load what the store has, fetching what is missing, and look no more: for chains that live shortly."""
+    """Load the models of a short-lived chain, fetching missing ones, without watching for new versions."""
     watch = ModelWatch(served, settings, stage)
     watch.start()
     watch.wait_for_models(lambda: watch.away is not None)

@@ -1,4 +1,4 @@
-"""Trying a model as the stage that serves it will: opened, held against its card, and computed once."""
+"""Tries a model as its stage does: opened, checked against its card, and run once."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -8,14 +8,14 @@ from stageline.core.settings import Settings
 from stageline.registry.card import ModelFiles
 
 T = TypeVar("T")
-Loader = Callable[[ModelFiles, Settings], T]  # opens a model's networks, holds them against its card, and computes once
+Loader = Callable[[ModelFiles, Settings], T]  # opens a model's networks, checks them against its card, and runs once
 
 
 def load(model: ModelFiles, settings: Settings, loaders: Mapping[str, Loader[Any]]) -> Any:
-    """Load a model by the loader of its task, and return what the loader made.
+    """Load a model by the loader of its task; return the loader's result.
 
     Args:
-        model: to be loaded.
+        model: the model.
         settings: of the stage that serves it.
         loaders: the loader of each task; `stageline.pipeline.line.model_loaders` returns those of all stages.
 
@@ -28,14 +28,14 @@ def load(model: ModelFiles, settings: Settings, loaders: Mapping[str, Loader[Any
 
 
 def load_by(loader: Loader[T], model: ModelFiles, settings: Settings) -> T:
-    """Load a model; whatever goes wrong becomes a sentence.
+    """Load a model; turn any error into a ModelError.
 
     Raises:
-        ModelError: the loader refuses it, or a library fails on it.
+        ModelError: the loader refuses the model, or a library fails on it.
     """
     try:
         return loader(model, settings)
     except StagelineError:
         raise
-    except Exception as error:  # whatever a network makes a library raise
+    except Exception as error:  # a library may raise anything
         raise ModelError(f"{model.card.reference} cannot be used: {type(error).__name__}: {error}") from error

@@ -25,9 +25,9 @@ __all__ = [
 
 
 def open_store(settings: Settings) -> ObjectStore:
-    """Return the bucket that the settings name, with the hot cache before it where CACHE_URL names one.
+    """Return the object store of the settings, behind the hot cache if CACHE_URL is set.
 
-    The bucket is at MINIO_ENDPOINT, or a folder below STAGELINE_DATA.
+    The bucket is at MINIO_ENDPOINT, or is a folder below STAGELINE_DATA.
 
     Raises:
         SettingsError: MINIO_ENDPOINT is malformed, or the cache would be the Redis that holds the queues.
@@ -48,7 +48,7 @@ def open_store(settings: Settings) -> ObjectStore:
 
 
 def open_models_store(settings: Settings) -> ObjectStore:
-    """Return where models are: in MODELS_DIR, else in MODELS_BUCKET at MINIO_ENDPOINT, else below STAGELINE_DATA.
+    """Return the store of models: MODELS_DIR, else MODELS_BUCKET at MINIO_ENDPOINT, else below STAGELINE_DATA.
 
     Raises:
         SettingsError: MINIO_ENDPOINT is malformed.
@@ -59,6 +59,6 @@ def open_models_store(settings: Settings) -> ObjectStore:
 
 
 def _server(url: str) -> tuple[Any, ...]:
-    """Which server a URL names, whatever its database and password."""
+    """Return the server that a URL names, without its database and password."""
     found = parse_url(url)  # type: ignore[no-untyped-call]
     return (found.get("path"),) if found.get("path") else (found.get("host"), found.get("port", 6379))

@@ -1,4 +1,4 @@
-"""What every object store does; the contract suite in tests/integration/store/test_store.py holds each to it."""
+"""The contract of every object store; tests/integration/store/test_store.py checks each implementation."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from typing import Protocol
 
 from stageline.core.errors import TooLarge
 
-STORE_PROBE = ".health/write-probe"  # written now and then to see that writes are taken, and removed; nobody's object
-MAX_OBJECT_BYTES = 256 * 1024 * 1024  # the largest picture that the line makes, uncompressed nearly
+STORE_PROBE = ".health/write-probe"  # written and removed by health checks
+MAX_OBJECT_BYTES = 256 * 1024 * 1024  # the largest picture that the line makes, almost uncompressed
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class ObjectStat:
-    """What is known of an object without reading it: its size in bytes, its ETag, and when it was written (UTC).
+    """The metadata of an object: its size in bytes, its ETag, and the time of its last write (UTC).
 
-    The ETag is the hex MD5 of the bytes, as S3 gives it, but of what was uploaded there in parts.
+    The ETag is the hex MD5 of the bytes, except on S3 for an object that was uploaded in parts.
     """
 
     size: int
@@ -39,38 +39,38 @@ class ObjectStore(Protocol):
         """Read an object.
 
         Raises:
-            NotFound: there is none of that key.
-            TooLarge: it has more than `at_most` bytes; none of them was read.
+            NotFound: no object has that key.
+            TooLarge: the object has more than `at_most` bytes; it was not read.
         """
 
     def stat(self, key: str) -> ObjectStat:
-        """Tell an object's size, ETag and time.
+        """Return an object's metadata.
 
         Raises:
-            NotFound: there is none of that key.
+            NotFound: no object has that key.
         """
 
     def put(self, item: StoredObject) -> None:
-        """Write an object whole or not at all, over what was there."""
+        """Write an object atomically, replacing any object of that key."""
 
     def put_all(self, items: Sequence[StoredObject]) -> None:
-        """Write several, cheaper than one by one where the store can; on an error any of them may be written."""
+        """Write several objects, in one request if the store can; after an error, any of them may be written."""
 
     def delete(self, key: str) -> None:
-        """Remove an object; it is no error when there is none."""
+        """Remove an object; a missing object is no error."""
 
     def keys(self, prefix: str) -> Iterator[str]:
         """List the keys that begin with the prefix, in order."""
 
     def check(self) -> None:
-        """Reach the store and make sure that its bucket is there."""
+        """Connect to the store, and create its bucket if it is missing."""
 
 
 def check_size(key: str, size: int, at_most: int) -> None:
     """Refuse an object that is too large.
 
     Raises:
-        TooLarge: it is.
+        TooLarge: `size` is over `at_most`.
     """
     if size > at_most:
         raise TooLarge(f"{key} has {size} bytes; at most {at_most} are read")

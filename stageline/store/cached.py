@@ -1,24 +1,24 @@
-"""A store with a hot cache before it."""
+"""An object store behind the hot cache."""
 
 from collections.abc import Callable, Iterator, Sequence
 
 from stageline.store.base import MAX_OBJECT_BYTES, ObjectStat, ObjectStore, StoredObject, check_size
 from stageline.store.hot_cache import HotCache
 
-# What is read again, by measurement (docs/decisions/0009): the first three by the stages, the tagged one by people.
-# JSON is not: what the catalogue is made of comes from the store itself.
+# Measured (docs/decisions/0009): stages read the first three folders again, people the tagged one.
+# JSON is not cached: the catalogue is built from the store itself.
 HOT_FOLDERS = ("original/", "resized/", "grayscale/", "tagged/")
 MAX_COPY_BYTES = 32 * 1024 * 1024
 
 
 class CachedStore:
-    """An ObjectStore whose pictures are kept in memory for a while, as they are written.
+    """An ObjectStore that keeps copies of pictures in the hot cache when they are written.
 
-    Reads look into the cache first. What is not there is read from the store and not put into the cache: nearly all of
-    what is read was written a moment ago, and a reader that comes late could put an old object back.
+    Reads try the cache first. A read that misses does not fill the cache: nearly all reads follow a write by moments,
+    and a late reader could restore an old object.
 
-    A copy may be older than the object for as long as HotCache says; and for as long as it lives (CACHE_TTL) where
-    somebody changed the bucket without this class, as by hand.
+    HotCache says how long a copy may be older than its object. If the bucket is changed without this class, for
+    example by hand, a copy may be stale until it expires (CACHE_TTL).
     """
 
     def __init__(self, store: ObjectStore, cache: HotCache) -> None:
@@ -26,7 +26,7 @@ class CachedStore:
         self._cache = cache
 
     def get(self, key: str, at_most: int = MAX_OBJECT_BYTES) -> bytes:
-        """Read an object, from memory where it is there; see ObjectStore."""
+        """Read an object, from the cache if it has a copy; see ObjectStore."""
         found = self._cache.get(key) if key.startswith(HOT_FOLDERS) else None
         if found is None:
             return self._store.get(key, at_most)
@@ -50,7 +50,7 @@ class CachedStore:
         if not key.startswith(HOT_FOLDERS):
             self._store.delete(key)
             return
-        self._cache.announce([key])
+        self._cache.begin_write([key])
         self._store.delete(key)
         self._cache.drop([key])
 
@@ -59,19 +59,19 @@ class CachedStore:
         return self._store.keys(prefix)
 
     def check(self) -> None:
-        """Reach the store, whether or not the cache is there; see ObjectStore."""
+        """Check the store; the cache is not needed; see ObjectStore."""
         self._store.check()
 
     def check_cache(self) -> None:
-        """Reach the cache, without which everything works, a little slower.
+        """Check the cache; without the cache everything works, a little slower.
 
         Raises:
-            Unavailable: it does not answer.
+            Unavailable: the cache does not answer.
         """
         self._cache.check()
 
     def drop_copies(self) -> None:
-        """Let go of every copy, after the bucket was changed without this class.
+        """Drop every copy, after the bucket was changed without this class.
 
         Raises:
             Unavailable: the cache does not answer.
@@ -80,9 +80,9 @@ class CachedStore:
 
     def _write(self, items: Sequence[StoredObject], write: Callable[[], None]) -> None:
         hot = {item.key: item.data for item in items if item.key.startswith(HOT_FOLDERS)}
-        mark = self._cache.announce(list(hot)) if hot else None
+        mark = self._cache.begin_write(list(hot)) if hot else None
         write()
         if mark is not None:
-            self._cache.reveal(mark, {key: data for key, data in hot.items() if len(data) <= MAX_COPY_BYTES})
+            self._cache.finish_write(mark, {key: data for key, data in hot.items() if len(data) <= MAX_COPY_BYTES})
         elif hot:
-            self._cache.drop(list(hot))  # once more: meanwhile another may have kept what was just overwritten
+            self._cache.drop(list(hot))  # again: another process may have kept the overwritten object meanwhile

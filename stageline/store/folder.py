@@ -1,4 +1,4 @@
-"""A folder as the bucket: the embedded line's store, which a person can browse."""
+"""A folder as the bucket: the object store of the embedded line."""
 
 import hashlib
 import os
@@ -13,11 +13,11 @@ from stageline.core.errors import NotFound, Unavailable
 from stageline.store.base import MAX_OBJECT_BYTES, ObjectStat, StoredObject, check_size
 
 TEMPORARY = ".part-"
-LEFT_SECONDS = 3600.0  # what is not finished then never will be
+LEFT_SECONDS = 3600.0  # a temporary file of this age was left by a process that died
 
 
 class FolderStore:
-    """Objects as files below ``root``; a file appears under its name only when it is whole and on the disk."""
+    """Objects as files below ``root``; a file gets its name only once it is complete and on the disk."""
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
@@ -32,7 +32,7 @@ class FolderStore:
             return path.read_bytes()
 
     def stat(self, key: str) -> ObjectStat:
-        """Tell an object's size, ETag and time, reading it through; see ObjectStore."""
+        """Return an object's metadata, for which the whole file is read; see ObjectStore."""
         with self._reading(key), self._file(key).open("rb") as file:
             found = os.fstat(file.fileno())
             etag = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
@@ -78,7 +78,7 @@ class FolderStore:
         return sorted(path.relative_to(self._root).as_posix() for path in files)
 
     def check(self) -> None:
-        """Make sure that the folder is there and takes files; see ObjectStore."""
+        """Create the folder if it is missing, and check that it is writable; see ObjectStore."""
         with _writing(self._root):
             self._find_root()
             self._clean()
@@ -90,14 +90,14 @@ class FolderStore:
         try:
             yield
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            if not self._root.is_dir():  # a disk that is gone has lost nothing yet: wait for it
+            if not self._root.is_dir():  # the disk may be unmounted: the object is not known to be missing
                 raise Unavailable(f"the folder {self._root} is not there") from None
             raise NotFound(f"{key} is not in {self._root}") from None
         except OSError as error:
             raise Unavailable(f"the folder {self._root} cannot be read: {error}") from error
 
     def _find_root(self) -> None:
-        """Make the folder at first; one that was there and is gone is not made again, empty, in its place."""
+        """Create the folder the first time; never replace a folder that disappeared with an empty one."""
         if not self._root.is_dir():
             if self._was_there:
                 raise Unavailable(f"the folder {self._root} is gone: bring it back, or start again with an empty one")
@@ -105,7 +105,7 @@ class FolderStore:
         self._was_there = True
 
     def _clean(self) -> None:
-        """Once an hour, remove what was begun an hour ago or more and never finished: its writer died."""
+        """Once an hour, remove temporary files that are older than an hour: their writers died."""
         if time.monotonic() < self._clean_again:
             return
         self._clean_again = time.monotonic() + LEFT_SECONDS
@@ -136,7 +136,7 @@ def _write(target: Path, data: bytes) -> None:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make a folder, and those above it, so that they outlast a power cut."""
+    """Create a folder and its parents durably: they survive a power cut."""
     if not folder.is_dir():
         _make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
@@ -144,7 +144,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Put a folder's list of names on the disk."""
+    """Flush a folder's list of names to the disk."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

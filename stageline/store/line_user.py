@@ -1,7 +1,6 @@
-"""Makes the line's own user on MinIO, as MinIO's root.
+"""Creates the line's user on MinIO, with the credentials of MinIO's root.
 
-The line then works with MINIO_ACCESS_KEY and MINIO_SECRET_KEY, which may do what it does on its two buckets, and no
-more.
+The line then uses MINIO_ACCESS_KEY and MINIO_SECRET_KEY, whose rights are limited to its operations on its two buckets.
 """
 
 import json
@@ -37,7 +36,7 @@ class LineUser:
     """The line's user on MinIO."""
 
     def __init__(self, found: Settings) -> None:
-        """Take the settings; connect when first asked.
+        """Take the settings; connect at the first request.
 
         Raises:
             SettingsError: MINIO_ENDPOINT is missing or malformed.
@@ -51,16 +50,16 @@ class LineUser:
 
     @property
     def is_root(self) -> bool:
-        """Whether the line works as MinIO's root: then there is nothing to make."""
+        """Whether the line uses MinIO's root user, so that no other user is needed."""
         return self._settings.minio_access_key is not None and (
             self._settings.minio_access_key == self._settings.minio_root_user
         )
 
     def ensure(self) -> bool:
-        """Make the user, its policy and its buckets, unless all is as it should be; say whether anything was made.
+        """Create the user, its policy and its buckets, unless all are correct; return whether anything was changed.
 
         Raises:
-            Unavailable: MinIO does not answer or refuses, or credentials are missing; the text says which.
+            Unavailable: MinIO does not answer, MinIO refuses, or credentials are missing; the text says which.
         """
         missing = [name.upper() for name in NEEDED if not getattr(self._settings, name)]
         if missing:
@@ -68,46 +67,48 @@ class LineUser:
         with_root = _open(self._settings)
         if self._is_right(with_root):
             return False
-        _ask(lambda: with_root.policy_add(self._policy_name, policy=policy(self._buckets)))
-        _ask(lambda: with_root.user_add(str(self._settings.minio_access_key), str(self._settings.minio_secret_key)))
-        _ask(lambda: with_root.policy_set(self._policy_name, user=str(self._settings.minio_access_key)))
+        _request(lambda: with_root.policy_add(self._policy_name, policy=policy(self._buckets)))
+        _request(lambda: with_root.user_add(str(self._settings.minio_access_key), str(self._settings.minio_secret_key)))
+        _request(lambda: with_root.policy_set(self._policy_name, user=str(self._settings.minio_access_key)))
         self._check_buckets()
         self._remove_former(with_root)
         return True
 
     def _remove_former(self, with_root: MinioAdmin) -> None:
-        """Remove the users that the line worked as before, by other keys: those with just its rights."""
-        for name, info in (_ask(with_root.user_list) or {}).items():
+        """Remove the line's former users: those with other keys and exactly its rights."""
+        for name, info in (_request(with_root.user_list) or {}).items():
             theirs = str(info.get("policyName", ""))
             if name == self._settings.minio_access_key or not theirs.startswith(POLICY_PREFIX):
                 continue
-            rights = _ask(partial(with_root.policy_info, theirs))
+            rights = _request(partial(with_root.policy_info, theirs))
             if rights is not None and _sorted(rights) == _sorted(policy(self._buckets)):
-                _ask(partial(with_root.user_remove, name))
-                _ask(partial(with_root.policy_remove, theirs))
+                _request(partial(with_root.user_remove, name))
+                _request(partial(with_root.policy_remove, theirs))
 
     def _check_buckets(self) -> None:
-        """Reach each bucket as the line does, making it where it is missing."""
+        """Check each bucket with the line's keys; create those that are missing."""
         for bucket in self._buckets:
             S3Store.from_settings(self._settings.model_copy(update={"s3_bucket": bucket})).check()
 
     def _is_right(self, with_root: MinioAdmin) -> bool:
-        """Whether the user is let in by its secret, and may do just what it should."""
-        user = _ask(lambda: with_root.user_info(str(self._settings.minio_access_key)))
-        rights = _ask(lambda: with_root.policy_info(self._policy_name))
+        """Return whether the user's secret works, and its rights are exactly those of the policy."""
+        user = _request(lambda: with_root.user_info(str(self._settings.minio_access_key)))
+        rights = _request(lambda: with_root.policy_info(self._policy_name))
         if user is None or (user.get("status"), user.get("policyName")) != ("enabled", self._policy_name):
             return False
         if rights is None or _sorted(rights) != _sorted(policy(self._buckets)):
             return False
         try:
             self._check_buckets()
-        except Unavailable:  # by its secret, most likely; what else it is, is said when it was made anew in vain
+        except (
+            Unavailable
+        ):  # most likely a wrong secret; any other cause is reported if creating the user again does not help
             return False
         return True
 
 
 def policy(buckets: Sequence[str]) -> dict[str, Any]:
-    """What the line does on its buckets, as a policy of S3."""
+    """Return the S3 policy that allows the line's operations on its buckets."""
     names = [f"arn:aws:s3:::{bucket}" for bucket in buckets]
     return {
         "Version": "2012-10-17",
@@ -131,8 +132,8 @@ def _open(found: Settings) -> MinioAdmin:
     )
 
 
-def _ask(question: Callable[[], str]) -> dict[str, Any] | None:
-    """Ask MinIO; what it answers as JSON, None where it says that there is no such thing."""
+def _request(question: Callable[[], str]) -> dict[str, Any] | None:
+    """Return MinIO's answer as JSON; None if the user or policy does not exist."""
     try:
         answer = question()
     except MinioAdminException as error:
@@ -143,30 +144,30 @@ def _ask(question: Callable[[], str]) -> dict[str, Any] | None:
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         raise Unavailable(f"MinIO cannot be reached (MINIO_ENDPOINT): {error}") from error
     try:
-        told = json.loads(answer or "{}")
+        answered = json.loads(answer or "{}")
     except ValueError:
         raise Unavailable("what answers at MINIO_ENDPOINT is no MinIO: it does not speak JSON") from None
-    return told if isinstance(told, dict) else {}
+    return answered if isinstance(answered, dict) else {}
 
 
 def _reason(error: MinioAdminException) -> tuple[str, str]:
-    """The code and the sentence of a refusal; they stand in a JSON body, if it is a MinIO that refuses."""
+    """Return the code and the text of a refusal, from its JSON body if a MinIO sent it."""
     text = str(error)
     try:
-        told = json.loads(text[text.index("{") :])
-        return str(told["Code"]), str(told["Message"])
+        answered = json.loads(text[text.index("{") :])
+        return str(answered["Code"]), str(answered["Message"])
     except (ValueError, KeyError, TypeError):
         return "no MinIO?", text[:200]
 
 
 def _named_in(code: str) -> str:
-    """Which settings a refusal is about."""
+    """Return the settings that a refusal is about."""
     about_line = {"XMinioAdminInvalidAccessKey": "MINIO_ACCESS_KEY", "XMinioAdminInvalidSecretKey": "MINIO_SECRET_KEY"}
     return about_line.get(code, "MINIO_ROOT_USER, MINIO_ROOT_PASSWORD")
 
 
 def _sorted(rights: Mapping[str, Any]) -> list[tuple[str, list[str], list[str]]]:
-    """A policy in an order of its own: MinIO gives lists back in another one."""
+    """Return a policy in sorted order: MinIO returns lists in another one."""
     return sorted(
         (str(each.get("Effect")), sorted(each.get("Action", [])), sorted(each.get("Resource", [])))
         for each in rights.get("Statement", [])

@@ -1,6 +1,6 @@
-"""Makes the line's own user on MinIO: ``python -P -m stageline.store.line_user_process [--keep]``.
+"""Creates the line's user on MinIO: ``python -P -m stageline.store.line_user_process [--keep]``.
 
-With ``--keep`` it stays beside the server and makes anew whatever goes missing, as with a volume that is emptied.
+With ``--keep`` the process keeps running, and creates the user again if it disappears, as when a volume is emptied.
 """
 
 import argparse
@@ -17,11 +17,11 @@ from stageline.core.settings import Settings
 from stageline.store.line_user import LineUser
 
 LOOK_SECONDS = 60.0
-WIND_UP = signal.SIGUSR1  # by which the watch of the credentials ends a pause
+WIND_UP = signal.SIGUSR1  # sent by the watch of the credentials, to end a pause
 
 
 def main() -> None:
-    """Make the user, waiting for as long as MinIO is away; with --keep stay and look again each minute."""
+    """Create the user, waiting while MinIO is away; with --keep, check it again each minute."""
     parser = argparse.ArgumentParser(prog="line_user", description="Makes the line's user on MinIO.")
     parser.add_argument("--keep", action="store_true", help="stay, and make anew what goes missing")
     keep = parser.parse_args().keep

@@ -1,8 +1,8 @@
-"""What rclone does with the buckets: a script for ``sh`` that copies their objects into a folder, back, or checks them.
+"""A script for ``sh`` by which rclone exports the buckets to a folder, imports them from it, or checks the folder.
 
-The script is a text, since rclone may run elsewhere than Stageline: in a container of its own, or on an operator's
-machine. It takes the folder as its argument, and has everything else in it. It holds the store's keys, so it goes to
-the standard input of ``sh`` and onto no command line.
+The script is a text because rclone may run on another machine than Stageline, or in another container. Its only
+argument is the folder. It contains the store's keys, so it is passed on the standard input of ``sh``, never on a
+command line.
 """
 
 import re
@@ -20,27 +20,24 @@ from stageline.store.base import STORE_PROBE
 from stageline.store.folder import TEMPORARY
 from stageline.store.s3 import address
 
-IMAGES, MODELS = "images", "models"  # what a folder calls the buckets, whatever their names are
+IMAGES, MODELS = "images", "models"  # the folder's names for the buckets
 SUMS = "SHA256SUMS"
 REMOTE = "stageline"
 JSON = "application/json"
-EXIT_DAMAGED = 65  # none of rclone's own
-EXIT_ABSENT = 3  # rclone's, where there is no such bucket
-# Objects are read in this order and written in the reverse one, so that whatever names other objects never stands
-# without them: a picture that has results has the rest, and what `current` names is published. Each step copies what
-# its pattern fits and no step before took. The types are those that the names' endings do not tell everywhere.
+EXIT_DAMAGED = 65  # rclone does not use this status
+EXIT_ABSENT = 3  # rclone's status for a missing bucket
+# Objects are read in this order and written in the reverse order, so that an object which names others never exists
+# without them: a picture with results has all its objects, and the version in `current` is published. Each step copies
+# the objects that its pattern matches and no earlier step copied. The media types are those that rclone may not know.
 ORDER: dict[str, dict[str, str | None]] = {
     IMAGES: {"/results/**": JSON, "/original/*.bmp": "image/bmp", "**": None},
     MODELS: {"/*/current": JSON, "/*/*/model.json": JSON, "**": None},
 }
-NOBODYS = (
-    f"- {TEMPORARY}*",
-    f"- /{STORE_PROBE}",
-)  # being written to a folder, and tried by health
+NOT_COPIED = (f"- {TEMPORARY}*", f"- /{STORE_PROBE}")  # unfinished files, and the probe of health checks
 
 
 class Doing(StrEnum):
-    """What a script does."""
+    """The action of a script."""
 
     EXPORT = "export"
     IMPORT = "import"
@@ -48,9 +45,9 @@ class Doing(StrEnum):
 
 
 def script(settings: Settings, doing: Doing, buckets: Collection[str]) -> str:
-    """Return the script, which takes a folder: a new one to export to, or one that an export made.
+    """Return the script; its argument is a new folder to export to, or the folder of an export.
 
-    It ends with EXIT_DAMAGED where the folder is not as the export left it; then nothing was changed.
+    The script exits with EXIT_DAMAGED, and changes nothing, if the folder differs from what was exported.
 
     Raises:
         SettingsError: MINIO_ENDPOINT is malformed.
@@ -70,11 +67,10 @@ def script(settings: Settings, doing: Doing, buckets: Collection[str]) -> str:
 
 
 def run(text: str, folder: Path) -> None:
-    """Run a script here.
+    """Run a script on this machine; rclone prints its errors on standard error.
 
     Raises:
-        StagelineError: rclone is missing, the folder is damaged, or rclone could not do it; rclone's own words are on
-            standard error.
+        StagelineError: rclone is missing, or the folder is damaged.
         Unavailable: rclone could not copy everything.
     """
     if shutil.which("rclone") is None:
@@ -87,7 +83,7 @@ def run(text: str, folder: Path) -> None:
 
 
 def _places(settings: Settings) -> dict[str, str]:
-    """The buckets as rclone names them: of the remote, or folders."""
+    """Return rclone's names of the buckets: those of the remote, or folders."""
     data = settings.stageline_data.absolute()
     places = {IMAGES: str(data / settings.s3_bucket), MODELS: str(settings.models_folder.absolute())}
     if settings.minio_endpoint:
@@ -98,12 +94,12 @@ def _places(settings: Settings) -> dict[str, str]:
 
 
 def _remote(settings: Settings) -> dict[str, str]:
-    """The variables that make the remote, each value quoted for sh; STAGELINE_FORWARDED goes before the endpoint."""
+    """Return the variables of the remote, each value quoted for sh; STAGELINE_FORWARDED overrides the endpoint."""
     found = {"RCLONE_CONFIG": "/dev/null"}
     if not settings.minio_endpoint:
         return found
     server, secure = address(settings)
-    told = {
+    values = {
         "TYPE": "s3",
         "PROVIDER": "AWS" if re.search(r"\.amazonaws\.com(\.cn)?(:\d+)?$", server) else "Minio",  # or another S3
         "REGION": settings.s3_region or "",
@@ -113,7 +109,7 @@ def _remote(settings: Settings) -> dict[str, str]:
     }
     endpoint = f"{'https' if secure else 'http'}://{server}"
     prefix = f"RCLONE_CONFIG_{REMOTE.upper()}_"
-    found |= {f"{prefix}{name}": shlex.quote(value) for name, value in told.items() if value}
+    found |= {f"{prefix}{name}": shlex.quote(value) for name, value in values.items() if value}
     return found | {f"{prefix}ENDPOINT": f"${{STAGELINE_FORWARDED:-{shlex.quote(endpoint)}}}"}
 
 
@@ -122,7 +118,7 @@ def _export(places: dict[str, str]) -> Iterator[str]:
     yield 'mkdir -p "$1"'
     for bucket, place in places.items():
         steps = (f'rclone copy --quiet {_filters(bucket, step)} {place} "$1/{bucket}"' for step in ORDER[bucket])
-        yield from _where_it_is(place, steps if bucket == IMAGES else _if_made(place, steps))
+        yield from _if_folder_exists(place, steps if bucket == IMAGES else _if_bucket_exists(place, steps))
     yield f'rclone hashsum sha256 --quiet {_TREES} --output-file "$1/{SUMS}" "$1"'
 
 
@@ -130,7 +126,7 @@ def _import(places: dict[str, str]) -> Iterator[str]:
     yield from _check(places)
     for bucket, place in places.items():
         yield f'if [ -d "$1/{bucket}" ]; then'
-        yield from _where_it_is(place, _import_one(bucket, place))
+        yield from _if_folder_exists(place, _import_one(bucket, place))
         yield "fi"
 
 
@@ -138,19 +134,19 @@ def _import_one(bucket: str, place: str) -> Iterator[str]:
     for step, kind in reversed(ORDER[bucket].items()):
         header = f"--header-upload 'Content-Type: {kind}' " if kind else ""
         yield f'rclone copy --quiet --no-update-modtime {header}{_filters(bucket, step)} "$1/{bucket}" {place}'
-    yield f'rclone check --quiet --one-way --download {_rules(*NOBODYS)} "$1/{bucket}" {place}'
+    yield f'rclone check --quiet --one-way --download {_rules(*NOT_COPIED)} "$1/{bucket}" {place}'
 
 
-def _if_made(place: str, commands: Iterable[str]) -> Iterator[str]:
-    """Only where the bucket was made yet: models may lie elsewhere, as in each image."""
+def _if_bucket_exists(place: str, commands: Iterable[str]) -> Iterator[str]:
+    """Run the commands only if the bucket exists: models may be elsewhere, for example in each image."""
     yield f"code=0; rclone lsf --max-depth 1 {place} >/dev/null 2>&1 || code=$?"
     yield f"if [ $code != {EXIT_ABSENT} ]; then"
     yield from commands
     yield "fi"
 
 
-def _where_it_is(place: str, commands: Iterable[str]) -> Iterator[str]:
-    """Only where a bucket that is a folder is on the machine that the script runs on."""
+def _if_folder_exists(place: str, commands: Iterable[str]) -> Iterator[str]:
+    """Run the commands only if the bucket is on a server, or its folder is on the machine that runs the script."""
     if place.startswith(REMOTE):
         yield from commands
         return
@@ -169,9 +165,9 @@ def _check(_: dict[str, str]) -> Iterator[str]:
 
 
 def _filters(bucket: str, step: str) -> str:
-    """The rules by which a step takes what its pattern fits, and nothing that an earlier step took."""
+    """Return the filters of a step: its pattern, without the patterns of earlier steps."""
     steps = list(ORDER[bucket])
-    return _rules(*NOBODYS, *(f"- {each}" for each in steps[: steps.index(step)]), f"+ {step}", "- **")
+    return _rules(*NOT_COPIED, *(f"- {each}" for each in steps[: steps.index(step)]), f"+ {step}", "- **")
 
 
 def _rules(*rules: str) -> str:

@@ -34,7 +34,7 @@ ROLE_SECONDS = 2
 CONNECTIONS = 16
 NO_KEYS = "no keys for the object store: set MINIO_ACCESS_KEY and MINIO_SECRET_KEY; the standard AWS chain has none"
 ABSENT = ("NoSuchKey", "NoSuchObject")
-WRONG_TIME = "RequestTimeTooSkewed"
+CLOCK_SKEW = "RequestTimeTooSkewed"
 MAX_APART = timedelta(minutes=15)  # that S3 lets two clocks be
 WRONG_CLOCK = (
     "the object store (MINIO_ENDPOINT) takes no requests from here, as this machine's clock and its own differ by more "
@@ -43,26 +43,26 @@ WRONG_CLOCK = (
 
 
 class _NoKeys(Exception):
-    """Neither our settings nor the AWS chain have keys; the text says what is missing."""
+    """Neither the settings nor the AWS chain have keys; the text names what is missing."""
 
 
 class _AwsChain(ChainedProvider):
     def retrieve(self) -> Credentials:
-        """Ask each in turn, and say what is missing where none has any."""
+        """Return the credentials of the first provider that has any; see `Provider`."""
         try:
             return super().retrieve()
         except ValueError as error:
             raise _NoKeys(NO_KEYS) from error
 
 
-class _Half(Provider):
-    """One key of two, in files: the other may come."""
+class _IncompleteKeys(Provider):
+    """One of two keys is set, from files: the other may appear later."""
 
     def __init__(self, reason: str) -> None:
         self._reason = reason
 
     def retrieve(self) -> Credentials:
-        """Say what is missing."""
+        """Raise, naming the missing key."""
         raise _NoKeys(self._reason)
 
 
@@ -72,14 +72,14 @@ class S3Store:
     def __init__(self, client: Minio, bucket: str) -> None:
         self._client = client
         self._bucket = bucket
-        self._unpacks: bool | None = None  # whether it unpacks archives; known after the first
+        self._unpacks: bool | None = None  # whether the store unpacks archives; known after the first
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "S3Store":
-        """Connect, when first used, to MINIO_ENDPOINT (``host:port``, or a URL whose scheme chooses TLS).
+        """Return a store at MINIO_ENDPOINT (``host:port``, or a URL whose scheme chooses TLS); it connects when used.
 
         Raises:
-            SettingsError: MINIO_ENDPOINT is malformed, or one key of two is set and the other cannot come later.
+            SettingsError: MINIO_ENDPOINT is malformed, or one of two keys is set and the other cannot appear later.
         """
         server, secure = address(settings)
         pool = urllib3.PoolManager(
@@ -89,15 +89,10 @@ class S3Store:
         )
         credentials = _credentials(settings)
         try:
-            client = Minio(
-                endpoint=server,
-                secure=secure,
-                region=settings.s3_region,
-                credentials=credentials,
-                http_client=pool,
-            )
+            region = settings.s3_region
+            client = Minio(endpoint=server, secure=secure, region=region, credentials=credentials, http_client=pool)
         except ValueError as error:
-            raise SettingsError(f"{_wrong(settings)} ({error})") from None
+            raise SettingsError(f"{_malformed(settings)} ({error})") from None
         return cls(client, settings.s3_bucket)
 
     def get(self, key: str, at_most: int = MAX_OBJECT_BYTES) -> bytes:
@@ -112,7 +107,7 @@ class S3Store:
                 answer.release_conn()
 
     def stat(self, key: str) -> ObjectStat:
-        """Tell an object's size, ETag and time; see ObjectStore."""
+        """Return an object's metadata; see ObjectStore."""
         with self._reaching(key):
             found = self._client.stat_object(self._bucket, key)
         modified = found.last_modified or datetime.fromtimestamp(0, UTC)
@@ -127,7 +122,7 @@ class S3Store:
         _refuse_without_etag(made.etag)
 
     def put_all(self, items: Sequence[StoredObject]) -> None:
-        """Write several: in one request where the store unpacks archives, as MinIO does, else one by one."""
+        """Write several objects: in one request if the store unpacks archives (MinIO does), else one by one."""
         if len(items) > 1 and self._unpacks is not False:
             with self._reaching(items[0].key):
                 archive = self._client.upload_snowball_objects(
@@ -142,7 +137,7 @@ class S3Store:
             self.put(item)
 
     def _kept(self, archive: str) -> bool:
-        """Whether the store kept an archive as it came, instead of unpacking it; then it goes."""
+        """Return whether the store kept an archive instead of unpacking it; if so, remove the archive."""
         try:
             self._client.stat_object(self._bucket, archive)
         except S3Error as error:
@@ -164,7 +159,7 @@ class S3Store:
                 yield str(found.object_name)
 
     def check(self) -> None:
-        """Make sure that the bucket is there, making it if need be; see ObjectStore."""
+        """Create the bucket if it is missing; see ObjectStore."""
         with self._reaching(self._bucket):
             if not self._client.bucket_exists(self._bucket):
                 self._make_bucket()
@@ -178,24 +173,24 @@ class S3Store:
 
     @contextmanager
     def _reaching(self, key: str) -> Iterator[None]:
-        """Turn what minio-py raises into NotFound or Unavailable."""
+        """Turn minio-py's errors into NotFound or Unavailable."""
         try:
             yield
         except S3Error as error:
             if error.code in ABSENT:
                 raise NotFound(f"{key} is not in the bucket {self._bucket}") from None
-            if _is_of_another_time(error):
+            if _is_clock_skew(error):
                 raise Unavailable(WRONG_CLOCK) from error
             raise Unavailable(f"the object store refused {key} (MINIO_*): {error.code}: {error.message}") from error
         except _NoKeys as error:
             raise Unavailable(str(error)) from None
         except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError, SyntaxError) as error:
-            # A SyntaxError is one of XML: something between us and the store answered, as a proxy's page does.
+            # A SyntaxError is one of XML: the answer is no store's, for example a proxy's page.
             raise Unavailable(f"the object store cannot be reached (MINIO_ENDPOINT): {error}") from error
 
 
 def _refuse_without_etag(etag: str | None) -> None:
-    """Take nothing for stored that was not answered as a store does.
+    """Check that the answer to a write is that of an object store.
 
     Raises:
         Unavailable: the answer has no ETag.
@@ -204,18 +199,18 @@ def _refuse_without_etag(etag: str | None) -> None:
         raise Unavailable("what answers at MINIO_ENDPOINT is no object store: it took a write and told no ETag")
 
 
-def _is_of_another_time(error: S3Error) -> bool:
-    """Whether a request was refused because of when it was signed; an answer to HEAD says so by its date alone."""
-    if error.code == WRONG_TIME or error.response.status != HTTPStatus.FORBIDDEN:
-        return error.code == WRONG_TIME
+def _is_clock_skew(error: S3Error) -> bool:
+    """Return whether a request was refused because of its time; an answer to HEAD shows that by its date alone."""
+    if error.code == CLOCK_SKEW or error.response.status != HTTPStatus.FORBIDDEN:
+        return error.code == CLOCK_SKEW
     try:
         return abs(clock.machine_now() - parsedate_to_datetime(error.response.headers.get("Date", ""))) > MAX_APART
-    except (ValueError, TypeError):  # it tells no date, or no zone
+    except (ValueError, TypeError):  # no date, or no time zone
         return False
 
 
 def address(settings: Settings) -> tuple[str, bool]:
-    """``host:port`` of MINIO_ENDPOINT, and whether to speak TLS.
+    """Return ``host:port`` of MINIO_ENDPOINT, and whether to use TLS.
 
     Raises:
         SettingsError: it is malformed.
@@ -223,16 +218,16 @@ def address(settings: Settings) -> tuple[str, bool]:
     given = settings.minio_endpoint or ""
     url = urlsplit(given if "://" in given else f"http://{given}")
     if not is_host(url.hostname) or url.path not in ("", "/") or url.scheme not in ("http", "https"):
-        raise SettingsError(_wrong(settings))
+        raise SettingsError(_malformed(settings))
     return url.netloc, url.scheme == "https"
 
 
-def _wrong(settings: Settings) -> str:
+def _malformed(settings: Settings) -> str:
     return f"MINIO_ENDPOINT={redacted(settings.minio_endpoint or '')!r}: give host:port, or http(s)://host:port"
 
 
 def _credentials(settings: Settings) -> Provider:
-    """The MINIO_* keys, else the standard AWS chain: environment, configuration file, the pod's or machine's role."""
+    """Return the MINIO_* keys, else the AWS chain: environment, configuration file, role of the pod or machine."""
     access, secret = settings.minio_access_key, settings.minio_secret_key
     if access and secret:
         return StaticProvider(access, secret)
@@ -241,8 +236,8 @@ def _credentials(settings: Settings) -> Provider:
         reason = f"MINIO_{there}_KEY is set and MINIO_{lacking}_KEY is not: set both, or none for the AWS chain"
         if settings.secrets_dir is None:
             raise SettingsError(reason)
-        return _Half(reason)
-    roles = urllib3.PoolManager(  # where the machine's role is asked for, packets may be dropped rather than refused
+        return _IncompleteKeys(reason)
+    roles = urllib3.PoolManager(  # short timeouts: a network without the role's service may drop packets
         timeout=urllib3.Timeout(connect=ROLE_SECONDS, read=ROLE_SECONDS), retries=ROLE_REQUEST
     )
     return _AwsChain([EnvAWSProvider(), AWSConfigProvider(), IamAwsProvider(http_client=roles)])

@@ -61,11 +61,10 @@ def _run_worker(name: str, found: Settings) -> CredentialWatch:
     signal.signal(signal.SIGINT, lambda *_: stopping.set())
     work = stage.load(found)
     models = ModelWatch(work.models, found, name)
-    worker = Worker(stage, work, store, found, partial(missing_models.told, models))
+    worker = Worker(stage, work, store, found, partial(missing_models.encode_report, models))
     checks = {"redis": lambda: health.check_redis(worker.consumer.client), "object_store": store.check}
     if work.models:
         checks["model_store"] = models.check
-
     if found.health_port:
         health.serve(found.health_port, partial(health.readiness, checks, models))
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.chaos.deployment import BUCKET, STAGES, Deployment, until
 from tests.chaos.pictures import picture
-from tests.chaos.windows import AT_ONCE, Broken, promised
+from tests.chaos.windows import BATCH_SIZE, Broken, promised
 from tests.support.cutting_proxy import CuttingProxy
 
 STOPPED, CUT_OFF = "stopped", "cut off from Redis"
@@ -106,10 +106,10 @@ def test_the_results_stay_those_of_the_last_run(deployment: Deployment, proxies:
     deployment.start("other")
     until(lambda: deployment.api.ended(image_id)["status"] == ending)
     answer, _ = deployment.api.insist("POST", f"/process/{image_id}?from={ENDS[ending][0]}")
-    until(lambda: answer.status == 202, AT_ONCE)
+    until(lambda: answer.status == 202, BATCH_SIZE)
     deployment.api.ended(image_id, run=2)
     last = results(deployment, image_id)
-    until(lambda: (last["run"], last["status"]) == (2, ending), AT_ONCE)
+    until(lambda: (last["run"], last["status"]) == (2, ending), BATCH_SIZE)
 
     come_back(deployment, proxies, how, lambda: results(deployment, image_id) == last)
     deployment.services["other"].stop()

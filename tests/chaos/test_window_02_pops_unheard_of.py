@@ -14,7 +14,7 @@ import redis
 
 from tests.chaos.deployment import Deployment, until
 from tests.chaos.pictures import picture
-from tests.chaos.windows import AT_ONCE, Broken, promised
+from tests.chaos.windows import BATCH_SIZE, Broken, promised
 from tests.support.cutting_proxy import CuttingProxy
 from tests.support.servers import RedisServer
 
@@ -139,5 +139,5 @@ def open_the_window(deployment: Deployment, link: CuttingProxy, store: CuttingPr
     store.hold_from(READS_AN_ORIGINAL + sent[3])
     store.release()
     until(lambda: store.held > 1 and ids(old, "grayscale_queue") and sent[3] in held(old))
-    until(lambda: held(new) == sent[:3] and ids(new, "resize_queue") == sent[3:], AT_ONCE)
+    until(lambda: held(new) == sent[:3] and ids(new, "resize_queue") == sent[3:], BATCH_SIZE)
     return sent

@@ -14,7 +14,7 @@ import urllib3
 
 from tests.chaos.deployment import Deployment, until
 from tests.chaos.pictures import picture
-from tests.chaos.windows import AT_ONCE, Broken, promised
+from tests.chaos.windows import BATCH_SIZE, Broken, promised
 from tests.support.cutting_proxy import CuttingProxy
 
 FIRST_OBJECT, LAST_OBJECT = b"DELETE /images/", b"DELETE /images/results/"
@@ -100,7 +100,7 @@ def test_a_completed_picture_stays_deleted(deployment: Deployment, proxies: tupl
     of_catalogue = "SELECT 1 FROM image_info WHERE image_key = %s"
     until(lambda: deployment.rows(of_catalogue, image_id))
     with killed_in_a_delete(deployment, image_id, proxies[0], words):
-        until(lambda: f"results/{image_id}.json" in of_it(deployment, image_id), AT_ONCE)
+        until(lambda: f"results/{image_id}.json" in of_it(deployment, image_id), BATCH_SIZE)
     until(lambda: not deployment.rows(of_catalogue, image_id))
     assert_it_stays_away(deployment, image_id)
 
@@ -112,7 +112,7 @@ def test_a_failed_picture_stays_deleted(deployment: Deployment, proxies: tuple) 
     deployment.queue.rpush("resize_queue", json.dumps({"image_id": "a", "original_path": "original/a.jpg"}))
     assert deployment.api.ended("a")["status"] == "failed"
     with killed_in_a_delete(deployment, "a", proxies[1], b"dead_letters"):
-        until(lambda: deployment.queue.llen("dead_letters") == 1, AT_ONCE)
+        until(lambda: deployment.queue.llen("dead_letters") == 1, BATCH_SIZE)
     assert_it_stays_away(deployment, "a")
 
 
@@ -122,7 +122,7 @@ def test_a_picture_on_its_way_stays_deleted(deployment: Deployment, proxies: tup
     image_id = deployment.api.take(picture(1))
     until(lambda: deployment.queue.llen("grayscale_queue"))
     with killed_in_a_delete(deployment, image_id, proxies[0], FIRST_OBJECT):
-        until(lambda: len(of_it(deployment, image_id)) == 2, AT_ONCE)
+        until(lambda: len(of_it(deployment, image_id)) == 2, BATCH_SIZE)
     deployment.start("grayscale")
     assert_it_stays_away(deployment, image_id)
     until(lambda: not deployment.queue.keys("stageline:inflight:*"))
@@ -136,7 +136,7 @@ def test_a_delete_that_is_sent_again_ends_what_was_begun(deployment: Deployment,
     deployment.queue.rpush("resize_queue", json.dumps({"image_id": "a", "original_path": "original/a.jpg"}))
     assert deployment.api.ended("a")["status"] == "failed"
     with killed_in_a_delete(deployment, "a", proxies[0], LAST_OBJECT):
-        until(lambda: of_it(deployment, "a") == {"results/a.json"}, AT_ONCE)
+        until(lambda: of_it(deployment, "a") == {"results/a.json"}, BATCH_SIZE)
     answer, _ = deployment.api.insist("DELETE", "/image/a")
     assert answer.status == 204
     assert not of_it(deployment, "a")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tests.chaos.deployment import Found, until
 
-AT_ONCE = 1.0  # seconds, for what must be so already
+BATCH_SIZE = 1.0  # seconds, for what must be so already
 
 
 class Broken(AssertionError):

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from benchmarks.heads.labels import read
-from benchmarks.heads.looking import look, open_line, sheets
 from benchmarks.heads.report import visible
+from benchmarks.heads.run import look, open_line, sheets
 from stageline.core.settings import Settings
 from tests.support.places import REPOSITORY
 

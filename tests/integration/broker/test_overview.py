@@ -204,5 +204,5 @@ def test_a_refusal_of_a_model_may_end_while_it_is_reported() -> None:
             return self
 
     watch = SimpleNamespace(served=[Model()], away=None)
-    assert json.loads(missing_models.told(watch))["refused"] == {"a": "it is broken"}
-    assert missing_models.told(SimpleNamespace(served=[Model()], away=None)) == ""
+    assert json.loads(missing_models.encode_report(watch))["refused"] == {"a": "it is broken"}
+    assert missing_models.encode_report(SimpleNamespace(served=[Model()], away=None)) == ""

@@ -16,7 +16,7 @@ pytest_plugins = ("tests.support.catalogue_fixtures", "tests.support.catalogue_r
 
 def test_the_nearest_faces_are_those_that_numpy_finds(catalogue, writer, bucket, monkeypatch) -> None:
     """By cosine similarity, the nearest first, however few are looked at together; other models' do not count."""
-    monkeypatch.setattr("stageline.catalogue.search.AT_ONCE", 7)
+    monkeypatch.setattr("stageline.catalogue.search.BATCH_SIZE", 7)
     said = [document(f"p{n:02}", n) for n in range(50)]
     for n, each in enumerate(said):
         keep(bucket, each, seed=n)

@@ -52,7 +52,7 @@ def test_names_are_kept_whole_and_found_however_they_are_typed(catalogue_engine:
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_names_of_an_older_version_get_their_keys(kind, tmp_path, bucket, request, monkeypatch) -> None:
     """A migration gives every row its key, some at a time: the row is as if it were written now."""
-    monkeypatch.setattr(name_keys, "AT_ONCE", 3)
+    monkeypatch.setattr(name_keys, "BATCH_SIZE", 3)
     url = request.getfixturevalue("postgres_server").create_database("older") if kind == "postgres" else None
     engine = open_engine(Settings(database_url=url, stageline_data=tmp_path / "data"))
     upgrade(engine, "0002")

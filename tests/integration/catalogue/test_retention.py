@@ -110,7 +110,7 @@ def test_what_was_lost_on_its_way_goes_too(catalogue_engine, redis, redis_server
 
 def test_one_sweep_takes_all_and_none_twice(catalogue_engine, redis, redis_server, bucket, monkeypatch) -> None:
     """However many there are, and while the writer has yet to take their rows away."""
-    monkeypatch.setattr(retention, "AT_ONCE", 4)
+    monkeypatch.setattr(retention, "BATCH_SIZE", 4)
     writer = Writer(catalogue_engine, bucket, 2)
     writer.apply([ended(document(f"p{n:02}", n // 3)) for n in range(14)])
     for n in range(14):
@@ -159,7 +159,7 @@ def test_a_probe_is_as_old_as_its_id(catalogue_engine, redis, redis_server, buck
 @pytest.mark.parametrize(("before", "after"), [(0, 3), (3, 0), (3, 30), (5, 5)])
 def test_a_changed_setting_counts_for_what_is_there(catalogue_engine, bucket, before, after, monkeypatch) -> None:
     """RETENTION_DAYS as it is now, counted from each upload, to the microsecond."""
-    monkeypatch.setattr(expiry, "AT_ONCE", 2)
+    monkeypatch.setattr(expiry, "BATCH_SIZE", 2)
     Writer(catalogue_engine, bucket, before).apply([ended(document(f"p{n}", n / 7)) for n in range(5)])
     assert expiry.bring_up_to_date(catalogue_engine, after) == (0 if before == after else 5)
     assert expiry.bring_up_to_date(catalogue_engine, after) == 0

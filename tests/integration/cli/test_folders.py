@@ -17,17 +17,8 @@ def test_a_folder_is_sent_and_the_rest_is_said(start_line, stageline, tmp_path) 
     url = {"STAGELINE_URL": f"http://127.0.0.1:{running.port}"}
     album = tmp_path / "album"
     long = "é" * 120 + ".jpg"
-    put(
-        album,
-        "plain.jpg",
-        " leading.jpg",
-        "Zoe\u0308 \u200d.jpg",
-        long,
-        "._plain.jpg",
-        ".DS_Store",
-        "@eaDir/x.jpg",
-        "a.txt",
-    )
+    names = ("plain.jpg", " leading.jpg", "Zoe\u0308 \u200d.jpg", long)
+    put(album, *names, "._plain.jpg", ".DS_Store", "@eaDir/x.jpg", "a.txt")
     (album / os.fsdecode(b"caf\xe9.jpg")).write_bytes(JPEG)
     os.mkfifo(album / "pipe.jpg")
     done = stageline("upload", album, "--json", **url)
@@ -35,13 +26,7 @@ def test_a_folder_is_sent_and_the_rest_is_said(start_line, stageline, tmp_path) 
     sent = {
         Path(each["path"]).name: running.client.get(f"/status/{each['image_id']}") for each in json.loads(done.stdout)
     }
-    assert {each["filename"] for each in sent.values()} == {
-        "plain.jpg",
-        " leading.jpg",
-        "Zoe\u0308 \u200d.jpg",
-        long,
-        "café.jpg",
-    }
+    assert {each["filename"] for each in sent.values()} == {*names, "café.jpg"}
     assert [each["filename"] for each in sent.values() if each.get("filename_guessed")] == ["café.jpg"]
     for words in ("left out 3 (kept by", "left out 1 (no picture by its ending): ", "left out 1 (no regular file): "):
         assert words in done.stderr

@@ -27,7 +27,7 @@ from tests.support.served_api import JPEG, until
 EXIT_CRASH = 70
 # In each process: notes the name of each thread that starts, shortens long waits, and breaks the named function.
 BREAKING = """
-import importlib, os, sys, threading
+import functools, importlib, os, sys, threading
 
 class Injected(BaseException):
     pass
@@ -42,10 +42,7 @@ threading.Thread.start = noted
 def named(path):
     module, _, inside = path.partition(":")
     *above, last = inside.split(".")
-    found = importlib.import_module(module)
-    for name in above:
-        found = getattr(found, name)
-    return found, last
+    return functools.reduce(getattr, above, importlib.import_module(module)), last
 
 if sys.orig_argv[-1] == os.environ.get("SERVICE"):
     for path in ("stageline.core.credentials:LOOK_SECONDS", "stageline.registry.serving:LOOK_SECONDS",
@@ -77,11 +74,11 @@ STAGE = (
     Death("fetcher", "stageline.worker.prefetcher:Prefetcher._fetch"),
     Death("committer", "stageline.worker.committer:Committer._commit_all"),
     Death("models", "stageline.registry.serving:ModelWatch.run"),
-    Death("cache", "stageline.store.hot_cache:HotCache._tell_later"),
+    Death("cache", "stageline.store.hot_cache:HotCache._drop_stale_later"),
     Death("MainThread", "stageline.worker.loop:Worker._next_batch"),
 )
 WITH_MODELS = (
-    Death("models", "stageline.registry.serving:ModelWatch._look"),
+    Death("models", "stageline.registry.serving:ModelWatch._try_update_all"),
     Death("fetch", "stageline.registry.serving:ModelWatch._fetch"),
 )
 DEATHS = {
@@ -95,14 +92,14 @@ DEATHS = {
         Death("lease", "catalogue_service.lease:WriterLease.renew"),
         Death("retention", "catalogue_service.retention:Retention.sweep", gravely=True),
         Death("documents", "stageline.catalogue.writer:Writer._read"),  # what its answers are for dies of it
-        Death("MainThread", "catalogue_service.consumer:Consumer.step"),
+        Death("MainThread", "catalogue_service.consumer:OutboxConsumer.step"),
     ),
     "grab_service": (
         Death("credentials", "stageline.core.credentials:read"),
         Death("reaper", "stageline.maintenance.reaper:Reaper.sweep", gravely=True),
         Death("events", "stageline.broker.events:read"),
         Death("bucket", "stageline.store.folder:FolderStore.check"),
-        Death("cache", "stageline.store.hot_cache:HotCache._tell_later"),
+        Death("cache", "stageline.store.hot_cache:HotCache._drop_stale_later"),
         Death("claims", "grab_service.line.claims:HeldClaims._run"),
         Death("probe", "grab_service.line.probes:Probe._answer"),
     ),
@@ -246,7 +243,7 @@ def test_a_command_whose_thread_dies_ends(tmp_path: Path, settings: Settings) ->
     picture.write_bytes(JPEG)
     (tmp_path / "sitecustomize.py").write_text(BREAKING)
     own = {"PYTHONPATH": str(tmp_path), "THREADS": str(tmp_path / "threads"), "MODELS_DIR": str(settings.models_folder),
-           "SERVICE": str(picture), "BREAK": "stageline.registry.serving:ModelWatch._first_look"}  # fmt: skip
+           "SERVICE": str(picture), "BREAK": "stageline.registry.serving:ModelWatch._first_update"}  # fmt: skip
     command = [sys.executable, "-m", "stageline", "run", str(picture)]
     done = subprocess.run(command, env=inherited() | own, cwd=tmp_path, check=False, timeout=120)
     assert done.returncode == EXIT_CRASH

@@ -8,12 +8,12 @@ import pytest
 from stageline.core.errors import ModelError
 from stageline.core.settings import Settings
 from stageline.evaluation import advice
-from stageline.evaluation.looking import Looker
 from stageline.evaluation.measuring import measure
 from stageline.evaluation.reading import read
 from stageline.evaluation.report import report
 from stageline.evaluation.summary import Summary
 from stageline.evaluation.tries import CONFIGURED, tries
+from stageline.evaluation.variants import VariantRunner
 from stageline.local.monolith import Monolith
 from stageline.registry.repository import open_repository
 from tests.support.detector_graphs import model, torchvision_ssd_network
@@ -45,17 +45,17 @@ def test_it_sees_and_names_what_the_line_does(changed: dict[str, Any], tmp_path:
     of_detect = {name: value for name, value in changed.items() if not name.startswith("classify")}
     of_classify = {name: value for name, value in changed.items() if name.startswith("classify")}
 
-    looked = Looker(configured, [CONFIGURED], [CONFIGURED]).look(data)
+    findings = VariantRunner(configured, [CONFIGURED], [CONFIGURED]).run(data)
     changes = tuple(of_classify.items())
     base = seeing(tmp_path / "models", **of_detect)
-    changed_looked = Looker(base, [CONFIGURED], list(dict.fromkeys([CONFIGURED, changes]))).look(data)
+    changed_findings = VariantRunner(base, [CONFIGURED], list(dict.fromkeys([CONFIGURED, changes]))).run(data)
 
-    found = [(one.label, list(one.box)) for one in looked.ways[CONFIGURED].found]
+    found = [(one.label, list(one.box)) for one in findings.ways[CONFIGURED].found]
     seen = [(one["label"], one["box"]) for one in fields["detections"]]
     assert [one for one in found if one in seen] == seen
     assert seen
-    assert looked.categories[CONFIGURED][0] == fields["categories"]
-    assert changed_looked.categories[changes][0] == fields["categories"]
+    assert findings.categories[CONFIGURED][0] == fields["categories"]
+    assert changed_findings.categories[changes][0] == fields["categories"]
 
 
 def test_without_a_classifier_categories_are_not_reported(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_detector_that_is_not_installed_is_said(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"absent is not installed: no known model is called absent"):
         tries(seeing(tmp_path / "models", detect_model="absent"))
     with pytest.raises(ModelError, match=r"colours cannot be used: .* is for classification"):
-        Looker(seeing(tmp_path / "models", detect_model="colours"), [CONFIGURED], [])
+        VariantRunner(seeing(tmp_path / "models", detect_model="colours"), [CONFIGURED], [])
 
 
 def test_what_is_tried_follows_from_what_is_configured(tmp_path: Path) -> None:

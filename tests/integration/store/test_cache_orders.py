@@ -49,7 +49,7 @@ class Gated(FolderStore):
 class Missed(HotCache):
     """A cache that did not answer when it was asked to drop a key before an overwrite, and has dropped it since."""
 
-    def announce(self, keys) -> bytes | None:
+    def begin_write(self, keys) -> bytes | None:
         self.drop(keys)
 
 

@@ -51,7 +51,7 @@ def test_others_read_nothing_old_once_the_key_is_dropped(folder, cache_server, m
 def test_when_much_is_owed_all_goes(folder, cache_server, monkeypatch) -> None:
     """What is remembered is bounded: beyond, every copy of this bucket is let go of, and of no other."""
     monkeypatch.setattr(hot_cache, "PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(hot_cache, "MAX_OWED", 3)
+    monkeypatch.setattr(hot_cache, "MAX_STALE", 3)
     hot = cache(cache_server)
     store = CachedStore(folder, hot)
     keys = [f"original/{n}.jpg" for n in range(6)]
@@ -60,7 +60,7 @@ def test_when_much_is_owed_all_goes(folder, cache_server, monkeypatch) -> None:
     cache_server.kill()
     for key in keys[:4]:
         store.put(item(key, b"new"))
-    assert len(hot._owed) <= 3
+    assert len(hot._stale) <= 3
     cache_server.start()
     assert [store.get(key) for key in keys] == [b"new"] * 4 + [b"old"] * 2
     assert redis.Redis.from_url(cache_server.url).keys() == [b"stageline:cache:images-2:original/0.jpg"]
@@ -85,7 +85,9 @@ def test_keys_are_dropped_when_a_stopped_cache_goes_on(folder, cache_server, mon
 def test_it_is_used_again_when_it_is_back(monkeypatch, folder, cache_server) -> None:
     """After an outage, what is written is kept again, and the check says that all is well."""
     monkeypatch.setattr(hot_cache, "PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(HotCache, "_remind", lambda _: None)  # it might let go of what has been written meanwhile
+    monkeypatch.setattr(
+        HotCache, "_schedule_drop", lambda _: None
+    )  # it might let go of what has been written meanwhile
     store = CachedStore(folder, cache(cache_server))
     cache_server.kill()
     store.put(item(data=b"first"))
@@ -140,22 +142,22 @@ def test_many_threads_share_it(folder, cache_server, monkeypatch) -> None:
 
 def test_what_comes_to_be_owed_while_all_is_dropped_stays_owed(cache_server, monkeypatch) -> None:
     """Too much of it to remember by name: the scan may have passed it by, so that all has to go once more."""
-    monkeypatch.setattr(hot_cache, "MAX_OWED", 2)
-    monkeypatch.setattr(HotCache, "_remind", lambda _: None)  # only this test drops keys
+    monkeypatch.setattr(hot_cache, "MAX_STALE", 2)
+    monkeypatch.setattr(HotCache, "_schedule_drop", lambda _: None)  # only this test drops keys
     kept = cache(cache_server)
     redis.Redis.from_url(cache_server.url).set("stageline:cache:images:old", b"old")
     keys = [f"original/{n}.jpg" for n in range(3)]
-    kept._owe(keys)
+    kept._mark_stale(keys)
     scan = kept._client.scan_iter
 
     def slow_scan(*words, **more):
         yield from scan(*words, **more)
-        kept._owe(keys)
+        kept._mark_stale(keys)
 
     kept._client.scan_iter = slow_scan
-    kept._tell()
+    kept._drop_stale()
     assert keeps(cache_server, "old") is None
-    assert kept._owes_all
+    assert kept._all_stale_since
     kept._client.scan_iter = scan
-    kept._tell()
-    assert not kept._owes_all
+    kept._drop_stale()
+    assert not kept._all_stale_since

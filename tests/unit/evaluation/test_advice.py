@@ -9,12 +9,12 @@ from stageline.core.settings import Settings
 from stageline.evaluation import advice
 from stageline.evaluation.dataset import Label
 from stageline.evaluation.intervals import MIN_PICTURES
-from stageline.evaluation.looking import Changes
 from stageline.evaluation.measuring import Measured
 from stageline.evaluation.naming import Judged, Verdict
 from stageline.evaluation.precision import Finding
 from stageline.evaluation.summary import Summary
 from stageline.evaluation.tries import CONFIGURED, Tries
+from stageline.evaluation.variants import Changes
 
 BOX = (10.0, 10.0, 110.0, 110.0)
 RIGHT, WRONG = Verdict(False, True, 0.9), Verdict(False, False, 0.9)
@@ -133,7 +133,7 @@ def test_a_threshold_is_tested_on_other_pictures_than_it_was_chosen_on() -> None
         found_in(made, changes, [])
         named_in(made, changes, right)
     tried = advice.of_categories(Summary(made), trying(classifying=CONFIDENT))
-    (one,) = [one for one in tried if one.told]
+    (one,) = [one for one in tried if one.reported]
     assert (one.changes, one.verdict, one.figures["right"], one.figures["named"]) == (CONFIDENT[0], "worse", 0, 40)
     assert len(tried) == 3
 

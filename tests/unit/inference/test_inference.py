@@ -125,10 +125,10 @@ def test_options_are_the_settings() -> None:
 def test_a_gpu_that_is_asked_for_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """DEVICE=cuda without torch, without a GPU, or with fewer, is a sentence that names DEVICE and says what to do."""
     relu = graphs.relu().SerializeToString()
-    monkeypatch.setattr(devices, "_has_torch", lambda: False)
+    monkeypatch.setattr(devices, "has_torch", lambda: False)
     with pytest.raises(ModelError, match=r"DEVICE=cuda needs torch .*'stageline\[gpu\]', or set DEVICE=cpu"):
         open_network(relu, "relu", Options("cuda"))
-    monkeypatch.setattr(devices, "_has_torch", lambda: True)
+    monkeypatch.setattr(devices, "has_torch", lambda: True)
     monkeypatch.setattr(devices, "_count", lambda: 0)
     with pytest.raises(ModelError, match="DEVICE=cuda:0: torch cannot use that GPU, it finds no GPU"):
         open_network(relu, "relu", Options("cuda:0"))
@@ -141,7 +141,7 @@ def test_auto_takes_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first GPU, or the CPU; where torch or the driver is missing, torch is not even asked."""
     monkeypatch.setattr(devices, "_count", lambda: 1)
     for torch, driver, expected in ((True, True, "cuda:0"), (True, False, "cpu"), (False, True, "cpu")):
-        monkeypatch.setattr(devices, "_has_torch", lambda torch=torch: torch)
+        monkeypatch.setattr(devices, "has_torch", lambda torch=torch: torch)
         monkeypatch.setattr(devices, "_has_driver", lambda driver=driver: driver)
         assert devices.choose("auto") == expected
     monkeypatch.setattr(devices, "_count", lambda: pytest.fail("torch was asked"))

@@ -9,7 +9,7 @@ import pytest
 from onnx import AttributeProto, TensorProto, helper
 
 from stageline.core.errors import ModelError
-from stageline.inference import Options, check, open_network
+from stageline.inference import Options, open_network, signature
 from tests.support import onnx_graphs as graphs
 
 RUNTIMES = ("onnxruntime", "openvino")
@@ -63,7 +63,7 @@ def test_data_in_other_files_is_refused(where: str, tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "secret.bin").write_bytes(np.float32(7).tobytes())
     with pytest.raises(ModelError, match=r"evil\.onnx keeps . in another file: save it as one file"):
-        check(EXTERNAL[where]().SerializeToString(), "evil.onnx")
+        signature(EXTERNAL[where]().SerializeToString(), "evil.onnx")
     for runtime in RUNTIMES:
         with pytest.raises(ModelError, match="in another file"):
             open_network(EXTERNAL[where]().SerializeToString(), "evil.onnx", Options(), runtime)
@@ -123,7 +123,7 @@ def test_what_no_runtime_should_see_is_refused(what: str) -> None:
     """Each is refused with a sentence that begins with the network's name."""
     make, sentence = REFUSED[what]
     with pytest.raises(ModelError, match=rf"^odd\.onnx.*{sentence}"):
-        check(make().SerializeToString(), "odd.onnx")
+        signature(make().SerializeToString(), "odd.onnx")
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

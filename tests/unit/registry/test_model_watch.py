@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 from stageline.core.errors import Unavailable
 from stageline.core.settings import Settings
 from stageline.registry import serving
-from stageline.registry.missing_models import Lack, told
+from stageline.registry.missing_models import ModelReport, encode_report
 from stageline.registry.repository import Repository
 from stageline.registry.serving import ModelWatch, Served
 from stageline.store import FolderStore
@@ -109,7 +109,7 @@ def test_one_model_that_cannot_be_read_holds_up_no_other(watched, monkeypatch) -
     def unreadable(_: Repository) -> None:
         raise Unavailable("an unreadable object")
 
-    monkeypatch.setattr(broken, "look", unreadable)
+    monkeypatch.setattr(broken, "update", unreadable)
     watch.served = [broken, served]
     watch.wait_for_models()
     until(lambda: watch.away)
@@ -166,22 +166,24 @@ def test_what_only_adds_something_is_listed_and_degrades_nothing(watched, essent
     report, status = health.readiness({}, watch)
     assert (status, report["missing_models"]) == (200, ["colours"])
     assert report["status"] == ("degraded" if essential else "ready")
-    assert Lack.decode(told(watch).encode()) == Lack(("colours",), ("colours",) if essential else ())
+    assert ModelReport.decode(encode_report(watch).encode()) == ModelReport(
+        ("colours",), ("colours",) if essential else ()
+    )
 
 
 def test_a_heartbeat_carries_what_the_watch_knows(watched) -> None:
     """Nothing while all is well; then what is refused and why, and that the store is away."""
     watch, served, store = watched()
     watch.wait_for_models()
-    assert told(watch) == ""
+    assert encode_report(watch) == ""
     Repository(store).publish(colours("2"))
     store.put(StoredObject("colours/2/model.onnx", b"another", "application/octet-stream"))
     Repository(store).promote("colours", "2")
     until(lambda: served.refused)
-    assert "not the file of its card" in Lack.decode(told(watch).encode()).refused["colours"]
+    assert "not the file of its card" in ModelReport.decode(encode_report(watch).encode()).refused["colours"]
     store.away = True
     until(lambda: watch.away)
-    assert Lack.decode(told(watch).encode()).away == "the model store: no route to it"
+    assert ModelReport.decode(encode_report(watch).encode()).away == "the model store: no route to it"
 
 
 def test_readiness_and_metrics_name_what_is_served_and_what_was_refused(watched, caplog) -> None:

@@ -41,7 +41,7 @@ def serve(repository) -> Callable[..., tuple[Served, Moody]]:
     def make(**moods: Exception) -> tuple[Served, Moody]:
         loader = Moody(**moods)
         served: Served[str] = Served("colours", loader, SETTINGS)
-        served.look(repository)
+        served.update(repository)
         return served, loader
 
     return make
@@ -50,7 +50,7 @@ def serve(repository) -> Callable[..., tuple[Served, Moody]]:
 def test_what_is_current_is_served_and_loaded_once(serve, repository) -> None:
     """Looking again and again loads nothing again."""
     served, loader = serve()
-    served.look(repository)
+    served.update(repository)
     assert (served.now().value, served.now().card.reference, served.refused) == ("loaded 1", "colours@1", None)
     assert loader.loads == ["1"]
 
@@ -60,10 +60,10 @@ def test_a_new_version_is_taken_up_and_rolled_back(serve, repository) -> None:
     served, _ = serve()
     batch = served.now()
     repository.promote("colours", "2")
-    served.look(repository)
+    served.update(repository)
     assert (batch.value, served.now().value) == ("loaded 1", "loaded 2")
     repository.rollback("colours")
-    served.look(repository)
+    served.update(repository)
     assert served.now().card.version == "1"
 
 
@@ -72,11 +72,11 @@ def test_a_version_that_does_not_load_is_refused_and_the_old_one_goes_on(mood, s
     """Whatever its loading raises becomes a reason, and ends nothing."""
     served, _ = serve(v2=mood)
     repository.promote("colours", "2")
-    served.look(repository)
+    served.update(repository)
     assert served.now().value == "loaded 1"
     assert str(mood) in served.refused
     repository.rollback("colours")
-    served.look(repository)
+    served.update(repository)
     assert served.refused is None
 
 
@@ -100,10 +100,10 @@ def test_a_model_that_comes_piece_by_piece_is_taken_up_when_it_is_whole(serve, r
     ]
     for key, data in pieces:
         store.put(StoredObject(key, data, "application/octet-stream"))
-        served.look(repository)
+        served.update(repository)
         assert (served.now().value, served.refused is None) == ("loaded 1", False), key
     store.put(StoredObject("colours/3/model.onnx", network, "application/octet-stream"))
-    served.look(repository)
+    served.update(repository)
     assert (served.now().value, served.refused) == ("loaded 3", None)
 
 
@@ -113,12 +113,12 @@ def test_a_refused_version_is_tried_again_a_little_later_each_time(serve, reposi
     served, loader = serve(v2=ModelError("no good"))
     repository.promote("colours", "2")
     for _ in range(5):
-        served.look(repository)
+        served.update(repository)
     assert loader.loads == ["1", "2"]
     repository.promote("colours", "1")
     repository.publish(colours("3"))
     repository.promote("colours", "3")
-    served.look(repository)
+    served.update(repository)
     assert served.now().value == "loaded 3"
 
 
@@ -127,10 +127,10 @@ def test_a_version_that_was_mended_is_taken_up_at_once_when_it_is_promoted_again
     served, loader = serve(v2=ModelError("no good"))
     for name in ("promote", "rollback"):
         getattr(repository, name)(*(["colours", "2"] if name == "promote" else ["colours"]))
-        served.look(repository)
+        served.update(repository)
     loader.moods.clear()
     repository.promote("colours", "2")
-    served.look(repository)
+    served.update(repository)
     assert served.now().value == "loaded 2"
 
 
@@ -147,7 +147,7 @@ def test_a_pointer_to_nothing_is_refused(damage, serve, repository, store) -> No
     """What is served goes on."""
     served, _ = serve()
     store.put(StoredObject("colours/current", damage, "application/json"))
-    served.look(repository)
+    served.update(repository)
     assert served.now().value == "loaded 1"
     assert "colours" in served.refused
 
@@ -156,6 +156,6 @@ def test_a_pointer_that_is_gone_changes_nothing_that_is_served(serve, repository
     """It is said, and the model stays."""
     served, _ = serve()
     store.delete("colours/current")
-    served.look(repository)
+    served.update(repository)
     assert served.now().value == "loaded 1"
     assert "no current version any more" in served.refused

@@ -200,7 +200,7 @@ def test_a_version_whose_mapping_does_not_suit_is_refused_and_the_one_before_ser
     for model in (colours("1"), colours("2", detector_labels={"leaf": "green"})):
         repository.publish(model)
         repository.promote("colours", model.card.version)
-        served.look(repository)
+        served.update(repository)
     now = served.now()
     assert now is not None
     assert now.card.version == "1"

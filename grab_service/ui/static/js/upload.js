@@ -3,7 +3,7 @@
 import { problemOf } from "./api.js";
 import { on, state as connection, trouble } from "./events.js";
 
-const AT_ONCE = 4;
+const BATCH_SIZE = 4;
 const AWAY_SECONDS = 3;
 const TRIES = 5; // for a file that fails while the API answers: it may have changed on the disk
 const AGAIN = new Set([0, 409, 429, 503]); // a retry may succeed
@@ -69,7 +69,7 @@ function pump() {
       if (item.message !== message) notify(Object.assign(item, { message }));
     }
     if (why) continue; // continues with the connection, see below
-    if (running.size >= AT_ONCE) return;
+    if (running.size >= BATCH_SIZE) return;
     if (item.state === "queued") send(item);
   }
 }

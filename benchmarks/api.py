@@ -1,8 +1,8 @@
-"""How fast the HTTP door is, on one core behind gunicorn.
+"""Measures the HTTP API on one core, behind gunicorn.
 
-    python -m benchmarks.door PICTURES_FOLDER [--seconds N] [--senders N] [--store folder] [--rows N] [--json FILE]
+    python -m benchmarks.api PICTURES_FOLDER [--seconds N] [--senders N] [--store folder] [--rows N] [--json FILE]
 
-The door is pinned to the first core this process may use; Redis, MinIO and the senders get the others. Each way of
+The API is pinned to the first core this process may use; Redis, MinIO and the senders get the others. Each way of
 sending, as a form and as the raw body, is measured for some seconds after a warm-up: uploads per second, the CPU time
 that each process spends on an upload, and how many uploads one core would take if nothing else slowed it. With --rows
 a PostgreSQL is filled with so many pictures, and it is measured how soon GET /status and GET /images answer.
@@ -23,7 +23,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import asking
+from benchmarks import api_queries
 from stageline.broker.producer import Producer
 from stageline.cli.folders import pictures_in
 from stageline.core.settings import Settings
@@ -39,13 +39,13 @@ BOUNDARY = "stageline-benchmark"
 Figures = dict[str, Any]
 
 
-class PinnedDoor:
+class PinnedApi:
     """``python -m grab_service`` on one core."""
 
     def __init__(self, folder: Path, core: int, environment: dict[str, str]) -> None:
         self.port = free_port()
         own = {"PORT": str(self.port), "HOST": HOST, "STAGELINE_DATA": str(folder), "LOG_LEVEL": "INFO"}
-        self._log = (folder / "door.log").open("wb")
+        self._log = (folder / "api.log").open("wb")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "grab_service"],
             env={**inherited(), **own, "MAX_QUEUE_SIZE": "100000000", **environment},
@@ -54,7 +54,7 @@ class PinnedDoor:
         os.sched_setaffinity(self.process.pid, {core})
 
     def wait_until_ready(self) -> None:
-        """Wait until it answers that its servers are there."""
+        """Wait until it reports that its servers are reachable."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
@@ -63,25 +63,25 @@ class PinnedDoor:
             except OSError:
                 pass
             time.sleep(0.1)
-        raise RuntimeError("the door did not come up")
+        raise RuntimeError("the API did not come up")
 
     def stop(self) -> None:
-        """End it."""
+        """Stop it."""
         self.process.terminate()
         self.process.wait(30)
         self._log.close()
 
 
 class Running(NamedTuple):
-    """A door, the processes whose CPU time is counted, and the settings that they share."""
+    """The API, the processes whose CPU time is counted, and the settings that they share."""
 
-    door: PinnedDoor
+    api: PinnedApi
     pids: dict[str, int]
     settings: Settings
 
 
 def get(port: int, path: str) -> tuple[int, bytes]:
-    """Send a GET on a connection of its own."""
+    """Send a GET on a new connection."""
     connection = http.client.HTTPConnection(HOST, port, timeout=30)
     try:
         connection.request("GET", path)
@@ -92,13 +92,13 @@ def get(port: int, path: str) -> tuple[int, bytes]:
 
 
 def as_form(data: bytes) -> tuple[bytes, str]:
-    """The body and the content type of a form with the picture in it."""
+    """Return the body and the content type of a form with the picture."""
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\n\r\n'
     return head.encode() + data + f"\r\n--{BOUNDARY}--\r\n".encode(), f"multipart/form-data; boundary={BOUNDARY}"
 
 
 def as_body(data: bytes) -> tuple[bytes, str]:
-    """The picture itself."""
+    """Return the picture as the body, and its content type."""
     return data, "application/octet-stream"
 
 
@@ -106,7 +106,7 @@ WAYS = {"multipart": as_form, "raw": as_body}
 
 
 def of_mean_size(data: Sequence[bytes], most: int) -> list[bytes]:
-    """The pictures, without the largest where their mean size is above ``most``."""
+    """Return the pictures, without the largest ones if their mean size is above ``most``."""
     kept = sorted(data, key=len)
     while len(kept) > 1 and sum(map(len, kept)) > most * len(kept):
         kept.pop()
@@ -114,7 +114,7 @@ def of_mean_size(data: Sequence[bytes], most: int) -> list[bytes]:
 
 
 class Senders:
-    """Threads that send pictures, one after the other, each on a connection that it keeps."""
+    """Threads that send pictures, one after the other, each on a kept-alive connection."""
 
     def __init__(self, port: int, bodies: Sequence[tuple[bytes, str]], count: int) -> None:
         self._port, self._bodies = port, bodies
@@ -124,7 +124,7 @@ class Senders:
         self._threads = [threading.Thread(target=self._send, args=(number,)) for number in range(count)]
 
     def run(self, seconds: float) -> float:
-        """Send for so long; return how long it really was."""
+        """Send for that many seconds; return the actual duration."""
         began = time.monotonic()
         for thread in self._threads:
             thread.start()
@@ -150,11 +150,11 @@ class Senders:
 
 
 def measure_way(line: Running, way: str, data: Sequence[bytes], options: argparse.Namespace) -> Figures:
-    """Send in one way."""
+    """Measure one form of upload."""
     bodies = [WAYS[way](each) for each in data]
-    Senders(line.door.port, bodies, options.senders).run(WARM_UP_SECONDS)
+    Senders(line.api.port, bodies, options.senders).run(WARM_UP_SECONDS)
     before = {name: cpu_seconds(pid) for name, pid in line.pids.items()}
-    senders = Senders(line.door.port, bodies, options.senders)
+    senders = Senders(line.api.port, bodies, options.senders)
     seconds = senders.run(options.seconds)
     count = len(senders.latencies)
     cpu = {name: 1000 * (cpu_seconds(pid) - before[name]) / count for name, pid in line.pids.items()}
@@ -163,17 +163,17 @@ def measure_way(line: Running, way: str, data: Sequence[bytes], options: argpars
         "uploads_per_second": count / seconds,
         "refused": len(senders.refused),
         "cpu_ms_per_upload": cpu,
-        "uploads_per_second_of_one_core": 1000 / cpu["door"],
-        "core_used": cpu["door"] * count / seconds / 1000,
+        "uploads_per_second_of_one_core": 1000 / cpu["api"],
+        "core_used": cpu["api"] * count / seconds / 1000,
         "latency_ms": {f"p{share}": 1000 * ordered[int(count * share / 100)] for share in (50, 95, 99)},
     }
 
 
 @contextmanager
 def running(folder: Path, store: str, rows: int) -> Iterator[Running]:
-    """A door and its servers, on cores of their own where there are two; the catalogue is full of so many pictures."""
+    """Start the API and its servers, on separate cores where there are two; fill the catalogue with `rows` pictures."""
     cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, set(cores[1:]) or set(cores))  # what we start inherits it
+    os.sched_setaffinity(0, set(cores[1:]) or set(cores))  # child processes inherit it
     with ExitStack() as stack:
         stack.callback(os.sched_setaffinity, 0, set(cores))
         redis = stack.enter_context(redis_server(folder / "redis"))
@@ -184,29 +184,29 @@ def running(folder: Path, store: str, rows: int) -> Iterator[Running]:
             environment |= {"MINIO_ENDPOINT": minio.endpoint, **keys}
             pids["minio"] = minio.pid
         if rows:
-            postgres = stack.enter_context(postgres_server(folder / "postgres", *asking.server_arguments()))
-            environment["DATABASE_URL"] = asking.full_catalogue(postgres, rows)
-        door = PinnedDoor(folder, cores[0], environment)
-        stack.callback(door.stop)
-        door.wait_until_ready()
+            postgres = stack.enter_context(postgres_server(folder / "postgres", *api_queries.server_arguments()))
+            environment["DATABASE_URL"] = api_queries.full_catalogue(postgres, rows)
+        api = PinnedApi(folder, cores[0], environment)
+        stack.callback(api.stop)
+        api.wait_until_ready()
         found = {name.lower(): value for name, value in environment.items()}
         yield Running(
-            door, {"door": door.process.pid, **pids}, Settings.model_validate({**found, "stageline_data": folder})
+            api, {"api": api.process.pid, **pids}, Settings.model_validate({**found, "stageline_data": folder})
         )
 
 
-def ask(line: Running, rows: int) -> asking.Figures:
-    """Measure the answers to those who ask, of the door that took pictures before."""
+def measure_queries(line: Running, rows: int) -> api_queries.Figures:
+    """Measure the answers to queries, from the API that took the uploads before."""
     moving = [
         key.decode().rpartition(":")[2] for key in Producer(line.settings.redis_url, 1).client.scan_iter(STATUSES)
     ]
-    known = asking.keys_of(rows)
-    asking.put_results(open_store(line.settings), known)
-    return asking.measure(line.door.port, asking.questions(rows, moving[: asking.SOME], known))
+    known = api_queries.keys_of(rows)
+    api_queries.put_results(open_store(line.settings), known)
+    return api_queries.measure(line.api.port, api_queries.queries(rows, moving[: api_queries.SOME], known))
 
 
 def report(found: dict[str, Figures], mean_kib: float) -> Iterator[str]:
-    """The figures, for people."""
+    """Yield the figures as text."""
     yield f"uploads of {mean_kib:.0f} KiB on one core behind gunicorn"
     for way, each in found.items():
         cpu = ", ".join(f"{name} {ms:.2f}" for name, ms in each["cpu_ms_per_upload"].items())
@@ -231,14 +231,14 @@ def main() -> None:
     data = of_mean_size([path.read_bytes() for path in pictures_in([options.pictures]).pictures], 1024 * options.kib)
     found: Figures = {}
     with (
-        tempfile.TemporaryDirectory(prefix="stageline-door-") as scratch,
+        tempfile.TemporaryDirectory(prefix="stageline-api-") as scratch,
         running(Path(scratch), options.store, options.rows) as line,
     ):
         found["uploads"] = {way: measure_way(line, way, data, options) for way in WAYS}
         print("\n".join(report(found["uploads"], sum(map(len, data)) / len(data) / 1024)))
         if options.rows:
-            found["answers"] = ask(line, options.rows)
-            print("\n".join(asking.report(found["answers"], options.rows)))
+            found["answers"] = measure_queries(line, options.rows)
+            print("\n".join(api_queries.report(found["answers"], options.rows)))
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
 

@@ -1,4 +1,4 @@
-"""How soon the door answers those who ask, with a full catalogue: a part of ``python -m benchmarks.door --rows N``."""
+"""Measures the API's queries with a full catalogue: a part of ``python -m benchmarks.api --rows N``."""
 
 import http.client
 import json
@@ -21,12 +21,12 @@ from tests.support.servers import PostgresServer
 
 ROUNDS = 300
 SOME = 200  # pictures with results in the bucket
-LIMITS_MS = {"GET /status": 5.0, "GET /images": 20.0}  # that 95 of 100 answers are to keep
+LIMITS_MS = {"GET /status": 5.0, "GET /images": 20.0}  # the goals for 95 of 100 answers
 Figures = dict[str, dict[str, float]]
 
 
 def full_catalogue(server: PostgresServer, rows: int) -> str:
-    """Fill a new database with so many pictures; return its URL."""
+    """Fill a new database with `rows` pictures; return its URL."""
     url = server.create_database("catalogue")
     engine = open_engine(Settings(database_url=url), 600)
     migrate(engine)
@@ -36,18 +36,18 @@ def full_catalogue(server: PostgresServer, rows: int) -> str:
 
 
 def server_arguments() -> Sequence[str]:
-    """How PostgreSQL is to run for that."""
+    """Return the settings of PostgreSQL for this."""
     return ON_DISK
 
 
 def keys_of(rows: int) -> list[str]:
-    """Some of the ids that are in such a catalogue."""
+    """Return some of the ids in such a catalogue."""
     source = random.Random(1)
     return [f"01K{source.randrange(1, rows):023X}" for _ in range(SOME)]
 
 
 def put_results(store: ObjectStore, keys: Sequence[str]) -> None:
-    """Put results of a usual size into the bucket, for pictures that Redis has forgotten."""
+    """Store results of usual size for pictures that Redis no longer knows."""
     found = {"score": 0.9, "box": [12.5, 40.5, 310.2, 222.8], "model": "yolox-nano@0.1.1-1", "model_sha256": "7e" * 32}
     entry = {"state": "done", "attempt": 1, "worker": "detect:0", "started": "2026-11-21T14:00:00.000Z", "ms": 4.1}
     for key in keys:
@@ -59,8 +59,8 @@ def put_results(store: ObjectStore, keys: Sequence[str]) -> None:
         store.put(StoredObject(f"results/{key}.json", json.dumps(document, indent=2).encode(), "application/json"))
 
 
-def questions(rows: int, moving: Sequence[str], known: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """What is asked: a name, and the paths, which take turns."""
+def queries(rows: int, moving: Sequence[str], known: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield the queries: a name, and the paths to request in turn."""
     middle = quote((BEGAN + timedelta(seconds=10 * rows)).isoformat())
     yield "GET /status (moving)", [f"/status/{key}" for key in moving]
     yield "GET /status (results in the bucket)", [f"/status/{key}" for key in known]
@@ -75,7 +75,7 @@ def questions(rows: int, moving: Sequence[str], known: Sequence[str]) -> Iterato
 
 
 def measure(port: int, asked: Iterator[tuple[str, list[str]]]) -> Figures:
-    """Ask one after the other, on one connection; p50 and p95 in milliseconds."""
+    """Send the requests one after the other, on one connection; return p50 and p95 in milliseconds."""
     found: Figures = {}
     connection = http.client.HTTPConnection(HOST, port, timeout=60)
     for name, paths in asked:
@@ -95,7 +95,7 @@ def measure(port: int, asked: Iterator[tuple[str, list[str]]]) -> Figures:
 
 
 def report(found: Mapping[str, Mapping[str, float]], rows: int) -> Iterator[str]:
-    """The figures, for people."""
+    """Yield the figures as text."""
     yield f"answers through gunicorn with {rows:,} pictures in the catalogue"
     yield f"{'':>38} {'p50 ms':>8} {'p95 ms':>8} {'p95 to be under':>16}"
     for name, each in found.items():

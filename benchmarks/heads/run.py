@@ -1,4 +1,4 @@
-"""Sending labelled pictures, as they are or made harder, through the line's own functions."""
+"""Sends labelled pictures, unchanged or made harder, through the line's own functions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -52,7 +52,7 @@ def look(chain: Monolith, folder: Path, labelled: Sequence[HeadPicture], variant
 
 
 def sheets(seen: Sequence[Seen], settings: Settings) -> list[Sheet]:
-    """Judge what was seen."""
+    """Judge the pictures."""
     return [judge(picture, fields, settings.blur_classes) for picture, fields in seen]
 
 

@@ -1,4 +1,4 @@
-"""Looking at a picture in several ways: through the line's stages under other settings, and by the bare network."""
+"""Runs variants on a picture: the line's stages under other settings, and the network alone."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -17,50 +17,50 @@ from stageline.registry.install import how_to_get
 from stageline.registry.serving import Loaded, Served, load_once
 from stageline.store.base import StoredObject
 
-MIN_SCORE = 0.01  # AP is about all scores; what lies below is noise
+MIN_SCORE = 0.01  # AP considers all scores; lower ones are noise
 STAGES = tuple(stage.name for stage in line.LINE)
 UP_TO_DETECT = STAGES[: STAGES.index("detect") + 1]
 DETECT, CLASSIFY = line.stage("detect"), line.stage("classify")
-Changes = tuple[tuple[str, Any], ...]  # settings that differ from those configured, as (name, value)
+Changes = tuple[tuple[str, Any], ...]  # the settings that differ from the configuration, as (name, value)
 
 
 class Detector(Protocol):
-    """What the detect stage serves: takes BGR uint8 [h, w, 3], finds objects whose boxes are in its pixels."""
+    """The detect stage's model: takes BGR uint8 [h, w, 3], returns objects with boxes in its pixels."""
 
     def detect(self, bgr: codec.Pixels, min_score: float) -> Sequence[Any]:
-        """Find what scores at least so much: each with a label, a score and a box."""
+        """Return the objects with at least that score: each with a label, a score and a box."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """What one way of looking found, and the CPU milliseconds that it took."""
+class VariantFindings:
+    """The findings of one variant, and the CPU milliseconds that it took."""
 
     found: Sequence[Finding]
     ms: float
 
 
 @dataclass
-class Looked:
-    """All that was found in one picture."""
+class PictureFindings:
+    """The findings of all variants in one picture."""
 
     size: tuple[int, int]
     """Width and height, upright."""
-    bare: Look
-    ways: dict[Changes, Look] = field(default_factory=dict)
+    bare: VariantFindings
+    ways: dict[Changes, VariantFindings] = field(default_factory=dict)
     categories: dict[Changes, tuple[Sequence[Mapping[str, Any]], float]] = field(default_factory=dict)
-    """What was named under each of several settings of classify, and its CPU milliseconds."""
+    """The categories under each variant of classify, and its CPU milliseconds."""
 
 
-class Looker:
-    """The stages as they are under each of several settings; each model is loaded once."""
+class VariantRunner:
+    """Runs the stages under each of several settings; each model is loaded once."""
 
     def __init__(self, settings: Settings, ways: Sequence[Changes], classifiers: Sequence[Changes]) -> None:
         """Load the models.
 
         Args:
-            settings: as they are configured.
-            ways: changes of settings under which objects are looked for; () is as configured.
-            classifiers: changes under which what was found as configured is classified; none: it is not.
+            settings: the configuration.
+            ways: changes of settings under which objects are detected; () is the configuration.
+            classifiers: changes under which the configured findings are classified; empty: no classification.
 
         Raises:
             ModelError: a detector is not installed.
@@ -70,59 +70,59 @@ class Looker:
         self._works: dict[tuple[str, Changes], Work] = {}
         self._loaded: dict[str, Loaded[Any]] = {}
         self.lacking: dict[str, str] = {}
-        """The models that were wanted and are not there, by name: why."""
+        """The wanted models that are missing, by name, with the reason."""
         for changes in ways:
             if not self._open(UP_TO_DETECT, changes, dict(changes).get("detect_model", settings.detect_model)):
-                self._ways.remove(changes)  # another detector, that is no good
+                self._ways.remove(changes)  # a detector that cannot be used
         if settings.detect_model not in self._loaded:
             why = self.lacking[settings.detect_model]
             raise ModelError(f"the detector {settings.detect_model} cannot be used: {why}")
-        self._faces = DETECT.load(self._settings.model_copy(update={"detect_on": "original"}))  # asks for nothing else
+        self._faces = DETECT.load(self._settings.model_copy(update={"detect_on": "original"}))  # needs no other stage
         self._load([model for model in self._faces.models if model.name != settings.detect_model])
         for changes in classifiers:
             if not self._open(("classify",), changes, dict(changes).get("classify_model", settings.classify_model)):
-                self._classifiers.remove(changes)  # refused: as the line, it names nothing
+                self._classifiers.remove(changes)  # refused: like the line, it names nothing
 
     def model(self, name: str) -> Loaded[Any] | None:
         """Return a model that was loaded, by its name."""
         return self._loaded.get(name)
 
-    def look(self, data: bytes) -> Looked:
-        """Look at a picture in every way.
+    def run(self, data: bytes) -> PictureFindings:
+        """Run every variant on a picture.
 
         Raises:
             BadImage: it is not a picture that the line takes.
         """
         message, original = take_in(data, "", self._settings.max_image_pixels)
         size = int(message.fields["origin_w"]), int(message.fields["origin_h"])
-        looked = Looked(size, self._bare(data))
+        findings = PictureFindings(size, self._bare(data))
         memo: dict[Any, tuple[Message, Sequence[StoredObject], float]] = {}
-        self._ways.append(self._ways.pop(0))  # nobody is always the first, who finds nothing in the processor's caches
+        self._ways.append(self._ways.pop(0))  # rotate: the first variant finds the processor's caches cold
         for changes in self._ways:
             last, spent = self._through(message, original, changes, memo)
-            looked.ways[changes] = Look(_found(last), spent)
+            findings.ways[changes] = VariantFindings(_found(last), spent)
             if not changes:
                 configured = last
         if self._classifiers:
             seen = self._as_configured(configured, original)
             self._classifiers.append(self._classifiers.pop(0))
             for changes in self._classifiers:
-                looked.categories[changes] = self._named(seen, original, changes)
-        return looked
+                findings.categories[changes] = self._named(seen, original, changes)
+        return findings
 
-    def _bare(self, data: bytes) -> Look:
-        """The picture as it was sent, in colour, straight into the detector: it only fits it into its input."""
+    def _bare(self, data: bytes) -> VariantFindings:
+        """Run the detector on the original, in colour; it only fits the picture to its input."""
         detector: Detector = self._loaded[self._configured.detect_model].value
         began = time.process_time()
         pixels, _ = codec.decode(data, self._settings.max_image_pixels)
         found = detector.detect(pixels, MIN_SCORE)
         spent = 1000 * (time.process_time() - began)
-        return Look([Finding(one.label, one.score, one.box) for one in found], spent)
+        return VariantFindings([Finding(one.label, one.score, one.box) for one in found], spent)
 
     def _through(
         self, message: Message, original: StoredObject, changes: Changes, memo: dict[Any, Any]
     ) -> tuple[Message, float]:
-        """Send it through the stages up to detect; what another way did with the same inputs is not repeated."""
+        """Run the stages up to detect; results of other variants with the same inputs are reused."""
         made: Made = {original.key: original}
         total = 0.0
         for name in UP_TO_DETECT:
@@ -140,7 +140,7 @@ class Looker:
         return message, total
 
     def _as_configured(self, message: Message, original: StoredObject) -> Message:
-        """The message as detect would hand it on: objects by the configured least score, and faces."""
+        """Return the message as detect would send it: objects above the configured least score, and faces."""
         fields = dict(message.fields)
         least = self._configured.detect_min_score
         kept = [item for item in fields["detections"] if item["score"] >= least]
@@ -156,7 +156,7 @@ class Looker:
         return fields.get("categories", []), 1000 * (time.process_time() - began)
 
     def _open(self, stages: Sequence[str], changes: Changes, wanted: str) -> bool:
-        """Make the works of some stages, with the one model that is wanted of them; tell whether there is one."""
+        """Make the works of some stages, with the one model that is wanted; return whether it is available."""
         for name in stages:
             own = _own(name, changes)
             if (name, own) not in self._works:
@@ -166,7 +166,7 @@ class Looker:
         return wanted in self._loaded
 
     def _load(self, served: Sequence[Served[Any]]) -> None:
-        """Load models, each once, and have those who serve them share them."""
+        """Load models, each once, and share them among the stages that serve them."""
         absent = [model for model in served if model.name not in self._loaded]
         for model in absent:
             model.quiet = True  # see `lacking`
@@ -183,7 +183,7 @@ class Looker:
 
 
 def _own(stage: str, changes: Changes) -> Changes:
-    """Those changes that are of one stage's settings."""
+    """Return the changes of one stage's settings."""
     return tuple(change for change in changes if change[0].startswith(f"{stage}_"))
 
 
