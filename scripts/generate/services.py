@@ -12,9 +12,9 @@ from stageline import __version__
 from stageline.pipeline import line
 
 DATA = "deployment.toml"
-# The label of the API's pods stays "door": a Deployment's selector cannot be changed.
+# The label of the API's pods keeps its first value: the selector of a Deployment cannot be changed.
 API, STAGE, CATALOGUE = "door", "stage", "catalogue"
-GRACE: Mapping[str, tuple[int, str]] = {  # seconds until Kubernetes kills a pod that was stopped, and the reason for the number
+GRACE: Mapping[str, tuple[int, str]] = {  # seconds until Kubernetes kills a stopped pod, and the reason
     API: (60, "the pause below, SHUTDOWN_SECONDS, and the rest of an upload"),
     STAGE: (150, "longer than WORK_TIMEOUT and SHUTDOWN_SECONDS together"),
     CATALOGUE: (90, "longer than its longest statement, 60 s"),

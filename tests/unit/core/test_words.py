@@ -15,7 +15,7 @@ from tests.support.places import REPOSITORY
 LIST = Path(__file__).with_name("old_words.toml")
 RULES = tomllib.loads(LIST.read_text())
 OLD: dict[str, str] = RULES["words"]
-EXEMPT = re.compile("|".join(f"(?:{rule['pattern'].removeprefix('(?i)')})" for rule in RULES["exempt"]), re.IGNORECASE)
+EXEMPT = re.compile("|".join(f"(?:{rule['pattern']})" for rule in RULES["exempt"]), re.IGNORECASE)
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")  # the parts of snake_case, CamelCase and CONSTANTS too
 ANY = re.compile("|".join(OLD), re.IGNORECASE)  # most files have none, and need no parsing
 QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|`[^`]*`')
