@@ -6,6 +6,8 @@ import re
 import tokenize
 import tomllib
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,6 @@ from tests.support.places import REPOSITORY
 LIST = Path(__file__).with_name("old_words.toml")
 RULES = tomllib.loads(LIST.read_text())
 OLD: dict[str, str] = RULES["words"]
-EXEMPT = re.compile("|".join(f"(?:{rule['pattern']})" for rule in RULES["exempt"]), re.IGNORECASE)
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")  # the parts of snake_case, CamelCase and CONSTANTS too
 ANY = re.compile("|".join(OLD), re.IGNORECASE)  # most files have none, and need no parsing
 QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|`[^`]*`')
@@ -60,9 +61,16 @@ def lines_of(path: Path) -> list[str]:
     return text.splitlines()
 
 
-def old_words_in(line: str) -> list[str]:
-    """Return the old words in a line, without what is public."""
-    return [word for word in (part.lower() for part in WORD.findall(EXEMPT.sub(" ", line))) if word in OLD]
+@cache
+def public_in(place: str) -> re.Pattern[str]:
+    """Return the pattern of what is public in a file, of the rules for all files and for this one."""
+    rules = [rule for rule in RULES["exempt"] if any(fnmatchcase(place, each) for each in rule.get("files", ["*"]))]
+    return re.compile("|".join(f"(?:{rule['pattern']})" for rule in rules))
+
+
+def old_words_in(line: str, place: str = "") -> list[str]:
+    """Return the old words in a line of a file, without what is public."""
+    return [word for word in (part.lower() for part in WORD.findall(public_in(place).sub(" ", line))) if word in OLD]
 
 
 def files() -> Iterator[Path]:
@@ -78,7 +86,7 @@ def finds_in(path: Path) -> list[str]:
     """Return a text ``file:line: word → the words to use`` for each old word, in the file's path too."""
     place = path.relative_to(REPOSITORY).as_posix()
     found = [(0, word) for word in old_words_in(place)]
-    found += [(number, word) for number, line in enumerate(lines_of(path), 1) for word in old_words_in(line)]
+    found += [(number, word) for number, line in enumerate(lines_of(path), 1) for word in old_words_in(line, place)]
     return [f"{place}:{number}: {word} → {OLD[word]}" for number, word in found]
 
 
