@@ -25,7 +25,7 @@ Mebibytes = Annotated[str, Field(pattern=r"^\d+Mi$")]
 
 
 class GenerateError(Exception):
-    """A file that the generator needs is missing or wrong; the text says which and what to do."""
+    """A file that the generator needs is missing or wrong; the text names the file and the remedy."""
 
 
 class Deployed(BaseModel):
@@ -64,7 +64,7 @@ class Deployed(BaseModel):
         try:
             found = cls.model_validate(tomllib.loads(path.read_text()))
         except FileNotFoundError:
-            raise GenerateError(f"{path} is missing: copy another service's, and change what it says") from None
+            raise GenerateError(f"{path} is missing: copy another service's, and change its values") from None
         except tomllib.TOMLDecodeError as error:
             raise GenerateError(f"{path} is not TOML: {error}") from None
         except ValidationError as error:
