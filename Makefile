@@ -39,7 +39,7 @@ test: setup-test servers models $(if $(filter true,$(CI))$(TRAIN),setup-train)
 test-unit: setup-test
 	$(BIN)/python -m pytest -n auto tests/unit $(PYTEST)
 
-# Branches of the line's own code that the tests take, in whatever process; fails below what pyproject.toml says.
+# Branches of the line's own code that the tests take, in whatever process; fails below the share in pyproject.toml.
 .PHONY: coverage
 coverage: setup-test servers models $(if $(filter true,$(CI))$(TRAIN),setup-train)
 	$(BIN)/coverage erase

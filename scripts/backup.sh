@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Backs up a line: its database first, then both buckets, so that whatever has a row has its objects.
 #   scripts/backup.sh [--place kubernetes|compose|plain] [FOLDER]          FOLDER: backups/<now> where none is named
-# It may run while the line does. docs/backup.md says what is in a backup, and what is not.
+# It may run while the line does. docs/backup.md lists what is in a backup, and what is not.
 set -euo pipefail
 . "$(dirname "$0")/places.sh"
 umask 077 # people's pictures

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Takes the line off the cluster that kubectl is set to. Its data (volumes, the nightly copies on one of them, Secret)
-# goes only when told to, or asked.
+# goes only with an option, or after a question.
 #   scripts/cleanup.sh             removes what runs, then asks whether the data may go as well
 #   scripts/cleanup.sh --keep-data removes what runs, and nothing more
 #   scripts/cleanup.sh --data      removes all of it without asking

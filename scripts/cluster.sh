@@ -10,9 +10,9 @@ refuse() { # SENTENCE: nothing was changed
 
 need_cluster() {
   command -v kubectl >/dev/null || refuse "kubectl is not on the PATH: install it; nothing was changed"
-  local said
-  said=$(kubectl get --raw /version --request-timeout=10s 2>&1 >/dev/null) ||
-    refuse "no cluster answers (kubectl's context: $(kubectl config current-context 2>/dev/null || echo none)); nothing was changed. kubectl says: ${said##*$'\n'}"
+  local output
+  output=$(kubectl get --raw /version --request-timeout=10s 2>&1 >/dev/null) ||
+    refuse "no cluster answers (kubectl's context: $(kubectl config current-context 2>/dev/null || echo none)); nothing was changed. kubectl says: ${output##*$'\n'}"
 }
 
 need_kustomize() {
@@ -22,7 +22,7 @@ need_kustomize() {
     refuse "kubectl is ${version:-of an unknown version}, and its Kustomize too old for these manifests: install $oldest_kubectl or newer; nothing was changed"
 }
 
-say_why() { # what each pod that is not ready waits for, and the last that it said
+print_reasons() { # prints what each unready pod waits for, and its last log lines
   local pod
   for pod in $(kubectl -n $namespace get pods -o json | not_ready); do
     echo "--- $pod is not ready:"

@@ -57,4 +57,4 @@ if __name__ == "__main__":
     try:
         main()
     except subprocess.CalledProcessError as error:
-        sys.exit(error.returncode)  # git has said what is wrong
+        sys.exit(error.returncode)  # git has printed the error

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs Debian packages that are missing, where it may; else says which are missing and goes on.
+# Installs Debian packages that are missing, where it may; else prints which are missing and goes on.
 #   scripts/debian-packages.sh COMMAND=PACKAGE...     a package is missing when its command is not on the PATH
 # Under CI=true it must.
 set -euo pipefail

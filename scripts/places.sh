@@ -30,21 +30,21 @@ copy_buckets() {
 }
 
 with_store_forwarded() { # COMMAND...: with the cluster's own MinIO at an address of this machine; any other has its own
-  local said forward code=0
+  local output forward code=0
   case $(setting MINIO_ENDPOINT || true) in
     minio | minio:* | http://minio | http://minio:*) ;;
     *) "$@"; return ;;
   esac
-  said=$(mktemp)
-  kubectl -n "$namespace" port-forward service/minio :9000 >"$said" 2>&1 </dev/null &
+  output=$(mktemp)
+  kubectl -n "$namespace" port-forward service/minio :9000 >"$output" 2>&1 </dev/null &
   forward=$!
-  until grep -q '^Forwarding from 127' "$said"; do
-    kill -0 $forward 2>/dev/null || { cat "$said" >&2 && rm "$said" && return 1; }
+  until grep -q '^Forwarding from 127' "$output"; do
+    kill -0 $forward 2>/dev/null || { cat "$output" >&2 && rm "$output" && return 1; }
     sleep 0.2
   done
-  STAGELINE_FORWARDED=http://$(sed -n 's/^Forwarding from \(127[0-9.:]*\) .*/\1/p' "$said") "$@" || code=$?
+  STAGELINE_FORWARDED=http://$(sed -n 's/^Forwarding from \(127[0-9.:]*\) .*/\1/p' "$output") "$@" || code=$?
   kill $forward
-  rm "$said"
+  rm "$output"
   return $code
 }
 
@@ -81,18 +81,18 @@ how() { # ARGUMENT...: the command that a person types there for `stageline ARGU
   esac
 }
 
-find_line() { # [PLACE]: sets place, and database where there is a PostgreSQL; or says what is missing and ends
+find_line() { # [PLACE]: sets place, and database where there is a PostgreSQL; or prints what is missing and ends
   place=${1:-$(look_around)}
-  local said
+  local output
   case $place in
     kubernetes)
       need_cluster
-      said=$(kubectl -n "$namespace" exec deploy/grab -c grab -- true 2>&1 </dev/null) ||
-        refuse "no pod of grab takes a command in the namespace $namespace, so nothing was changed: $said"
+      output=$(kubectl -n "$namespace" exec deploy/grab -c grab -- true 2>&1 </dev/null) ||
+        refuse "no pod of grab takes a command in the namespace $namespace, so nothing was changed: $output"
       ;;
     compose)
-      said=$(compose exec -T grab true 2>&1 </dev/null) ||
-        refuse "the container grab takes no command, so nothing was changed: is the line up (docker compose up -d)? $said"
+      output=$(compose exec -T grab true 2>&1 </dev/null) ||
+        refuse "the container grab takes no command, so nothing was changed: is the line up (docker compose up -d)? $output"
       ;;
     plain)
       in_line --help >/dev/null 2>&1 </dev/null ||
@@ -104,7 +104,7 @@ compose, and neither DATABASE_URL nor MINIO_ENDPOINT is set. --place kubernetes,
   esac
   [ "$place" = compose ] || command -v rclone >/dev/null ||
     refuse "rclone is not on the PATH: install it, as by apt-get install rclone; nothing was changed"
-  said=$(in_line bucket count 2>&1 </dev/null) || refuse "the buckets cannot be read, so nothing was changed: $said"
+  output=$(in_line bucket count 2>&1 </dev/null) || refuse "the buckets cannot be read, so nothing was changed: $output"
   find_database
 }
 
@@ -119,7 +119,7 @@ look_around() {
 }
 
 find_database() {
-  local url host said program
+  local url host output program
   database=
   url=$(setting DATABASE_URL || true)
   case $url in '' | sqlite:*) return ;; esac
@@ -136,8 +136,8 @@ find_database() {
 DATABASE_URL and MINIO_* set (--place plain); nothing was changed"
     database=stageline
   fi
-  said=$(in_postgres psql --dbname="$database" -Atc 'SELECT 1' 2>&1 </dev/null) ||
-    refuse "PostgreSQL does not answer (DATABASE_URL), so nothing was changed: $said"
+  output=$(in_postgres psql --dbname="$database" -Atc 'SELECT 1' 2>&1 </dev/null) ||
+    refuse "PostgreSQL does not answer (DATABASE_URL), so nothing was changed: $output"
 }
 
 split() { # URL: the password goes where other users of this machine do not see it

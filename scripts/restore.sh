@@ -22,8 +22,8 @@ buckets=buckets/SHA256SUMS
 for file in SHA256SUMS manifest.json $buckets; do
   [ -f "$folder/$file" ] || refuse "$folder has no $file: it is no backup, or not a whole one; nothing was changed"
 done
-said=$(cd "$folder" && sums -c SHA256SUMS 2>&1) ||
-  refuse "the backup is damaged, so nothing was changed: $(grep -v ': OK$' <<<"$said" | head -1)"
+output=$(cd "$folder" && sums -c SHA256SUMS 2>&1) ||
+  refuse "the backup is damaged, so nothing was changed: $(grep -v ': OK$' <<<"$output" | head -1)"
 dump=$folder/catalogue.dump
 for file in manifest.json $buckets catalogue.dump; do
   [ ! -f "$folder/$file" ] || grep -q " [*]\?\./$file\$" "$folder/SHA256SUMS" ||

@@ -1,4 +1,4 @@
-"""Write the generated files, or with ``--check`` say which differ: ``python -m scripts.generate [--check]``."""
+"""Write the generated files, or with ``--check`` print those that differ: ``python -m scripts.generate [--check]``."""
 
 import argparse
 import sys

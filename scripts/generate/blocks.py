@@ -13,7 +13,7 @@ BLOCKS: Mapping[str, Mapping[str, str]] = {
         "services": "depends_on: [line-user, postgres, {{ services | map(attribute='name') | join(', ') }}]"
     },
     "monitoring/prometheus.yml": {
-        "services": "- names: [{{ services | rejectattr('is_door') | map(attribute='name') | join(', ') }}]"
+        "services": "- names: [{{ services | rejectattr('is_api') | map(attribute='name') | join(', ') }}]"
     },
     "k8s/Kustomization": {"services": "{% for each in services %}\n- {{ each.name }}.yaml\n{% endfor %}"},
     "k8s/istio/who-may-reach-what.yaml": {

@@ -1,4 +1,4 @@
-"""The services of the line, each with what its folder's ``deployment.toml`` says."""
+"""The services of the line, each with the content of its folder's ``deployment.toml``."""
 
 import tomllib
 from collections.abc import Mapping
@@ -12,23 +12,24 @@ from stageline import __version__
 from stageline.pipeline import line
 
 DATA = "deployment.toml"
-DOOR, STAGE, CATALOGUE = "door", "stage", "catalogue"
-GRACE: Mapping[str, tuple[int, str]] = {  # seconds until Kubernetes kills a pod that was told to stop, and why so many
-    DOOR: (60, "the pause below, SHUTDOWN_SECONDS, and the rest of an upload"),
+# The label of the API's pods keeps its first value: the selector of a Deployment cannot be changed.
+API, STAGE, CATALOGUE = "door", "stage", "catalogue"
+GRACE: Mapping[str, tuple[int, str]] = {  # seconds until Kubernetes kills a stopped pod, and the reason
+    API: (60, "the pause below, SHUTDOWN_SECONDS, and the rest of an upload"),
     STAGE: (150, "longer than WORK_TIMEOUT and SHUTDOWN_SECONDS together"),
     CATALOGUE: (90, "longer than its longest statement, 60 s"),
 }
-PORTS = {DOOR: (30005, "http")}
+PORTS = {API: (30005, "http")}
 HEALTH_PORT = (8080, "health")
 Mebibytes = Annotated[str, Field(pattern=r"^\d+Mi$")]
 
 
 class GenerateError(Exception):
-    """A file that the generator needs is missing or wrong; the text says which and what to do."""
+    """A file that the generator needs is missing or wrong; the text names the file and the remedy."""
 
 
 class Deployed(BaseModel):
-    """What ``deployment.toml`` says: the names are its keys, those without a default must be there."""
+    """The content of ``deployment.toml``: the names are its keys, those without a default are required."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,12 +59,12 @@ class Deployed(BaseModel):
         """Read a service's ``deployment.toml``.
 
         Raises:
-            GenerateError: it is missing, is not TOML, or says something that is none of these.
+            GenerateError: it is missing, is not TOML, or has a key or value that is not allowed.
         """
         try:
             found = cls.model_validate(tomllib.loads(path.read_text()))
         except FileNotFoundError:
-            raise GenerateError(f"{path} is missing: copy another service's, and change what it says") from None
+            raise GenerateError(f"{path} is missing: copy another service's, and change its values") from None
         except tomllib.TOMLDecodeError as error:
             raise GenerateError(f"{path} is not TOML: {error}") from None
         except ValidationError as error:
@@ -76,7 +77,7 @@ class Deployed(BaseModel):
 
 @dataclass(frozen=True)
 class Service:
-    """One service: a stage, the door or the catalogue."""
+    """One service: a stage, the API or the catalogue."""
 
     package: str
     component: str
@@ -89,7 +90,7 @@ class Service:
 
     @property
     def values(self) -> dict[str, Any]:
-        """What templates may name."""
+        """The values that templates use."""
         seconds, reason = GRACE[self.component]
         port, port_name = PORTS.get(self.component, HEALTH_PORT)
         return self.deployed.model_dump() | {
@@ -98,9 +99,9 @@ class Service:
             "package": self.package,
             "version": __version__,
             "component": self.component,
-            "is_door": self.component == DOOR,
+            "is_api": self.component == API,
             "replicas": 0 if self.deployed.max_replicas else 1,
-            "min_replicas": 3 if self.component == DOOR else 1,
+            "min_replicas": 3 if self.component == API else 1,
             "grace_seconds": seconds,
             "grace_reason": reason,
             "port": port,
@@ -110,13 +111,13 @@ class Service:
 
 
 def read(root: Path) -> list[Service]:
-    """Read every service of the repository at ``root``: the door, the stages in the line's order, the catalogue.
+    """Read every service of the repository at ``root``: the API, the stages in the line's order, the catalogue.
 
     Raises:
         GenerateError: a service's ``deployment.toml`` is missing or wrong.
     """
     stages = [(stage.package, STAGE) for stage in line.LINE]
-    known = [(line.API_PACKAGE, DOOR), *stages, (line.CATALOGUE_PACKAGE, CATALOGUE)]
+    known = [(line.API_PACKAGE, API), *stages, (line.CATALOGUE_PACKAGE, CATALOGUE)]
     return [
         Service(package, component, Deployed.read(root / package / DATA, component)) for package, component in known
     ]

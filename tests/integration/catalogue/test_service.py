@@ -29,14 +29,14 @@ LEASE_SECONDS = 2.0
 HALTING = """
 import sys, time
 if sys.orig_argv[-1] == "catalogue_service":
-    from catalogue_service.consumer import Consumer
-    real, taken = Consumer.step, []
+    from catalogue_service.consumer import OutboxConsumer
+    real, taken = OutboxConsumer.step, []
     def step(self):
         if sum(taken) >= 1000:
             time.sleep(3600)
         taken.append(real(self))
         return taken[-1]
-    Consumer.step = step
+    OutboxConsumer.step = step
 """  # so that some is left whenever it is killed
 
 
