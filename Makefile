@@ -26,13 +26,15 @@ demo: models samples
 	$(BIN)/stageline up --log stageline-data/line.log --samples samples --then-stop
 
 # In CI, and with TRAIN=1, also what the comparisons with torch need (several gigabytes).
-# Most tests wait for servers, so there are two workers to a core; the chaos suite times faults, and runs alone after them.
+# Most tests wait for servers, so there are two workers to a core. The unit tier runs in processes of its own, whose guard
+# allows no server; the chaos suite times faults, and runs alone.
 JOBS     ?= $(shell echo $$((2 * $$(nproc 2>/dev/null || echo 2))))
 PARALLEL := -n $(JOBS) --no-loadscope-reorder --durations=20
-TIERS    := tests/page tests/integration tests/kubernetes tests/unit
+TIERS    := tests/page tests/integration tests/kubernetes
 test: setup-test servers models $(if $(filter true,$(CI))$(TRAIN),setup-train)
-	$(BIN)/python -m pytest $(PARALLEL) $(TIERS) $(PYTEST)
-	$(BIN)/python -m pytest --durations=20 tests/chaos $(PYTEST) || test $$? = 5 # 5: PYTEST selects none of them
+	$(BIN)/python -m pytest -n auto tests/unit $(PYTEST) || test $$? = 5 # 5: PYTEST selects none of them
+	$(BIN)/python -m pytest $(PARALLEL) $(TIERS) $(PYTEST) || test $$? = 5
+	$(BIN)/python -m pytest --durations=20 tests/chaos $(PYTEST) || test $$? = 5
 
 # What needs no server, no model and no network.
 .PHONY: test-unit
@@ -43,6 +45,7 @@ test-unit: setup-test
 .PHONY: coverage
 coverage: setup-test servers models $(if $(filter true,$(CI))$(TRAIN),setup-train)
 	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n auto tests/unit $(PYTEST)
 	$(BIN)/coverage run -m pytest $(PARALLEL) $(TIERS) $(PYTEST)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report

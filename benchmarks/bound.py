@@ -36,8 +36,8 @@ class BareLine:
         for name, work in self._works.items():
             task = Task(message, {what: made[key] for what, key in work.inputs(message).items()})
             before = time.process_time()
-            (outcome,) = work.run([task])
+            (output,) = work.run([task])
             cpu[name] = time.process_time() - before
-            made |= {stored.key: stored.data for stored in outcome.objects}
-            message = message.successor(name, {}, outcome.fields)
+            made |= {stored.key: stored.data for stored in output.objects}
+            message = message.successor(name, {}, output.fields)
         return cpu

@@ -81,9 +81,9 @@ class StagesAlone:
             for name, work in works.items():
                 messages[name].append(message)
                 inputs = {what: made[key].data for what, key in work.inputs(message).items()}
-                (outcome,) = work.run([Task(message, inputs)])
-                made |= {stored.key: stored for stored in outcome.objects}
-                message = message.successor(name, {}, outcome.fields)
+                (output,) = work.run([Task(message, inputs)])
+                made |= {stored.key: stored for stored in output.objects}
+                message = message.successor(name, {}, output.fields)
             store.put_all(list(made.values()))
         self._messages = dict(messages)
 

@@ -48,9 +48,9 @@ class Classify:
         batch = CropBatch(models, self._settings.max_image_pixels)
         looked_at = [_look(batch, task) for task in tasks]
         batch.finish()
-        return [self._outcome(task.message, rows, models) for task, rows in zip(tasks, looked_at, strict=True)]
+        return [self._output(task.message, rows, models) for task, rows in zip(tasks, looked_at, strict=True)]
 
-    def _outcome(self, message: Message, rows: Rows, models: ModelsInUse) -> StageOutput:
+    def _output(self, message: Message, rows: Rows, models: ModelsInUse) -> StageOutput:
         """Return the findings; those of a missing model are absent, and the model is named."""
         key = f"findings/{message.image_id}.json"
         faces = _list(message, "faces")

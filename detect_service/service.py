@@ -50,7 +50,7 @@ class Detect(OneByOne):
             picture = face_picture
         detections = to_original(_detections(objects, picture, settings.detect_min_score), _size(picture), size)
         found = to_original(_found_faces(faces, face_picture), _size(face_picture), size)
-        return _outcome(message, size, detections, found, missing)
+        return _output(message, size, detections, found, missing)
 
     def _decode_at_most(self, data: bytes, longest: int) -> tuple[codec.Pixels, codec.ImageInfo]:
         pixels, info = codec.decode(data, self._settings.max_image_pixels, at_least=longest)
@@ -86,7 +86,7 @@ def _size(pixels: codec.Pixels) -> tuple[int, int]:
     return pixels.shape[1], pixels.shape[0]
 
 
-def _outcome(
+def _output(
     message: Message,
     size: tuple[int, int],
     detections: Sequence[Mapping[str, Any]],

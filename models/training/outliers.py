@@ -100,7 +100,7 @@ def _cut(rgb: Pixels, known: Collection[Box], where: Callable[[], Box], count: i
 
 
 def _meet(one: Sequence[float], other: Box) -> bool:
-    """Tell whether two boxes share more than a twentieth of the smaller one."""
+    """Return whether two boxes share more than a twentieth of the smaller one."""
     wide = min(one[2], other[2]) - max(one[0], other[0])
     tall = min(one[3], other[3]) - max(one[1], other[1])
     least = min((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))

@@ -58,7 +58,6 @@ def read(client: redis.Redis, lease_seconds: float) -> Overview:
         pipe.get(OUTCOMES_SINCE)
         (seconds, micro), heartbeats, models, outcomes, since = pipe.execute()
     now = seconds + micro / 1e6
-    # See lua/expired_leases.lua.
     alive = [identity for identity, heartbeat in heartbeats if abs(now - heartbeat) <= lease_seconds]
     queues = {identity: queue_of(identity.decode(errors="replace")) for identity in alive}
     still = _still(now, outcomes, since)

@@ -56,7 +56,7 @@ def rebuild(as_json: AsJson = False) -> None:
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Count the pictures by status, and the outcomes that are not written down yet."""
+    """Count the pictures by status, and the outbox events that are not written yet."""
     found, engine = _open()
     report: dict[str, Any] = {"schema": revision(engine), "pictures": Catalogue(engine).counts()}
     report["backlog"] = _backlog(found)

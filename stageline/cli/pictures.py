@@ -68,7 +68,7 @@ def upload(
 
 
 def status(image_id: str, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
-    """Tell where a picture is, and what was found."""
+    """Show where a picture is, and what was found."""
     found = Client(url).status(image_id)
     if as_json:
         print_json(found)

@@ -1,7 +1,7 @@
 """Window 1: a worker that stores late, what another has done meanwhile, changes no results of a later run.
 
-The window: the store refuses a worker's writes, so that its storer tries again and again. The worker is stopped, or cut
-off from Redis alone, for longer than its lease; another worker does its work; the picture is run again, to its end.
+The window: the store refuses a worker's writes, so that its committer tries again and again. The worker is stopped, or
+cut off from Redis alone, for longer than its lease; another worker does its work; the picture is run again, to its end.
 Then the store takes writes again, and the first worker is woken, or comes to reach Redis.
 """
 

@@ -1,8 +1,8 @@
 """Redis is at `maxmemory`: what would make room must be able to, and work in flight must not be held against anybody.
 
 What must hold: a catalogue that comes back takes the waiting outbox events, which makes room, so that everything
-flows again by itself. A worker that cannot beat for longer than a lease, because Redis takes no writes, is not called
-dead.
+flows again by itself. A worker that cannot send a heartbeat for longer than a lease, because Redis takes no
+writes, is not called dead.
 """
 
 import json
@@ -100,12 +100,12 @@ def test_a_catalogue_that_comes_back_makes_room(deployment: Deployment, way: Cut
     deployment.start("grab", "resize", "catalogue")
     deployment.services["catalogue"].kill()
     queue, sent = deployment.queue, set[str]()
-    while (bytes_of_outcomes := queue.memory_usage(OUTCOMES, samples=0) or 0) < ENOUGH:
+    while (bytes_of_outbox := queue.memory_usage(OUTCOMES, samples=0) or 0) < ENOUGH:
         sent |= take_many(deployment, len(sent), AT_A_TIME)
     until(all_handed_on(deployment, sent))
     way.hold()
     in_hand = taken_in_hand(deployment, "resize", len(sent))
-    fill(deployment, below=bytes_of_outcomes // 2)
+    fill(deployment, below=bytes_of_outbox // 2)
     until_all_are_silent(deployment)
     waiting = queue.llen(OUTCOMES)
     way.mend()

@@ -18,4 +18,6 @@ def silence(queue: redis.Redis) -> dict[str, float]:
     """Seconds since the last heartbeat of each worker, by Redis's clock."""
     second, microsecond = queue.time()
     now = second + microsecond / 1e6
-    return {identity: now - beat for identity, beat in queue.zrange("stageline:workers", 0, -1, withscores=True)}
+    return {
+        identity: now - heartbeat for identity, heartbeat in queue.zrange("stageline:workers", 0, -1, withscores=True)
+    }

@@ -219,7 +219,7 @@ def test_all_of_it_can_be_read_also_on_a_phone(page: Browser, doubted: str, dark
     assert page.run("return document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_a_card_tells_the_same_live_and_when_it_is_asked_for(page: Browser, page_line: RunningLine, cat: Path) -> None:
+def test_a_card_shows_the_same_live_and_when_it_is_asked_for(page: Browser, page_line: RunningLine, cat: Path) -> None:
     """Each category is one chip, surest first, with the detector's count; what only the classifier says is marked."""
     name = "shown on a card.jpg"
     categories = lambda found: [said("cat", 0.91), said("dog", 0.98, detected(found)[0])]  # noqa: E731

@@ -60,5 +60,5 @@ def document(output: StageOutput) -> dict[str, Any]:
 
 
 def named(output: StageOutput) -> list[tuple[str, Any]]:
-    """The categories of an outcome, each with its box."""
+    """The categories of an output, each with its box."""
     return [(item["category"], item["box"]) for item in output.fields["categories"]]

@@ -37,8 +37,8 @@ def api(settings, tmp_path) -> Iterator[ServedApi]:
 def pair() -> Iterator[tuple[DeadlineSocket, socket.socket]]:
     """The API's end of a connection, and the client's."""
     ours, theirs = socket.socketpair()
-    with DeadlineSocket(ours) as patient, theirs:
-        yield patient, theirs
+    with DeadlineSocket(ours) as with_deadline, theirs:
+        yield with_deadline, theirs
 
 
 def trickle(clients: list[socket.socket], ended: threading.Event) -> None:
@@ -124,7 +124,7 @@ def test_clients_that_do_not_read_pictures_leave_room_for_others(settings, tmp_p
 
 def test_a_client_that_reads_too_slowly_is_cut_off(pair, monkeypatch) -> None:
     """However regularly it reads, after a grace so many bytes a second must have gone."""
-    patient, theirs = pair
+    with_deadline, theirs = pair
     monkeypatch.setattr(connections, "GRACE_SECONDS", 0.3)
     monkeypatch.setattr(connections, "SLOWEST", 1 << 40)
 
@@ -136,8 +136,8 @@ def test_a_client_that_reads_too_slowly_is_cut_off(pair, monkeypatch) -> None:
     reader = threading.Thread(target=read)
     reader.start()
     with pytest.raises(SlowClient):
-        patient.sendall(bytes(100_000_000))
-    patient.close()
+        with_deadline.sendall(bytes(100_000_000))
+    with_deadline.close()
     reader.join()
 
 
@@ -154,23 +154,23 @@ def test_a_body_that_stops_coming_is_a_408(api: ServedApi) -> None:
 
 def test_what_trickles_for_too_long_is_let_go(pair) -> None:
     """However regularly bytes come, reading ends by its deadline."""
-    patient, theirs = pair
-    patient.allow(0.5)
+    with_deadline, theirs = pair
+    with_deadline.allow(0.5)
     with pytest.raises(SlowClient):  # noqa: PT012 - it is the last of many reads that ends so
         while True:
             theirs.sendall(b"x")
-            assert patient.recv(10) == b"x"
+            assert with_deadline.recv(10) == b"x"
             time.sleep(0.05)
 
 
 def test_a_client_that_does_not_read_the_answer_is_cut_off(pair, monkeypatch) -> None:
     """Writing to a client that reads nothing ends as well."""
-    patient, theirs = pair
+    with_deadline, theirs = pair
     monkeypatch.setattr(connections, "IDLE_SECONDS", 0.2)
-    patient.sendall(b"x" * 1000)
+    with_deadline.sendall(b"x" * 1000)
     assert theirs.recv(1000) == b"x" * 1000
     with pytest.raises(SlowClient):
-        patient.sendall(b"x" * 10_000_000)
+        with_deadline.sendall(b"x" * 10_000_000)
 
 
 def test_every_line_on_stderr_is_one_of_json(api: ServedApi) -> None:

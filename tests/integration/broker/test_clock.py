@@ -90,7 +90,7 @@ def test_a_process_knows_the_time_from_its_first_connection_on(settings, offset:
     assert "this machine's clock is" in done.stdout + done.stderr
 
 
-def test_an_id_made_in_the_time_to_come_tells_no_upload(catalogue_engine, tmp_path: Path) -> None:
+def test_an_id_made_in_the_time_to_come_shows_no_upload(catalogue_engine, tmp_path: Path) -> None:
     """A foreign picture without a time has that of its id, but never one after a stage's start or after the report."""
     now = datetime(2026, 11, 21, 10, tzinfo=UTC)
     ahead = str(ULID.from_datetime(now + timedelta(hours=1)))

@@ -117,7 +117,7 @@ def start_line(start: Start, tmp_path: Path, settings: Settings, stack: ExitStac
         {"grab_service": "-1h", "resize_service": "+1h", "catalogue_service": "-1h"},
     ],
 )
-def test_a_line_whose_clocks_differ_by_hours_tells_the_right_times(start, tmp_path, settings, off) -> None:
+def test_a_line_whose_clocks_differ_by_hours_shows_the_right_times(start, tmp_path, settings, off) -> None:
     """Processing times, stages, tasks, history, pages, statistics, estimates, dead letters, ids; deletions count."""
     with ExitStack() as stack:
         seen = start_line(start, tmp_path, settings, stack, off)

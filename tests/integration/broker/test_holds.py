@@ -84,18 +84,18 @@ def test_many_claims_share_one_thread_which_ends_with_them(settings) -> None:
     """However many requests work at once, and however often."""
     holds = HeldClaims(Producer(settings.redis_url, 1).scripts)
 
-    def beats() -> int:
+    def heartbeats() -> int:
         return sum(thread.name == "claims" for thread in threading.enumerate())
 
-    until(lambda: beats() == 0)
+    until(lambda: heartbeats() == 0)
     for number in range(50):
         holds.begin(str(number), claiming(number))
-    assert beats() == 1
+    assert heartbeats() == 1
     for number in range(50):
         holds.end(str(number))
-    until(lambda: beats() == 0)
+    until(lambda: heartbeats() == 0)
     holds.begin("a", claiming("a"))
-    assert beats() == 1
+    assert heartbeats() == 1
     holds.end("a")
 
 

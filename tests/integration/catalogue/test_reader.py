@@ -46,7 +46,7 @@ def test_a_picture_on_a_page_has_what_the_api_promises(catalogue, writer) -> Non
     assert catalogue.picture("b") is None
 
 
-def test_the_event_of_an_end_tells_the_categories_that_a_page_does(catalogue, writer) -> None:
+def test_the_event_of_an_end_shows_the_categories_that_a_page_does(catalogue, writer) -> None:
     """Each once, whichever model found it: what the detector and the classifier both call a cat is one category."""
     cat = {"category": "cat", "box": [1.0, 2.0, 3.0, 4.0], "model": "mine@1"}
     detections = [{"label": "cat", "score": score, "box": cat["box"], "model": "mine@1"} for score in (0.8, 0.6)]
@@ -130,7 +130,7 @@ def test_sql_in_a_filter_is_a_value_like_any_other(catalogue, writer, words) -> 
     assert catalogue.picture("a") is not None
 
 
-def test_a_task_tells_all_that_was_tried(catalogue, writer) -> None:
+def test_a_task_shows_all_that_was_tried(catalogue, writer) -> None:
     writer.apply([*stream("a"), outbox_event("a", "processing", 2, **{"from": "tag"})])
     task = catalogue.task("a", 1)
     assert {**task, "history": len(task["history"])} == {

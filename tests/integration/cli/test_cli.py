@@ -102,8 +102,8 @@ def test_a_line_is_started_used_and_asked(start_line, stageline, giraffe, data_d
     assert "failed" in stageline("status", "foreign", **env).stdout
     counted = json.loads(stageline("queues", "--json", **env).stdout)
     assert (counted["unfinished"], counted["problems"]) == (0, [])
-    (buried,) = json.loads(stageline("dead", "list", "--json", **env).stdout)
-    assert buried["image_id"] == "foreign"
+    (dead,) = json.loads(stageline("dead", "list", "--json", **env).stdout)
+    assert dead["image_id"] == "foreign"
     assert stageline("dead", "show", "nothing", **env).returncode == 1
     assert stageline("status", "unknown-id", **env).returncode == 1
 

@@ -22,7 +22,7 @@ from tests.support.servers import RedisServer
 from tests.support.serving import served
 
 RESIZE = line.stage("resize")
-LEASE_SECONDS = 30.0  # no test waits for that: see lapse
+LEASE_SECONDS = 30.0  # no test waits for that: see let_expire
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def queue_up(producer: Producer, *names: str) -> None:
         producer.accept(message)
 
 
-def lapse(consumer: Consumer) -> None:
+def let_expire(consumer: Consumer) -> None:
     """Have its last heartbeat be longer ago than its lease."""
     consumer.client.zincrby(keys.WORKERS, -(LEASE_SECONDS + 1), consumer.identity)
 
@@ -67,7 +67,7 @@ def test_what_a_dead_worker_held_goes_back_first_and_counted(producer, consumer,
     consumer.take(0.1)
     reaper.sweep()
     assert waiting(producer) == [("c", 1)], "a living worker keeps what it holds"
-    lapse(consumer)
+    let_expire(consumer)
     reaper.sweep()
     assert waiting(producer) == [("a", 2), ("b", 2), ("c", 1)]
     reaper.sweep()
@@ -104,7 +104,7 @@ def test_no_worker_is_called_dead_just_after_an_outage(producer, consumer, setti
     queue_up(producer, "a")
     consumer.heartbeat(LEASE_SECONDS)
     consumer.take(0.1)
-    lapse(consumer)
+    let_expire(consumer)
     fresh = Reaper(settings.model_copy(update={"lease_seconds": LEASE_SECONDS}))
     fresh.sweep()
     assert waiting(producer) == []
@@ -118,7 +118,7 @@ def test_two_reapers_return_a_message_once(producer, consumer, reaper) -> None:
     queue_up(producer, "a")
     consumer.heartbeat(LEASE_SECONDS)
     raw = consumer.take(0.1)
-    lapse(consumer)
+    let_expire(consumer)
     reaper._return(consumer.identity, raw)
     reaper._return(consumer.identity, raw)
     assert waiting(producer) == [("a", 2)]
@@ -127,7 +127,7 @@ def test_two_reapers_return_a_message_once(producer, consumer, reaper) -> None:
 def test_a_worker_is_forgotten_only_when_long_silent_and_empty(producer, consumer, reaper) -> None:
     """A pop that is still pending in the server may yet fill the list of one that looks dead."""
     consumer.heartbeat(LEASE_SECONDS)
-    lapse(consumer)
+    let_expire(consumer)
     reaper.sweep()
     assert producer.client.zcard(keys.WORKERS) == 1
     producer.client.zincrby(keys.WORKERS, -100, consumer.identity)
@@ -141,7 +141,7 @@ def test_a_lease_that_ran_out_does_not_cover_what_was_asked_for_before(consumer)
     lease.renew()
     before = time.monotonic()
     assert lease.covers(before)
-    lapse(consumer)
+    let_expire(consumer)
     lease._renewed -= LEASE_SECONDS + 1
     assert not lease.covers(before)
     lease.renew()
@@ -202,7 +202,7 @@ def test_the_living_keep_what_they_hold_when_rediss_clock_is_set_forward(tmp_pat
         reaper._quiet_until = 0.0
         reaper.sweep()
         assert waiting(producer) == []
-        lapse(consumer)
+        let_expire(consumer)
         reaper.sweep()
         assert waiting(producer) == [("a", 2)]
 

@@ -18,7 +18,7 @@ from tests.support.running_line import RunningLine
 PICTURES = 16
 JPEG = b"\xff\xd8\xff"
 LEASE = {"LEASE_SECONDS": "60"}  # no worker dies here, and on a busy machine none may count as dead
-PATIENT = """
+SLOW_TIMEOUT = """
 from stageline.store import hot_cache
 hot_cache.CONNECT_SECONDS = hot_cache.ANSWER_SECONDS = 60.0
 """
@@ -68,7 +68,7 @@ def everything_in(client: redis.Redis) -> dict[bytes, list[bytes]]:
     return {name: reads_of[client.type(name)](name) for name in client.scan_iter()}
 
 
-@pytest.mark.parametrize("running", [PATIENT], indirect=True, ids=["patient"])  # else a slow answer is none
+@pytest.mark.parametrize("running", [SLOW_TIMEOUT], indirect=True, ids=["long timeout"])  # else a slow answer is none
 def test_stages_read_memory_and_pixels_stay_out_of_the_queues(running: RunningLine, pictures) -> None:
     """Each stage finds its pictures in the cache; the queues' Redis holds none, and the cache nothing else."""
     ids = send(running, pictures)

@@ -75,7 +75,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 90.0) -> None:
         time.sleep(0.05)
 
 
-def test_a_stage_tells_its_health_and_its_figures(start, settings) -> None:
+def test_a_stage_reports_its_health_and_its_figures(start, settings) -> None:
     """/healthz and /readyz answer 200, /metrics has the stage's counters, anything else says what there is."""
     _, port = start("grayscale_service", REDIS_URL=settings.redis_url)
     assert ready(port, 200) == {"status": "ready", "checks": {"redis": "ok", "object_store": "ok"}}

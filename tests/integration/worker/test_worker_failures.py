@@ -45,11 +45,11 @@ def test_a_message_as_large_as_may_be_is_retried_and_dead_lettered(work_through)
                                        "origin_h": 10, "filler": ""}).raw)  # fmt: skip
     messages = [*named("bad", filler="x" * fill), *named("good")]
 
-    def buried(producer: Producer) -> bool:
+    def are_dead_lettered(producer: Producer) -> bool:
         producer.scripts.run(Call("release", delayed=keys.delayed_key(RESIZE.queue), queue=RESIZE.queue, most=10))
         return producer.client.llen("dead_letters") == 1 and handed_on(producer) == ["good"]
 
-    producer = work_through(Recorder(), messages, buried, max_attempts=2, retry_base_seconds=0.05)
+    producer = work_through(Recorder(), messages, are_dead_lettered, max_attempts=2, retry_base_seconds=0.05)
     assert status.read(producer.client, "bad")["status"] == "failed"
 
 

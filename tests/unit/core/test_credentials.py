@@ -23,7 +23,7 @@ def test_files_are_settings_and_the_environment_goes_before(tmp_path: Path, monk
 
 
 @pytest.mark.parametrize("url", ["redis:///nowhere", "redis://[::1"])
-def test_a_wrong_setting_does_not_tell_a_password(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_setting_does_not_show_a_password(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", url)
     monkeypatch.setenv("REDIS_PASSWORD", "geheim")
     all_settings.load.cache_clear()

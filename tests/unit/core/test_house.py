@@ -145,7 +145,7 @@ def test_locks_carry_no_addresses() -> None:
         assert "://" not in path.read_text(), path
 
 
-def test_images_share_what_they_can_and_tell_their_version() -> None:
+def test_images_share_what_they_can_and_show_their_version() -> None:
     """The Dockerfiles begin with the same lines, which are then the same layers, and are labelled as what they are."""
     dockerfiles = {service: (REPOSITORY / service / "Dockerfile").read_text() for service in SERVICES}
     shared = {text[text.index("FROM ") : text.index("WORKDIR ")] for text in dockerfiles.values()}

@@ -95,7 +95,7 @@ def test_missing_passes_are_noticed() -> None:
             codec.check(data[:scan] + END, MAX_PIXELS)
 
 
-def test_a_kind_whose_decoder_tells_nothing_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kind_whose_decoder_reports_nothing_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a rare kind that only Pillow reads, and without a word on its state, lost pixels are noticed all the same."""
     monkeypatch.setattr(codec.damage, "refuse_damaged", lambda _: False)
     for kind in ("baseline", "best", "restarts", "grey", "cmyk"):

@@ -40,7 +40,7 @@ def test_a_profile_is_levelled_by_its_mouth() -> None:
 
 
 @pytest.mark.parametrize("points", [None, [], [[1, 1]], LEVEL[:3], [*LEVEL, [1, 1]], [[50, 50]] * 5, [[50, 50]] * 2])
-def test_landmarks_that_do_not_tell_turn_nothing(points: Points | None) -> None:
+def test_landmarks_that_say_nothing_turn_nothing(points: Points | None) -> None:
     """None, too few, too many, or all in one place: the box is cut out as it is."""
     picture = noise(120, 140)
     assert tilt(points) == 0.0

@@ -1,7 +1,7 @@
 // One tab holds the stream of events and forwards it: a browser has only six connections to a host.
 
 const NAME = "stageline-events-1"; // another number when the messages change: tabs may show another version of the page
-const BEAT_MS = 3000;
+const HEARTBEAT_MS = 3000;
 const SILENT_MS = 10_000; // a holder that is silent for so long is frozen and replaced
 const TO_HOLDER = new Set(["hello", "retry"]);
 
@@ -15,7 +15,7 @@ export function join({ lead, follow, hear, now }) {
   }
   const channel = new BroadcastChannel(NAME);
   const say = (message) => channel.postMessage(message);
-  const beat = () => say({ kind: "state", state: now() });
+  const sendHeartbeat = () => say({ kind: "state", state: now() });
   let leading = false;
   let left = false;
   let asked = null;
@@ -35,7 +35,7 @@ export function join({ lead, follow, hear, now }) {
     release = done;
     leading = true;
     lead();
-    beat();
+    sendHeartbeat();
   }
 
   function given() {
@@ -55,13 +55,13 @@ export function join({ lead, follow, hear, now }) {
   channel.addEventListener("message", ({ data }) => {
     if (left || leading !== TO_HOLDER.has(data?.kind)) return;
     heardAt = Date.now();
-    if (data.kind === "hello") beat();
+    if (data.kind === "hello") sendHeartbeat();
     else hear(data);
   });
   const timer = setInterval(() => {
-    if (leading) beat();
+    if (leading) sendHeartbeat();
     else if (Date.now() - heardAt > SILENT_MS) steal();
-  }, BEAT_MS);
+  }, HEARTBEAT_MS);
   take();
   say({ kind: "hello" });
 
