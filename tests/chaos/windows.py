@@ -1,4 +1,4 @@
-"""What the tests of windows share: waiting for one to open, and setting a broken promise apart from a broken harness."""
+"""What the tests of windows share: waiting for one to open, and naming what broke, a promise or the harness."""
 
 from collections.abc import Callable
 
