@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -73,8 +74,9 @@ def alone(pictures: Prepared, settings: Settings, device: str) -> Iterator[dict[
         run()
         given = calls.all()
         plain = _through(_loaded(name, settings), tasks)
-        eager = {key: Contender(EAGER, device, Options(device)).open(onnx, key) for key, onnx in calls.files.items()}
-        serving = {key: open_network(onnx, key, Options.of(settings)) for key, onnx in calls.files.items()}
+        eagerly = Contender(EAGER, device, Options(device))
+        eager = {key: eagerly.open(onnx, key) for key, (onnx, _) in calls.opened.items()}
+        serving = {key: open_network(onnx, key, *more) for key, (onnx, more) in calls.opened.items()}
         timed: dict[str, Callable[[], object]] = {
             "stage": plain,
             "decoding": partial(_decode, tasks, settings),
@@ -112,24 +114,26 @@ def shared(pictures: Prepared, settings: Settings, counts: Sequence[int]) -> Ite
 
 
 class _Calls:
-    """Records the inputs of a stage's networks, and their files."""
+    """Records how a stage opens its networks, and their inputs."""
 
     def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
+        self.opened: dict[str, tuple[bytes, Sequence[Any]]] = {}
         self._networks: dict[str, Recorder] = {}
 
-    def recorded(self) -> Any:
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
         """Record the inputs of networks that are opened in the context."""
 
         def opened(onnx: bytes, name: str, *more: Any) -> Network:
-            self.files[name] = onnx
+            self.opened[name] = (onnx, more)
             self._networks[name] = Recorder(open_network(onnx, name, *more))
             return self._networks[name]
 
-        where = mock.patch.multiple
-        return _both(
-            where(detect_service.detectors, open_network=opened), where(classify_service.networks, open_network=opened)
-        )
+        with (
+            mock.patch.object(detect_service.detectors, "open_network", opened),
+            mock.patch.object(classify_service.networks, "open_network", opened),
+        ):
+            yield
 
     def forget(self) -> None:
         """Drop the inputs of the warm-up."""
@@ -139,19 +143,6 @@ class _Calls:
     def all(self) -> list[tuple[str, list[Any]]]:
         """Return each call: the network and its inputs."""
         return [(name, inputs) for name, network in self._networks.items() for inputs in network.calls]
-
-
-class _both:  # noqa: N801
-    def __init__(self, *patches: Any) -> None:
-        self._patches = patches
-
-    def __enter__(self) -> None:
-        for patch in self._patches:
-            patch.start()
-
-    def __exit__(self, *_: object) -> None:
-        for patch in self._patches:
-            patch.stop()
 
 
 def _loaded(name: str, settings: Settings) -> Work:

@@ -1,7 +1,6 @@
 """Starts the service: settings, logs, health, migrations, and then the consumer until SIGTERM."""
 
 import os
-import signal
 import sys
 import threading
 
@@ -50,13 +49,7 @@ def _run(found: Settings) -> CredentialWatch:
         consumer.end()
 
     watching = CredentialWatch(wind_up)
-
-    def end(*_: object) -> None:
-        watching.end()
-        wind_up()
-
-    for signalled in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signalled, end)
+    watching.stop_at_signals()
     if found.health_port:
         _serve_health(found, engine, store, consumer)
     watching.begin()

@@ -105,14 +105,22 @@ def _mixed(batch: Tensor, wanted: Tensor, recipe: Recipe, chance: torch.Generato
     ]
     (top, bottom), (left, right) = spans
     other = torch.randperm(len(batch), generator=chance).to(batch.device)
-    labels = wanted if wanted.is_floating_point() else functional.one_hot(wanted, len(recipe.labels)).float()
-    known = labels[:, len(LABELS) :].sum(1) < 1
+    labels, known = probabilities(wanted, recipe)
     both = known & known[other]
     mixed = batch.clone()
     pasted = mixed[:, :, top:bottom, left:right]
     pasted.copy_(torch.where(both[:, None, None, None], batch[other][:, :, top:bottom, left:right], pasted))
     covered = (bottom - top) * (right - left) / side**2
     return mixed, torch.where(both[:, None], torch.lerp(labels, labels[other], covered), labels)
+
+
+def probabilities(wanted: Tensor, recipe: Recipe) -> tuple[Tensor, Tensor]:
+    """Return labels as probabilities, float32 [n, labels], and which pictures are no outliers, bool [n].
+
+    `wanted` is int64 [n], or probabilities already.
+    """
+    found = wanted if wanted.is_floating_point() else functional.one_hot(wanted, len(recipe.labels)).float()
+    return found, found[:, len(LABELS) :].sum(1) < 1
 
 
 def _resized(batch: Tensor, size: int) -> Tensor:

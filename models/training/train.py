@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.training import augment, cifar10, networks, teacher, trained
+from models.training import augment, networks, teacher, trained
 from models.training.checkpoint import CHECKPOINT, Run, read, save
 from models.training.cifar10 import TrainingPictures
 from models.training.recipe import Recipe
@@ -124,10 +124,9 @@ def _epoch(run: Run, recipe: Recipe, epoch: int, lesson: _Lesson, bar: Progress)
 
 def _with_teacher(wanted: Tensor, taught: Tensor, recipe: Recipe) -> Tensor:
     """Return the targets of a batch, float32 [n, labels]; outliers keep their label, without the teacher."""
-    labels = wanted if wanted.is_floating_point() else functional.one_hot(wanted, len(recipe.labels)).float()
+    labels, known = augment.probabilities(wanted, recipe)
     taught = functional.pad(taught, (0, len(recipe.labels) - taught.shape[1]))
-    known = labels[:, len(cifar10.LABELS) :].sum(1, keepdim=True) < 1
-    return torch.where(known, torch.lerp(labels, taught, recipe.teacher_share), labels)
+    return torch.where(known[:, None], torch.lerp(labels, taught, recipe.teacher_share), labels)
 
 
 def logits(model: nn.Module, pictures: TrainingPictures, device: str, batch_size: int = 500) -> Tensor:

@@ -52,6 +52,16 @@ class CredentialWatch(threading.Thread):
         """Let the process end instead of starting anew, whatever changes. Safe to call from a signal handler."""
         self._ended.set()
 
+    def stop(self, *_: object) -> None:
+        """End the watch, and wind the process up: also a signal handler."""
+        self.end()
+        self._wind_up()
+
+    def stop_at_signals(self) -> None:
+        """Have SIGTERM and SIGINT call `stop`."""
+        for signalled in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signalled, self.stop)
+
     def start_anew_if_changed(self) -> None:
         """Execute the same command line again, under the same process id, if the files changed; call this last.
 

@@ -73,15 +73,9 @@ def _run_worker(name: str, found: Settings) -> CredentialWatch:
         worker.stop()
 
     watching = CredentialWatch(wind_up)
-
-    def end(*_: object) -> None:
-        watching.end()
-        wind_up()
-
-    for signalled in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signalled, end)
+    watching.stop_at_signals()
     if stopping.is_set():
-        end()
+        watching.stop()
     watching.begin()
     models.start()
     try:

@@ -15,12 +15,15 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TypeVar
 
 from stageline.local.ports import HOST
 from tests.support.processes import descendants, lives
 from tests.support.server_process import START_SECONDS, Server, find_minio, find_postgres, find_redis
 
+AnyServer = TypeVar("AnyServer", bound=Server)
 POSTGRES_USER = "postgres"  # which its package made
 GONE_SECONDS = 60.0
 
@@ -188,32 +191,23 @@ def _as_nobodys_root() -> list[str]:
     return ["setpriv", f"--reuid={POSTGRES_USER}", f"--regid={POSTGRES_USER}", "--clear-groups", *capable]
 
 
-@contextlib.contextmanager
-def redis_server(folder: Path, *extra_args: str, port: int | None = None) -> Iterator[RedisServer]:
+def redis_server(folder: Path, *extra_args: str, port: int | None = None) -> AbstractContextManager[RedisServer]:
     """A running Redis that keeps its data in `folder`; stopped at the end."""
-    server = RedisServer(folder, extra_args, port)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
+    return _running(RedisServer(folder, extra_args, port))
 
 
-@contextlib.contextmanager
-def minio_server(folder: Path, port: int | None = None) -> Iterator[MinioServer]:
+def minio_server(folder: Path, port: int | None = None) -> AbstractContextManager[MinioServer]:
     """A running MinIO that keeps its data in `folder`; stopped at the end."""
-    server = MinioServer(folder, port)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
+    return _running(MinioServer(folder, port))
+
+
+def postgres_server(folder: Path, *extra_args: str, port: int | None = None) -> AbstractContextManager[PostgresServer]:
+    """A running PostgreSQL that keeps its data in `folder`; stopped at the end."""
+    return _running(PostgresServer(folder, extra_args, port))
 
 
 @contextlib.contextmanager
-def postgres_server(folder: Path, *extra_args: str, port: int | None = None) -> Iterator[PostgresServer]:
-    """A running PostgreSQL that keeps its data in `folder`; stopped at the end."""
-    server = PostgresServer(folder, extra_args, port)
+def _running(server: AnyServer) -> Iterator[AnyServer]:
     try:
         server.start()
         yield server
